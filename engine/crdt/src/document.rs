@@ -1,0 +1,341 @@
+//! The decoded form of a document, for writing and merging.
+
+use std::collections::HashSet;
+use std::collections::btree_map::{BTreeMap, Entry as Place};
+
+use crate::delta::{Delta, DeltaLife};
+use crate::entry::{Content, Counter, Entry, EntryKey, Items, Joined, Tally};
+use crate::version::Hasher;
+use crate::{Birth, Hlc, Sequence, Slot, Stamp, Version};
+
+/// Everything that is known of one document but its `_id`, which never changes.
+///
+/// Writing methods take the local sequence that the change gets; [`Document::delta_since`] finds changes by it.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    pub(crate) lives: BTreeMap<Birth, Life>,
+    pub(crate) version: Version,
+    /// At least the newest stamp of the living births and their entries.
+    pub(crate) newest: Stamp,
+    pub(crate) newest_sequence: Sequence,
+    pub(crate) began: Sequence,
+}
+
+/// What became of a birth.
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    /// When this birth was learned of or removed here.
+    pub(crate) sequence: Sequence,
+    pub(crate) state: LifeState,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum LifeState {
+    /// Absorbs everything that was and will be written under this birth.
+    Removed,
+    Living(Entries),
+}
+
+pub(crate) type Entries = BTreeMap<EntryKey, Entry>;
+
+/// What [`Document::merge`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// The document is not what it was.
+    pub changed: bool,
+    /// A part of the delta was older than what is here, or written under a birth that is removed here: its sender
+    /// lacks something that this document holds.
+    pub surplus: bool,
+}
+
+impl Document {
+    /// A document of which nothing is known.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A deleted document of which only the births are left: what a grave is turned into to be merged with.
+    pub fn buried(births: impl IntoIterator<Item = Birth>, sequence: Sequence) -> Self {
+        let mut document = Self::new();
+        document.merge(&Delta::removed(births), sequence);
+        document
+    }
+
+    /// Whether some birth is not removed.
+    pub fn is_alive(&self) -> bool {
+        self.living().next().is_some()
+    }
+
+    /// Whether anything is known at all, be it a deletion.
+    pub fn is_known(&self) -> bool {
+        !self.lives.is_empty()
+    }
+
+    /// The digest of all births and entries.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The time that a write must exceed. O(1).
+    pub fn newest_stamp(&self) -> Hlc {
+        self.newest.time
+    }
+
+    /// The sequence of the last change, [`Sequence::ZERO`] if there was none.
+    pub fn newest_sequence(&self) -> Sequence {
+        self.newest_sequence
+    }
+
+    /// The sequence of the first change of this copy: what counter slots are named by.
+    pub fn began(&self) -> Sequence {
+        self.began
+    }
+
+    /// The births that are not removed.
+    pub fn living_births(&self) -> impl Iterator<Item = Birth> + '_ {
+        self.living().map(|(birth, _)| birth)
+    }
+
+    /// The births that are removed: what is left of the document in a grave.
+    pub fn removed_births(&self) -> impl Iterator<Item = Birth> + '_ {
+        self.lives
+            .iter()
+            .filter(|(_, life)| matches!(life.state, LifeState::Removed))
+            .map(|(birth, _)| *birth)
+    }
+
+    pub(crate) fn living(&self) -> impl Iterator<Item = (Birth, &Entries)> {
+        self.lives.iter().filter_map(|(birth, life)| match &life.state {
+            LifeState::Living(entries) => Some((*birth, entries)),
+            LifeState::Removed => None,
+        })
+    }
+
+    /// Removes every birth that is known here. Returns false, and changes nothing, if none was alive.
+    pub fn delete(&mut self, sequence: Sequence) -> bool {
+        if !self.is_alive() {
+            return false;
+        }
+        self.touch(sequence);
+        let mut version = Version::NOTHING;
+        for (birth, life) in &mut self.lives {
+            if matches!(life.state, LifeState::Living(_)) {
+                *life = Life { sequence, state: LifeState::Removed };
+            }
+            version.add(Hasher::new(*birth).birth(false));
+        }
+        self.version = version;
+        self.newest = Stamp::ZERO;
+        true
+    }
+
+    /// Records that something changes at `sequence`.
+    pub(crate) fn touch(&mut self, sequence: Sequence) {
+        if self.lives.is_empty() {
+            self.began = sequence;
+        }
+        self.newest_sequence = self.newest_sequence.max(sequence);
+    }
+
+    /// Takes over whatever is new in `delta`: the join of both. Linear in the delta, logarithmic in the document.
+    pub fn merge(&mut self, delta: &Delta, sequence: Sequence) -> Merged {
+        let was_known = self.is_known();
+        let mut total = Joined::default();
+        for (birth, theirs) in &delta.lives {
+            let joined = self.merge_life(*birth, theirs, sequence);
+            total.changed |= joined.changed;
+            total.surplus |= joined.surplus;
+        }
+        if total.changed {
+            if !was_known {
+                self.began = sequence;
+            }
+            self.newest_sequence = self.newest_sequence.max(sequence);
+        }
+        Merged { changed: total.changed, surplus: total.surplus }
+    }
+
+    fn merge_life(&mut self, birth: Birth, theirs: &DeltaLife, sequence: Sequence) -> Joined {
+        let mut hasher = Hasher::new(birth);
+        match (self.lives.entry(birth), theirs) {
+            (Place::Vacant(place), DeltaLife::Removed) => {
+                self.version.add(hasher.birth(false));
+                place.insert(Life { sequence, state: LifeState::Removed });
+                Joined { changed: true, surplus: false }
+            }
+            (Place::Vacant(place), DeltaLife::Living(contents)) => {
+                self.version.add(hasher.birth(true));
+                self.newest = self.newest.max(birth.stamp);
+                let mut items = Items { hasher: &mut hasher, version: &mut self.version };
+                let mut entries = Entries::new();
+                for (key, content) in contents {
+                    self.newest = self.newest.max(content.newest());
+                    let (key, entry) = arriving(key, content, sequence, &mut items);
+                    entries.insert(key, entry);
+                }
+                place.insert(Life { sequence, state: LifeState::Living(entries) });
+                Joined { changed: true, surplus: false }
+            }
+            (Place::Occupied(mut place), theirs) => {
+                let life = place.get_mut();
+                match (&mut life.state, theirs) {
+                    (LifeState::Removed, DeltaLife::Removed) => Joined::default(),
+                    (LifeState::Removed, DeltaLife::Living(_)) => Joined { changed: false, surplus: true },
+                    (LifeState::Living(entries), DeltaLife::Removed) => {
+                        self.version.subtract(hasher.birth(true));
+                        let mut items = Items { hasher: &mut hasher, version: &mut self.version };
+                        for (key, entry) in &*entries {
+                            items.subtract(key, &entry.content);
+                        }
+                        self.version.add(hasher.birth(false));
+                        *life = Life { sequence, state: LifeState::Removed };
+                        self.newest = self.newest_of_living();
+                        Joined { changed: true, surplus: false }
+                    }
+                    (LifeState::Living(entries), DeltaLife::Living(contents)) => {
+                        let mut items = Items { hasher: &mut hasher, version: &mut self.version };
+                        let mut total = Joined::default();
+                        for (key, content) in contents {
+                            self.newest = self.newest.max(content.newest());
+                            let joined = match entries.get_mut(key) {
+                                Some(entry) => {
+                                    let Entry { content: ours, sequence: last } = entry;
+                                    ours.join(content, key, last, sequence, &mut items)
+                                }
+                                None => {
+                                    let (key, entry) = arriving(key, content, sequence, &mut items);
+                                    entries.insert(key, entry);
+                                    Joined { changed: true, surplus: false }
+                                }
+                            };
+                            total.changed |= joined.changed;
+                            total.surplus |= joined.surplus;
+                        }
+                        total
+                    }
+                }
+            }
+        }
+    }
+
+    fn newest_of_living(&self) -> Stamp {
+        let of_life = |(birth, entries): (Birth, &Entries)| {
+            entries.values().map(|entry| entry.content.newest()).max().unwrap_or_default().max(birth.stamp)
+        };
+        self.living().map(of_life).max().unwrap_or_default()
+    }
+
+    /// The births and entries that changed here after `after`; everything after [`Sequence::ZERO`].
+    pub fn delta_since(&self, after: Sequence) -> Delta {
+        if self.newest_sequence <= after {
+            return Delta::default();
+        }
+        self.select(
+            |_, life| life.sequence > after,
+            |_, key, entry| match &entry.content {
+                Content::Counter(counter) => {
+                    let slots = newer_slots(counter, after);
+                    let wanted = entry.sequence > after || !slots.is_empty();
+                    wanted.then(|| {
+                        let Counter { generation, base, .. } = *counter;
+                        (key.clone(), Content::Counter(Counter { generation, base, slots }))
+                    })
+                }
+                content => (entry.sequence > after).then(|| (key.clone(), content.clone())),
+            },
+        )
+    }
+
+    /// The hashes of all births, entries and slots, in no particular order.
+    pub fn entry_hashes(&self) -> Vec<u128> {
+        let mut hashes = Vec::new();
+        for (birth, life) in &self.lives {
+            let mut hasher = Hasher::new(*birth);
+            match &life.state {
+                LifeState::Removed => hashes.push(hasher.birth(false)),
+                LifeState::Living(entries) => {
+                    hashes.push(hasher.birth(true));
+                    for (key, entry) in entries {
+                        entry.content.for_each_hash(key, &mut hasher, |hash| hashes.push(hash));
+                    }
+                }
+            }
+        }
+        hashes
+    }
+
+    /// What somebody lacks who holds what hashes to `known`, see [`Document::entry_hashes`].
+    pub fn delta_lacking(&self, known: &HashSet<u128>) -> Delta {
+        self.select(
+            |birth, life| {
+                let living = matches!(life.state, LifeState::Living(_));
+                !known.contains(&Hasher::new(birth).birth(living))
+            },
+            |hasher, key, entry| {
+                let Content::Counter(counter) = &entry.content else {
+                    let mut lacking = false;
+                    entry.content.for_each_hash(key, hasher, |hash| lacking |= !known.contains(&hash));
+                    return lacking.then(|| (key.clone(), entry.content.clone()));
+                };
+                let slots: BTreeMap<_, _> = counter
+                    .slots
+                    .iter()
+                    .filter(|(slot, tally)| {
+                        let hash = hasher.slot(&key.path, key.kind, counter.generation, **slot, tally);
+                        !known.contains(&hash)
+                    })
+                    .map(|(slot, tally)| (*slot, *tally))
+                    .collect();
+                let lacking = !slots.is_empty() || !known.contains(&counter.generation_hash(key, hasher));
+                let Counter { generation, base, .. } = *counter;
+                lacking.then(|| (key.clone(), Content::Counter(Counter { generation, base, slots })))
+            },
+        )
+    }
+
+    fn select(
+        &self,
+        birth_is_wanted: impl Fn(Birth, &Life) -> bool,
+        mut wanted_part: impl FnMut(&mut Hasher, &EntryKey, &Entry) -> Option<(EntryKey, Content)>,
+    ) -> Delta {
+        let mut lives = Vec::new();
+        for (birth, life) in &self.lives {
+            let wanted = birth_is_wanted(*birth, life);
+            match &life.state {
+                LifeState::Removed if wanted => lives.push((*birth, DeltaLife::Removed)),
+                LifeState::Removed => {}
+                LifeState::Living(entries) => {
+                    let mut hasher = Hasher::new(*birth);
+                    let contents: Vec<_> = entries
+                        .iter()
+                        .filter_map(|(key, entry)| wanted_part(&mut hasher, key, entry))
+                        .collect();
+                    if wanted || !contents.is_empty() {
+                        lives.push((*birth, DeltaLife::Living(contents)));
+                    }
+                }
+            }
+        }
+        Delta { lives }
+    }
+}
+
+fn newer_slots(counter: &Counter, after: Sequence) -> BTreeMap<Slot, Tally> {
+    let newer = counter.slots.iter().filter(|(_, tally)| tally.sequence > after);
+    newer.map(|(slot, tally)| (*slot, *tally)).collect()
+}
+
+/// An entry from a delta, for a place where there was none.
+fn arriving(
+    key: &EntryKey,
+    content: &Content,
+    sequence: Sequence,
+    items: &mut Items<'_>,
+) -> (EntryKey, Entry) {
+    let mut content = content.clone();
+    if let Content::Counter(counter) = &mut content {
+        counter.slots.values_mut().for_each(|tally| tally.sequence = sequence);
+    }
+    items.add(key, &content);
+    (key.clone(), Entry { content, sequence })
+}

@@ -1,0 +1,372 @@
+//! The attacks of `attacks.md` that concern one document, each by name and number.
+
+use ditto_value::{Object, Value};
+
+use super::peers::{Peer, names_of};
+use crate::{
+    Birth, Definition, Definitions, Delta, Document, Hlc, Kind, Path, Record, RunId, Sequence, SiteId, Slot,
+    Stamp, WriteError, record,
+};
+
+fn object(json: &str) -> Object {
+    Value::from_json(json).unwrap().as_object().unwrap().clone()
+}
+
+fn set(peer: &mut Peer, dotted: &str, value: impl Into<Value>) {
+    peer.set(&names_of(dotted), &value.into()).unwrap();
+}
+
+/// Merges everybody's state in every order, requires one result, and gives it to everybody.
+fn meet(peers: &mut [&mut Peer]) -> String {
+    let deltas: Vec<Delta> = peers.iter().map(|peer| peer.document.delta_since(Sequence::ZERO)).collect();
+    let mut results = Vec::new();
+    for start in 0..deltas.len() {
+        for backwards in [false, true] {
+            let mut order: Vec<usize> =
+                (0..deltas.len()).map(|index| (start + index) % deltas.len()).collect();
+            if backwards {
+                order.reverse();
+            }
+            let mut document = Document::new();
+            for index in order {
+                document.merge(&deltas[index], Sequence(1));
+            }
+            results.push(document.canonical());
+        }
+    }
+    assert!(results.windows(2).all(|pair| pair[0] == pair[1]), "the order of merging matters");
+    for peer in peers.iter_mut() {
+        for delta in &deltas {
+            peer.receive(delta);
+        }
+        assert_eq!(peer.document.canonical(), results[0]);
+    }
+    peers[0].json()
+}
+
+#[test]
+fn attack_2_a_stamp_of_2090_can_be_overwritten_and_hides_nothing() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 0));
+    a.insert(&object(r#"{"x": 1}"#));
+    meet(&mut [&mut a, &mut b]);
+    let far = Stamp::new(Hlc::from_millis(3_786_912_000_000), SiteId(77));
+    let path = Path::new(["x"]).unwrap();
+    b.document.set(&path, &Value::from(2), &Definitions::default(), far, Sequence(50)).unwrap();
+    a.receive(&b.document.delta_since(Sequence::ZERO));
+    for value in 3..6 {
+        set(&mut a, "x", value);
+        set(&mut a, "y", value);
+        b.receive(&a.document.delta_since(Sequence::ZERO));
+        assert_eq!(b.json(), format!(r#"{{"x":{value},"y":{value}}}"#));
+    }
+}
+
+#[test]
+fn attack_2_at_the_last_stamp_a_write_says_why_it_fails_and_a_new_birth_helps() {
+    let mut a = Peer::new(0, 0);
+    a.insert(&object(r#"{"x": 1}"#));
+    // The bytes a hostile or broken peer sends: the same entry at the last stamp there is.
+    let mut other = a.document.clone();
+    other.newest = Stamp::ZERO;
+    let path = Path::new(["x"]).unwrap();
+    let almost = Stamp::new(Hlc(Hlc::MAX.0 - 1), SiteId(9));
+    other.set(&path, &Value::from(2), &Definitions::default(), almost, Sequence(50)).unwrap();
+    a.receive(&other.delta_since(Sequence::ZERO));
+    assert_eq!(a.set(&names_of("x"), &Value::from(3)), Err(WriteError::Exhausted));
+    assert_eq!(a.unset(&names_of("x")), Err(WriteError::Exhausted));
+    assert_eq!(a.json(), r#"{"x":2}"#);
+    a.delete();
+    a.insert(&object(r#"{"x": 3}"#));
+    set(&mut a, "x", 4);
+    let mut b = Peer::new(1, 0);
+    b.receive(&other.delta_since(Sequence::ZERO));
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"x":4}"#);
+}
+
+#[test]
+fn attack_3_an_unset_member_does_not_come_back_from_an_old_copy() {
+    let (mut p, mut b, mut c) = (Peer::new(0, 0), Peer::new(1, 0), Peer::new(2, 0));
+    p.insert(&object(r#"{"x": "old", "y": 1}"#));
+    meet(&mut [&mut p, &mut b, &mut c]);
+    assert!(p.unset(&names_of("x")).unwrap());
+    p.store();
+    set(&mut p, "y", 2);
+    assert_eq!(meet(&mut [&mut p, &mut b, &mut c]), r#"{"y":2}"#);
+}
+
+#[test]
+fn attack_4_an_evicted_document_that_is_inserted_again_gets_everything_back() {
+    let (mut s, mut p) = (Peer::new(0, 0), Peer::new(1, 0));
+    s.insert(&object(r#"{"x": 1, "y": 1}"#));
+    meet(&mut [&mut s, &mut p]);
+    s.document = Document::new();
+    s.insert(&object(r#"{"z": 1}"#));
+    assert_eq!(meet(&mut [&mut s, &mut p]), r#"{"x":1,"y":1,"z":1}"#);
+}
+
+#[test]
+fn attack_5_increments_before_and_after_an_eviction_all_count() {
+    let (mut s, mut p) = (Peer::new(0, 0), Peer::new(1, 0));
+    s.insert(&object("{}"));
+    s.increment(&names_of("n"), 5).unwrap();
+    meet(&mut [&mut s, &mut p]);
+    s.document = Document::new();
+    p.increment(&names_of("n"), 1).unwrap();
+    s.receive(&p.document.delta_since(Sequence::ZERO));
+    s.increment(&names_of("n"), 2).unwrap();
+    assert_eq!(meet(&mut [&mut s, &mut p]), r#"{"n":8}"#);
+}
+
+#[test]
+fn attack_6_an_insert_unaware_of_an_old_deletion_survives() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 900_000));
+    a.insert(&object(r#"{"x": 1}"#));
+    a.delete();
+    b.insert(&object(r#"{"y": 2}"#));
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"y":2}"#);
+}
+
+#[test]
+fn attack_6_a_deletion_seen_as_a_grave_has_the_same_outcome() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 0));
+    let birth = a.insert(&object(r#"{"x": 1}"#));
+    meet(&mut [&mut a, &mut b]);
+    set(&mut b, "x", 2);
+    let grave = Document::buried([birth], Sequence(1));
+    assert_eq!(grave.removed_births().collect::<Vec<_>>(), [birth]);
+    b.receive(&grave.delta_since(Sequence::ZERO));
+    assert_eq!(b.json(), "deleted");
+    assert_eq!(b.document.canonical(), grave.canonical());
+}
+
+#[test]
+fn attack_7_a_delete_that_saw_one_of_two_inserts_leaves_the_other_intact() {
+    let (mut a, mut b, mut c) = (Peer::new(0, 0), Peer::new(1, 5), Peer::new(2, 9));
+    a.insert(&object(r#"{"x": 1, "care": {"light": 1}}"#));
+    b.insert(&object(r#"{"x": 2, "care": {"water": 2}}"#));
+    c.receive(&a.document.delta_since(Sequence::ZERO));
+    set(&mut c, "z", 3);
+    c.delete();
+    assert_eq!(meet(&mut [&mut a, &mut b, &mut c]), r#"{"care":{"water":2},"x":2}"#);
+}
+
+#[test]
+fn attack_7_concurrent_inserts_merge_member_by_member() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 500));
+    a.insert(&object(r#"{"x": 1, "care": {"light": 1}}"#));
+    b.insert(&object(r#"{"x": 2, "care": {"water": 2}}"#));
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"care":{"light":1,"water":2},"x":1}"#);
+    set(&mut b, "x", 5);
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"care":{"light":1,"water":2},"x":5}"#);
+    assert_eq!(a.document.living_births().count(), 2, "a write goes under every living birth");
+    a.delete();
+    assert_eq!(meet(&mut [&mut a, &mut b]), "deleted");
+}
+
+#[test]
+fn attack_8_first_increments_of_two_peers_add_up() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 70));
+    a.insert(&object(r#"{"n": 10}"#));
+    meet(&mut [&mut a, &mut b]);
+    a.increment(&names_of("n"), 5).unwrap();
+    b.increment(&names_of("n"), 7).unwrap();
+    b.increment(&names_of("n"), -1).unwrap();
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"n":11}"#);
+}
+
+#[test]
+fn attack_8_an_increment_unseen_by_a_restart_or_removal_is_dropped_and_a_later_one_counts() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 70));
+    a.insert(&object("{}"));
+    a.increment(&names_of("n"), 1).unwrap();
+    meet(&mut [&mut a, &mut b]);
+    a.restart(&names_of("n"), 100).unwrap();
+    b.increment(&names_of("n"), 5).unwrap();
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"n":100}"#);
+    b.increment(&names_of("n"), 5).unwrap();
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"n":105}"#);
+    a.unset(&names_of("n")).unwrap();
+    b.increment(&names_of("n"), 5).unwrap();
+    assert_eq!(meet(&mut [&mut a, &mut b]), "{}");
+    b.increment(&names_of("n"), 2).unwrap();
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"n":2}"#);
+}
+
+#[test]
+fn attack_24_no_write_is_invisible_because_of_a_kind() {
+    let mut a = Peer::new(0, 0);
+    a.insert(&object(r#"{"care": {}, "name": "fern"}"#));
+    assert_eq!(a.json(), r#"{"care":{},"name":"fern"}"#);
+    set(&mut a, "name", object(r#"{"latin": {}}"#));
+    assert_eq!(a.json(), r#"{"care":{},"name":{"latin":{}}}"#);
+    set(&mut a, "name", "fern");
+    set(&mut a, "name.latin.x", 1);
+    assert_eq!(a.json(), r#"{"care":{},"name":{"latin":{"x":1}}}"#);
+    a.unset(&names_of("name.latin")).unwrap();
+    assert_eq!(a.json(), r#"{"care":{},"name":{}}"#);
+    a.increment(&names_of("care"), 2).unwrap();
+    assert_eq!(a.json(), r#"{"care":2,"name":{}}"#);
+    set(&mut a, "care", object("{}"));
+    assert_eq!(a.json(), r#"{"care":{},"name":{}}"#);
+}
+
+#[test]
+fn attack_24_concurrent_kinds_show_the_newer_and_keep_the_older() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 100));
+    a.insert(&object(r#"{"care": {"light": 1}}"#));
+    meet(&mut [&mut a, &mut b]);
+    set(&mut b, "care.water", 2);
+    set(&mut a, "care", 5);
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"care":5}"#);
+    let declared = Definitions::default().with("care", Definition::of(Kind::Map));
+    let seen = a.document.visible(&super::peers::id(), &declared).unwrap();
+    assert_eq!(seen.get("care").unwrap().to_json(), r#"{"light":1,"water":2}"#);
+}
+
+fn initial(body: &str) -> Document {
+    let mut document = Document::new();
+    let definitions = Definitions::default();
+    document.insert(&object(body), &definitions, Birth::INITIAL, Sequence(1)).unwrap();
+    document
+}
+
+#[test]
+fn attack_25_the_greater_value_of_two_initial_ones_wins_everywhere_and_loses_to_any_write() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 100));
+    a.document = initial(r#"{"x": 1, "only": "a", "number": 1.0}"#);
+    b.document = initial(r#"{"x": 2, "number": 1}"#);
+    assert_eq!(initial(r#"{"x": 2, "number": 1}"#).canonical(), b.document.canonical());
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"number":1.0,"only":"a","x":2}"#);
+    set(&mut a, "x", 0);
+    assert_eq!(meet(&mut [&mut a, &mut b]), r#"{"number":1.0,"only":"a","x":0}"#);
+}
+
+#[test]
+fn attack_25_an_initial_document_that_was_deleted_stays_deleted() {
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 100));
+    a.document = initial(r#"{"x": 1}"#);
+    a.delete();
+    let definitions = Definitions::default();
+    let again = a.document.insert(&object(r#"{"x": 1}"#), &definitions, Birth::INITIAL, Sequence(9));
+    assert_eq!(again, Ok(false));
+    b.document = initial(r#"{"x": 5}"#);
+    assert_eq!(meet(&mut [&mut a, &mut b]), "deleted");
+}
+
+#[test]
+fn attack_30_forged_deltas_are_refused() {
+    let mut document = Document::new();
+    let birth = Birth { stamp: Stamp::new(Hlc::from_millis(5), SiteId(3)), run: RunId(9) };
+    document.insert(&object(r#"{"x": 1}"#), &Definitions::default(), birth, Sequence(1)).unwrap();
+    let good = document.canonical();
+    let forged = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        Delta::decode(&bytes)
+    };
+    assert!(forged(&|_| {}).is_ok());
+    assert!(forged(&|bytes| bytes[2..10].copy_from_slice(&(Hlc::MAX.0 + 1).to_le_bytes())).is_err());
+    assert!(forged(&|bytes| bytes[0] = 2).is_err());
+    assert!(forged(&|bytes| bytes.push(0)).is_err());
+    assert!(forged(&|bytes| bytes[1] = 2).is_err());
+    assert!(forged(&|bytes| bytes[26] = 250).is_err());
+    let listed = [&good[..26], &[3, 2, b'x', 0, 0, 0, 3, 3, 1]].concat();
+    assert!(Delta::decode(&listed).is_err(), "these entries have a natural form");
+    assert!(Delta::decode(&[&[1, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F][..], &[0; 200]].concat()).is_err());
+    for cut in 0..good.len() {
+        assert!(Delta::decode(&good[..cut]).is_err());
+    }
+    let deep_map = |depth: usize| {
+        let path = b"a\0".repeat(depth);
+        let mut entry = vec![path.len() as u8];
+        if path.len() > 127 {
+            entry = vec![path.len() as u8 | 0x80, (path.len() >> 7) as u8];
+        }
+        [&good[..26], &[3], &entry[..], &path, &[1, 0, 1]].concat()
+    };
+    assert!(Delta::decode(&deep_map(127)).is_ok());
+    assert!(Delta::decode(&deep_map(128)).is_err(), "its object would be nested too deeply");
+    let id_entry = [&good[..26], &[3, 4], b"_id\0", &[0, 0, 1]].concat();
+    assert!(Delta::decode(&id_entry).is_err(), "`_id` is not an entry");
+}
+
+#[test]
+fn attack_32_an_increment_that_arrives_alone_is_not_answered_with_what_its_sender_has() {
+    let (mut a, mut b, mut c) = (Peer::new(0, 0), Peer::new(1, 70), Peer::new(2, 140));
+    a.insert(&object("{}"));
+    meet(&mut [&mut a, &mut b, &mut c]);
+    for peer in [&mut a, &mut b, &mut c] {
+        peer.increment(&names_of("n"), 1).unwrap();
+    }
+    meet(&mut [&mut a, &mut b, &mut c]);
+    let before = a.document.newest_sequence();
+    a.increment(&names_of("n"), 1).unwrap();
+    let merged = b.receive(&a.document.delta_since(before));
+    assert!(merged.changed && !merged.surplus);
+    assert_eq!(b.document.version(), a.document.version());
+}
+
+#[test]
+fn attack_30_a_short_delta_is_not_a_huge_document() {
+    let head = &initial(r#"{"x": 1}"#).canonical()[..26];
+    let natural = |object: &Value| {
+        let object = object.encode();
+        assert!(object.len() < 1 << 14);
+        let length = [object.len() as u8 | 0x80, (object.len() >> 7) as u8];
+        Delta::decode(&[head, &[1], &length, &object].concat())
+    };
+    let many: Object = (10..99).map(|name| (name.to_string(), Value::Null)).collect();
+    let below = |levels: usize| {
+        (0..levels).fold(Value::from(many.clone()), |inner, _| Object::from([("abcdefgh", inner)]).into())
+    };
+    assert!(natural(&below(3)).is_ok());
+    let refused = natural(&below(60)).unwrap_err();
+    assert!(refused.to_string().contains("too long"), "{refused}");
+    // A document like that travels as a list, which spells every path.
+    let mut document = Document::new();
+    let body = Object::from([("a", below(60))]);
+    document.insert(&body, &Definitions::default(), Birth::INITIAL, Sequence(1)).unwrap();
+    super::laws::check_invariants(&document);
+    for wrong in [Value::from(Object::new()), Value::from(1), Object::from([("_id", many.clone())]).into()] {
+        let object = wrong.encode();
+        assert!(Delta::decode(&[head, &[1, object.len() as u8], &object[..]].concat()).is_err());
+    }
+}
+
+#[test]
+fn attack_31_a_map_with_churning_keys_is_compacted_by_a_new_birth() {
+    let mut a = Peer::new(0, 0);
+    a.insert(&object("{}"));
+    for round in 0..100 {
+        set(&mut a, &format!("care.{round:03}"), round);
+        a.unset(&names_of(&format!("care.{round:03}"))).unwrap();
+    }
+    let record_length = |peer: &Peer| record::encode(&peer.document, &super::peers::id()).len();
+    let grown = record_length(&a);
+    assert!(
+        (1500..5000).contains(&grown),
+        "a removed entry costs its path, a stamp and little else: {grown}"
+    );
+    a.delete();
+    a.insert(&object(r#"{"care": {}}"#));
+    assert!(record_length(&a) < 150);
+}
+
+#[test]
+fn attack_31_thousands_of_slots_are_counted() {
+    let mut a = Peer::new(0, 0);
+    a.insert(&object("{}"));
+    let (path, definitions) = (Path::new(["n"]).unwrap(), Definitions::default());
+    for site in 0..2_000 {
+        let (slot, stamp) = (Slot { site: SiteId(site), began: Sequence(1) }, a.stamp());
+        let sequence = a.next_sequence();
+        a.document
+            .increment(&path, Kind::Counter, &Value::from(1), slot, &definitions, stamp, sequence)
+            .unwrap();
+    }
+    assert_eq!(a.json(), r#"{"n":2000}"#);
+    let last = Sequence(a.document.newest_sequence().0 - 1);
+    assert!(a.document.delta_since(last).encode().len() < 100, "only the slot that changed travels");
+    let bytes = record::encode(&a.document, &super::peers::id());
+    assert_eq!(Record::parse(&bytes).unwrap().document().unwrap().canonical(), a.document.canonical());
+}
