@@ -1,0 +1,132 @@
+//! The directory of a [`DiskStorage`](crate::DiskStorage): who has it open, and where its parts are.
+//!
+//! ```text
+//! storage.lock   locked while open; holds the process id of whoever locked it last
+//! storage/       the fjall database
+//! storage.new/   a database that was being created when the process died; removed at the next opening
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::OpenError;
+use crate::error::is_disk_full;
+
+const LOCK_FILE: &str = "storage.lock";
+const DATABASE: &str = "storage";
+const UNFINISHED_DATABASE: &str = "storage.new";
+const PROBE_FILE: &str = "storage.probe";
+
+/// More than any process id has digits.
+const MAX_OWNER_BYTES: u64 = 32;
+
+/// What [`Directory::probe`] tries to write.
+const PROBE_BYTES: usize = 1 << 20;
+
+/// A directory that this instance has locked. The operating system releases the lock when the value is dropped or the
+/// process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+    lock: File,
+}
+
+impl Directory {
+    /// Creates `path` if need be and locks it, without waiting.
+    pub(crate) fn lock(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| open_error(path, source);
+        fs::create_dir_all(path).map_err(failed)?;
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join(LOCK_FILE))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::Locked { directory: path.to_owned(), owner: owner(&mut lock) });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(failed)?;
+        Ok(Self { path: path.to_owned(), lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the database is, once it was created.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join(DATABASE)
+    }
+
+    /// Lets `create` make the database where it does not exist yet. It appears complete or not at all: a process that
+    /// dies on the way leaves nothing that the next opening could mistake for a database.
+    pub(crate) fn create_database(
+        &self,
+        create: impl FnOnce(&Path) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        let failed = |source| open_error(&self.path, source);
+        if self.database().try_exists().map_err(failed)? {
+            return Ok(());
+        }
+        let unfinished = self.path.join(UNFINISHED_DATABASE);
+        match fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        create(&unfinished)?;
+        fs::rename(&unfinished, self.database()).map_err(failed)?;
+        sync_directory(&self.path).map_err(failed)
+    }
+
+    /// Writes some bytes, to find out why a write of which the reason is not known did fail.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        let path = self.path.join(PROBE_FILE);
+        let written = File::create(&path).and_then(|mut file| {
+            file.write_all(&vec![1; PROBE_BYTES])?;
+            file.sync_all()
+        });
+        let removed = fs::remove_file(&path);
+        written.and(removed)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // So that nobody is named who does not have it open any more; it does not matter if it fails.
+        let _ = self.lock.set_len(0);
+    }
+}
+
+/// The process id in a lock file, if it can be read and is one.
+fn owner(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(MAX_OWNER_BYTES).read_to_string(&mut text).ok()?;
+    text.parse().ok()
+}
+
+pub(crate) fn open_error(directory: &Path, source: io::Error) -> OpenError {
+    let directory = directory.to_owned();
+    if is_disk_full(&source) {
+        OpenError::DiskFull { directory, source }
+    } else {
+        OpenError::Io { directory, source }
+    }
+}
+
+/// Makes a rename within `path` durable. Windows does so itself and has no way to ask for it.
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "the signature of the other platforms")]
+fn sync_directory(_path: &Path) -> io::Result<()> {
+    Ok(())
+}

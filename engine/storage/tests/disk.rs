@@ -1,0 +1,262 @@
+//! What only a directory can do: be locked, be killed, be full.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ditto_storage::{Batch, Direction, DiskOptions, DiskStorage, Keyspace, OpenError, Storage, StorageError};
+
+/// Names the directory that a child process of these tests is to write to.
+const CHILD_DIRECTORY: &str = "DITTO_STORAGE_TEST_DIRECTORY";
+
+/// Longer than anything here takes on the slowest machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn put(number: u32) -> Batch {
+    let mut batch = Batch::new();
+    batch.put(Keyspace::Documents, number.to_be_bytes(), vec![0xd1; 300]);
+    batch.put(Keyspace::Changes, number.to_be_bytes(), number.to_be_bytes());
+    batch
+}
+
+fn numbers(storage: &DiskStorage, keyspace: Keyspace) -> Vec<u32> {
+    let snapshot = storage.snapshot();
+    let rows = snapshot.prefix(keyspace, b"", Direction::Forward);
+    rows.map(|row| u32::from_be_bytes((*row.unwrap().0).try_into().unwrap())).collect()
+}
+
+/// This test program, made to run only one of the functions below that are marked as children.
+fn child(name: &str, directory: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture", "--ignored"]).env(CHILD_DIRECTORY, directory);
+    command
+}
+
+fn child_directory() -> Option<std::ffi::OsString> {
+    std::env::var_os(CHILD_DIRECTORY)
+}
+
+/// Commits numbers and prints each one when it is committed, until it is killed.
+#[test]
+#[ignore = "the child process of other tests"]
+fn commit_numbers_for_ever() {
+    let Some(directory) = child_directory() else { return };
+    let storage = DiskStorage::open(directory).unwrap();
+    let first = numbers(&storage, Keyspace::Documents).last().map_or(0, |last| last + 1);
+    let mut output = std::io::stdout().lock();
+    for number in first.. {
+        storage.commit(put(number)).unwrap();
+        writeln!(output, "\ncommitted {number}").unwrap();
+    }
+}
+
+/// Lines of a child's output that report a commit.
+fn committed(child: &mut Child) -> impl Iterator<Item = u32> + use<> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("committed ")?.parse().ok())
+}
+
+#[test]
+fn every_acknowledged_commit_survives_the_kill_of_the_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut expected = 0;
+    // The later rounds kill the process while it flushes memtables and rotates journals.
+    for commits in [1, 10, 1_000, 20_000, 7] {
+        let mut child =
+            child("commit_numbers_for_ever", directory.path()).stdout(Stdio::piped()).spawn().unwrap();
+        let pid = child.id();
+        let mut reported = committed(&mut child);
+        let mut last = reported.by_ref().nth(commits - 1).expect("the child ended early");
+        match DiskStorage::open(directory.path()) {
+            Err(OpenError::Locked { directory: locked, owner }) => {
+                assert_eq!((locked.as_path(), owner), (directory.path(), Some(pid)));
+            }
+            other => panic!("expected a locked directory, found {:?}", other.map(drop)),
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it had reported but this process had not read yet was acknowledged as well.
+        last = reported.last().unwrap_or(last);
+
+        let storage = DiskStorage::open(directory.path()).unwrap();
+        let documents = numbers(&storage, Keyspace::Documents);
+        assert_eq!(documents, numbers(&storage, Keyspace::Changes), "a batch was torn");
+        assert_eq!(documents, (0..u32::try_from(documents.len()).unwrap()).collect::<Vec<_>>());
+        assert!(documents.len() as u32 > last, "{last} was acknowledged, {} are there", documents.len());
+        assert!(documents.len() as u32 <= last + 2, "more than the one in flight was not acknowledged");
+        assert!(last >= expected);
+        expected = last + 1;
+    }
+}
+
+/// Commits until a write fails, and reports how it went on.
+#[test]
+#[ignore = "the child process of another test"]
+fn commit_until_a_write_fails() {
+    let Some(directory) = child_directory() else { return };
+    let storage = DiskStorage::open(directory).unwrap();
+    let mut number = 0;
+    let error = loop {
+        match storage.commit(put(number)) {
+            Ok(()) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    println!("\nfailed after {number}: full {}", error.is_disk_full());
+    let again = storage.commit(put(number)).unwrap_err();
+    assert!(matches!(again, StorageError::Failed { .. }), "{again:?}");
+    assert!(again.is_disk_full(), "{again}");
+    assert!(matches!(storage.sync(), Err(StorageError::Failed { .. })));
+    assert_eq!(
+        storage.get(Keyspace::Changes, &0_u32.to_be_bytes()).unwrap().as_deref(),
+        Some(&[0_u8; 4][..])
+    );
+    storage.close().unwrap();
+    println!("\nclosed");
+}
+
+/// A limit on the size of files stands in for a full disk: it needs no file system of its own.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_write_that_finds_no_room_fails_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = child("commit_until_a_write_fails", directory.path());
+    // Above the preallocated journal (4 MiB), and low enough that either the journal or a table exceeds it.
+    let limit = "trap '' XFSZ; ulimit -f 8500; exec \"$@\"";
+    let mut limited = Command::new("sh");
+    limited.args(["-c", limit, "sh"]).arg(program.get_program()).args(program.get_args());
+    let mut child = limited.env(CHILD_DIRECTORY, directory.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    let (sender, ended) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut text = String::new();
+        output.read_to_string(&mut text).unwrap();
+        let _ = sender.send(());
+        text
+    });
+    if ended.recv_timeout(PATIENCE).is_err() {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    let text = reader.join().unwrap();
+    assert!(status.success() && text.contains("closed"), "{status}: {text}");
+    let report = text.lines().find_map(|line| line.strip_prefix("failed after ")).unwrap();
+    let (committed, full) = report.split_once(": full ").unwrap();
+    assert_eq!(full, "true");
+    let committed: u32 = committed.parse().unwrap();
+
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    let documents = numbers(&storage, Keyspace::Documents);
+    assert_eq!(documents, numbers(&storage, Keyspace::Changes));
+    assert!(
+        documents.len() as u32 >= committed,
+        "{committed} were acknowledged, {} are there",
+        documents.len()
+    );
+    storage.commit(put(u32::MAX)).unwrap();
+}
+
+#[test]
+fn a_second_opener_is_told_who_has_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    let Err(error) = DiskStorage::open(directory.path()) else { panic!("opened twice") };
+    let text = error.to_string();
+    assert!(text.contains(directory.path().to_str().unwrap()), "{text}");
+    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+
+    storage.close().unwrap();
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    drop(storage);
+    DiskStorage::open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_snapshot_keeps_the_directory_locked_after_a_close() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    storage.commit(put(1)).unwrap();
+    let snapshot = storage.snapshot();
+    storage.close().unwrap();
+    assert!(matches!(DiskStorage::open(directory.path()), Err(OpenError::Locked { .. })));
+    assert!(snapshot.get(Keyspace::Documents, &1_u32.to_be_bytes()).unwrap().is_some());
+    drop(snapshot);
+    DiskStorage::open(directory.path()).unwrap();
+}
+
+#[test]
+fn a_database_that_was_being_created_when_the_process_died_is_created_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir_all(directory.path().join("storage.new/keyspaces")).unwrap();
+    fs::write(directory.path().join("storage.new/0.jnl"), [0; 100]).unwrap();
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    storage.commit(put(1)).unwrap();
+    assert!(!directory.path().join("storage.new").exists());
+}
+
+#[test]
+fn a_directory_of_another_format_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(DiskStorage::open(directory.path()).unwrap());
+    fs::write(directory.path().join("storage/version"), "something else").unwrap();
+    let Err(error) = DiskStorage::open(directory.path()) else { panic!("opened a foreign directory") };
+    assert!(matches!(error, OpenError::Format { .. }), "{error:?}");
+}
+
+#[test]
+fn a_path_that_is_a_file_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, "").unwrap();
+    assert!(matches!(DiskStorage::open(&path), Err(OpenError::Io { .. })));
+}
+
+/// The journal is what opening replays: after a clean close it is small, and what is in it is in tables already.
+#[test]
+fn opening_after_a_clean_close_replays_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    for first in (0..60_000).step_by(1_000) {
+        let mut batch = Batch::new();
+        (first..first + 1_000).for_each(|number| batch.append(put(number)));
+        storage.commit(batch).unwrap();
+    }
+    storage.close().unwrap();
+    let journals: u64 = fs::read_dir(directory.path().join("storage"))
+        .unwrap()
+        .map(Result::unwrap)
+        .filter(|file| file.path().extension().is_some_and(|extension| extension == "jnl"))
+        .map(|file| file.metadata().unwrap().len())
+        .sum();
+    assert!(journals <= 8 << 20, "{journals} bytes of journals were left to replay");
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    assert_eq!(numbers(&storage, Keyspace::Changes).len(), 60_000);
+    assert!(storage.disk_size().unwrap() > 60_000 * 300);
+}
+
+#[test]
+fn a_storage_that_is_left_alone_flushes_what_it_holds_in_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = DiskOptions { idle_flush: Duration::ZERO, ..DiskOptions::default() };
+    let storage = DiskStorage::open_with(directory.path(), &options).unwrap();
+    let mut batch = Batch::new();
+    (0..10_000).for_each(|number| batch.append(put(number)));
+    storage.commit(batch).unwrap();
+    let tables = || -> u64 {
+        let keyspaces = fs::read_dir(directory.path().join("storage/keyspaces")).unwrap().map(Result::unwrap);
+        let tables =
+            keyspaces.flat_map(|keyspace| fs::read_dir(keyspace.path().join("tables")).into_iter().flatten());
+        tables.filter_map(|table| Some(table.ok()?.metadata().ok()?.len())).sum()
+    };
+    let start = Instant::now();
+    while tables() < 10_000 * 300 {
+        assert!(start.elapsed() < PATIENCE, "{} bytes of tables", tables());
+        thread::yield_now();
+    }
+    assert_eq!(numbers(&storage, Keyspace::Documents).len(), 10_000);
+}
