@@ -1,0 +1,270 @@
+//! Opening: what the catalog says, and what it says afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ditto_crdt::{Hlc, HybridClock, RunId, Sequence, SiteId};
+use ditto_storage::{Batch, Bytes, Direction, Keyspace, Snapshot, Storage, StorageError};
+use parking_lot::RwLock;
+
+use crate::environment::Environment;
+use crate::error::{OpenError, StoreError};
+use crate::layout::{self, CollectionId, CollectionState, FORMAT_VERSION, Reader};
+use crate::store::{CollectionStatistics, Inner, StoreOptions};
+use crate::writer::Writer;
+
+/// Who this store is.
+pub(crate) struct Identity {
+    pub site: SiteId,
+    /// All runs, oldest first, those under earlier site ids too: their sequences are part of the same history.
+    pub runs: Vec<(RunId, Sequence)>,
+    /// Number of the next `run` row.
+    next_run: u32,
+}
+
+impl Identity {
+    /// The present run.
+    pub(crate) fn run(&self) -> RunId {
+        self.runs.last().map_or(RunId(0), |(run, _)| *run)
+    }
+}
+
+/// A collection in memory. The counters follow the newest commit.
+pub(crate) struct Collection {
+    pub id: CollectionId,
+    pub name: Arc<str>,
+    pub documents: AtomicU64,
+    pub evictions: AtomicU64,
+}
+
+impl Collection {
+    pub(crate) fn new(id: CollectionId, name: Arc<str>, documents: u64, evictions: u64) -> Self {
+        Self { id, name, documents: AtomicU64::new(documents), evictions: AtomicU64::new(evictions) }
+    }
+}
+
+#[derive(Default)]
+struct Tables {
+    by_name: BTreeMap<Arc<str>, Arc<Collection>>,
+    by_id: BTreeMap<CollectionId, Arc<Collection>>,
+}
+
+/// Every collection that has been written to.
+#[derive(Default)]
+pub(crate) struct Collections(RwLock<Tables>);
+
+impl Collections {
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Collection>> {
+        self.0.read().by_name.get(name).cloned()
+    }
+
+    pub(crate) fn by_id(&self, id: CollectionId) -> Option<Arc<Collection>> {
+        self.0.read().by_id.get(&id).cloned()
+    }
+
+    pub(crate) fn add(&self, collection: Arc<Collection>) {
+        let mut tables = self.0.write();
+        tables.by_name.insert(Arc::clone(&collection.name), Arc::clone(&collection));
+        tables.by_id.insert(collection.id, collection);
+    }
+
+    pub(crate) fn statistics(&self) -> Vec<CollectionStatistics> {
+        let tables = self.0.read();
+        tables
+            .by_name
+            .values()
+            .map(|collection| CollectionStatistics {
+                name: Arc::clone(&collection.name),
+                documents: collection.documents.load(Ordering::Acquire),
+                evictions: collection.evictions.load(Ordering::Acquire),
+            })
+            .collect()
+    }
+}
+
+/// What opening found or made.
+pub(crate) struct Catalog {
+    pub identity: Identity,
+    pub collections: Collections,
+    pub writer: Writer,
+}
+
+fn corrupt(row: &str, value: &[u8]) -> OpenError {
+    OpenError::Corrupt { row: row.to_string(), found: value.len() }
+}
+
+/// Reads the catalog, or writes the first one, and appends a run. The format is looked at before anything else.
+pub(crate) fn open(
+    storage: &dyn Storage,
+    environment: &dyn Environment,
+    options: &StoreOptions,
+) -> Result<Catalog, OpenError> {
+    let snapshot = storage.snapshot();
+    let mut batch = Batch::new();
+    let fresh = check_format(&*snapshot)?;
+    if fresh {
+        let mut format = layout::FORMAT_MAGIC.to_vec();
+        format.extend_from_slice(&FORMAT_VERSION.to_be_bytes());
+        batch.put(Keyspace::Catalog, layout::CATALOG_FORMAT, format);
+        batch.put(Keyspace::Catalog, layout::CATALOG_DATABASE, options.database_id.as_bytes());
+    } else {
+        check_database(&*snapshot, &options.database_id)?;
+    }
+    let (collections, last, clock, next_collection) = read_collections(&*snapshot)?;
+    let (last, next_run, runs) = read_runs(&*snapshot, last)?;
+    let site = match snapshot.get(Keyspace::Catalog, layout::CATALOG_SITE)? {
+        Some(value) => {
+            let mut reader = Reader(&value);
+            reader
+                .u64()
+                .filter(|_| reader.end().is_some())
+                .map(SiteId)
+                .ok_or_else(|| corrupt("site", &value))?
+        }
+        None if fresh => SiteId(0),
+        None => return Err(corrupt("site", &[])),
+    };
+    drop(snapshot);
+    let mut identity =
+        Identity { site, runs: runs.into_iter().map(|(run, _, first)| (run, first)).collect(), next_run };
+    append_run(&mut batch, &mut identity, environment, last, fresh || options.new_site);
+    storage.commit(batch)?;
+    // What a killed process left was recovered, perhaps from memory only; from here on it counts as durable, as does the
+    // new run, of which the first greeting tells.
+    storage.sync()?;
+    Ok(Catalog {
+        identity,
+        collections,
+        writer: Writer { clock: HybridClock::new(clock), last, next_collection },
+    })
+}
+
+/// Whether the storage is empty; an error unless the format is one that this build reads.
+fn check_format(snapshot: &dyn Snapshot) -> Result<bool, OpenError> {
+    let Some(value) = snapshot.get(Keyspace::Catalog, layout::CATALOG_FORMAT)? else {
+        for keyspace in [Keyspace::Catalog, Keyspace::Documents] {
+            if let Some(row) = snapshot.prefix(keyspace, &[], Direction::Forward).next() {
+                row?;
+                return Err(corrupt("format", &[]));
+            }
+        }
+        return Ok(true);
+    };
+    let version = value.strip_prefix(layout::FORMAT_MAGIC.as_slice()).and_then(|rest| Reader(rest).u32());
+    match version {
+        Some(FORMAT_VERSION) => Ok(false),
+        Some(found) => Err(OpenError::UnknownFormat { found }),
+        None => Err(corrupt("format", &value)),
+    }
+}
+
+fn check_database(snapshot: &dyn Snapshot, expected: &str) -> Result<(), OpenError> {
+    let found = snapshot.get(Keyspace::Catalog, layout::CATALOG_DATABASE)?.unwrap_or_default();
+    if *found == *expected.as_bytes() {
+        return Ok(());
+    }
+    Err(OpenError::WrongDatabase {
+        expected: expected.to_string(),
+        found: String::from_utf8_lossy(&found).into_owned(),
+    })
+}
+
+type FoundCollections = (Collections, Sequence, Hlc, CollectionId);
+
+fn read_collections(snapshot: &dyn Snapshot) -> Result<FoundCollections, OpenError> {
+    let mut last = match newest_change(snapshot)? {
+        Some(key) => layout::decode_sequence_key(&key).ok_or_else(|| corrupt("changes", &key))?,
+        None => Sequence(0),
+    };
+    let mut clock = Hlc(0);
+    let mut next = CollectionId(1);
+    let collections = Collections::default();
+    for row in snapshot.prefix(Keyspace::Catalog, &[layout::TAG_COLLECTION], Direction::Forward) {
+        let (key, value) = row?;
+        let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
+        let mut reader = Reader(&value);
+        let id = reader.u32().filter(|_| reader.end().is_some()).map(CollectionId);
+        let (Some(name), Some(id)) = (name, id) else { return Err(corrupt("collection", &value)) };
+        let state = match snapshot.get(Keyspace::Catalog, &layout::state_key(id))? {
+            Some(value) => {
+                CollectionState::decode(&value).ok_or_else(|| corrupt("collection state", &value))?
+            }
+            None => CollectionState::default(),
+        };
+        last = last.max(state.last);
+        clock = clock.max(state.clock);
+        next = next.max(CollectionId(id.0.saturating_add(1)));
+        collections.add(Arc::new(Collection::new(id, name.into(), state.documents, state.evictions)));
+    }
+    Ok((collections, last, clock, next))
+}
+
+fn newest_change(snapshot: &dyn Snapshot) -> Result<Option<Bytes>, StorageError> {
+    let newest = snapshot.prefix(Keyspace::Changes, &[], Direction::Backward).next().transpose()?;
+    Ok(newest.map(|(key, _)| key))
+}
+
+type FoundRuns = (Sequence, u32, Vec<(RunId, SiteId, Sequence)>);
+
+/// All runs, the number of the next one, and the last sequence, which no run may begin behind.
+fn read_runs(snapshot: &dyn Snapshot, mut last: Sequence) -> Result<FoundRuns, OpenError> {
+    let mut runs = Vec::new();
+    let mut next = 0;
+    for row in snapshot.prefix(Keyspace::Catalog, &[layout::TAG_RUN], Direction::Forward) {
+        let (key, value) = row?;
+        let number = key.get(1..).and_then(|number| Reader(number).u32());
+        let (Some(number), Some(run)) = (number, layout::decode_run(&value)) else {
+            return Err(corrupt("run", &value));
+        };
+        next = number.saturating_add(1);
+        last = last.max(Sequence(run.2.0.saturating_sub(1)));
+        runs.push(run);
+    }
+    Ok((last, next, runs))
+}
+
+fn append_run(
+    batch: &mut Batch,
+    identity: &mut Identity,
+    environment: &dyn Environment,
+    last: Sequence,
+    new_site: bool,
+) {
+    if new_site {
+        // 0 names nobody: the site of INITIAL documents.
+        identity.site = SiteId(environment.random_u64().max(1));
+        batch.put(Keyspace::Catalog, layout::CATALOG_SITE, identity.site.0.to_be_bytes());
+    }
+    let run = RunId(environment.random_u64().max(1));
+    let first = Sequence(last.0 + 1);
+    batch.put(
+        Keyspace::Catalog,
+        layout::run_key(identity.next_run),
+        layout::encode_run(run, identity.site, first),
+    );
+    identity.runs.push((run, first));
+    identity.next_run = identity.next_run.saturating_add(1);
+}
+
+/// Appends a run while the store is open.
+pub(crate) fn begin_run(inner: &Inner, new_site: bool) -> Result<RunId, StoreError> {
+    inner.check_open()?;
+    let writer = inner.writer.take();
+    let result = commit_run(inner, writer.last, new_site);
+    inner.writer.give_back(writer);
+    let run = result?;
+    inner.sync_to(inner.platter.newest())?;
+    Ok(run)
+}
+
+fn commit_run(inner: &Inner, last: Sequence, new_site: bool) -> Result<RunId, StoreError> {
+    let mut identity = inner.identity.write();
+    let mut next = Identity { site: identity.site, runs: identity.runs.clone(), next_run: identity.next_run };
+    let mut batch = Batch::new();
+    append_run(&mut batch, &mut next, &*inner.environment, last, new_site);
+    inner.storage.commit(batch)?;
+    *identity = next;
+    inner.platter.committed(last);
+    Ok(identity.run())
+}

@@ -1,0 +1,102 @@
+//! Which commits are on the platter, and one storage sync for everybody who waits for it.
+
+use ditto_crdt::Sequence;
+use ditto_storage::{Storage, StorageError};
+use parking_lot::{Condvar, Mutex};
+
+/// When a mutating statement returns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// When its commit survives the death of the process; the platter has it after the next [`crate::Store::sync`].
+    #[default]
+    Eventual,
+    /// When its commit survives a loss of power. Concurrent writers share one sync.
+    Immediate,
+}
+
+/// A moment in the history of commits: how many there were and the last sequence then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Commits of any kind so far in this process, also those without a sequence (checkpoints, evictions).
+    pub commits: u64,
+    /// The last sequence.
+    pub last: Sequence,
+}
+
+#[derive(Default)]
+struct State {
+    committed: Mark,
+    durable: Mark,
+    syncing: bool,
+}
+
+/// Tracks commits and syncs.
+pub(crate) struct Platter {
+    state: Mutex<State>,
+    synced: Condvar,
+}
+
+impl Platter {
+    /// Everything up to `last` was read from disk at open. It is durable as soon as a first sync succeeds:
+    /// after a crash of the process alone it may still be on its way.
+    pub(crate) fn new(last: Sequence) -> Self {
+        let state = State { committed: Mark { commits: 1, last }, ..State::default() };
+        Self { state: Mutex::new(state), synced: Condvar::new() }
+    }
+
+    /// Called by the writer after each commit.
+    pub(crate) fn committed(&self, last: Sequence) -> Mark {
+        let mut state = self.state.lock();
+        state.committed.commits += 1;
+        state.committed.last = last;
+        state.committed
+    }
+
+    /// What is committed now.
+    pub(crate) fn newest(&self) -> Mark {
+        self.state.lock().committed
+    }
+
+    /// The last sequence that is on the platter.
+    pub(crate) fn durable(&self) -> Sequence {
+        self.state.lock().durable.last
+    }
+
+    /// Returns when everything up to `mark` is on the platter. One caller syncs, the others that arrive
+    /// meanwhile wait for it or for the next one.
+    pub(crate) fn wait(&self, storage: &dyn Storage, mark: Mark) -> Result<Sequence, StorageError> {
+        let mut state = self.state.lock();
+        loop {
+            if state.durable.commits >= mark.commits {
+                return Ok(state.durable.last);
+            }
+            if !state.syncing {
+                break;
+            }
+            self.synced.wait(&mut state);
+        }
+        state.syncing = true;
+        let target = state.committed;
+        drop(state);
+        let leader = Leader(self);
+        let result = storage.sync();
+        drop(leader);
+        result?;
+        let mut state = self.state.lock();
+        if target.commits > state.durable.commits {
+            state.durable = target;
+        }
+        self.synced.notify_all();
+        Ok(state.durable.last)
+    }
+}
+
+/// Ends the leadership of a sync whatever happens, so that the next waiter tries (and sees the error) itself.
+struct Leader<'a>(&'a Platter);
+
+impl Drop for Leader<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().syncing = false;
+        self.0.synced.notify_all();
+    }
+}

@@ -1,0 +1,30 @@
+//! What the store takes from outside: time, randomness, threads.
+
+/// Time and randomness, so that a whole store can be replayed from a seed.
+pub trait Environment: Send + Sync {
+    /// Wall clock, milliseconds since 1970 (UTC). May jump either way; stamps never go back with it.
+    fn now_ms(&self) -> u64;
+    /// 64 bits that nobody can predict.
+    fn random_u64(&self) -> u64;
+}
+
+/// Runs observer callbacks. The store has no threads of its own.
+pub trait Executor: Send + Sync {
+    /// Runs `job` soon, on any thread but inside this very call. Jobs may block.
+    fn spawn(&self, job: Box<dyn FnOnce() + Send>);
+}
+
+/// A random UUID (version 4) as text.
+pub(crate) fn random_uuid(environment: &dyn Environment) -> String {
+    let (high, low) = (environment.random_u64(), environment.random_u64());
+    let high = (high & !0xF000) | 0x4000;
+    let low = (low & (u64::MAX >> 2)) | (1 << 63);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        (high >> 16) & 0xFFFF,
+        high & 0xFFFF,
+        low >> 48,
+        low & 0xFFFF_FFFF_FFFF
+    )
+}

@@ -1,0 +1,87 @@
+//! What UPDATE, DELETE and EVICT have in common: which documents they affect, and what they answer.
+
+use std::ops::ControlFlow;
+
+use ditto_dql::Selection;
+use ditto_storage::Bytes;
+use ditto_value::{Value, ValueRef};
+
+use super::order::{self, Sorter};
+use super::scope::{Scope, for_each_document, of_document};
+use super::select::Window;
+use super::view::View;
+use crate::error::{DataError, StoreError};
+use crate::parameters::Settings;
+use crate::result::Row;
+use crate::write::{WriteTransaction, check_collection_name};
+
+/// What a mutating statement did.
+#[derive(Debug, Default)]
+pub(crate) struct Effect {
+    pub rows: Vec<Row>,
+    pub mutated_ids: Vec<Value>,
+}
+
+/// A document that a statement affects.
+pub(crate) struct Target {
+    pub key: Bytes,
+    pub record: Bytes,
+}
+
+/// The documents that a mutating statement affects, all found before the first of them changes.
+pub(crate) fn targets(
+    transaction: &WriteTransaction,
+    scope: &Scope<'_>,
+    selection: &Selection,
+) -> Result<Vec<Target>, StoreError> {
+    check_collection_name(&selection.source.collection.to_string())?;
+    let window = Window::new(selection.limit.as_ref(), selection.offset.as_ref(), scope)?;
+    if window.limit == 0 {
+        return Ok(Vec::new());
+    }
+    let view = View::Write(transaction);
+    let filter = selection.filter.as_ref();
+    let context = scope.context();
+    let sorted = !selection.order_by.is_empty();
+    let mut sorter = Sorter::new(window.needed());
+    let mut found = Vec::new();
+    let mut sort_key = Vec::new();
+    for_each_document(view, scope, &selection.source, filter, &mut |key, record, _, document| {
+        let target = || Target { key: key.clone(), record: record.clone() };
+        if sorted {
+            sort_key.clear();
+            order::sort_key(&selection.order_by, &of_document(&context, document), &mut sort_key);
+            sorter.offer(&sort_key, target);
+        } else {
+            found.push(target());
+            if found.len() >= window.needed() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(window.apply(sorter.finish().chain(found)).collect())
+}
+
+/// The `_id` of a stored document.
+pub(crate) fn id_of(document: ValueRef<'_>) -> Value {
+    document.get("_id").map_or(Value::Null, ValueRef::to_value)
+}
+
+/// Refuses a document over the hard limit, warns of one over the soft limit.
+pub(crate) fn check_size(id: &Value, record: &[u8], settings: Settings) -> Result<(), DataError> {
+    // The whole record, with what merging needs: it is what is stored and sent.
+    let size = record.len();
+    if size > settings.hard_limit {
+        return Err(DataError::TooLarge { id: id.to_json(), size, limit: settings.hard_limit });
+    }
+    if size > settings.soft_limit {
+        tracing::warn!(
+            id = id.to_json(),
+            size,
+            limit = settings.soft_limit,
+            "a document exceeds DOCUMENT_SIZE_SOFT_LIMIT_BYTES"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,280 @@
+//! What lies where: the keys and the small values of every keyspace, in one place.
+//!
+//! `docs/file-format.md` describes the same bytes for people; the two change together, and with them
+//! [`FORMAT_VERSION`]. All integers are big-endian, so that the order of keys is the order of numbers.
+
+use std::sync::Arc;
+
+use ditto_crdt::{Hlc, RunId, Sequence, SiteId};
+
+/// The format that this build writes, and the newest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// First bytes of the `format` row: tells a database of ours from somebody else's.
+pub(crate) const FORMAT_MAGIC: &[u8; 5] = b"ditto";
+
+/// Catalog row: [`FORMAT_MAGIC`] ‖ version (u32).
+pub(crate) const CATALOG_FORMAT: &[u8] = b"format";
+/// Catalog row: the database id as UTF-8.
+pub(crate) const CATALOG_DATABASE: &[u8] = b"database";
+/// Catalog row: the site id (u64).
+pub(crate) const CATALOG_SITE: &[u8] = b"site";
+
+/// First byte of a catalog row that names a collection: tag ‖ name → id (u32).
+pub(crate) const TAG_COLLECTION: u8 = 0x01;
+/// First byte of a catalog row that counts: tag ‖ collection id → [`CollectionState`].
+pub(crate) const TAG_STATE: u8 = 0x02;
+/// First byte of a catalog row that records a run: tag ‖ number (u32) → [`encode_run`].
+pub(crate) const TAG_RUN: u8 = 0x03;
+
+/// First byte of a replication row with a checkpoint.
+pub(crate) const TAG_CHECKPOINT: u8 = 0x01;
+/// First byte of a replication row with the highest sequence seen of a run of a remote peer.
+pub(crate) const TAG_SEEN: u8 = 0x02;
+
+/// Longest encoded `_id`, in bytes: a storage key holds 65,535 and four of them name the collection.
+pub const MAX_ID_BYTES: usize = 65_535 - 4;
+
+/// Longest collection name, in bytes of UTF-8.
+pub const MAX_COLLECTION_NAME_BYTES: usize = 1024;
+
+/// Number of a collection in this store; means nothing elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CollectionId(pub u32);
+
+/// Reads big-endian numbers off the front of a value; every method yields `None` when bytes run out.
+pub(crate) struct Reader<'a>(pub &'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        let (head, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(u32::from_be_bytes(*head))
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        let (head, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_be_bytes(*head))
+    }
+
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// `Some` only when nothing is left: a longer row was written by a format that this build does not know.
+    pub(crate) fn end(&self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+}
+
+/// `documents` key: collection id (4) ‖ encoded `_id`.
+pub(crate) fn document_key(collection: CollectionId, id: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(4 + id.len());
+    key.extend_from_slice(&collection.0.to_be_bytes());
+    key.extend_from_slice(id);
+    key
+}
+
+/// The prefix that all documents of a collection share.
+pub(crate) fn collection_prefix(collection: CollectionId) -> [u8; 4] {
+    collection.0.to_be_bytes()
+}
+
+/// Splits a `documents` key.
+pub(crate) fn split_document_key(key: &[u8]) -> Option<(CollectionId, &[u8])> {
+    let (head, id) = key.split_first_chunk::<4>()?;
+    Some((CollectionId(u32::from_be_bytes(*head)), id))
+}
+
+/// Key of `changes` and `commits`: the sequence (8).
+pub(crate) fn sequence_key(sequence: Sequence) -> [u8; 8] {
+    sequence.0.to_be_bytes()
+}
+
+/// Reads a key written by [`sequence_key`].
+pub(crate) fn decode_sequence_key(key: &[u8]) -> Option<Sequence> {
+    Some(Sequence(u64::from_be_bytes(*key.first_chunk::<8>().filter(|_| key.len() == 8)?)))
+}
+
+/// Set in the flags of a `changes` row that carries an origin.
+const CHANGE_HAS_ORIGIN: u8 = 0x01;
+
+/// `changes` value: flags (1) ‖ origin (8, if flagged) ‖ `documents` key.
+pub(crate) fn encode_change(document_key: &[u8], origin: Option<u64>) -> Vec<u8> {
+    let mut value = Vec::with_capacity(9 + document_key.len());
+    match origin {
+        Some(origin) => {
+            value.push(CHANGE_HAS_ORIGIN);
+            value.extend_from_slice(&origin.to_be_bytes());
+        }
+        None => value.push(0),
+    }
+    value.extend_from_slice(document_key);
+    value
+}
+
+/// Reads a value written by [`encode_change`]: the `documents` key and the origin.
+pub(crate) fn decode_change(value: &[u8]) -> Option<(&[u8], Option<u64>)> {
+    let mut reader = Reader(value);
+    let origin = match reader.u8()? {
+        0 => None,
+        CHANGE_HAS_ORIGIN => Some(reader.u64()?),
+        _ => return None,
+    };
+    Some((reader.rest(), origin))
+}
+
+/// Catalog key of a collection's name.
+pub(crate) fn collection_name_key(name: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + name.len());
+    key.push(TAG_COLLECTION);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// Catalog key of a collection's counters.
+pub(crate) fn state_key(collection: CollectionId) -> [u8; 5] {
+    let [a, b, c, d] = collection.0.to_be_bytes();
+    [TAG_STATE, a, b, c, d]
+}
+
+/// Catalog key of the `number`-th run.
+pub(crate) fn run_key(number: u32) -> [u8; 5] {
+    let [a, b, c, d] = number.to_be_bytes();
+    [TAG_RUN, a, b, c, d]
+}
+
+/// Catalog value of a run: run id (8) ‖ site id (8) ‖ first sequence (8).
+pub(crate) fn encode_run(run: RunId, site: SiteId, first: Sequence) -> [u8; 24] {
+    let mut value = [0; 24];
+    let (head, tail) = value.split_at_mut(8);
+    head.copy_from_slice(&run.0.to_be_bytes());
+    let (middle, tail) = tail.split_at_mut(8);
+    middle.copy_from_slice(&site.0.to_be_bytes());
+    tail.copy_from_slice(&first.0.to_be_bytes());
+    value
+}
+
+/// Reads a value written by [`encode_run`].
+pub(crate) fn decode_run(value: &[u8]) -> Option<(RunId, SiteId, Sequence)> {
+    let mut reader = Reader(value);
+    let run = (RunId(reader.u64()?), SiteId(reader.u64()?), Sequence(reader.u64()?));
+    reader.end()?;
+    Some(run)
+}
+
+/// What the catalog counts for a collection, rewritten by every commit that touches it.
+///
+/// The last two make a reopened store go on where it stopped even when the newest `changes` row has
+/// been evicted: the greatest of all collections counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CollectionState {
+    /// Living documents.
+    pub documents: u64,
+    /// Evictions so far; part of the name of every checkpoint.
+    pub evictions: u64,
+    /// Last sequence of the store when this row was written.
+    pub last: Sequence,
+    /// The hybrid clock when this row was written.
+    pub clock: Hlc,
+}
+
+impl CollectionState {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [self.documents, self.evictions, self.last.0, self.clock.0]
+            .iter()
+            .flat_map(|number| number.to_be_bytes())
+            .collect()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader(value);
+        let state = Self {
+            documents: reader.u64()?,
+            evictions: reader.u64()?,
+            last: Sequence(reader.u64()?),
+            clock: Hlc(reader.u64()?),
+        };
+        reader.end()?;
+        Some(state)
+    }
+}
+
+/// `replication` key of a checkpoint: tag ‖ remote peer (32) ‖ effective interest (16).
+pub(crate) fn checkpoint_key(remote: &[u8; 32], interest: &[u8; 16]) -> Vec<u8> {
+    [&[TAG_CHECKPOINT][..], remote, interest].concat()
+}
+
+/// `replication` value of a checkpoint: run id (8) ‖ sequence (8).
+pub(crate) fn encode_checkpoint(run: RunId, sequence: Sequence) -> Vec<u8> {
+    [run.0.to_be_bytes(), sequence.0.to_be_bytes()].concat()
+}
+
+/// Reads a value written by [`encode_checkpoint`].
+pub(crate) fn decode_checkpoint(value: &[u8]) -> Option<(RunId, Sequence)> {
+    let mut reader = Reader(value);
+    let checkpoint = (RunId(reader.u64()?), Sequence(reader.u64()?));
+    reader.end()?;
+    Some(checkpoint)
+}
+
+/// `replication` prefix of what was seen of a remote peer's runs: tag ‖ remote peer (32).
+pub(crate) fn seen_prefix(remote: &[u8; 32]) -> Vec<u8> {
+    [&[TAG_SEEN][..], remote].concat()
+}
+
+/// `replication` key of what was seen of one run: [`seen_prefix`] ‖ run id (8); the value is the sequence (8).
+pub(crate) fn seen_key(remote: &[u8; 32], run: RunId) -> Vec<u8> {
+    [&[TAG_SEEN][..], remote, &run.0.to_be_bytes()].concat()
+}
+
+/// Names a document: its collection and the [`ditto_value::key`] encoding of its `_id`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentKey {
+    /// Name of the collection.
+    pub collection: Arc<str>,
+    /// Encoded `_id`.
+    pub id: Arc<[u8]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_row_keeps_its_key_and_origin() {
+        let key = document_key(CollectionId(7), b"id");
+        for origin in [None, Some(0), Some(u64::MAX)] {
+            assert_eq!(decode_change(&encode_change(&key, origin)), Some((&key[..], origin)));
+        }
+    }
+
+    #[test]
+    fn rows_with_bytes_too_few_or_too_many_are_refused() {
+        let state = CollectionState { documents: 1, evictions: 2, last: Sequence(3), clock: Hlc(4) };
+        let bytes = state.encode();
+        assert_eq!(CollectionState::decode(&bytes), Some(state));
+        assert_eq!(CollectionState::decode(&bytes[..31]), None);
+        assert_eq!(CollectionState::decode(&[&bytes[..], &[0]].concat()), None);
+        let run = encode_run(RunId(1), SiteId(2), Sequence(3));
+        assert_eq!(decode_run(&run), Some((RunId(1), SiteId(2), Sequence(3))));
+        assert_eq!(decode_run(&run[..23]), None);
+        assert_eq!(decode_change(&[2, 0]), None);
+        assert_eq!(decode_sequence_key(&[0; 9]), None);
+    }
+
+    #[test]
+    fn documents_of_a_collection_share_its_prefix() {
+        let collection = CollectionId(0x00FF_FFFF);
+        let key = document_key(collection, &[0xFF; 10]);
+        assert!(key.starts_with(&collection_prefix(collection)));
+        assert_eq!(split_document_key(&key), Some((collection, &[0xFF; 10][..])));
+    }
+}

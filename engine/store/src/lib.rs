@@ -1,0 +1,88 @@
+//! The document store: collections, DQL execution, the changes feed, observers.
+//!
+//! [`Store`] is the way in. It stands on three crates: `ditto-storage` keeps ordered keys, `ditto-crdt` knows
+//! what a document is and how two of them merge, `ditto-dql` turns text into checked statements. What is left
+//! for this one:
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`layout`](FORMAT_VERSION) | which keys and rows lie in which keyspace (`docs/file-format.md`) |
+//! | `catalog` | opening: format version, database id, site id, runs, collections |
+//! | `write` | the one write transaction: documents read and changed by it, and how it commits |
+//! | `durability` | which commits are on the platter, and one sync for all who wait |
+//! | `execute` | statements: planner, operators, mutations, EXPLAIN, SHOW |
+//! | `transaction` | transactions of several statements |
+//! | `feed` | commit notifications, in commit order, under no lock |
+//! | `observer` | live queries |
+//! | `replica` | the store as replication sees it: changes, deltas, checkpoints |
+//! | `verify` | consistency of everything that is stored twice |
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use ditto_storage::MemoryStorage;
+//! use ditto_store::{Environment, Executor, Store, StoreOptions};
+//! use ditto_value::Object;
+//!
+//! struct Threads;
+//! impl Executor for Threads {
+//!     fn spawn(&self, job: Box<dyn FnOnce() + Send>) {
+//!         std::thread::spawn(job);
+//!     }
+//! }
+//! struct Fixed;
+//! impl Environment for Fixed {
+//!     fn now_ms(&self) -> u64 {
+//!         1_800_000_000_000
+//!     }
+//!     fn random_u64(&self) -> u64 {
+//!         4
+//!     }
+//! }
+//!
+//! let options = StoreOptions::new("a database id", Arc::new(Threads));
+//! let store = Store::open(Arc::new(MemoryStorage::new()), Arc::new(Fixed), options)?;
+//! let none = Object::new();
+//! store.execute("INSERT INTO plants DOCUMENTS ({'_id': 'p1', 'name': 'fern'})", &none)?;
+//! let result = store.execute("SELECT name FROM plants WHERE _id = 'p1'", &none)?;
+//! assert_eq!(result.rows[0].value().to_json(), r#"{"name":"fern"}"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Nothing here spawns a thread, reads a clock or draws randomness: see [`Environment`] and [`Executor`].
+#![forbid(unsafe_code)]
+
+mod catalog;
+mod durability;
+mod environment;
+mod error;
+mod execute;
+mod feed;
+mod layout;
+mod observer;
+mod parameters;
+pub mod replica;
+mod result;
+mod statements;
+mod store;
+mod transaction;
+mod verify;
+mod virtual_collections;
+mod write;
+mod writer;
+
+pub use durability::Durability;
+pub use environment::{Environment, Executor};
+pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreError};
+pub use feed::{ChangedDocument, Commit, CommitSubscription};
+pub use layout::{DocumentKey, FORMAT_VERSION, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES};
+pub use observer::{Observer, SignalNext};
+pub use parameters::SYNC_SCOPES;
+pub use replica::{
+    Applied, Change, Checkpoint, Excerpt, Incoming, IncomingDocument, Interest, Matcher, Outcome, Refused,
+    Replica, StoredDocument,
+};
+pub use result::{QueryResult, Row};
+pub use store::{CollectionStatistics, Store, StoreOptions};
+pub use transaction::{Transaction, TransactionKind};
+pub use verify::{Inconsistency, Verified};

@@ -1,0 +1,293 @@
+//! System parameters: typed, bounded, not persistent, local to one open store.
+
+use ditto_value::{Object, Value};
+use parking_lot::RwLock;
+
+use crate::error::{ParameterError, ParameterProblem};
+
+/// What values a parameter takes.
+#[derive(Clone, Copy, Debug)]
+enum Domain {
+    Bool(bool),
+    Integer {
+        default: i64,
+        min: i64,
+        max: i64,
+    },
+    /// Milliseconds.
+    Duration {
+        default: i64,
+        min: i64,
+        max: i64,
+    },
+    /// An object, empty by default, replaced as a whole.
+    Object,
+    /// An object whose members are one of these words.
+    ObjectOf(&'static [&'static str]),
+    /// An array, empty by default.
+    Array,
+}
+
+struct Parameter {
+    /// In lower case, as SHOW prints it.
+    name: &'static str,
+    domain: Domain,
+}
+
+const fn boolean(name: &'static str, default: bool) -> Parameter {
+    Parameter { name, domain: Domain::Bool(default) }
+}
+
+const fn integer(name: &'static str, default: i64, min: i64, max: i64) -> Parameter {
+    Parameter { name, domain: Domain::Integer { default, min, max } }
+}
+
+const fn duration(name: &'static str, default: i64, min: i64, max: i64) -> Parameter {
+    Parameter { name, domain: Domain::Duration { default, min, max } }
+}
+
+const fn object(name: &'static str) -> Parameter {
+    Parameter { name, domain: Domain::Object }
+}
+
+/// Who may receive the documents of a collection.
+pub const SYNC_SCOPES: &[&str] = &["AllPeers", "BigPeerOnly", "SmallPeersOnly", "LocalPeerOnly"];
+
+const GIB: i64 = 1 << 30;
+
+/// Every parameter, sorted by name.
+static REGISTRY: &[Parameter] = &[
+    integer("days_between_reaping", 1, 1, 365),
+    integer("document_size_hard_limit_bytes", 5 << 20, 1024, GIB),
+    integer("document_size_soft_limit_bytes", 256 << 10, 1024, GIB),
+    object("dql_default_directives"),
+    integer("dql_request_timeout_seconds", 0, 0, 86_400),
+    boolean("dql_restrict_subscriptions", true),
+    integer("dql_slow_request_warn_seconds", 60, 0, 86_400),
+    boolean("dql_strict_mode", false),
+    duration("live_query_system_collection_refresh_interval", 500, 10, 3_600_000),
+    integer("mesh_chooser_max_wlan_connections", 6, 0, 64),
+    integer("tombstone_reap_batch_size", 10_000, 1, 1_000_000),
+    boolean("tombstone_ttl_enabled", true),
+    integer("tombstone_ttl_hours", 168, 1, 87_600),
+    duration("transaction_duration_before_logging_ms", 10_000, 1, 3_600_000),
+    duration("transaction_trace_interval_ms", 5_000, 1, 3_600_000),
+    Parameter { name: "transports_discovered_peers", domain: Domain::Array },
+    Parameter { name: "user_collection_sync_scopes", domain: Domain::ObjectOf(SYNC_SCOPES) },
+];
+
+impl Domain {
+    fn default(self) -> Value {
+        match self {
+            Self::Bool(default) => Value::Bool(default),
+            Self::Integer { default, .. } | Self::Duration { default, .. } => Value::Int(default),
+            Self::Object | Self::ObjectOf(_) => Value::Object(Object::new()),
+            Self::Array => Value::Array(Vec::new()),
+        }
+    }
+
+    fn check(self, value: &Value) -> Result<(), ParameterProblem> {
+        match (self, value) {
+            (Self::Bool(_), Value::Bool(_))
+            | (Self::Object, Value::Object(_))
+            | (Self::Array, Value::Array(_)) => Ok(()),
+            (Self::Integer { min, max, .. } | Self::Duration { min, max, .. }, Value::Int(number)) => {
+                if (min..=max).contains(number) {
+                    Ok(())
+                } else {
+                    Err(ParameterProblem::OutOfBounds { found: number.to_string(), min, max })
+                }
+            }
+            (Self::Integer { min, max, .. } | Self::Duration { min, max, .. }, Value::UInt(number)) => {
+                Err(ParameterProblem::OutOfBounds { found: number.to_string(), min, max })
+            }
+            (Self::ObjectOf(words), Value::Object(members)) => {
+                for (member, value) in members.iter() {
+                    if !matches!(value, Value::String(word) if words.contains(&word.as_str())) {
+                        return Err(ParameterProblem::WrongMember {
+                            member: member.to_string(),
+                            expected: words.join(", "),
+                        });
+                    }
+                }
+                Ok(())
+            }
+            _ => Err(ParameterProblem::WrongKind { expected: self.kind(), found: kind_of(value) }),
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Bool(_) => "a boolean",
+            Self::Integer { .. } => "an integer",
+            Self::Duration { .. } => "a duration in integer milliseconds",
+            Self::Object | Self::ObjectOf(_) => "an object",
+            Self::Array => "an array",
+        }
+    }
+}
+
+/// The kind of a value in the words of an error message.
+pub(crate) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Int(_) | Value::UInt(_) => "an integer",
+        Value::Float(_) => "a float",
+        Value::Bytes(_) => "binary data",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// The parameters that every statement reads, kept apart from the registry so that reading costs a copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub strict: bool,
+    pub soft_limit: usize,
+    pub hard_limit: usize,
+}
+
+struct State {
+    /// Beside [`REGISTRY`].
+    values: Vec<Value>,
+    settings: Settings,
+}
+
+/// The current value of every parameter of one store.
+pub(crate) struct Parameters(RwLock<State>);
+
+impl Parameters {
+    pub(crate) fn new() -> Self {
+        let values: Vec<Value> = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
+        let settings = settings_of(&values);
+        Self(RwLock::new(State { values, settings }))
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.0.read().settings
+    }
+
+    /// The current value; names are case-insensitive.
+    pub(crate) fn get(&self, name: &str) -> Result<(&'static str, Value), ParameterError> {
+        let index = find(name)?;
+        let state = self.0.read();
+        match (REGISTRY.get(index), state.values.get(index)) {
+            (Some(parameter), Some(value)) => Ok((parameter.name, value.clone())),
+            _ => Err(unknown(name)),
+        }
+    }
+
+    /// Sets a parameter (`None`: to its default) and answers with its name and new value.
+    pub(crate) fn set(
+        &self,
+        name: &str,
+        value: Option<Value>,
+    ) -> Result<(&'static str, Value), ParameterError> {
+        let index = find(name)?;
+        let parameter = REGISTRY.get(index).ok_or_else(|| unknown(name))?;
+        let value = match value {
+            Some(value) => {
+                parameter
+                    .domain
+                    .check(&value)
+                    .map_err(|problem| ParameterError { name: name.to_string(), problem })?;
+                value
+            }
+            None => parameter.domain.default(),
+        };
+        let mut state = self.0.write();
+        if let Some(slot) = state.values.get_mut(index) {
+            slot.clone_from(&value);
+        }
+        state.settings = settings_of(&state.values);
+        Ok((parameter.name, value))
+    }
+
+    pub(crate) fn reset_all(&self) {
+        let mut state = self.0.write();
+        state.values = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
+        state.settings = settings_of(&state.values);
+    }
+
+    /// All parameters whose name `matches`.
+    pub(crate) fn list(&self, matches: impl Fn(&str) -> bool) -> Object {
+        let state = self.0.read();
+        REGISTRY
+            .iter()
+            .zip(&state.values)
+            .filter(|(parameter, _)| matches(parameter.name))
+            .map(|(parameter, value)| (parameter.name.to_string(), value.clone()))
+            .collect()
+    }
+}
+
+fn unknown(name: &str) -> ParameterError {
+    ParameterError { name: name.to_string(), problem: ParameterProblem::Unknown }
+}
+
+fn find(name: &str) -> Result<usize, ParameterError> {
+    let lower = name.to_ascii_lowercase();
+    REGISTRY.binary_search_by(|parameter| parameter.name.cmp(&lower)).map_err(|_| unknown(name))
+}
+
+fn settings_of(values: &[Value]) -> Settings {
+    let value = |name: &str| find(name).ok().and_then(|index| values.get(index));
+    let bytes = |name: &str| match value(name) {
+        Some(Value::Int(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
+        _ => usize::MAX,
+    };
+    Settings {
+        strict: matches!(value("dql_strict_mode"), Some(Value::Bool(true))),
+        soft_limit: bytes("document_size_soft_limit_bytes"),
+        hard_limit: bytes("document_size_hard_limit_bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_is_sorted_and_its_defaults_are_allowed() {
+        assert!(REGISTRY.windows(2).all(|pair| pair[0].name < pair[1].name));
+        for parameter in REGISTRY {
+            assert!(parameter.domain.check(&parameter.domain.default()).is_ok(), "{}", parameter.name);
+        }
+    }
+
+    #[test]
+    fn names_ignore_case_and_settings_follow() {
+        let parameters = Parameters::new();
+        assert!(!parameters.settings().strict);
+        let (name, value) = parameters.set("Dql_Strict_MODE", Some(Value::Bool(true))).expect("known");
+        assert_eq!((name, value), ("dql_strict_mode", Value::Bool(true)));
+        assert!(parameters.settings().strict);
+        parameters.set("dql_strict_mode", None).expect("default");
+        assert!(!parameters.settings().strict);
+    }
+
+    #[test]
+    fn unknown_names_wrong_kinds_and_bounds_are_told_apart() {
+        let parameters = Parameters::new();
+        let problem =
+            |name: &str, value: Value| parameters.set(name, Some(value)).expect_err("refused").problem;
+        assert!(matches!(problem("no_such", Value::Null), ParameterProblem::Unknown));
+        assert!(matches!(problem("dql_strict_mode", Value::Int(1)), ParameterProblem::WrongKind { .. }));
+        assert!(matches!(
+            problem("tombstone_ttl_hours", Value::Int(0)),
+            ParameterProblem::OutOfBounds { .. }
+        ));
+        let scope: Object = [("cars".to_string(), Value::String("Nobody".into()))].into_iter().collect();
+        assert!(matches!(
+            problem("user_collection_sync_scopes", Value::Object(scope)),
+            ParameterProblem::WrongMember { .. }
+        ));
+        assert_eq!(parameters.list(|name| name.starts_with("tombstone_ttl")).len(), 2);
+        for name in ["No_Such", "Dql_Strict_MODE"] {
+            let error = parameters.set(name, Some(Value::Int(1))).expect_err("refused");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+}

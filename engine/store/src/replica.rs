@@ -1,0 +1,525 @@
+//! The store as replication sees it: changes by sequence, documents and deltas by key, one atomic way in, and
+//! what is remembered of each remote peer.
+//!
+//! Everything that comes from elsewhere is hostile until decoded: a delta that cannot be read, a key that is no
+//! key, a stamp out of bounds refuse the one document and nothing else.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use ditto_crdt::record::{self, Inserted};
+use ditto_crdt::{DecodeError, Delta, Document, Record, RunId, Sequence, SiteId, Version};
+use ditto_storage::{Bytes, Direction, Keyspace};
+use ditto_value::{Object, Value, ValueRef};
+
+use crate::catalog::Collection;
+use crate::error::StoreError;
+use crate::execute::{self, Scope};
+use crate::layout::{self, DocumentKey, MAX_ID_BYTES};
+use crate::store::Store;
+use crate::write::{NewRecord, WriteTransaction, check_collection_name, check_id, parse_record};
+
+/// One row of the change log: the newest change of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Local number of the change.
+    pub sequence: Sequence,
+    /// The document that changed.
+    pub key: DocumentKey,
+    /// [`Incoming::origin`] of the commit, if the version after the merge equalled the one that was stated.
+    pub origin: Option<u64>,
+}
+
+/// A stored document, living or tombstone.
+#[derive(Clone, Debug)]
+pub struct StoredDocument {
+    record: Bytes,
+    /// Digest of everything known about it.
+    pub version: Version,
+    /// Sequence of its newest change.
+    pub newest: Sequence,
+    /// Whether it exists for queries.
+    pub alive: bool,
+}
+
+impl StoredDocument {
+    /// The visible document, `_id` included; `None` for a tombstone.
+    pub fn value(&self) -> Option<ValueRef<'_>> {
+        crate::feed::visible(&self.record)
+    }
+}
+
+/// A part of a document's state, and what the whole was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Version of the whole document.
+    pub version: Version,
+    /// Sequence of its newest change.
+    pub newest: Sequence,
+    /// [`Delta::encode`] of the asked-for part; an empty delta if there is nothing of it.
+    pub delta: Vec<u8>,
+}
+
+/// A position in the history of a remote peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// A run of the remote peer.
+    pub run: RunId,
+    /// A sequence of the remote peer.
+    pub sequence: Sequence,
+}
+
+/// Decides about one document of a collection.
+pub type Matcher = Arc<dyn Fn(ValueRef<'_>) -> bool + Send + Sync>;
+
+/// A compiled subscription.
+#[derive(Clone)]
+pub struct Interest {
+    /// The one collection that it selects from.
+    pub collection: Arc<str>,
+    /// Canonical text; arguments are not part of it.
+    pub normalized: String,
+    /// Whether every document of the collection matches.
+    pub unfiltered: bool,
+    /// Whether a living document matches.
+    pub matcher: Matcher,
+}
+
+impl std::fmt::Debug for Interest {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Interest").field("normalized", &self.normalized).finish_non_exhaustive()
+    }
+}
+
+/// A document that a remote peer sent.
+#[derive(Clone, Debug)]
+pub struct IncomingDocument {
+    /// Its name.
+    pub key: DocumentKey,
+    /// [`Delta::encode`], as received.
+    pub delta: Vec<u8>,
+    /// The version that the sender says it holds.
+    pub stated: Version,
+}
+
+/// What is applied in one commit.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// The sender.
+    pub from: [u8; 32],
+    /// 8 bytes that stand for the sender in the change log.
+    pub origin: u64,
+    /// Documents to merge.
+    pub documents: Vec<IncomingDocument>,
+    /// Positions in the sender's history that hold once the documents are merged, by effective interest.
+    pub checkpoints: Vec<([u8; 16], Checkpoint)>,
+    /// Highest sequence of a run of the sender that was seen; never lowers what is recorded.
+    pub seen: Option<Checkpoint>,
+}
+
+/// How one document fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Version right before the merge; `None` if the document was unknown.
+    pub before: Option<Version>,
+    /// Version right after it.
+    pub after: Version,
+}
+
+/// What [`Replica::apply`] did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Last sequence after the commit.
+    pub last: Sequence,
+    /// One for each document, in their order.
+    pub outcomes: Vec<Result<Outcome, Refused>>,
+}
+
+/// Why a document was not merged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The delta or the key cannot be read, or breaks a rule.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// The document would pass a limit of the storage.
+    #[error("too large: {0}")]
+    TooLarge(String),
+}
+
+/// Access for replication. Cheap to clone; all methods block, and take time proportional to what they return.
+#[derive(Clone)]
+pub struct Replica {
+    store: Store,
+}
+
+impl Replica {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The identity under which this store writes.
+    pub fn site(&self) -> SiteId {
+        self.store.site()
+    }
+
+    /// All runs, oldest first, with the first sequence of each.
+    pub fn runs(&self) -> Vec<(RunId, Sequence)> {
+        self.store.runs()
+    }
+
+    /// The newest committed sequence.
+    pub fn last_sequence(&self) -> Sequence {
+        self.store.last_sequence()
+    }
+
+    /// The newest sequence that survives a loss of power.
+    pub fn durable_sequence(&self) -> Sequence {
+        self.store.durable_sequence()
+    }
+
+    /// Rows of the change log with `after < sequence <= up_to`, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn changes(&self, after: Sequence, up_to: Sequence, limit: usize) -> Result<Vec<Change>, StoreError> {
+        let inner = &self.store.inner;
+        let (low, high) = (layout::sequence_key(after), layout::sequence_key(up_to));
+        if after >= up_to || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let snapshot = inner.storage.snapshot();
+        let range = (Bound::Excluded(&low[..]), Bound::Included(&high[..]));
+        let mut changes = Vec::new();
+        let mut collection: Option<Arc<Collection>> = None;
+        for row in snapshot.range(Keyspace::Changes, range, Direction::Forward).take(limit) {
+            let (key, value) = row?;
+            let (sequence, document, origin) = read_change(&key, &value)?;
+            let (id, encoded) = layout::split_document_key(document).ok_or_else(corrupt_change)?;
+            if collection.as_ref().is_none_or(|collection| collection.id != id) {
+                collection = inner.collections.by_id(id);
+            }
+            let name = collection.as_ref().map(|collection| Arc::clone(&collection.name));
+            let name = name.ok_or_else(corrupt_change)?;
+            let key = DocumentKey { collection: name, id: encoded.into() };
+            changes.push(Change { sequence, key, origin });
+        }
+        Ok(changes)
+    }
+
+    /// First and last sequence of the commit that `sequence` belongs to.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn commit_of(&self, sequence: Sequence) -> Result<(Sequence, Sequence), StoreError> {
+        let snapshot = self.store.inner.storage.snapshot();
+        let low = layout::sequence_key(sequence);
+        let range = (Bound::Included(&low[..]), Bound::Unbounded);
+        let row = snapshot.range(Keyspace::Commits, range, Direction::Forward).next().transpose()?;
+        let Some((key, value)) = row else { return Ok((sequence, sequence)) };
+        let (last, first) = (layout::decode_sequence_key(&key), layout::decode_sequence_key(&value));
+        let (Some(last), Some(first)) = (last, first) else {
+            return Err(StoreError::corrupt("a row of commits cannot be read"));
+        };
+        Ok(if first <= sequence { (first, last) } else { (sequence, sequence) })
+    }
+
+    /// The document; `None` if it is unknown or evicted.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn document(&self, key: &DocumentKey) -> Result<Option<StoredDocument>, StoreError> {
+        let Some(record) = self.record(key)? else { return Ok(None) };
+        let parsed = parse_record(&record)?;
+        let (version, newest, alive) = (parsed.version, parsed.newest_sequence, parsed.alive);
+        Ok(Some(StoredDocument { record, version, newest, alive }))
+    }
+
+    /// Births and entries whose local sequence is greater than `after`; all of them for 0.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, StoreError> {
+        self.excerpt(key, |record| record.delta_since(after))
+    }
+
+    /// Hashes of all births and entries; empty if the document is unknown.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, StoreError> {
+        let Some(record) = self.record(key)? else { return Ok(Vec::new()) };
+        Ok(decode(&record)?.entry_hashes())
+    }
+
+    /// Births and entries whose hashes are not among `known`.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, StoreError> {
+        let known: HashSet<u128> = known.iter().copied().collect();
+        self.excerpt(key, |record| Ok(record.document()?.delta_lacking(&known).encode()))
+    }
+
+    /// The version that merging `delta` into the present state would yield. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn merged_version(
+        &self,
+        key: &DocumentKey,
+        delta: &[u8],
+    ) -> Result<Result<Version, Refused>, StoreError> {
+        let delta = match Delta::decode(delta) {
+            Ok(delta) => delta,
+            Err(error) => return Ok(Err(Refused::Malformed(error.to_string()))),
+        };
+        let mut document = match self.record(key)? {
+            Some(record) => decode(&record)?,
+            None => Document::new(),
+        };
+        document.merge(&delta, Sequence(self.last_sequence().0 + 1));
+        Ok(Ok(document.version()))
+    }
+
+    /// Compiles a subscription; it may come from a remote peer.
+    ///
+    /// # Errors
+    /// [`StoreError::Compile`].
+    pub fn compile(&self, query: &str, arguments: &Object) -> Result<Interest, StoreError> {
+        let subscription = ditto_dql::subscription(query, arguments)?;
+        let collection: Arc<str> = subscription.collection.to_string().into();
+        let arguments = arguments.clone();
+        let filter = subscription.filter;
+        let unfiltered = filter.is_none();
+        let settings = self.store.inner.parameters.settings();
+        let matcher: Matcher = Arc::new(move |document| {
+            let scope = Scope { arguments: (&arguments).into(), now_ms: 0, settings, request: None };
+            execute::accepts(filter.as_ref(), &scope, document)
+        });
+        Ok(Interest { collection, normalized: subscription.normalized, unfiltered, matcher })
+    }
+
+    /// How often documents were evicted from the collection; survives restarts, never falls.
+    pub fn eviction_count(&self, collection: &str) -> u64 {
+        let collection = self.store.inner.collections.get(collection);
+        collection.map_or(0, |collection| collection.evictions.load(std::sync::atomic::Ordering::Acquire))
+    }
+
+    /// The position in `remote`'s history that was applied for an effective interest.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn checkpoint(
+        &self,
+        remote: &[u8; 32],
+        interest: &[u8; 16],
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        let key = layout::checkpoint_key(remote, interest);
+        let Some(row) = self.store.inner.storage.get(Keyspace::Replication, &key)? else { return Ok(None) };
+        let (run, sequence) = layout::decode_checkpoint(&row)
+            .ok_or_else(|| StoreError::corrupt("a checkpoint cannot be read"))?;
+        Ok(Some(Checkpoint { run, sequence }))
+    }
+
+    /// The highest sequence seen of each run of `remote`.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn remembered(&self, remote: &[u8; 32]) -> Result<Vec<(RunId, Sequence)>, StoreError> {
+        let prefix = layout::seen_prefix(remote);
+        let snapshot = self.store.inner.storage.snapshot();
+        snapshot
+            .prefix(Keyspace::Replication, &prefix, Direction::Forward)
+            .map(|row| {
+                let (key, value) = row?;
+                let run = key.get(prefix.len()..).and_then(layout::decode_sequence_key);
+                match (run, layout::decode_sequence_key(&value)) {
+                    (Some(run), Some(sequence)) => Ok((RunId(run.0), sequence)),
+                    _ => Err(StoreError::corrupt("what was seen of a run cannot be read")),
+                }
+            })
+            .collect()
+    }
+
+    /// Merges documents and records checkpoints in one commit. A refused document does not stop the others.
+    /// Changes without effect get no sequence.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Closed`]; then nothing was applied.
+    pub fn apply(&self, incoming: Incoming) -> Result<Applied, StoreError> {
+        let inner = &self.store.inner;
+        let mut transaction = inner.begin_write()?;
+        transaction.set_origin(incoming.origin);
+        let mut outcomes = Vec::with_capacity(incoming.documents.len());
+        for document in &incoming.documents {
+            outcomes.push(merge(&mut transaction, incoming.origin, document)?);
+        }
+        for (interest, checkpoint) in &incoming.checkpoints {
+            transaction.put_row(
+                Keyspace::Replication,
+                layout::checkpoint_key(&incoming.from, interest),
+                layout::encode_checkpoint(checkpoint.run, checkpoint.sequence),
+            );
+        }
+        if let Some(seen) = incoming.seen {
+            let key = layout::seen_key(&incoming.from, seen.run);
+            let known = inner.storage.get(Keyspace::Replication, &key)?;
+            let known = known.and_then(|row| layout::decode_sequence_key(&row));
+            if known.is_none_or(|known| known < seen.sequence) {
+                let value = layout::sequence_key(seen.sequence).to_vec();
+                transaction.put_row(Keyspace::Replication, key, value);
+            }
+        }
+        transaction.commit()?;
+        let last = inner.last_sequence();
+        inner.deliver_commits();
+        Ok(Applied { last, outcomes })
+    }
+
+    fn record(&self, key: &DocumentKey) -> Result<Option<Bytes>, StoreError> {
+        let inner = &self.store.inner;
+        let Some(collection) = inner.collections.get(&key.collection) else { return Ok(None) };
+        if key.id.is_empty() || key.id.len() > MAX_ID_BYTES {
+            return Ok(None);
+        }
+        Ok(inner.storage.get(Keyspace::Documents, &layout::document_key(collection.id, &key.id))?)
+    }
+
+    fn excerpt(
+        &self,
+        key: &DocumentKey,
+        part: impl FnOnce(&Record<'_>) -> Result<Vec<u8>, DecodeError>,
+    ) -> Result<Option<Excerpt>, StoreError> {
+        let Some(record) = self.record(key)? else { return Ok(None) };
+        let parsed = parse_record(&record)?;
+        let delta = part(&parsed).map_err(|error| StoreError::corrupt(error.to_string()))?;
+        Ok(Some(Excerpt { version: parsed.version, newest: parsed.newest_sequence, delta }))
+    }
+}
+
+fn corrupt_change() -> StoreError {
+    StoreError::corrupt("a row of changes cannot be read")
+}
+
+/// Sequence, `documents` key and origin of a row of `changes`.
+pub(crate) fn read_change<'r>(
+    key: &[u8],
+    value: &'r [u8],
+) -> Result<(Sequence, &'r [u8], Option<u64>), StoreError> {
+    let sequence = layout::decode_sequence_key(key).ok_or_else(corrupt_change)?;
+    let (document, origin) = layout::decode_change(value).ok_or_else(corrupt_change)?;
+    Ok((sequence, document, origin))
+}
+
+fn decode(record: &[u8]) -> Result<Document, StoreError> {
+    parse_record(record)?.document().map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+/// Merges one document into the transaction.
+fn merge(
+    transaction: &mut WriteTransaction,
+    origin: u64,
+    incoming: &IncomingDocument,
+) -> Result<Result<Outcome, Refused>, StoreError> {
+    let id = match readable_id(&incoming.key) {
+        Ok(id) => id,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let collection = transaction.collection(&incoming.key.collection);
+    let (stored, sequence) = match &collection {
+        Some(collection) => {
+            let key = Bytes::from(layout::document_key(collection.id, &incoming.key.id));
+            (transaction.get(&key)?, transaction.sequence_of(&key))
+        }
+        None => (None, transaction.next_sequence()),
+    };
+    let (merged, known, was_alive) = match &stored {
+        None => (receive(&id, incoming, sequence), None, false),
+        Some(record) => {
+            let parsed = parse_record(record)?;
+            (merge_into(&parsed, &id, incoming, sequence)?, Some(parsed.version), parsed.alive)
+        }
+    };
+    let merged = match merged {
+        Ok(merged) => merged,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let Some(Merged { record, version }) = merged else {
+        return Ok(Ok(Outcome { before: known, after: known.unwrap_or(Version::NOTHING) }));
+    };
+    if record.len() > ditto_storage::MAX_VALUE_BYTES {
+        let reason = format!("the merged document takes {} bytes", record.len());
+        return Ok(Err(Refused::TooLarge(reason)));
+    }
+    let parsed = parse_record(&record)?;
+    let newest = parsed.newest_stamp().map_err(|error| StoreError::corrupt(error.to_string()))?;
+    let is_alive = parsed.alive;
+    transaction.observe(newest);
+    let collection = transaction.collection_for_write(&incoming.key.collection)?;
+    let key = Bytes::from(layout::document_key(collection.id, &incoming.key.id));
+    let origin = (version == incoming.stated).then_some(origin);
+    transaction.put(
+        &collection,
+        key,
+        stored,
+        NewRecord { record: record.into(), was_alive, is_alive, origin },
+    );
+    Ok(Ok(Outcome { before: known, after: version }))
+}
+
+/// What a merge made of a document.
+struct Merged {
+    record: Vec<u8>,
+    version: Version,
+}
+
+/// A document that was not known; `None` if nothing is said of it.
+fn receive(id: &Value, incoming: &IncomingDocument, sequence: Sequence) -> Result<Option<Merged>, Refused> {
+    let received = record::receive(id, &incoming.delta, sequence).map_err(malformed)?;
+    let Inserted { record, version } = received;
+    Ok((version != Version::NOTHING).then_some(Merged { record, version }))
+}
+
+/// A document that is known; `None` if nothing is new.
+fn merge_into(
+    stored: &Record<'_>,
+    id: &Value,
+    incoming: &IncomingDocument,
+    sequence: Sequence,
+) -> Result<Result<Option<Merged>, Refused>, StoreError> {
+    let delta = match Delta::decode(&incoming.delta) {
+        Ok(delta) => delta,
+        Err(error) => return Ok(Err(malformed(error))),
+    };
+    let mut document = stored.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
+    if !document.merge(&delta, sequence).changed {
+        return Ok(Ok(None));
+    }
+    let version = document.version();
+    Ok(Ok(Some(Merged { record: record::encode(&document, id), version })))
+}
+
+fn malformed(error: impl std::fmt::Display) -> Refused {
+    Refused::Malformed(error.to_string())
+}
+
+/// The `_id` of a document from elsewhere.
+fn readable_id(key: &DocumentKey) -> Result<Value, Refused> {
+    check_collection_name(&key.collection).map_err(malformed)?;
+    if key.id.len() > MAX_ID_BYTES {
+        return Err(Refused::TooLarge(format!("the _id takes {} bytes", key.id.len())));
+    }
+    let (id, rest) = ditto_value::key::decode(&key.id).map_err(malformed)?;
+    if !rest.is_empty() || *ditto_value::key::of(&id) != *key.id {
+        return Err(malformed("the _id is not in its one encoding"));
+    }
+    check_id(&id).map_err(malformed)?;
+    Ok(id)
+}

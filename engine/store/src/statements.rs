@@ -1,0 +1,83 @@
+//! Statements by their text, so that a repeated statement is parsed once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ditto_dql::{Arguments, Expr, Statement};
+use ditto_value::Value;
+use parking_lot::Mutex;
+
+use crate::environment::random_uuid;
+use crate::error::StoreError;
+use crate::store::Inner;
+
+/// How many statements are kept; a full cache starts again from nothing.
+const CACHE_STATEMENTS: usize = 512;
+
+/// Longest text that is kept, in bytes: longer ones carry their data in literals and do not come again.
+const CACHE_TEXT_BYTES: usize = 4096;
+
+/// A parsed statement and the placeholders that it needs.
+pub(crate) struct Prepared {
+    pub statement: Statement,
+    pub parameters: Vec<String>,
+    /// Whether it calls `request_info()`.
+    asks_for_request: bool,
+}
+
+impl Prepared {
+    pub(crate) fn new(text: &str) -> Result<Self, StoreError> {
+        let statement = ditto_dql::parse(text)?;
+        let parameters = match &statement {
+            // A plan is made without the arguments.
+            Statement::Explain(_) => Vec::new(),
+            statement => statement.parameters().into_iter().map(str::to_owned).collect(),
+        };
+        let mut asks_for_request = false;
+        statement.for_each_expression(&mut |expr| {
+            expr.visit(&mut |expr| {
+                asks_for_request |= matches!(expr, Expr::Call(call) if call.function.name == "request_info");
+            });
+        });
+        Ok(Self { statement, parameters, asks_for_request })
+    }
+
+    /// What `request_info()` yields in one run, if the statement calls it.
+    pub(crate) fn request(&self, inner: &Inner, now_ms: u64) -> Option<Value> {
+        self.asks_for_request.then(|| {
+            let id = random_uuid(&*inner.environment);
+            ditto_dql::request_object(&inner.database_id, &id, i64::try_from(now_ms).unwrap_or(i64::MAX))
+        })
+    }
+
+    /// Every placeholder needs an argument; further arguments do no harm.
+    pub(crate) fn check<'a>(&self, arguments: impl Into<Arguments<'a>>) -> Result<(), StoreError> {
+        let arguments = arguments.into();
+        match self.parameters.iter().find(|name| arguments.get(name).is_missing()) {
+            Some(name) => Err(StoreError::MissingArgument { name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The statement cache.
+#[derive(Default)]
+pub(crate) struct Statements(Mutex<HashMap<Box<str>, Arc<Prepared>>>);
+
+impl Statements {
+    pub(crate) fn prepare(&self, text: &str) -> Result<Arc<Prepared>, StoreError> {
+        if text.len() > CACHE_TEXT_BYTES {
+            return Ok(Arc::new(Prepared::new(text)?));
+        }
+        if let Some(prepared) = self.0.lock().get(text) {
+            return Ok(Arc::clone(prepared));
+        }
+        let prepared = Arc::new(Prepared::new(text)?);
+        let mut cache = self.0.lock();
+        if cache.len() >= CACHE_STATEMENTS {
+            cache.clear();
+        }
+        cache.insert(text.into(), Arc::clone(&prepared));
+        Ok(prepared)
+    }
+}

@@ -1,0 +1,299 @@
+//! [`Store`]: the handle that everybody holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ditto_crdt::{RunId, Sequence, SiteId};
+use ditto_dql::Arguments;
+use ditto_storage::Storage;
+use ditto_value::Object;
+use parking_lot::RwLock;
+
+use crate::catalog::{self, Collections, Identity};
+use crate::durability::{Durability, Mark, Platter};
+use crate::environment::{Environment, Executor};
+use crate::error::{OpenError, StoreError};
+use crate::execute;
+use crate::feed::{Commit, CommitSubscription, Feed, Hook};
+use crate::observer::{Observer, Observers, SignalNext};
+use crate::parameters::Parameters;
+use crate::replica::Replica;
+use crate::result::QueryResult;
+use crate::statements::Statements;
+use crate::transaction::{Transaction, TransactionKind};
+use crate::verify::{self, Verified};
+use crate::virtual_collections::VirtualCollections;
+use crate::write::WriteTransaction;
+use crate::writer::WriterQueue;
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Which database this is; a directory belongs to one for ever.
+    pub database_id: String,
+    /// When mutating statements return.
+    pub durability: Durability,
+    /// Runs observer callbacks.
+    pub executor: Arc<dyn Executor>,
+    /// Continue under a new site id, because the directory was copied or restored.
+    pub new_site: bool,
+}
+
+impl StoreOptions {
+    /// Options with the defaults: [`Durability::Eventual`], the site id that the directory has.
+    pub fn new(database_id: impl Into<String>, executor: Arc<dyn Executor>) -> Self {
+        Self { database_id: database_id.into(), durability: Durability::default(), executor, new_site: false }
+    }
+}
+
+/// What is known of a collection without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionStatistics {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Living documents.
+    pub documents: u64,
+    /// Evictions so far.
+    pub evictions: u64,
+}
+
+/// An open store. Clones are handles to the same one; all methods may be called from any thread and may block
+/// on the disk.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub database_id: Arc<str>,
+    pub storage: Arc<dyn Storage>,
+    pub environment: Arc<dyn Environment>,
+    pub executor: Arc<dyn Executor>,
+    pub durability: Durability,
+    pub parameters: Parameters,
+    pub statements: Statements,
+    pub collections: Collections,
+    pub identity: RwLock<Identity>,
+    pub writer: WriterQueue,
+    /// Last sequence of the newest commit.
+    pub last: AtomicU64,
+    pub platter: Platter,
+    pub feed: Arc<Feed>,
+    pub observers: Observers,
+    pub virtual_collections: VirtualCollections,
+    pub closed: AtomicBool,
+}
+
+impl Store {
+    /// Opens the database in `storage`, or makes one in an empty storage, and begins a new run.
+    ///
+    /// # Errors
+    /// [`OpenError::UnknownFormat`] if a newer version wrote it, [`OpenError::WrongDatabase`] if it is another
+    /// database, [`OpenError::Corrupt`] if its catalog cannot be read, [`OpenError::Storage`].
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        environment: Arc<dyn Environment>,
+        options: StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let catalog = catalog::open(&*storage, &*environment, &options)?;
+        let last = catalog.writer.last;
+        let inner = Arc::new(Inner {
+            database_id: options.database_id.into(),
+            storage,
+            environment,
+            executor: options.executor,
+            durability: options.durability,
+            parameters: Parameters::new(),
+            statements: Statements::default(),
+            collections: catalog.collections,
+            identity: RwLock::new(catalog.identity),
+            writer: WriterQueue::new(catalog.writer),
+            last: AtomicU64::new(last.0),
+            platter: Platter::new(last),
+            feed: Feed::new(),
+            observers: Observers::default(),
+            virtual_collections: VirtualCollections::default(),
+            closed: AtomicBool::new(false),
+        });
+        let store = Self { inner };
+        execute::register_builtin_collections(&store);
+        Ok(store)
+    }
+
+    /// Runs one statement with its named arguments (an empty object: none), a tree or the binary form of an object; what
+    /// is inserted from the latter is copied as it is. Blocks until the result is complete; a mutating statement is atomic and has survived a crash of the process when this returns.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; the store is then as it was before.
+    pub fn execute<'a>(
+        &self,
+        text: &str,
+        arguments: impl Into<Arguments<'a>>,
+    ) -> Result<QueryResult, StoreError> {
+        execute::execute(self, text, arguments.into())
+    }
+
+    /// Begins a transaction of several statements. [`TransactionKind::ReadWrite`] waits until it is the only
+    /// one; dropping a transaction rolls it back.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub fn begin(&self, kind: TransactionKind) -> Result<Transaction, StoreError> {
+        Transaction::begin(self, kind)
+    }
+
+    /// Calls `on_change` with the result of a SELECT: first with the present one (always, after this method has
+    /// returned), then whenever a commit changed it. The next call comes only after [`SignalNext`] was used or
+    /// dropped; what happens meanwhile is delivered as one result. Calls run on the executor, never overlap,
+    /// hold no lock, and end when the [`Observer`] is cancelled or its last clone is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Compile`], [`StoreError::MissingArgument`]; [`StoreError::Context`] for other statements.
+    pub fn observe(
+        &self,
+        text: &str,
+        arguments: Object,
+        on_change: Box<dyn FnMut(QueryResult, SignalNext) + Send>,
+    ) -> Result<Observer, StoreError> {
+        Observer::register(self, text, arguments, on_change)
+    }
+
+    /// Calls `hook` after each commit that changed or evicted documents, in commit order, outside of all locks,
+    /// on the committing thread or on that of another writer. Hooks must be quick; they may execute statements.
+    pub fn subscribe_commits(
+        &self,
+        hook: impl Fn(&Arc<Commit>) + Send + Sync + 'static,
+    ) -> CommitSubscription {
+        self.inner.feed.subscribe(Hook::Commit(Arc::new(hook)))
+    }
+
+    /// Calls `hook` after each commit, on the committing thread and outside of all locks: for those who only want to
+    /// know that there was one. Costs writers much less than [`Store::subscribe_commits`]. May be called once too
+    /// often.
+    pub fn signal_commits(&self, hook: impl Fn() + Send + Sync + 'static) -> CommitSubscription {
+        self.inner.feed.subscribe(Hook::Signal(Arc::new(hook)))
+    }
+
+    /// Makes `rows` what SELECT reads from the virtual collection `name` (`system:…`). Replaces an earlier one
+    /// of that name.
+    pub fn register_virtual_collection(&self, name: &str, rows: Arc<dyn Fn() -> Vec<Object> + Send + Sync>) {
+        self.inner.virtual_collections.register(name, rows);
+    }
+
+    /// Makes the observers of a virtual collection look at it again. Whoever registered it calls this when its
+    /// rows changed, or from time to time.
+    pub fn virtual_collection_changed(&self, name: &str) {
+        self.inner.observers.poll(name);
+    }
+
+    /// Makes everything committed so far durable and answers with the last durable sequence. Costs nothing when
+    /// nothing is new; concurrent callers share one sync.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`]. After it nothing may be told to anybody: open the store again.
+    pub fn sync(&self) -> Result<Sequence, StoreError> {
+        self.inner.sync_to(self.inner.platter.newest())
+    }
+
+    /// The store as replication sees it.
+    pub fn replica(&self) -> Replica {
+        Replica::new(self.clone())
+    }
+
+    /// The name of this copy of the database.
+    pub fn site(&self) -> SiteId {
+        self.inner.identity.read().site
+    }
+
+    /// Every run of this store, oldest first: a random id and the first sequence.
+    pub fn runs(&self) -> Vec<(RunId, Sequence)> {
+        self.inner.identity.read().runs.clone()
+    }
+
+    /// Begins a new run: at the first session after a time without any, and, with `new_site`, when the
+    /// directory turned out to be a copy of another one. Answers with the new run, which is durable then.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Closed`].
+    pub fn begin_run(&self, new_site: bool) -> Result<RunId, StoreError> {
+        catalog::begin_run(&self.inner, new_site)
+    }
+
+    /// Sequence of the newest change; 0 in an empty store.
+    pub fn last_sequence(&self) -> Sequence {
+        self.inner.last_sequence()
+    }
+
+    /// The newest sequence that survives a loss of power.
+    pub fn durable_sequence(&self) -> Sequence {
+        self.inner.platter.durable()
+    }
+
+    /// Every collection, by name.
+    pub fn collections(&self) -> Vec<CollectionStatistics> {
+        self.inner.collections.statistics()
+    }
+
+    /// Reads every row and reports where two of them contradict each other. For tests and repair; linear in the
+    /// size of the store, on a snapshot; nobody waits.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`].
+    pub fn verify(&self) -> Result<Verified, StoreError> {
+        verify::verify(&self.inner)
+    }
+
+    /// The storage below, for its size on disk and the like.
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.inner.storage
+    }
+
+    /// Cancels all observers, waits for the running writer, syncs, and closes the storage. Later statements fail
+    /// with [`StoreError::Closed`]; a second close does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`]; the store is closed all the same.
+    pub fn close(&self) -> Result<(), StoreError> {
+        if self.inner.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.inner.observers.cancel_all();
+        let writer = self.inner.writer.take();
+        let closed = self.inner.storage.close();
+        self.inner.writer.give_back(writer);
+        Ok(closed?)
+    }
+}
+
+impl Inner {
+    pub(crate) fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) { Err(StoreError::Closed) } else { Ok(()) }
+    }
+
+    pub(crate) fn last_sequence(&self) -> Sequence {
+        Sequence(self.last.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {
+        self.check_open()?;
+        Ok(self.platter.wait(&*self.storage, mark)?)
+    }
+
+    /// Whether anybody wants to know of commits.
+    pub(crate) fn has_listeners(&self) -> bool {
+        self.feed.has_hooks() || !self.observers.is_empty()
+    }
+
+    /// Tells of the commits that wait to be told of. Called after the writer was given back.
+    pub(crate) fn deliver_commits(self: &Arc<Self>) {
+        self.feed.signal();
+        self.feed.deliver(|commit| self.observers.committed(self, commit));
+    }
+
+    pub(crate) fn begin_write(self: &Arc<Self>) -> Result<WriteTransaction, StoreError> {
+        self.check_open()?;
+        let transaction = WriteTransaction::new(Arc::clone(self));
+        self.check_open()?;
+        Ok(transaction)
+    }
+}

@@ -1,0 +1,482 @@
+//! The write transaction: every statement that changes something runs in one, alone or with others.
+//!
+//! It keeps changed records in memory, over the storage, until it commits them as one batch:
+//!
+//! * a row of `documents` for each changed document, none for an evicted one;
+//! * its row of `changes`, and the removal of the row of its previous change;
+//! * a row of `commits` if more than one document changed;
+//! * the counters of each touched collection, with the clock and the last sequence.
+//!
+//! Only after the batch is written do the counters in memory change and the feed hear of it, both while the
+//! writer is still held, so that everybody sees commits in one order.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ditto_crdt::{Hlc, Record, RunId, Sequence, SiteId, Stamp};
+use ditto_storage::{Batch, Bytes, Keyspace};
+use ditto_value::{MAX_DEPTH, Value};
+
+use crate::catalog::Collection;
+use crate::durability::Mark;
+use crate::error::{DataError, StoreError};
+use crate::feed::{ChangedDocument, Commit};
+use crate::layout::{
+    self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
+};
+use crate::store::Inner;
+use crate::virtual_collections::SYSTEM_PREFIX;
+use crate::writer::Writer;
+
+/// A document that the transaction changed.
+#[derive(Clone)]
+pub(crate) struct Pending {
+    /// The record before the transaction.
+    before: Option<Bytes>,
+    /// The record now; `None` once evicted.
+    after: Option<Bytes>,
+    /// `None` while nothing but an eviction happened to it.
+    sequence: Option<Sequence>,
+    origin: Option<u64>,
+}
+
+/// A collection that the transaction touched.
+#[derive(Clone)]
+struct Touched {
+    collection: Arc<Collection>,
+    created: bool,
+    /// Change of the number of living documents.
+    documents: i64,
+    evictions: u64,
+}
+
+/// What a failed statement of a longer transaction is undone by.
+pub(crate) struct Savepoint {
+    next: Sequence,
+    touched: Vec<Touched>,
+    next_collection: CollectionId,
+}
+
+/// A new record of a document.
+pub(crate) struct NewRecord {
+    pub record: Bytes,
+    pub was_alive: bool,
+    pub is_alive: bool,
+    /// Who sent it, if it is exactly what they hold.
+    pub origin: Option<u64>,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    /// Never 0.
+    pub commit_id: u64,
+    pub mark: Mark,
+}
+
+pub(crate) struct WriteTransaction {
+    pub(crate) inner: Arc<Inner>,
+    /// `Some` until the end.
+    writer: Option<Box<Writer>>,
+    pub(crate) now_ms: u64,
+    site: SiteId,
+    pub(crate) run: RunId,
+    stamp: Hlc,
+    first: Sequence,
+    next: Sequence,
+    pending: BTreeMap<Bytes, Pending>,
+    touched: Vec<Touched>,
+    /// Rows beside documents: checkpoints and the like.
+    rows: Batch,
+    /// While a savepoint is set: what it changed, as it was.
+    undo: Option<Vec<(Bytes, Option<Pending>)>>,
+    origin: Option<u64>,
+}
+
+impl WriteTransaction {
+    /// Waits for the writer.
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        let writer = inner.writer.take();
+        let now_ms = inner.environment.now_ms();
+        let first = Sequence(writer.last.0 + 1);
+        let (site, run) = {
+            let identity = inner.identity.read();
+            (identity.site, identity.run())
+        };
+        Self {
+            inner,
+            writer: Some(writer),
+            now_ms,
+            site,
+            run,
+            stamp: Hlc::ZERO,
+            first,
+            next: first,
+            pending: BTreeMap::new(),
+            touched: Vec::new(),
+            rows: Batch::new(),
+            undo: None,
+            origin: None,
+        }
+    }
+
+    pub(crate) fn site(&self) -> SiteId {
+        self.site
+    }
+
+    /// The sender of everything in this transaction, for the feed.
+    pub(crate) fn set_origin(&mut self, origin: u64) {
+        self.origin = Some(origin);
+    }
+
+    /// The collection, also if this transaction made it.
+    pub(crate) fn collection(&self, name: &str) -> Option<Arc<Collection>> {
+        let touched = self.touched.iter().find(|touched| &*touched.collection.name == name);
+        match touched {
+            Some(touched) => Some(Arc::clone(&touched.collection)),
+            None => self.inner.collections.get(name),
+        }
+    }
+
+    /// The collection; made by this transaction if it does not exist.
+    pub(crate) fn collection_for_write(&mut self, name: &str) -> Result<Arc<Collection>, StoreError> {
+        if let Some(collection) = self.collection(name) {
+            return Ok(collection);
+        }
+        check_collection_name(name)?;
+        let Some(writer) = &mut self.writer else { return Err(StoreError::TransactionEnded) };
+        let id = writer.next_collection;
+        writer.next_collection = CollectionId(id.0 + 1);
+        let collection = Arc::new(Collection::new(id, name.into(), 0, 0));
+        self.touched.push(Touched {
+            collection: Arc::clone(&collection),
+            created: true,
+            documents: 0,
+            evictions: 0,
+        });
+        Ok(collection)
+    }
+
+    fn touch(&mut self, collection: &Arc<Collection>) -> &mut Touched {
+        let found = self.touched.iter().position(|touched| touched.collection.id == collection.id);
+        let index = found.unwrap_or(self.touched.len());
+        if found.is_none() {
+            self.touched.push(Touched {
+                collection: Arc::clone(collection),
+                created: false,
+                documents: 0,
+                evictions: 0,
+            });
+        }
+        #[expect(clippy::indexing_slicing, reason = "found, or pushed just now")]
+        &mut self.touched[index]
+    }
+
+    /// Living documents of the collection as this transaction sees them.
+    pub(crate) fn count(&self, collection: &Collection) -> u64 {
+        let delta = self.touched.iter().find(|touched| touched.collection.id == collection.id);
+        collection
+            .documents
+            .load(Ordering::Acquire)
+            .saturating_add_signed(delta.map_or(0, |touched| touched.documents))
+    }
+
+    /// The record under a `documents` key, tombstones included.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.pending.get(key) {
+            Some(pending) => Ok(pending.after.clone()),
+            None => Ok(self.inner.storage.get(Keyspace::Documents, key)?),
+        }
+    }
+
+    /// The records that this transaction changed, by key; `None` if it evicted one.
+    pub(crate) fn changed(&self) -> &BTreeMap<Bytes, Pending> {
+        &self.pending
+    }
+
+    /// A stamp of this transaction that exceeds `newest`, the newest stamp of what it is to replace. The same one as
+    /// before wherever that is possible; a document from a far future gets one of its own.
+    pub(crate) fn stamp(&mut self, newest: Hlc) -> Result<Stamp, StoreError> {
+        let Some(writer) = &mut self.writer else { return Err(StoreError::TransactionEnded) };
+        let mut time = self.stamp;
+        if time == Hlc::ZERO || newest >= time {
+            time = writer.clock.stamp(self.now_ms, Some(newest));
+            if time == writer.clock.last() {
+                self.stamp = time;
+            }
+        }
+        Ok(Stamp::new(time, self.site))
+    }
+
+    /// Lets the clock follow what came from elsewhere.
+    pub(crate) fn observe(&mut self, newest: Hlc) {
+        if let Some(writer) = &mut self.writer {
+            writer.clock.observe(newest, self.now_ms);
+        }
+    }
+
+    /// The sequence that a write to this document gets: the one it has in this transaction, else the next.
+    pub(crate) fn sequence_of(&self, key: &[u8]) -> Sequence {
+        self.pending.get(key).and_then(|pending| pending.sequence).unwrap_or(self.next)
+    }
+
+    /// The sequence of the next document that changes for the first time in this transaction.
+    pub(crate) fn next_sequence(&self) -> Sequence {
+        self.next
+    }
+
+    /// Puts a record that was written with [`WriteTransaction::sequence_of`]. `before` is what
+    /// [`WriteTransaction::get`] gave.
+    pub(crate) fn put(
+        &mut self,
+        collection: &Arc<Collection>,
+        key: Bytes,
+        before: Option<Bytes>,
+        new: NewRecord,
+    ) {
+        let sequence = self.sequence_of(&key);
+        if sequence == self.next {
+            self.next = Sequence(sequence.0 + 1);
+        }
+        let touched = self.touch(collection);
+        touched.documents += i64::from(new.is_alive) - i64::from(new.was_alive);
+        self.replace(key, before, |pending| {
+            pending.after = Some(new.record);
+            pending.sequence = Some(sequence);
+            pending.origin = new.origin;
+        });
+    }
+
+    /// Forgets a document. `before` is what [`WriteTransaction::get`] gave.
+    pub(crate) fn evict(&mut self, collection: &Arc<Collection>, key: Bytes, before: Bytes, was_alive: bool) {
+        let touched = self.touch(collection);
+        touched.documents -= i64::from(was_alive);
+        touched.evictions += 1;
+        self.replace(key, Some(before), |pending| pending.after = None);
+    }
+
+    fn replace(&mut self, key: Bytes, before: Option<Bytes>, change: impl FnOnce(&mut Pending)) {
+        use std::collections::btree_map::Entry;
+        match self.pending.entry(key) {
+            Entry::Occupied(mut entry) => {
+                if let Some(undo) = &mut self.undo {
+                    undo.push((entry.key().clone(), Some(entry.get().clone())));
+                }
+                change(entry.get_mut());
+            }
+            Entry::Vacant(entry) => {
+                if let Some(undo) = &mut self.undo {
+                    undo.push((entry.key().clone(), None));
+                }
+                change(entry.insert(Pending { before, after: None, sequence: None, origin: None }));
+            }
+        }
+    }
+
+    /// Adds a row that is written with the documents.
+    pub(crate) fn put_row(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
+        self.rows.put(keyspace, key, value);
+    }
+
+    /// Remembers this moment, until [`WriteTransaction::release`] or [`WriteTransaction::rollback_to`].
+    pub(crate) fn savepoint(&mut self) -> Savepoint {
+        self.undo = Some(Vec::new());
+        Savepoint {
+            next: self.next,
+            touched: self.touched.clone(),
+            next_collection: self.writer.as_ref().map_or(CollectionId(0), |writer| writer.next_collection),
+        }
+    }
+
+    /// Keeps what happened since the savepoint.
+    pub(crate) fn release(&mut self) {
+        self.undo = None;
+    }
+
+    /// Undoes everything since the savepoint.
+    pub(crate) fn rollback_to(&mut self, savepoint: Savepoint) {
+        for (key, pending) in self.undo.take().unwrap_or_default().into_iter().rev() {
+            match pending {
+                Some(pending) => self.pending.insert(key, pending),
+                None => self.pending.remove(&key),
+            };
+        }
+        self.next = savepoint.next;
+        self.touched = savepoint.touched;
+        if let Some(writer) = &mut self.writer {
+            writer.next_collection = savepoint.next_collection;
+        }
+    }
+
+    /// Writes everything at once. Tells nobody yet: see [`Inner::deliver_commits`].
+    pub(crate) fn commit(mut self) -> Result<Committed, StoreError> {
+        let Some(mut writer) = self.writer.take() else { return Err(StoreError::TransactionEnded) };
+        let result = self.commit_with(&mut writer);
+        self.inner.writer.give_back(writer);
+        result
+    }
+
+    fn commit_with(&mut self, writer: &mut Writer) -> Result<Committed, StoreError> {
+        let last = Sequence(self.next.0 - 1);
+        let batch = self.batch(writer, last)?;
+        if batch.is_empty() {
+            let mark = self.inner.platter.newest();
+            return Ok(Committed { commit_id: last.0.max(1), mark });
+        }
+        self.inner.storage.commit(batch)?;
+        writer.last = last;
+        for touched in &self.touched {
+            let collection = &touched.collection;
+            collection.documents.store(self.count(collection), Ordering::Release);
+            collection.evictions.fetch_add(touched.evictions, Ordering::AcqRel);
+        }
+        for touched in self.touched.iter().filter(|touched| touched.created) {
+            self.inner.collections.add(Arc::clone(&touched.collection));
+        }
+        let mark = self.inner.platter.committed(last);
+        self.inner.last.store(last.0, Ordering::Release);
+        if !self.pending.is_empty() && self.inner.has_listeners() {
+            self.inner.feed.push(self.notification(last));
+        }
+        Ok(Committed { commit_id: last.0.max(1), mark })
+    }
+
+    fn batch(&mut self, writer: &Writer, last: Sequence) -> Result<Batch, StoreError> {
+        let mut batch =
+            Batch::with_capacity(3 * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1);
+        for (key, pending) in &self.pending {
+            if let Some(before) = &pending.before {
+                let newest = newest_sequence(before)?;
+                batch.delete(Keyspace::Changes, layout::sequence_key(newest));
+            }
+            match (&pending.after, pending.sequence) {
+                (Some(after), Some(sequence)) => {
+                    batch.put(
+                        Keyspace::Changes,
+                        layout::sequence_key(sequence),
+                        layout::encode_change(key, pending.origin),
+                    );
+                    batch.put(Keyspace::Documents, key.clone(), after.clone());
+                }
+                _ if pending.before.is_some() => batch.delete(Keyspace::Documents, key.clone()),
+                _ => {}
+            }
+        }
+        if last > self.first {
+            batch.put(Keyspace::Commits, layout::sequence_key(last), layout::sequence_key(self.first));
+        }
+        for touched in &self.touched {
+            let collection = &touched.collection;
+            if touched.created {
+                batch.put(
+                    Keyspace::Catalog,
+                    layout::collection_name_key(&collection.name),
+                    collection.id.0.to_be_bytes(),
+                );
+            }
+            let state = CollectionState {
+                documents: self.count(collection),
+                evictions: collection.evictions.load(Ordering::Acquire) + touched.evictions,
+                last,
+                clock: writer.clock.last(),
+            };
+            batch.put(Keyspace::Catalog, layout::state_key(collection.id), state.encode());
+        }
+        batch.append(mem::take(&mut self.rows));
+        Ok(batch)
+    }
+
+    fn notification(&self, last: Sequence) -> Commit {
+        let mut changed: Vec<ChangedDocument> = Vec::with_capacity(self.pending.len());
+        for (key, pending) in &self.pending {
+            let Some((collection, id)) = layout::split_document_key(key) else { continue };
+            let Some(touched) = self.touched.iter().find(|touched| touched.collection.id == collection)
+            else {
+                continue;
+            };
+            changed.push(ChangedDocument {
+                key: DocumentKey { collection: Arc::clone(&touched.collection.name), id: id.into() },
+                sequence: pending.after.as_ref().and(pending.sequence),
+                before: pending.before.clone(),
+                after: pending.after.clone(),
+            });
+        }
+        changed.sort_by_key(|document| document.sequence.map_or(u64::MAX, |sequence| sequence.0));
+        Commit { first: self.first, last, origin: self.origin, changed }
+    }
+}
+
+impl Drop for WriteTransaction {
+    /// Rolls back: nothing was written yet.
+    fn drop(&mut self) {
+        if let Some(mut writer) = self.writer.take() {
+            if let Some(created) =
+                self.touched.iter().filter(|touched| touched.created).map(|t| t.collection.id).min()
+            {
+                writer.next_collection = created;
+            }
+            self.inner.writer.give_back(writer);
+        }
+    }
+}
+
+impl Pending {
+    /// The record now; `None` once evicted.
+    pub(crate) fn after(&self) -> Option<&Bytes> {
+        self.after.as_ref()
+    }
+}
+
+fn newest_sequence(record: &[u8]) -> Result<Sequence, StoreError> {
+    Ok(parse_record(record)?.newest_sequence)
+}
+
+/// Reads a stored record.
+pub(crate) fn parse_record(record: &[u8]) -> Result<Record<'_>, StoreError> {
+    Record::parse(record)
+        .map_err(|error| StoreError::corrupt(format!("a document's record cannot be read ({error})")))
+}
+
+/// Whether applications may write to a collection of this name.
+pub(crate) fn check_collection_name(name: &str) -> Result<(), DataError> {
+    let reason = if name.is_empty() {
+        "a collection needs a name"
+    } else if name.len() > MAX_COLLECTION_NAME_BYTES {
+        "the name is longer than 1024 bytes"
+    } else if name.starts_with(SYSTEM_PREFIX) {
+        "it is a virtual collection"
+    } else if name.starts_with("__") {
+        "names with two leading underscores are internal"
+    } else {
+        return Ok(());
+    };
+    Err(DataError::Collection { name: name.to_string(), reason })
+}
+
+/// Whether a value can be an `_id`: a string, an integer, a boolean, bytes, or an array or object of such and nulls.
+pub(crate) fn check_id(id: &Value) -> Result<(), DataError> {
+    fn allowed(id: &Value, top: bool) -> Result<(), &'static str> {
+        match id {
+            Value::Float(_) => Err("a float"),
+            Value::Null if top => Err("null"),
+            Value::Array(elements) => elements.iter().try_for_each(|element| allowed(element, false)),
+            Value::Object(members) => members.values().try_for_each(|member| allowed(member, false)),
+            _ => Ok(()),
+        }
+    }
+    // An `_id` is a member of its document.
+    if id.depth() >= MAX_DEPTH {
+        return Err(DataError::IllegalId { found: "a value nested too deeply".to_string() });
+    }
+    allowed(id, true).map_err(|found| DataError::IllegalId { found: found.to_string() })
+}
+
+/// The `documents` key of an `_id`, which may be of any kind: one that cannot be an `_id` finds nothing.
+pub(crate) fn key_of_id(collection: CollectionId, id: &Value) -> Result<Vec<u8>, DataError> {
+    let mut key = layout::document_key(collection, &[]);
+    ditto_value::key::encode(id, &mut key);
+    let found = key.len().saturating_sub(4);
+    if found > MAX_ID_BYTES { Err(DataError::LongId { found }) } else { Ok(key) }
+}

@@ -1,0 +1,15 @@
+//! The store as its users see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that panics says what is wrong"
+)]
+
+mod model;
+mod observers;
+mod opening;
+mod replication;
+mod statements;
+mod support;
+mod transactions;

@@ -1,0 +1,266 @@
+//! Live queries and the commit feed.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ditto_storage::MemoryStorage;
+use ditto_store::{Observer, QueryResult, SignalNext, Store, StoreError, StoreOptions};
+use ditto_value::Object;
+use proptest::prelude::*;
+
+use crate::model::{Condition, Step, simple_step, text};
+use crate::support::{DATABASE, Later, TestEnvironment, open, query, rows, run, run_with};
+
+/// How long an event may take before the test says that it never came.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type Event = (Vec<String>, SignalNext);
+
+fn observe(store: &Store, text: &str) -> (Observer, Receiver<Event>) {
+    let (events, received) = mpsc::channel();
+    let on_change = move |result: QueryResult, signal: SignalNext| {
+        assert_eq!(result.committed_as(), None);
+        // The test may be over.
+        let _ = events.send((rows(&result), signal));
+    };
+    let observer = store.observe(text, Object::new(), Box::new(on_change)).expect("registers");
+    (observer, received)
+}
+
+fn next(events: &Receiver<Event>) -> Vec<String> {
+    let (rows, signal) = events.recv_timeout(PATIENCE).expect("a result comes");
+    signal.signal();
+    rows
+}
+
+fn insert(store: &Store, id: i64, a: i64) {
+    let arguments = format!(r#"{{"d": {{"_id": {id}, "a": {a}}}}}"#);
+    run_with(store, "INSERT INTO c DOCUMENTS (:d) ON ID CONFLICT DO UPDATE", &arguments);
+}
+
+#[test]
+fn the_first_result_always_comes_and_later_ones_when_they_differ() {
+    let store = open(1);
+    let (_observer, events) = observe(&store, "SELECT * FROM c WHERE a > 10 ORDER BY _id");
+    assert_eq!(next(&events).len(), 0);
+    insert(&store, 1, 5);
+    insert(&store, 2, 50);
+    assert_eq!(next(&events), [r#"{"_id":2,"a":50}"#], "the document that does not match woke nobody");
+    insert(&store, 2, 50);
+    insert(&store, 1, 11);
+    assert_eq!(next(&events).len(), 2, "an equal write woke nobody");
+    run(&store, "DELETE FROM c WHERE _id = 2");
+    assert_eq!(next(&events), [r#"{"_id":1,"a":11}"#]);
+    run(&store, "EVICT FROM c");
+    assert_eq!(next(&events).len(), 0);
+}
+
+#[test]
+fn what_happens_before_the_signal_is_one_result() {
+    let store = open(1);
+    let (_observer, events) = observe(&store, "SELECT * FROM c ORDER BY _id");
+    let (_, signal) = events.recv_timeout(PATIENCE).expect("the first");
+    for id in 1..=20 {
+        insert(&store, id, 0);
+    }
+    assert_eq!(events.recv_timeout(Duration::ZERO).map(|_| ()), Err(RecvTimeoutError::Timeout));
+    signal.signal();
+    assert_eq!(next(&events).len(), 20);
+    run(&store, "DELETE FROM c");
+    assert_eq!(next(&events).len(), 0, "twenty changes were one result");
+}
+
+#[test]
+fn orders_windows_projections_and_groups_follow_too() {
+    let store = open(1);
+    let (_top, top) = observe(&store, "SELECT _id FROM c ORDER BY a DESC LIMIT 2");
+    let (_sum, sum) = observe(&store, "SELECT SUM(a) AS s, COUNT(*) AS n FROM c");
+    let (_one, one) = observe(&store, "SELECT a FROM c WHERE _id = 2");
+    assert_eq!((next(&top).len(), next(&sum).len(), next(&one).len()), (0, 1, 0));
+    for (id, a) in [(1, 10), (2, 20)] {
+        insert(&store, id, a);
+        assert_eq!(next(&top)[0], format!(r#"{{"_id":{id}}}"#));
+    }
+    insert(&store, 3, 15);
+    assert_eq!(next(&top), [r#"{"_id":2}"#, r#"{"_id":3}"#]);
+    let last = std::iter::from_fn(|| Some(next(&sum))).find(|rows| rows[0].contains(r#""n":3"#));
+    assert_eq!(last.expect("three"), [r#"{"n":3,"s":45}"#]);
+    assert_eq!(next(&one), [r#"{"a":20}"#]);
+    run(&store, "DELETE FROM c WHERE _id = 2");
+    assert_eq!(next(&top), [r#"{"_id":3}"#, r#"{"_id":1}"#]);
+    assert_eq!(next(&one).len(), 0);
+}
+
+#[test]
+fn callbacks_may_write_and_cancel_themselves() {
+    let store = open(1);
+    let (done, finished) = mpsc::channel();
+    let slot: Arc<Mutex<Option<Observer>>> = Arc::default();
+    let (inside, own) = (store.clone(), Arc::clone(&slot));
+    let on_change = move |result: QueryResult, signal: SignalNext| {
+        let n = result.rows.len() as i64;
+        if n < 5 {
+            insert(&inside, n, 0);
+            insert(&inside, n, 1);
+        } else if let Some(observer) = own.lock().expect("not poisoned").take() {
+            observer.cancel();
+            done.send((n, observer.is_cancelled())).expect("somebody listens");
+        }
+        signal.signal();
+    };
+    let guard = slot.lock().map(|mut slot| {
+        let observer =
+            store.observe("SELECT * FROM c", Object::new(), Box::new(on_change)).expect("registers");
+        *slot = Some(observer);
+    });
+    guard.expect("not poisoned");
+    assert_eq!(finished.recv_timeout(PATIENCE).expect("ends"), (5, true));
+    insert(&store, 99, 0);
+    assert!(finished.recv_timeout(PATIENCE).is_err(), "the callback is dropped with what it owns");
+}
+
+#[test]
+fn a_panicking_callback_is_contained() {
+    let store = open(1);
+    let (events, received) = mpsc::channel();
+    let mut first = true;
+    let on_change = move |result: QueryResult, signal: SignalNext| {
+        if std::mem::take(&mut first) {
+            panic!("a mistake of the application");
+        }
+        signal.signal();
+        let _ = events.send(result.rows.len());
+    };
+    let _observer = store.observe("SELECT * FROM c", Object::new(), Box::new(on_change)).expect("registers");
+    while received.recv_timeout(Duration::from_millis(20)).is_err() {
+        run_with(&store, "INSERT INTO c DOCUMENTS (:d)", r#"{"d": {}}"#);
+    }
+}
+
+#[test]
+fn dropping_every_handle_cancels() {
+    let store = open(1);
+    let (observer, events) = observe(&store, "SELECT * FROM c");
+    next(&events);
+    let second = observer.clone();
+    drop(observer);
+    insert(&store, 1, 1);
+    assert_eq!(next(&events).len(), 1);
+    drop(second);
+    insert(&store, 2, 1);
+    assert_eq!(events.recv_timeout(PATIENCE).map(|_| ()), Err(RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn only_select_can_be_observed() {
+    let store = open(1);
+    let observe = |text: &str| store.observe(text, Object::new(), Box::new(|_, _| ())).map(|_| ());
+    assert!(matches!(observe("DELETE FROM c"), Err(StoreError::Context { .. })));
+    assert!(matches!(observe("EXPLAIN SELECT * FROM c"), Err(StoreError::Context { .. })));
+    assert!(matches!(observe(""), Err(StoreError::Compile(_))));
+    assert!(matches!(observe("SELECT * FROM c WHERE a = :a"), Err(StoreError::MissingArgument { .. })));
+}
+
+#[test]
+fn virtual_collections_are_observed_when_they_say_so() {
+    let store = open(1);
+    let count = Arc::new(Mutex::new(1));
+    let shared = Arc::clone(&count);
+    store.register_virtual_collection(
+        "system:test",
+        Arc::new(move || vec![Object::from([("n", *shared.lock().expect("not poisoned"))])]),
+    );
+    let (_observer, events) = observe(&store, "SELECT * FROM system:test");
+    assert_eq!(next(&events), [r#"{"n":1}"#]);
+    store.virtual_collection_changed("system:test");
+    *count.lock().expect("not poisoned") = 2;
+    store.virtual_collection_changed("system:test");
+    assert_eq!(next(&events), [r#"{"n":2}"#]);
+}
+
+#[test]
+fn the_feed_tells_of_every_commit_in_order_with_both_images() {
+    let store = open(1);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (inside, nested) = (Arc::clone(&seen), store.clone());
+    let subscription = store.subscribe_commits(move |commit| {
+        let images = commit.changed.iter().map(|document| {
+            let json = |value: Option<ditto_value::ValueRef<'_>>| value.map(|value| value.to_json());
+            (document.sequence.map(|s| s.0), json(document.before_value()), json(document.after_value()))
+        });
+        inside.lock().expect("not poisoned").push((
+            commit.first.0,
+            commit.last.0,
+            images.collect::<Vec<_>>(),
+        ));
+        if commit.last.0 == 2 {
+            run(&nested, "UPDATE c SET nested = true WHERE _id = 1");
+        }
+    });
+    run_with(&store, "INSERT INTO c DOCUMENTS (:d)", r#"{"d": [{"_id": 1}, {"_id": 2}]}"#);
+    run(&store, "DELETE FROM c WHERE _id = 2");
+    run(&store, "EVICT FROM c WHERE _id = 1");
+    drop(subscription);
+    run(&store, "INSERT INTO c DOCUMENTS ({'_id': 3})");
+    let one = Some(r#"{"_id":1}"#.to_string());
+    let two = Some(r#"{"_id":2}"#.to_string());
+    let nested = Some(r#"{"_id":1,"nested":true}"#.to_string());
+    let expected = [
+        (1, 2, vec![(Some(1), None, one.clone()), (Some(2), None, two.clone())]),
+        (3, 3, vec![(Some(3), one, nested.clone())]),
+        (4, 4, vec![(Some(4), two, None)]),
+        (5, 4, vec![(None, nested, None)]),
+    ];
+    assert_eq!(*seen.lock().expect("not poisoned"), expected);
+}
+
+const OBSERVED: [&str; 7] = [
+    "SELECT * FROM c",
+    "SELECT _id, a FROM c WHERE a > 1",
+    "SELECT * FROM c ORDER BY a DESC, b",
+    "SELECT * FROM c WHERE m.k = 1 ORDER BY b LIMIT 2 OFFSET 1",
+    "SELECT * FROM c WHERE _id IN (1, 2)",
+    "SELECT a, COUNT(*) AS n FROM c GROUP BY a ORDER BY a",
+    "SELECT DISTINCT a FROM c ORDER BY a",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// `true` beside a step: the observers get to run after it.
+    #[test]
+    fn what_is_delivered_is_what_the_query_gives(
+        mut steps in prop::collection::vec((simple_step(), any::<bool>()), 0..30),
+    ) {
+        let later = Arc::new(Later::default());
+        let options = StoreOptions::new(DATABASE, later.clone());
+        let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+        let mut observers = Vec::new();
+        for text in OBSERVED {
+            let latest = Arc::new(Mutex::new(None));
+            let inside = Arc::clone(&latest);
+            let on_change = move |result: QueryResult, signal: SignalNext| {
+                let rows = Some(rows(&result));
+                let mut latest = inside.lock().expect("not poisoned");
+                assert_ne!(*latest, rows, "nothing is delivered twice");
+                *latest = rows;
+                signal.signal();
+            };
+            let observer = store.observe(text, Object::new(), Box::new(on_change)).expect("registers");
+            observers.push((text, latest, observer));
+        }
+        steps.push((Step::Aggregate(Condition::All), true));
+        for (step, look) in steps {
+            // What the statement answers is the business of another test.
+            let _ = store.execute(&text(&step), &Object::new());
+            if look {
+                later.run();
+                for (text, latest, _) in &observers {
+                    let latest = latest.lock().expect("not poisoned").clone();
+                    prop_assert_eq!(latest, Some(query(&store, text)), "{}", text);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The replication side: two stores that exchange changes become equal.
+
+use std::sync::Arc;
+
+use ditto_crdt::{RunId, Sequence, Version};
+use ditto_store::replica::Outcome;
+use ditto_store::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Refused, Store};
+use proptest::prelude::*;
+
+use crate::support::{assert_consistent, open, query, run, run_with};
+
+const PEER: [u8; 32] = [7; 32];
+const ORIGIN: u64 = 0xABCD;
+
+fn incoming(documents: Vec<IncomingDocument>) -> Incoming {
+    Incoming { from: PEER, origin: ORIGIN, documents, checkpoints: Vec::new(), seen: None }
+}
+
+/// Everything that changed in `from` after `after`, as it would be sent.
+fn everything(from: &Store, after: Sequence) -> Vec<IncomingDocument> {
+    let replica = from.replica();
+    let changes = replica.changes(after, replica.last_sequence(), usize::MAX).expect("changes");
+    assert!(changes.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
+    changes
+        .into_iter()
+        .map(|change| {
+            let excerpt = replica.delta_since(&change.key, after).expect("reads").expect("there");
+            assert_eq!(excerpt.newest, change.sequence);
+            IncomingDocument { key: change.key, delta: excerpt.delta, stated: excerpt.version }
+        })
+        .collect()
+}
+
+/// The version of every document of a store.
+fn versions(store: &Store) -> Vec<(DocumentKey, Version)> {
+    let replica = store.replica();
+    let changes = replica.changes(Sequence::ZERO, replica.last_sequence(), usize::MAX).expect("changes");
+    let mut versions: Vec<_> = changes
+        .into_iter()
+        .map(|change| {
+            let stored = replica.document(&change.key).expect("reads").expect("there");
+            assert_eq!(stored.newest, change.sequence);
+            (change.key, stored.version)
+        })
+        .collect();
+    versions.sort();
+    versions
+}
+
+fn send(from: &Store, to: &Store, after: Sequence) -> Sequence {
+    let position = from.last_sequence();
+    let documents = everything(from, after);
+    let applied = to.replica().apply(incoming(documents)).expect("applies");
+    assert!(applied.outcomes.iter().all(Result::is_ok), "{:?}", applied.outcomes);
+    position
+}
+
+#[test]
+fn a_merge_that_leaves_what_was_stated_is_marked_as_theirs() {
+    let (a, b) = (open(1), open(2));
+    run_with(&a, "INSERT INTO c DOCUMENTS (:d)", r#"{"d": [{"_id": 1, "x": 1}, {"_id": 2}]}"#);
+    send(&a, &b, Sequence::ZERO);
+    assert_eq!(query(&b, "SELECT * FROM c"), [r#"{"_id":1,"x":1}"#, r#"{"_id":2}"#]);
+    let replica = b.replica();
+    let origins = |store: &Store| -> Vec<Option<u64>> {
+        let changes = store.replica().changes(Sequence::ZERO, store.last_sequence(), 9).expect("changes");
+        changes.iter().map(|change| change.origin).collect()
+    };
+    assert_eq!(origins(&b), [Some(ORIGIN), Some(ORIGIN)]);
+    run(&b, "UPDATE c SET own = true WHERE _id = 1");
+    run(&a, "UPDATE c SET x = 2 WHERE _id = 1");
+    send(&a, &b, Sequence(2));
+    assert_eq!(query(&b, "SELECT * FROM c WHERE _id = 1"), [r#"{"_id":1,"own":true,"x":2}"#]);
+    assert_eq!(origins(&b), [Some(ORIGIN), None], "the own write is not taken for theirs");
+    let last = replica.last_sequence();
+    let again = replica.apply(incoming(everything(&a, Sequence::ZERO))).expect("applies");
+    assert_eq!(again.last, last, "what is known already changes nothing");
+    assert_eq!(replica.commit_of(Sequence(1)).expect("reads"), (Sequence(1), Sequence(2)));
+    assert_eq!(replica.commit_of(Sequence(3)).expect("reads"), (Sequence(3), Sequence(3)));
+    assert_eq!(replica.changes(Sequence::ZERO, last, 1).expect("reads").len(), 1);
+    assert_consistent(&b);
+}
+
+#[test]
+fn one_hostile_document_does_not_stop_the_others() {
+    let (a, b) = (open(1), open(2));
+    run(&a, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2})");
+    let good = everything(&a, Sequence::ZERO);
+    let changed = |change: &dyn Fn(&mut IncomingDocument)| {
+        let mut document = good[0].clone();
+        change(&mut document);
+        document
+    };
+    let documents = vec![
+        changed(&|document| document.delta.truncate(5)),
+        changed(&|document| document.key.id = Arc::from(&b"\x34"[..])),
+        changed(&|document| document.key.id = Arc::from(&b"\xFF\xFF"[..])),
+        changed(&|document| document.key.id = Arc::from(&b""[..])),
+        changed(&|document| document.key.collection = Arc::from("system:dual")),
+        good[1].clone(),
+    ];
+    let applied = b.replica().apply(incoming(documents)).expect("applies");
+    assert!(applied.outcomes[..5].iter().all(|outcome| matches!(outcome, Err(Refused::Malformed(_)))));
+    assert!(matches!(applied.outcomes[5], Ok(Outcome { before: None, .. })));
+    assert_eq!(query(&b, "SELECT * FROM c"), [r#"{"_id":2}"#]);
+    assert_eq!(applied.last, Sequence(1));
+    assert_consistent(&b);
+}
+
+#[test]
+fn a_document_that_comes_twice_in_a_batch_is_one_change() {
+    let (a, b) = (open(1), open(2));
+    run(&a, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+    let mut documents = everything(&a, Sequence::ZERO);
+    run(&a, "UPDATE c SET y = 2");
+    documents.extend(everything(&a, Sequence(1)));
+    let applied = b.replica().apply(incoming(documents)).expect("applies");
+    assert_eq!(applied.last, Sequence(1));
+    assert_eq!(query(&b, "SELECT * FROM c"), [r#"{"_id":1,"x":1,"y":2}"#]);
+    assert_consistent(&b);
+}
+
+#[test]
+fn checkpoints_and_seen_runs_are_stored_with_the_data() {
+    let store = open(1);
+    let replica = store.replica();
+    let (interest, run_id) = ([3; 16], RunId(9));
+    let checkpoint = Checkpoint { run: run_id, sequence: Sequence(40) };
+    assert_eq!(replica.checkpoint(&PEER, &interest).expect("reads"), None);
+    let seen = |sequence| Some(Checkpoint { run: run_id, sequence: Sequence(sequence) });
+    let batch =
+        Incoming { checkpoints: vec![(interest, checkpoint)], seen: seen(50), ..incoming(Vec::new()) };
+    let applied = replica.apply(batch).expect("applies");
+    assert_eq!(applied.last, Sequence::ZERO);
+    replica.apply(Incoming { seen: seen(45), ..incoming(Vec::new()) }).expect("applies");
+    assert_eq!(replica.checkpoint(&PEER, &interest).expect("reads"), Some(checkpoint));
+    assert_eq!(replica.checkpoint(&[8; 32], &interest).expect("reads"), None);
+    assert_eq!(replica.remembered(&PEER).expect("reads"), [(run_id, Sequence(50))]);
+    assert_eq!(replica.remembered(&[8; 32]).expect("reads"), []);
+    store.sync().expect("syncs");
+    assert_eq!(store.durable_sequence(), Sequence::ZERO);
+}
+
+#[test]
+fn a_missing_part_is_found_by_its_hashes() {
+    let (a, b) = (open(1), open(2));
+    run(&a, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1, 'y': 2})");
+    send(&a, &b, Sequence::ZERO);
+    run(&a, "UPDATE c SET x = 5");
+    run(&b, "UPDATE c SET z = 6");
+    let key = versions(&a).remove(0).0;
+    let known = b.replica().entry_hashes(&key).expect("reads");
+    let lacking = a.replica().delta_lacking(&key, &known).expect("reads").expect("there");
+    let foreseen = b.replica().merged_version(&key, &lacking.delta).expect("reads").expect("well-formed");
+    let document = IncomingDocument { key, delta: lacking.delta, stated: lacking.version };
+    let applied = b.replica().apply(incoming(vec![document])).expect("applies");
+    assert_eq!(applied.outcomes[0].as_ref().map(|outcome| outcome.after), Ok(foreseen));
+    assert_eq!(query(&b, "SELECT * FROM c"), [r#"{"_id":1,"x":5,"y":2,"z":6}"#]);
+}
+
+#[test]
+fn subscriptions_compile_to_a_matcher() {
+    let store = open(1);
+    run(&store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'a': 1}), ({'_id': 2, 'a': 2})");
+    let arguments = crate::support::object(r#"{"a": 2}"#);
+    let interest = store.replica().compile("SELECT * FROM c WHERE a = :a", &arguments).expect("compiles");
+    assert_eq!((&*interest.collection, interest.unfiltered), ("c", false));
+    let matches: Vec<bool> =
+        run(&store, "SELECT * FROM c").rows.iter().map(|row| (interest.matcher)(row.value())).collect();
+    assert_eq!(matches, [false, true]);
+    assert!(store.replica().compile("SELECT * FROM c LIMIT 1", &arguments).is_err());
+}
+
+fn statement() -> impl Strategy<Value = String> {
+    let id = 0..4;
+    let value = 0..3;
+    prop_oneof![
+        (id.clone(), value.clone()).prop_map(|(id, v)| format!(
+            "INSERT INTO c DOCUMENTS ({{'_id': {id}, 'a': {v}, 'm': {{'n{v}': {id}}}}}) ON ID CONFLICT DO UPDATE"
+        )),
+        (id.clone(), value.clone()).prop_map(|(id, v)| format!("UPDATE c SET b = {v}, m.k = {id} WHERE _id = {id}")),
+        id.clone().prop_map(|id| format!("UPDATE c UNSET m.n1, a WHERE _id = {id}")),
+        (id.clone(), value.clone())
+            .prop_map(|(id, v)| format!("UPDATE c APPLY n INCREMENT BY {v} WHERE _id = {id}")),
+        id.clone().prop_map(|id| format!("DELETE FROM c WHERE _id = {id}")),
+        id.prop_map(|id| format!("INSERT INTO c INITIAL DOCUMENTS ({{'_id': {id}, 'i': {id}}})")),
+    ]
+}
+
+/// What a peer does: a statement, or a transfer from one side to the other.
+#[derive(Clone, Debug)]
+enum Step {
+    Run(bool, String),
+    Send(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (any::<bool>(), statement()).prop_map(|(side, text)| Step::Run(side, text)),
+        1 => any::<bool>().prop_map(Step::Send),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn stores_that_exchange_their_changes_converge(steps in prop::collection::vec(step(), 0..40)) {
+        let stores = [open(1), open(2)];
+        let mut positions = [Sequence::ZERO; 2];
+        for step in steps {
+            match step {
+                Step::Run(side, text) => drop(run(&stores[usize::from(side)], &text)),
+                Step::Send(side) => {
+                    let (from, to) = (usize::from(side), usize::from(!side));
+                    positions[from] = send(&stores[from], &stores[to], positions[from]);
+                }
+            }
+        }
+        positions[0] = send(&stores[0], &stores[1], positions[0]);
+        send(&stores[1], &stores[0], positions[1]);
+        prop_assert_eq!(versions(&stores[0]), versions(&stores[1]));
+        let read = |store| query(store, "SELECT * FROM c ORDER BY _id");
+        prop_assert_eq!(read(&stores[0]), read(&stores[1]));
+        stores.iter().for_each(assert_consistent);
+    }
+}

@@ -1,0 +1,123 @@
+//! A store in memory, with a clock and randomness that repeat.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use ditto_storage::{MemoryStorage, Storage};
+use ditto_store::{Environment, Executor, QueryResult, Store, StoreError, StoreOptions};
+use ditto_value::{Object, Value};
+
+/// Starts at a fixed moment, goes on by a millisecond whenever it is read.
+pub struct TestEnvironment {
+    now: AtomicU64,
+    random: AtomicU64,
+}
+
+impl TestEnvironment {
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self { now: AtomicU64::new(1_800_000_000_000), random: AtomicU64::new(seed) })
+    }
+
+    pub fn set_now(&self, now: u64) {
+        self.now.store(now, Ordering::Relaxed);
+    }
+}
+
+impl Environment for TestEnvironment {
+    fn now_ms(&self) -> u64 {
+        self.now.fetch_add(1, Ordering::Relaxed)
+    }
+
+    // SplitMix64.
+    fn random_u64(&self) -> u64 {
+        let mut z = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}
+
+/// A thread for each job.
+pub struct Threads;
+
+impl Executor for Threads {
+    fn spawn(&self, job: Box<dyn FnOnce() + Send>) {
+        std::thread::spawn(job);
+    }
+}
+
+/// Keeps jobs until the test runs them.
+#[derive(Default)]
+pub struct Later(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+
+impl Executor for Later {
+    fn spawn(&self, job: Box<dyn FnOnce() + Send>) {
+        self.0.lock().expect("not poisoned").push(job);
+    }
+}
+
+impl Later {
+    /// Runs what is there, and what that brings about. How many jobs it was.
+    pub fn run(&self) -> usize {
+        let mut count = 0;
+        loop {
+            let jobs = std::mem::take(&mut *self.0.lock().expect("not poisoned"));
+            if jobs.is_empty() {
+                return count;
+            }
+            count += jobs.len();
+            jobs.into_iter().for_each(|job| job());
+        }
+    }
+}
+
+pub const DATABASE: &str = "5f3c1b52-0000-4000-8000-000000000001";
+
+pub fn open_in(storage: Arc<dyn Storage>, seed: u64) -> Store {
+    Store::open(storage, TestEnvironment::new(seed), StoreOptions::new(DATABASE, Arc::new(Threads)))
+        .expect("the store opens")
+}
+
+pub fn open(seed: u64) -> Store {
+    open_in(Arc::new(MemoryStorage::new()), seed)
+}
+
+/// The members of a JSON object.
+pub fn object(json: &str) -> Object {
+    match Value::from_json(json).expect("JSON") {
+        Value::Object(object) => object,
+        other => panic!("{other:?} is not an object"),
+    }
+}
+
+/// Runs a statement without arguments.
+pub fn run(store: &Store, text: &str) -> QueryResult {
+    store.execute(text, &Object::new()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Runs a statement with arguments as JSON.
+pub fn run_with(store: &Store, text: &str, arguments: &str) -> QueryResult {
+    store.execute(text, &object(arguments)).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+pub fn failure(store: &Store, text: &str, arguments: &str) -> StoreError {
+    match store.execute(text, &object(arguments)) {
+        Ok(result) => panic!("{text} should fail, but gave {:?}", result.rows),
+        Err(error) => error,
+    }
+}
+
+/// Rows as JSON, in order.
+pub fn rows(result: &QueryResult) -> Vec<String> {
+    result.rows.iter().map(|row| row.value().to_json()).collect()
+}
+
+/// Rows of a statement as JSON, in order.
+pub fn query(store: &Store, text: &str) -> Vec<String> {
+    rows(&run(store, text))
+}
+
+pub fn assert_consistent(store: &Store) {
+    let verified = store.verify().expect("readable");
+    assert!(verified.is_consistent(), "{:#?}", verified.inconsistencies);
+}
