@@ -1,0 +1,161 @@
+//! What the state machine reports to its owner.
+
+use ditto_crdt::{RunId, Sequence};
+
+use crate::replica::{DocumentKey, PeerId};
+
+/// Names a session for as long as the process lives. Chosen by the owner, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// Names a subscription of the application. Chosen by the owner, never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriptionId(pub u64);
+
+/// Something the owner may want to act on or to show.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Both sides have greeted and accepted each other.
+    SessionReady {
+        /// The session.
+        session: SessionId,
+        /// The other peer.
+        remote: PeerId,
+    },
+    /// The session is over; the owner should close its channel. A farewell may still be in
+    /// [`poll_transmit`](crate::Replicator::poll_transmit).
+    SessionFailed {
+        /// The session.
+        session: SessionId,
+        /// The other peer.
+        remote: PeerId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// The other peer has seen a history of ours that this store does not have: the directory was copied or
+    /// restored. The owner makes the store continue under a new site id and run, and records the claim.
+    ForkDetected {
+        /// The session.
+        session: SessionId,
+        /// The other peer.
+        remote: PeerId,
+        /// The run it has seen.
+        run: RunId,
+        /// How far.
+        sequence: Sequence,
+    },
+    /// The subscription holds everything that the other peer had for it a moment ago.
+    CaughtUp {
+        /// The session.
+        session: SessionId,
+        /// The other peer.
+        remote: PeerId,
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
+    /// The subscription is behind by more than one batch; transactions may be visible in part.
+    CatchingUp {
+        /// The session.
+        session: SessionId,
+        /// The other peer.
+        remote: PeerId,
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
+    /// The other peer does not serve this subscription.
+    SubscriptionRefused {
+        /// The session.
+        session: SessionId,
+        /// The other peer.
+        remote: PeerId,
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// Its words, at most [`MAX_REASON_BYTES`](crate::limits::MAX_REASON_BYTES).
+        reason: String,
+    },
+    /// A document was not taken over, or cannot be sent; everything else goes on.
+    DocumentRefused {
+        /// The session.
+        session: SessionId,
+        /// The other peer.
+        remote: PeerId,
+        /// The document.
+        key: DocumentKey,
+        /// Why.
+        reason: String,
+    },
+    /// [`Statistics`] of the session have changed. Never queued twice in a row.
+    Progress {
+        /// The session.
+        session: SessionId,
+    },
+}
+
+/// Why a session ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CloseReason {
+    /// No protocol version in common.
+    #[error("no common protocol version: we speak {ours:?}, the other peer {theirs:?}; update the older one")]
+    IncompatibleVersion {
+        /// Our lowest and highest.
+        ours: (u64, u64),
+        /// Their lowest and highest.
+        theirs: (u64, u64),
+    },
+    /// The other peer belongs to another database.
+    #[error("the other peer belongs to another database; check the database id")]
+    WrongDatabase,
+    /// The other peer broke the protocol.
+    #[error("the other peer broke the protocol: {0}")]
+    Violation(#[from] Violation),
+    /// The other peer ended the session, in its words.
+    #[error("the other peer ended the session: {0}")]
+    Remote(String),
+    /// Our store failed.
+    #[error("{0}")]
+    Replica(#[from] crate::replica::ReplicaError),
+}
+
+/// How a peer can break the protocol.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// A message that cannot be decoded.
+    #[error("malformed message: {0}")]
+    Malformed(#[from] crate::wire::DecodeError),
+    /// A message that may not come now.
+    #[error("unexpected message: {0}")]
+    Unexpected(&'static str),
+    /// A limit was passed.
+    #[error("limit passed: {0}")]
+    Limit(&'static str),
+    /// It did not answer in time.
+    #[error("no answer in time: {0}")]
+    Timeout(&'static str),
+}
+
+/// Counters of one session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Documents sent: entries of batches, answers to questions, and what those lacked.
+    pub documents_sent: u64,
+    /// Documents received, counted likewise.
+    pub documents_received: u64,
+    /// Bytes of messages handed out by `poll_transmit`.
+    pub bytes_sent: u64,
+    /// Bytes of messages received.
+    pub bytes_received: u64,
+    /// Messages handed out.
+    pub messages_sent: u64,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Questions asked because a version did not match.
+    pub questions_asked: u64,
+    /// Position in the other's history up to which everything of all interests is applied here.
+    pub remote_position: Sequence,
+    /// Local sequence up to which the other peer holds, durably, everything it subscribes to.
+    pub acknowledged: Sequence,
+    /// When the last batch from the other peer was applied, in milliseconds of the owner's clock.
+    pub last_update_received_ms: Option<u64>,
+    /// Whether some interest of ours is still behind by more than one batch.
+    pub catching_up: bool,
+}

@@ -1,0 +1,84 @@
+//! Every bound of the protocol, so that nobody has to search for one.
+//!
+//! A peer that passes a bound of the receiving side closes its session, and only its own.
+
+/// Oldest protocol version that this build speaks.
+pub const PROTOCOL_MIN: u64 = 1;
+/// Newest protocol version that this build speaks.
+pub const PROTOCOL_MAX: u64 = 1;
+
+/// Longest message, in bytes. Fits a transport frame with room to spare.
+pub const MAX_MESSAGE_BYTES: usize = 512 * 1024;
+/// A publisher begins a new message when the present one has reached this size.
+pub const MESSAGE_TARGET_BYTES: usize = 128 * 1024;
+/// A delta longer than this travels in parts of at most this size.
+pub const PART_BYTES: usize = 128 * 1024;
+/// Largest delta of one document that travels at all.
+pub const MAX_DELTA_BYTES: usize = 16 * 1024 * 1024;
+/// Deltas that may be under way in parts at once, per direction of a session.
+pub const MAX_OPEN_PARTS: usize = 64;
+
+/// A batch is cut at the next commit boundary once it has this many documents …
+pub const BATCH_TARGET_DOCUMENTS: usize = 1_000;
+/// … or this many bytes of deltas.
+pub const BATCH_TARGET_BYTES: usize = 1024 * 1024;
+/// Commits are kept whole up to this many documents in a batch.
+pub const MAX_BATCH_DOCUMENTS: usize = 20_000;
+/// Commits are kept whole up to this many bytes in a batch (beyond it, one more document is possible).
+pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes that a publisher may have unacknowledged before it must pause; one batch may pass it.
+pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
+/// Documents that a publisher may have unacknowledged before it must pause; one batch may pass it.
+pub const WINDOW_DOCUMENTS: usize = 8_000;
+/// Batches that a publisher may have unacknowledged.
+pub const WINDOW_BATCHES: usize = 64;
+/// What a subscriber buffers for one session before it calls the other peer hostile: the window, the batch
+/// that may pass it, and one large document.
+pub const MAX_BUFFERED_BYTES: usize = WINDOW_BYTES + MAX_BATCH_BYTES + 2 * MAX_DELTA_BYTES;
+/// The same, in documents.
+pub const MAX_BUFFERED_DOCUMENTS: usize = WINDOW_DOCUMENTS + 2 * MAX_BATCH_DOCUMENTS;
+
+/// Rows of the change log that one call looks at for one session; the rest follows at the next timeout.
+pub const ROWS_PER_CALL: usize = 8_192;
+/// Rows of the change log that are read at once.
+pub const ROWS_PER_READ: usize = 1_024;
+/// Documents in one offer.
+pub const MAX_OFFER_ITEMS: usize = ROWS_PER_READ;
+/// A position that moved without anything to send is told after this many rows …
+pub const SILENT_ROWS: u64 = 1_000;
+/// … or after this many milliseconds.
+pub const POSITION_DELAY_MS: u64 = 1_000;
+
+/// Interests of one peer in one session.
+pub const MAX_INTERESTS: usize = 1_000;
+/// Length of a query text, in bytes.
+pub const MAX_QUERY_BYTES: usize = 64 * 1024;
+/// Length of encoded query arguments, in bytes.
+pub const MAX_ARGUMENT_BYTES: usize = 128 * 1024;
+/// Length of the name of a collection, in bytes.
+pub const MAX_COLLECTION_BYTES: usize = 1_024;
+/// Length of an encoded `_id`, in bytes.
+pub const MAX_ID_BYTES: usize = 16 * 1024;
+/// Runs of the other peer that a greeting mentions; the newest are chosen.
+pub const MAX_RUNS: usize = 64;
+/// Length of a reason in words, in bytes; longer ones are cut.
+pub const MAX_REASON_BYTES: usize = 256;
+
+/// Entry hashes in one question; a document with more is asked for as a whole.
+pub const MAX_QUESTION_HASHES: usize = 8_192;
+/// Questions and surpluses from the other peer that wait for an answer or for durability.
+pub const MAX_WAITING_QUESTIONS: usize = MAX_BUFFERED_DOCUMENTS;
+/// Bytes of entry hashes in those.
+pub const MAX_WAITING_QUESTION_BYTES: usize = 8 * 1024 * 1024;
+/// How long the other peer may take to answer anything, in milliseconds.
+pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
+
+/// Documents whose version at the other peer is remembered in a session (about 100 bytes each).
+pub const KNOWN_DOCUMENTS: usize = 32_768;
+/// Bytes queued for a session above which no more answers are produced.
+pub const QUEUE_TARGET_BYTES: usize = 2 * WINDOW_BYTES;
+/// Bytes queued for a session above which the other peer is taken for one that does not read.
+pub const MAX_QUEUE_BYTES: usize = 2 * MAX_BUFFERED_BYTES;
+/// The same, in messages.
+pub const MAX_QUEUE_MESSAGES: usize = 65_536;

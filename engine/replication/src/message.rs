@@ -1,0 +1,280 @@
+//! The messages of a session and their byte form; `docs/protocol.md` has the same as tables.
+//!
+//! A message is a varint *kind* followed by the fields of a [structure](crate::wire). Unknown kinds and
+//! fields are skipped.
+
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
+
+use crate::limits::MAX_MESSAGE_BYTES;
+use crate::replica::Checkpoint;
+use crate::wire::{DecodeError, Fields, Writer};
+
+pub(crate) mod bits;
+mod codec;
+#[cfg(test)]
+mod tests;
+
+/// Everything that one side can say to the other.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Message {
+    Hello(Hello),
+    Interests(Interests),
+    Walk(Walk),
+    Offer(Offer),
+    Answer(Answer),
+    Batch(Batch),
+    Part(Part),
+    Acknowledge(Acknowledge),
+    Question(Question),
+    Rest(Rest),
+    Surplus(Surplus),
+    Goodbye(Goodbye),
+    /// Of a newer version; to be ignored.
+    Unknown(u64),
+}
+
+/// First message of each side.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Hello {
+    /// Lowest and highest protocol version.
+    pub(crate) versions: (u64, u64),
+    pub(crate) database: [u8; 16],
+    pub(crate) site: SiteId,
+    pub(crate) run: RunId,
+    /// Last durable sequence of the sender.
+    pub(crate) durable: Sequence,
+    /// Per run of the receiver, the highest sequence that the sender has seen.
+    pub(crate) seen: Vec<(RunId, Sequence)>,
+    pub(crate) capabilities: u64,
+}
+
+/// What the sender wants from now on, as a change to what it wanted before.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Interests {
+    pub(crate) generation: u64,
+    pub(crate) added: Vec<AddedInterest>,
+    pub(crate) removed: Vec<u64>,
+    /// The sender has evicted documents: nothing that it was sent counts as held by it.
+    pub(crate) forgotten: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct AddedInterest {
+    /// Never used twice in a session.
+    pub(crate) id: u64,
+    pub(crate) query: String,
+    /// CBOR map; empty for none.
+    pub(crate) arguments: Vec<u8>,
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+/// The publisher's answer to [`Interests`]: where it starts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Walk {
+    pub(crate) generation: u64,
+    /// The run in whose history all positions from here on lie.
+    pub(crate) run: RunId,
+    pub(crate) starts: Vec<Start>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Start {
+    pub(crate) interest: u64,
+    pub(crate) sequence: Sequence,
+    /// Present if the interest is not served.
+    pub(crate) refused: Option<String>,
+}
+
+/// Documents that changed and that the subscriber may not need to hear of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Offer {
+    pub(crate) offer: u64,
+    pub(crate) items: Vec<OfferItem>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct OfferItem {
+    pub(crate) interest: u64,
+    pub(crate) id: Vec<u8>,
+    pub(crate) version: Version,
+    /// It matches the interest: wanted unless held in this version. Otherwise wanted only if held in
+    /// another version.
+    pub(crate) matching: bool,
+}
+
+/// Bit *i* (byte *i* / 8, bit *i* % 8) is set if item *i* of the offer is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) offer: u64,
+    pub(crate) wanted: Vec<u8>,
+}
+
+/// Documents that are applied together; one batch may be spread over several such messages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Batch {
+    pub(crate) batch: u64,
+    pub(crate) documents: Vec<SentDocument>,
+    /// In the last message of the batch.
+    pub(crate) end: Option<BatchEnd>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct BatchEnd {
+    /// Generation of the interests that the batch serves.
+    pub(crate) generation: u64,
+    pub(crate) run: RunId,
+    /// Everything up to here has been told.
+    pub(crate) sequence: Sequence,
+    /// Nothing durable was left to tell, and no transaction is torn.
+    pub(crate) caught_up: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SentDocument {
+    pub(crate) interest: u64,
+    pub(crate) id: Vec<u8>,
+    /// The version that the receiver was told of before in this session.
+    pub(crate) before: Option<Version>,
+    pub(crate) after: Version,
+    pub(crate) delta: Body,
+    /// The delta is the whole state.
+    pub(crate) complete: bool,
+}
+
+/// A delta, in the message or sent ahead in parts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Body {
+    Inline(Vec<u8>),
+    Parts(u64),
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Body::Inline(Vec::new())
+    }
+}
+
+/// The next bytes of a long delta.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Part {
+    pub(crate) parts: u64,
+    /// Length of the whole.
+    pub(crate) total: u64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Everything up to this batch is durable at the sender of this message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Acknowledge {
+    pub(crate) batch: u64,
+}
+
+/// Asks for what the sender of this message lacks of one document.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Question {
+    pub(crate) question: u64,
+    pub(crate) collection: String,
+    pub(crate) id: Vec<u8>,
+    /// Hashes of what it holds; `None` asks for the whole state.
+    pub(crate) hashes: Option<Vec<u128>>,
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Rest {
+    pub(crate) question: u64,
+    /// Absent if the document is not held any more.
+    pub(crate) found: Option<Found>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) version: Version,
+    pub(crate) delta: Body,
+    /// Bit *i* is set if hash *i* of the question is not known here.
+    pub(crate) lacked: Vec<u8>,
+}
+
+/// What the sender of a [`Rest`] lacked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Surplus {
+    pub(crate) question: u64,
+    pub(crate) version: Version,
+    pub(crate) delta: Body,
+}
+
+/// The last message of a session.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Goodbye {
+    pub(crate) reason: String,
+}
+
+impl Message {
+    /// The byte form.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        match self {
+            Message::Hello(hello) => hello.encode(),
+            Message::Interests(interests) => interests.encode(),
+            Message::Walk(walk) => walk.encode(),
+            Message::Offer(offer) => offer.encode(),
+            Message::Answer(answer) => {
+                let mut out = Writer::kind(5);
+                out.number(1, answer.offer);
+                out.bytes(2, &answer.wanted);
+                out.0
+            }
+            Message::Batch(batch) => batch.encode(),
+            Message::Part(part) => {
+                let mut out = Writer::kind(7);
+                out.number(1, part.parts);
+                out.number(2, part.total);
+                out.bytes(3, &part.bytes);
+                out.0
+            }
+            Message::Acknowledge(acknowledge) => {
+                let mut out = Writer::kind(8);
+                out.number(1, acknowledge.batch);
+                out.0
+            }
+            Message::Question(question) => question.encode(),
+            Message::Rest(rest) => rest.encode(),
+            Message::Surplus(surplus) => {
+                let mut out = Writer::kind(11);
+                out.number(1, surplus.question);
+                codec::version(&mut out, 2, surplus.version);
+                surplus.delta.encode(&mut out, 3);
+                out.0
+            }
+            Message::Goodbye(goodbye) => {
+                let mut out = Writer::kind(12);
+                out.bytes(1, goodbye.reason.as_bytes());
+                out.0
+            }
+            Message::Unknown(kind) => Writer::kind(*kind).0,
+        }
+    }
+
+    /// Reads hostile bytes. Time and memory are proportional to their length.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(DecodeError::Limit("message"));
+        }
+        let mut fields = Fields(bytes);
+        let kind = fields.varint()?;
+        Ok(match kind {
+            1 => Message::Hello(Hello::decode(fields)?),
+            2 => Message::Interests(Interests::decode(fields)?),
+            3 => Message::Walk(Walk::decode(fields)?),
+            4 => Message::Offer(Offer::decode(fields)?),
+            5 => Message::Answer(Answer::decode(fields)?),
+            6 => Message::Batch(Batch::decode(fields)?),
+            7 => Message::Part(Part::decode(fields)?),
+            8 => Message::Acknowledge(Acknowledge::decode(fields)?),
+            9 => Message::Question(Question::decode(fields)?),
+            10 => Message::Rest(Rest::decode(fields)?),
+            11 => Message::Surplus(Surplus::decode(fields)?),
+            12 => Message::Goodbye(Goodbye::decode(fields)?),
+            kind => Message::Unknown(kind),
+        })
+    }
+}

@@ -1,0 +1,473 @@
+//! How each message is written and read, field by field.
+
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
+
+use super::{
+    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Found, Goodbye, Hello, Interests, Offer,
+    OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
+};
+use crate::limits::{
+    MAX_ARGUMENT_BYTES, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES, MAX_INTERESTS, MAX_OFFER_ITEMS,
+    MAX_QUERY_BYTES, MAX_QUESTION_HASHES, MAX_REASON_BYTES, MAX_RUNS, PART_BYTES,
+};
+use crate::replica::Checkpoint;
+use crate::wire::{Content, DecodeError, Fields, Writer};
+
+pub(super) fn version(out: &mut Writer, field: u64, version: Version) {
+    out.bytes(field, &version.0.to_le_bytes());
+}
+
+fn read_version(content: Content<'_>, name: &'static str) -> Result<Version, DecodeError> {
+    Ok(Version(u128::from_le_bytes(content.array(name)?)))
+}
+
+fn run(out: &mut Writer, field: u64, run: RunId) {
+    out.bytes(field, &run.0.to_le_bytes());
+}
+
+fn read_run(content: Content<'_>, name: &'static str) -> Result<RunId, DecodeError> {
+    Ok(RunId(u64::from_le_bytes(content.array(name)?)))
+}
+
+/// Adds to a list that may not grow beyond `limit`.
+fn push<T>(list: &mut Vec<T>, item: T, limit: usize, name: &'static str) -> Result<(), DecodeError> {
+    if list.len() >= limit {
+        return Err(DecodeError::Limit(name));
+    }
+    list.push(item);
+    Ok(())
+}
+
+impl Hello {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(1);
+        out.number(1, self.versions.0);
+        out.number(2, self.versions.1);
+        out.bytes(3, &self.database);
+        out.bytes(4, &self.site.0.to_le_bytes());
+        run(&mut out, 5, self.run);
+        out.nonzero(6, self.durable.0);
+        for (seen, sequence) in &self.seen {
+            out.structure(7, |out| {
+                run(out, 1, *seen);
+                out.nonzero(2, sequence.0);
+            });
+        }
+        out.nonzero(8, self.capabilities);
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut hello = Hello::default();
+        let mut database = None;
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => hello.versions.0 = content.number("lowest version")?,
+                2 => hello.versions.1 = content.number("highest version")?,
+                3 => database = Some(content.array("database")?),
+                4 => hello.site = SiteId(u64::from_le_bytes(content.array("site")?)),
+                5 => hello.run = read_run(content, "run")?,
+                6 => hello.durable = Sequence(content.number("durable")?),
+                7 => {
+                    let Checkpoint { run, sequence } = read_checkpoint(content, "seen")?;
+                    push(&mut hello.seen, (run, sequence), MAX_RUNS, "seen")?;
+                }
+                8 => hello.capabilities = content.number("capabilities")?,
+                _ => {}
+            }
+        }
+        hello.database = database.ok_or(DecodeError::Missing("database"))?;
+        Ok(hello)
+    }
+}
+
+fn read_checkpoint(content: Content<'_>, name: &'static str) -> Result<Checkpoint, DecodeError> {
+    let mut fields = content.fields(name)?;
+    let (mut run, mut sequence) = (None, Sequence(0));
+    while let Some((field, content)) = fields.field()? {
+        match field {
+            1 => run = Some(read_run(content, name)?),
+            2 => sequence = Sequence(content.number(name)?),
+            _ => {}
+        }
+    }
+    Ok(Checkpoint { run: run.ok_or(DecodeError::Missing(name))?, sequence })
+}
+
+impl Interests {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(2);
+        out.number(1, self.generation);
+        for added in &self.added {
+            out.structure(2, |out| {
+                out.number(1, added.id);
+                out.bytes(2, added.query.as_bytes());
+                if !added.arguments.is_empty() {
+                    out.bytes(3, &added.arguments);
+                }
+                if let Some(checkpoint) = added.checkpoint {
+                    out.structure(4, |out| {
+                        run(out, 1, checkpoint.run);
+                        out.nonzero(2, checkpoint.sequence.0);
+                    });
+                }
+            });
+        }
+        for removed in &self.removed {
+            out.number(3, *removed);
+        }
+        out.flag(4, self.forgotten);
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut interests = Interests::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => interests.generation = content.number("generation")?,
+                2 => {
+                    let added = AddedInterest::decode(content.fields("added")?)?;
+                    push(&mut interests.added, added, MAX_INTERESTS, "added")?;
+                }
+                3 => push(&mut interests.removed, content.number("removed")?, MAX_INTERESTS, "removed")?,
+                4 => interests.forgotten = content.number("forgotten")? != 0,
+                _ => {}
+            }
+        }
+        Ok(interests)
+    }
+}
+
+impl AddedInterest {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut added = AddedInterest::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => added.id = content.number("interest")?,
+                2 => added.query = content.text("query", MAX_QUERY_BYTES)?.to_owned(),
+                3 => added.arguments = content.bytes("arguments", MAX_ARGUMENT_BYTES)?.to_vec(),
+                4 => added.checkpoint = Some(read_checkpoint(content, "checkpoint")?),
+                _ => {}
+            }
+        }
+        Ok(added)
+    }
+}
+
+impl Walk {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(3);
+        out.number(1, self.generation);
+        run(&mut out, 2, self.run);
+        for start in &self.starts {
+            out.structure(3, |out| {
+                out.number(1, start.interest);
+                out.nonzero(2, start.sequence.0);
+                if let Some(reason) = &start.refused {
+                    out.bytes(3, reason.as_bytes());
+                }
+            });
+        }
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut walk = Walk::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => walk.generation = content.number("generation")?,
+                2 => walk.run = read_run(content, "run")?,
+                3 => {
+                    let mut start = Start::default();
+                    let mut inner = content.fields("start")?;
+                    while let Some((field, content)) = inner.field()? {
+                        match field {
+                            1 => start.interest = content.number("interest")?,
+                            2 => start.sequence = Sequence(content.number("sequence")?),
+                            3 => {
+                                start.refused = Some(content.text("refused", MAX_REASON_BYTES)?.to_owned());
+                            }
+                            _ => {}
+                        }
+                    }
+                    push(&mut walk.starts, start, MAX_INTERESTS, "starts")?;
+                }
+                _ => {}
+            }
+        }
+        Ok(walk)
+    }
+}
+
+impl Offer {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(4);
+        out.number(1, self.offer);
+        for item in &self.items {
+            out.structure(2, |out| {
+                out.number(1, item.interest);
+                out.bytes(2, &item.id);
+                version(out, 3, item.version);
+                out.flag(4, item.matching);
+            });
+        }
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut offer = Offer::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => offer.offer = content.number("offer")?,
+                2 => {
+                    let mut item = OfferItem::default();
+                    let mut inner = content.fields("item")?;
+                    while let Some((field, content)) = inner.field()? {
+                        match field {
+                            1 => item.interest = content.number("interest")?,
+                            2 => item.id = content.bytes("id", MAX_ID_BYTES)?.to_vec(),
+                            3 => item.version = read_version(content, "version")?,
+                            4 => item.matching = content.number("matching")? != 0,
+                            _ => {}
+                        }
+                    }
+                    push(&mut offer.items, item, MAX_OFFER_ITEMS, "items")?;
+                }
+                _ => {}
+            }
+        }
+        Ok(offer)
+    }
+}
+
+impl Answer {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut answer = Answer::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => answer.offer = content.number("offer")?,
+                2 => answer.wanted = content.bytes("wanted", MAX_OFFER_ITEMS / 8)?.to_vec(),
+                _ => {}
+            }
+        }
+        Ok(answer)
+    }
+}
+
+impl Batch {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(6);
+        out.number(1, self.batch);
+        for document in &self.documents {
+            out.structure(2, |out| document.encode(out));
+        }
+        if let Some(end) = self.end {
+            out.structure(3, |out| {
+                out.number(1, end.generation);
+                run(out, 2, end.run);
+                out.nonzero(3, end.sequence.0);
+                out.flag(4, end.caught_up);
+            });
+        }
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut batch = Batch::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => batch.batch = content.number("batch")?,
+                2 => batch.documents.push(SentDocument::decode(content.fields("document")?)?),
+                3 => {
+                    let mut end = BatchEnd::default();
+                    let mut inner = content.fields("end")?;
+                    while let Some((field, content)) = inner.field()? {
+                        match field {
+                            1 => end.generation = content.number("generation")?,
+                            2 => end.run = read_run(content, "run")?,
+                            3 => end.sequence = Sequence(content.number("sequence")?),
+                            4 => end.caught_up = content.number("caught up")? != 0,
+                            _ => {}
+                        }
+                    }
+                    batch.end = Some(end);
+                }
+                _ => {}
+            }
+        }
+        Ok(batch)
+    }
+}
+
+impl SentDocument {
+    pub(super) fn encode(&self, out: &mut Writer) {
+        out.number(1, self.interest);
+        out.bytes(2, &self.id);
+        if let Some(before) = self.before {
+            version(out, 3, before);
+        }
+        version(out, 4, self.after);
+        self.delta.encode(out, 5);
+        out.flag(7, self.complete);
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut document = SentDocument::default();
+        let mut after = None;
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => document.interest = content.number("interest")?,
+                2 => document.id = content.bytes("id", MAX_ID_BYTES)?.to_vec(),
+                3 => document.before = Some(read_version(content, "before")?),
+                4 => after = Some(read_version(content, "after")?),
+                5 | 6 => document.delta = Body::decode(field - 5, content)?,
+                7 => document.complete = content.number("complete")? != 0,
+                _ => {}
+            }
+        }
+        document.after = after.ok_or(DecodeError::Missing("after"))?;
+        Ok(document)
+    }
+}
+
+impl Body {
+    /// Takes two field numbers: `field` for the bytes, `field + 1` for the name of the parts.
+    pub(super) fn encode(&self, out: &mut Writer, field: u64) {
+        match self {
+            Body::Inline(bytes) => out.bytes(field, bytes),
+            Body::Parts(parts) => out.number(field + 1, *parts),
+        }
+    }
+
+    pub(super) fn decode(which: u64, content: Content<'_>) -> Result<Self, DecodeError> {
+        Ok(match which {
+            0 => Body::Inline(content.bytes("delta", PART_BYTES)?.to_vec()),
+            _ => Body::Parts(content.number("parts")?),
+        })
+    }
+}
+
+impl Part {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut part = Part::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => part.parts = content.number("parts")?,
+                2 => part.total = content.number("total")?,
+                3 => part.bytes = content.bytes("bytes", PART_BYTES)?.to_vec(),
+                _ => {}
+            }
+        }
+        if part.total > MAX_DELTA_BYTES as u64 {
+            return Err(DecodeError::Limit("total"));
+        }
+        Ok(part)
+    }
+}
+
+impl Acknowledge {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut acknowledge = Acknowledge::default();
+        while let Some((field, content)) = fields.field()? {
+            if field == 1 {
+                acknowledge.batch = content.number("batch")?;
+            }
+        }
+        Ok(acknowledge)
+    }
+}
+
+impl Question {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(9);
+        out.number(1, self.question);
+        out.bytes(2, self.collection.as_bytes());
+        out.bytes(3, &self.id);
+        if let Some(hashes) = &self.hashes {
+            let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
+            out.bytes(4, &bytes);
+        }
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut question = Question::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => question.question = content.number("question")?,
+                2 => question.collection = content.text("collection", MAX_COLLECTION_BYTES)?.to_owned(),
+                3 => question.id = content.bytes("id", MAX_ID_BYTES)?.to_vec(),
+                4 => {
+                    let (hashes, rest) = content.bytes("hashes", 16 * MAX_QUESTION_HASHES)?.as_chunks::<16>();
+                    if !rest.is_empty() {
+                        return Err(DecodeError::Field("hashes"));
+                    }
+                    question.hashes = Some(hashes.iter().map(|hash| u128::from_le_bytes(*hash)).collect());
+                }
+                _ => {}
+            }
+        }
+        Ok(question)
+    }
+}
+
+impl Rest {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(10);
+        out.number(1, self.question);
+        if let Some(found) = &self.found {
+            version(&mut out, 2, found.version);
+            found.delta.encode(&mut out, 3);
+            if !found.lacked.is_empty() {
+                out.bytes(5, &found.lacked);
+            }
+        }
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut question = 0;
+        let mut version = None;
+        let mut delta = Body::default();
+        let mut lacked = Vec::new();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => question = content.number("question")?,
+                2 => version = Some(read_version(content, "version")?),
+                3 | 4 => delta = Body::decode(field - 3, content)?,
+                5 => lacked = content.bytes("lacked", MAX_QUESTION_HASHES / 8)?.to_vec(),
+                _ => {}
+            }
+        }
+        Ok(Rest { question, found: version.map(|version| Found { version, delta, lacked }) })
+    }
+}
+
+impl Surplus {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut surplus = Surplus::default();
+        let mut version = None;
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => surplus.question = content.number("question")?,
+                2 => version = Some(read_version(content, "version")?),
+                3 | 4 => surplus.delta = Body::decode(field - 3, content)?,
+                _ => {}
+            }
+        }
+        surplus.version = version.ok_or(DecodeError::Missing("version"))?;
+        Ok(surplus)
+    }
+}
+
+impl Goodbye {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut goodbye = Goodbye::default();
+        while let Some((field, content)) = fields.field()? {
+            if field == 1 {
+                goodbye.reason = content.text("reason", MAX_REASON_BYTES)?.to_owned();
+            }
+        }
+        Ok(goodbye)
+    }
+}

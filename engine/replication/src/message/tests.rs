@@ -1,0 +1,216 @@
+//! Every message survives its byte form, and no bytes break the reader.
+
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
+use proptest::prelude::*;
+
+use super::*;
+use crate::limits::PART_BYTES;
+
+fn bytes(limit: usize) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..limit)
+}
+
+fn versions() -> impl Strategy<Value = Version> {
+    any::<u128>().prop_map(Version)
+}
+
+fn checkpoints() -> impl Strategy<Value = Checkpoint> {
+    (any::<u64>(), any::<u64>())
+        .prop_map(|(run, sequence)| Checkpoint { run: RunId(run), sequence: Sequence(sequence) })
+}
+
+fn bodies() -> impl Strategy<Value = Body> {
+    prop_oneof![bytes(40).prop_map(Body::Inline), any::<u64>().prop_map(Body::Parts)]
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 4]>(), prop::collection::vec(checkpoints(), 0..5))
+        .prop_map(|(versions, database, [site, run, durable, capabilities], seen)| Hello {
+            versions,
+            database,
+            site: SiteId(site),
+            run: RunId(run),
+            durable: Sequence(durable),
+            seen: seen.into_iter().map(|seen| (seen.run, seen.sequence)).collect(),
+            capabilities,
+        })
+}
+
+fn interests() -> impl Strategy<Value = Interests> {
+    let added = (any::<u64>(), ".{0,20}", bytes(9), prop::option::of(checkpoints()))
+        .prop_map(|(id, query, arguments, checkpoint)| AddedInterest { id, query, arguments, checkpoint });
+    let removed = prop::collection::vec(any::<u64>(), 0..4);
+    (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<bool>()).prop_map(
+        |(generation, added, removed, forgotten)| Interests { generation, added, removed, forgotten },
+    )
+}
+
+fn walks() -> impl Strategy<Value = Walk> {
+    let start = (any::<u64>(), any::<u64>(), prop::option::of(".{0,20}"))
+        .prop_map(|(interest, sequence, refused)| Start { interest, sequence: Sequence(sequence), refused });
+    (any::<u64>(), any::<u64>(), prop::collection::vec(start, 0..4))
+        .prop_map(|(generation, run, starts)| Walk { generation, run: RunId(run), starts })
+}
+
+fn offers() -> impl Strategy<Value = Offer> {
+    let item = (any::<u64>(), bytes(20), versions(), any::<bool>())
+        .prop_map(|(interest, id, version, matching)| OfferItem { interest, id, version, matching });
+    (any::<u64>(), prop::collection::vec(item, 0..5)).prop_map(|(offer, items)| Offer { offer, items })
+}
+
+fn batches() -> impl Strategy<Value = Batch> {
+    let document =
+        (any::<u64>(), bytes(20), prop::option::of(versions()), versions(), bodies(), any::<bool>())
+            .prop_map(|(interest, id, before, after, delta, complete)| SentDocument {
+                interest,
+                id,
+                before,
+                after,
+                delta,
+                complete,
+            });
+    let end = (any::<[u64; 3]>(), any::<bool>()).prop_map(|([generation, run, sequence], caught_up)| {
+        BatchEnd { generation, run: RunId(run), sequence: Sequence(sequence), caught_up }
+    });
+    (any::<u64>(), prop::collection::vec(document, 0..4), prop::option::of(end))
+        .prop_map(|(batch, documents, end)| Batch { batch, documents, end })
+}
+
+fn messages() -> impl Strategy<Value = Message> {
+    let hashes = prop::option::of(prop::collection::vec(any::<u128>(), 0..5));
+    let found = (versions(), bodies(), bytes(5)).prop_map(|(version, delta, lacked)| Found {
+        version,
+        delta,
+        lacked,
+    });
+    prop_oneof![
+        hello().prop_map(Message::Hello),
+        interests().prop_map(Message::Interests),
+        walks().prop_map(Message::Walk),
+        offers().prop_map(Message::Offer),
+        (any::<u64>(), bytes(9)).prop_map(|(offer, wanted)| Message::Answer(Answer { offer, wanted })),
+        batches().prop_map(Message::Batch),
+        (any::<u64>(), 0..1_000_u64, bytes(40)).prop_map(|(parts, total, bytes)| Message::Part(Part {
+            parts,
+            total,
+            bytes
+        })),
+        any::<u64>().prop_map(|batch| Message::Acknowledge(Acknowledge { batch })),
+        (any::<u64>(), ".{0,9}", bytes(20), hashes).prop_map(|(question, collection, id, hashes)| {
+            Message::Question(Question { question, collection, id, hashes })
+        }),
+        (any::<u64>(), prop::option::of(found))
+            .prop_map(|(question, found)| Message::Rest(Rest { question, found })),
+        (any::<u64>(), versions(), bodies())
+            .prop_map(|(question, version, delta)| Message::Surplus(Surplus { question, version, delta })),
+        ".{0,60}".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_message_is_read_as_it_was_written(message in messages()) {
+        prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+    }
+
+    #[test]
+    fn fields_of_a_newer_version_are_skipped(message in messages(), number in 100..1_000_u64, value in bytes(9)) {
+        let mut out = Writer(message.encode());
+        out.bytes(number, &value);
+        out.number(number, 5);
+        prop_assert_eq!(Message::decode(&out.0), Ok(message));
+    }
+
+    #[test]
+    fn every_byte_string_is_read_or_refused(bytes in bytes(200)) {
+        let _ = Message::decode(&bytes);
+    }
+
+    #[test]
+    fn a_damaged_message_is_read_or_refused(
+        message in messages(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = message.encode();
+        for (at, value) in damage {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let _ = Message::decode(&bytes);
+        bytes.truncate(cut.index(bytes.len() + 1));
+        let _ = Message::decode(&bytes);
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The test vectors of `docs/protocol.md`.
+#[test]
+fn the_documented_vectors_are_what_is_written() {
+    let vectors = [
+        (
+            Message::Hello(Hello {
+                versions: (1, 1),
+                database: *b"0123456789abcdef",
+                site: SiteId(1),
+                run: RunId(2),
+                durable: Sequence(300),
+                seen: vec![(RunId(3), Sequence(4))],
+                capabilities: 0,
+            }),
+            "0102010401071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0c\
+             030803000000000000000404",
+        ),
+        (
+            Message::Interests(Interests {
+                generation: 1,
+                added: vec![AddedInterest {
+                    id: 1,
+                    query: "SELECT * FROM c".to_owned(),
+                    arguments: Vec::new(),
+                    checkpoint: None,
+                }],
+                removed: Vec::new(),
+                forgotten: false,
+            }),
+            "02020105130201050f53454c454354202a2046524f4d2063",
+        ),
+        (
+            Message::Batch(Batch {
+                batch: 1,
+                documents: vec![SentDocument {
+                    interest: 1,
+                    id: vec![0x31, 0x78],
+                    before: None,
+                    after: Version(5),
+                    delta: Body::Inline(vec![1, 0]),
+                    complete: true,
+                }],
+                end: Some(BatchEnd { generation: 1, run: RunId(2), sequence: Sequence(9), caught_up: true }),
+            }),
+            "060201051e0201050231780910050000000000000000000000000000000b0201000e01071002010508020000000000000006090801",
+        ),
+        (Message::Acknowledge(Acknowledge { batch: 1 }), "080201"),
+        (Message::Goodbye(Goodbye { reason: "why".to_owned() }), "0c0303776879"),
+    ];
+    let documentation = include_str!("../../../../docs/protocol.md");
+    for (message, expected) in vectors {
+        let written = hex(&message.encode());
+        assert_eq!(written, expected, "{message:?}");
+        assert!(documentation.contains(&written), "docs/protocol.md lacks {written}");
+    }
+}
+
+#[test]
+fn limits_are_checked_before_anything_is_kept() {
+    let part = |total| Message::Part(Part { parts: 1, total, bytes: vec![0; 8] }).encode();
+    assert_eq!(Message::decode(&part(u64::MAX)), Err(DecodeError::Limit("total")));
+    let long = Message::Part(Part { parts: 1, total: 9, bytes: vec![0; PART_BYTES + 1] }).encode();
+    assert_eq!(Message::decode(&long), Err(DecodeError::Limit("bytes")));
+    let many: Vec<u8> = std::iter::once(2).chain([6, 1].repeat(2_000)).collect();
+    assert_eq!(Message::decode(&many), Err(DecodeError::Limit("removed")));
+    assert_eq!(Message::decode(&vec![6; MAX_MESSAGE_BYTES + 1]), Err(DecodeError::Limit("message")));
+}

@@ -1,0 +1,188 @@
+//! Filling gaps: what to do when a merge does not yield the version that was stated.
+//!
+//! The side that notices asks with the hashes of the entries that it holds. The other side answers with what
+//! is missing and marks the hashes that it does not know itself; those entries are then sent back. Both sides of
+//! a session play both parts, independently of who publishes.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use ditto_crdt::{Sequence, Version};
+
+use crate::event::{CloseReason, Violation};
+use crate::known::key_hash;
+use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES};
+use crate::message::{Found, Message, Question, Rest, Surplus, bits};
+use crate::replica::{DocumentKey, Incoming, IncomingDocument};
+use crate::turn::{Link, Turn};
+
+/// Answers the questions of the other peer and sends back what it lacks, as far as it is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Respondent {
+    waiting: VecDeque<Question>,
+    waiting_bytes: usize,
+    /// Questions after whose answer the other peer may send a surplus.
+    invited: BTreeMap<u64, DocumentKey>,
+    surpluses: VecDeque<Owed>,
+    /// There is work that waits for nobody but the next call.
+    pub(crate) more: bool,
+}
+
+/// Entries that the other peer lacks.
+#[derive(Debug)]
+pub(crate) struct Owed {
+    pub(crate) question: u64,
+    pub(crate) key: DocumentKey,
+    /// Their hashes; `None` for the whole document.
+    pub(crate) lacked: Option<HashSet<u128>>,
+    /// The version at which all else is held by the other peer; `None` if a local write came in between.
+    pub(crate) settled: Option<Version>,
+}
+
+impl Respondent {
+    /// Takes a question; it is answered by [`Self::pump`].
+    pub(crate) fn question(&mut self, question: Question) -> Result<(), CloseReason> {
+        self.waiting_bytes += size(&question);
+        self.waiting.push_back(question);
+        if self.waiting.len() > MAX_WAITING_QUESTIONS || self.waiting_bytes > MAX_WAITING_QUESTION_BYTES {
+            return Err(Violation::Limit("questions").into());
+        }
+        Ok(())
+    }
+
+    /// Sends `owed` as soon as it is durable.
+    pub(crate) fn owe(&mut self, owed: Owed) {
+        self.surpluses.push_back(owed);
+        self.more = true;
+    }
+
+    /// Sends every answer and surplus that is durable, as long as the other peer reads them.
+    pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        self.more = false;
+        for _ in 0..self.waiting.len() {
+            if link.outbox_bytes > QUEUE_TARGET_BYTES {
+                self.more = true;
+                return Ok(());
+            }
+            let Some(question) = self.waiting.pop_front() else { break };
+            let bytes = size(&question);
+            match self.answer(question, link, turn)? {
+                Some(later) => self.waiting.push_back(later),
+                None => self.waiting_bytes -= bytes,
+            }
+        }
+        for _ in 0..self.surpluses.len() {
+            if link.outbox_bytes > QUEUE_TARGET_BYTES {
+                self.more = true;
+                return Ok(());
+            }
+            let Some(owed) = self.surpluses.pop_front() else { break };
+            if let Some(later) = pay(owed, link, turn)? {
+                self.surpluses.push_back(later);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the question back if the answer is not durable yet.
+    fn answer(
+        &mut self,
+        question: Question,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<Question>, CloseReason> {
+        let key = DocumentKey {
+            collection: question.collection.as_str().into(),
+            id: question.id.as_slice().into(),
+        };
+        let excerpt = match &question.hashes {
+            Some(hashes) => turn.replica.delta_lacking(&key, hashes)?,
+            None => turn.replica.delta_since(&key, Sequence(0))?,
+        };
+        let found = match excerpt {
+            None => None,
+            Some(excerpt) if excerpt.newest > turn.durable => return Ok(Some(question)),
+            Some(excerpt) => {
+                let ours: HashSet<u128> = turn.replica.entry_hashes(&key)?.into_iter().collect();
+                let lacked = bits::collect(question.hashes.iter().flatten().map(|hash| !ours.contains(hash)));
+                link.known.sent(key_hash(&key), excerpt.newest, excerpt.version);
+                link.statistics.documents_sent += 1;
+                if !lacked.is_empty() || question.hashes.is_none() {
+                    if self.invited.len() >= MAX_WAITING_QUESTIONS {
+                        self.invited.pop_first();
+                    }
+                    self.invited.insert(question.question, key);
+                }
+                Some(Found { version: excerpt.version, delta: link.body(excerpt.delta), lacked })
+            }
+        };
+        link.send(&Message::Rest(Rest { question: question.question, found }));
+        Ok(None)
+    }
+
+    /// The other peer sends what an answer of ours did not know.
+    pub(crate) fn surplus(
+        &mut self,
+        question: u64,
+        stated: Version,
+        delta: Vec<u8>,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let Some(key) = self.invited.remove(&question) else {
+            return Err(Violation::Unexpected("surplus without invitation").into());
+        };
+        link.statistics.documents_received += 1;
+        let document = IncomingDocument { key: key.clone(), delta, stated };
+        let applied = turn.replica.apply(Incoming {
+            from: link.remote,
+            documents: vec![document],
+            checkpoints: Vec::new(),
+            seen: None,
+        })?;
+        for outcome in applied.outcomes {
+            match outcome {
+                Ok(outcome) => {
+                    let versions = (outcome.before, outcome.after);
+                    link.known.merged(
+                        key_hash(&key),
+                        versions,
+                        stated,
+                        outcome.after == stated,
+                        applied.last,
+                    );
+                }
+                Err(refused) => turn.events.push_back(link.refused(key.clone(), refused.to_string())),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends a surplus; gives it back if it is not durable yet.
+fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>, CloseReason> {
+    let excerpt = match &owed.lacked {
+        Some(lacked) => {
+            let mut known = turn.replica.entry_hashes(&owed.key)?;
+            known.retain(|hash| !lacked.contains(hash));
+            turn.replica.delta_lacking(&owed.key, &known)?
+        }
+        None => turn.replica.delta_since(&owed.key, Sequence(0))?,
+    };
+    let Some(excerpt) = excerpt else { return Ok(None) };
+    if excerpt.newest > turn.durable {
+        return Ok(Some(owed));
+    }
+    if owed.lacked.is_none() || owed.settled == Some(excerpt.version) {
+        link.known.sent(key_hash(&owed.key), excerpt.newest, excerpt.version);
+    }
+    let delta = link.body(excerpt.delta);
+    link.statistics.documents_sent += 1;
+    link.send(&Message::Surplus(Surplus { question: owed.question, version: excerpt.version, delta }));
+    Ok(None)
+}
+
+fn size(question: &Question) -> usize {
+    question.collection.len()
+        + question.id.len()
+        + question.hashes.as_ref().map_or(0, |hashes| 16 * hashes.len())
+}

@@ -1,0 +1,249 @@
+//! What replication needs to know of a store, and the only way in which it touches one.
+//!
+//! The state machine never holds a store: a [`Replica`] is lent to it for the length of a call. Other
+//! threads may write between two calls on the trait, but each call by itself reads one moment.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
+use ditto_value::{Object, ValueRef};
+
+/// The name of a peer everywhere: the public half of its key pair.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerId(pub [u8; 32]);
+
+impl PeerId {
+    /// The 8 bytes under which a store records who sent a change ([`Change::origin`]).
+    pub fn origin(&self) -> u64 {
+        let hash = blake3::hash(&self.0);
+        let mut first = [0; 8];
+        first.copy_from_slice(hash.as_bytes().get(..8).unwrap_or(&[0; 8]));
+        u64::from_le_bytes(first)
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.iter().take(6) {
+            write!(f, "{byte:02x}")?;
+        }
+        write!(f, "…")
+    }
+}
+
+/// A document's name: its collection and its `_id`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DocumentKey {
+    /// Name of the collection.
+    pub collection: Arc<str>,
+    /// `_id` in the order-preserving encoding of `ditto_value::key`.
+    pub id: Arc<[u8]>,
+}
+
+impl fmt::Debug for DocumentKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/", self.collection)?;
+        self.id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// One row of the change log: the newest change of one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Local number of the change.
+    pub sequence: Sequence,
+    /// The document that changed.
+    pub key: DocumentKey,
+    /// [`PeerId::origin`] of the peer whose data this change was, if the version after the merge equals
+    /// the version which that peer stated; such a change is not sent back to it.
+    pub origin: Option<u64>,
+}
+
+/// A document as the publisher looks at it.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Digest of everything known about the document.
+    pub version: Version,
+    /// Sequence of its newest change.
+    pub newest: Sequence,
+    /// Whether it exists for queries; false for a tombstone.
+    pub alive: bool,
+    /// The visible document, `_id` included, in the binary form that [`ValueRef::from_stored`] reads;
+    /// empty for a tombstone.
+    pub value: Vec<u8>,
+}
+
+/// A part of a document's state, together with what the whole was at the moment of the reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Version of the whole document.
+    pub version: Version,
+    /// Sequence of its newest change.
+    pub newest: Sequence,
+    /// `ditto_crdt::Delta::encode` of the asked-for births and entries; an empty delta if there are none.
+    pub delta: Vec<u8>,
+}
+
+/// A compiled subscription query.
+#[derive(Clone)]
+pub struct Interest {
+    /// The one collection it selects from.
+    pub collection: Arc<str>,
+    /// Canonical text: equal for equal queries. Arguments are not part of it.
+    pub normalized: String,
+    /// Whether every document of the collection matches.
+    pub unfiltered: bool,
+    /// Whether a (living) document matches.
+    pub matcher: Arc<dyn Fn(ValueRef<'_>) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Interest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Interest").field("normalized", &self.normalized).finish_non_exhaustive()
+    }
+}
+
+/// A position in the history of a publisher: everything of that run up to and including the sequence,
+/// and everything of the runs before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// A run of the publisher.
+    pub run: RunId,
+    /// A local sequence of the publisher.
+    pub sequence: Sequence,
+}
+
+/// A document that another peer sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncomingDocument {
+    /// Its name.
+    pub key: DocumentKey,
+    /// Bytes of `ditto_crdt::Delta::encode`, as received: hostile until decoded.
+    pub delta: Vec<u8>,
+    /// The version that the sender holds (or held when it sent this).
+    pub stated: Version,
+}
+
+/// What is to be applied in one atomic commit.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    /// The sender.
+    pub from: PeerId,
+    /// Documents to merge; no key occurs twice.
+    pub documents: Vec<IncomingDocument>,
+    /// Positions in the sender's history, by effective interest, that hold once the documents are merged.
+    pub checkpoints: Vec<([u8; 16], Checkpoint)>,
+    /// Highest sequence of a run of the sender that this peer has seen now; never lowers what is recorded.
+    pub seen: Option<Checkpoint>,
+}
+
+/// How one document of an [`Incoming`] fared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Version right before the merge; `None` if the document was not known at all.
+    pub before: Option<Version>,
+    /// Version right after it.
+    pub after: Version,
+}
+
+/// The result of [`Replica::apply`].
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The replica's last sequence after the commit, whether or not the commit changed anything. Every
+    /// later local change has a greater one.
+    pub last: Sequence,
+    /// One for each document, in the order of [`Incoming::documents`].
+    pub outcomes: Vec<Result<Outcome, Refused>>,
+}
+
+/// Why one document was not merged. The rest of its batch was.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The delta or the key is not decodable, or breaks a rule such as a stamp past the year 6000.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// The document would pass a limit of this peer.
+    #[error("too large: {0}")]
+    TooLarge(String),
+    /// This peer does not take that document from that peer.
+    #[error("not permitted: {0}")]
+    NotPermitted(String),
+}
+
+/// The store failed; nothing of the call has happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaError {
+    /// Disk full, corrupt, closed …: the session is closed and can be tried again later.
+    #[error("the store failed: {0}")]
+    Storage(String),
+    /// The query of a subscription does not compile or is not of the form `SELECT * FROM c [WHERE …]`.
+    #[error("the subscription is not usable: {0}")]
+    Query(String),
+}
+
+/// A store as replication sees it. `engine/peer` implements it over `ditto-store`.
+///
+/// All methods are blocking and take time proportional to what they return.
+pub trait Replica {
+    /// The identity under which this store writes. Changes after a fork.
+    fn site(&self) -> SiteId;
+
+    /// All runs, oldest first, with the first sequence of each; the last one is current. Never empty.
+    fn runs(&self) -> Vec<(RunId, Sequence)>;
+
+    /// The newest committed sequence; [`Sequence`] 0 before the first change.
+    fn last_sequence(&self) -> Sequence;
+
+    /// The newest sequence that a power loss cannot take back.
+    fn durable_sequence(&self) -> Sequence;
+
+    /// Rows of the change log with `after < sequence <= up_to`, ascending, at most `limit`.
+    fn changes(&self, after: Sequence, up_to: Sequence, limit: usize) -> Result<Vec<Change>, ReplicaError>;
+
+    /// First and last sequence of the commit that `sequence` belongs to.
+    fn commit_of(&self, sequence: Sequence) -> Result<(Sequence, Sequence), ReplicaError>;
+
+    /// The document, living or tombstone; `None` if unknown or evicted.
+    fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError>;
+
+    /// Births and entries whose local sequence is greater than `after` (all of them for 0).
+    fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError>;
+
+    /// Hashes of all births and entries; empty if the document is unknown.
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError>;
+
+    /// Births and entries whose hashes are not among `known`.
+    fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError>;
+
+    /// The version that merging `delta` into the present state would yield. Changes nothing.
+    fn merged_version(
+        &self,
+        key: &DocumentKey,
+        delta: &[u8],
+    ) -> Result<Result<Version, Refused>, ReplicaError>;
+
+    /// Compiles the query of a subscription; it may come from the other peer.
+    fn compile(&self, query: &str, arguments: &Object) -> Result<Interest, ReplicaError>;
+
+    /// How often documents were evicted from the collection; survives restarts, never falls.
+    fn eviction_count(&self, collection: &str) -> u64;
+
+    /// The position in `remote`'s history that was applied for an effective interest.
+    fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError>;
+
+    /// The highest sequence seen of each run of `remote`.
+    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError>;
+
+    /// Whether a claim to have seen `sequence` of our `run`, which our history does not hold, has already
+    /// made this store take a new site id (recorded in the catalog by whoever handles
+    /// [`Event::ForkDetected`](crate::Event::ForkDetected)).
+    fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {
+        let _ = (run, sequence);
+        false
+    }
+
+    /// Merges documents and records checkpoints in one atomic commit. A refused document does not stop
+    /// the others.
+    fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError>;
+}

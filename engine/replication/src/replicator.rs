@@ -1,0 +1,232 @@
+//! All sessions of one peer.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ditto_crdt::Sequence;
+use ditto_value::Object;
+
+use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
+use crate::limits::MAX_REASON_BYTES;
+use crate::message::{Goodbye, Message};
+use crate::publisher::shorten;
+use crate::replica::{PeerId, Replica, ReplicaError};
+use crate::session::Session;
+use crate::subscription::Subscriptions;
+use crate::turn::Turn;
+
+/// What the other peers are told of this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalPeer {
+    /// Public half of the key pair.
+    pub peer: PeerId,
+    /// Hash of the database id; peers with another one are refused.
+    pub database: [u8; 16],
+}
+
+impl LocalPeer {
+    /// Hashes the database id as all peers do: upper and lower case do not matter.
+    pub fn new(peer: PeerId, database_id: &str) -> Self {
+        let hash =
+            blake3::derive_key("ditto-replication 2026 database id 1", database_id.to_lowercase().as_bytes());
+        Self { peer, database: crate::known::first_16(&hash).to_le_bytes() }
+    }
+}
+
+/// The sync protocol for all sessions of one peer, as a state machine.
+///
+/// It does no I/O and reads no clock. Its methods are of four sorts:
+///
+/// * *Inputs* (`connected`, `receive`, `committed`, `durable`, `subscribe`, `tick` …) take what has happened.
+/// * [`poll_transmit`](Self::poll_transmit) and [`poll_event`](Self::poll_event) yield what is to be done; call them
+///   after every input until they return `None`.
+/// * [`next_timeout`](Self::next_timeout) says when [`tick`](Self::tick) is due.
+/// * *Getters* ([`statistics`](Self::statistics) …) change nothing.
+///
+/// Times are milliseconds of any clock that does not go backwards. A [`Replica`] is lent for the length of a call.
+///
+/// After an input that applied something ([`awaits_durability`](Self::awaits_durability)), the owner syncs the store
+/// and calls [`durable`](Self::durable): acknowledgements and relayed changes leave only then.
+#[derive(Debug)]
+pub struct Replicator {
+    local: LocalPeer,
+    sessions: BTreeMap<SessionId, Session>,
+    subscriptions: Subscriptions,
+    events: VecDeque<Event>,
+    durable: Sequence,
+    last_transmitter: Option<SessionId>,
+    now: u64,
+}
+
+impl Replicator {
+    /// A peer without sessions and subscriptions.
+    pub fn new(local: LocalPeer) -> Self {
+        Self {
+            local,
+            sessions: BTreeMap::new(),
+            subscriptions: Subscriptions::default(),
+            events: VecDeque::new(),
+            durable: Sequence(0),
+            last_transmitter: None,
+            now: 0,
+        }
+    }
+
+    /// There is a channel to another peer: authenticated, ordered, without loss until it ends.
+    pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
+        self.now = self.now.max(now_ms);
+        self.sessions.insert(session, Session::new(session, remote, self.now));
+        self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
+    }
+
+    /// The channel has ended. Nothing of the session is left.
+    pub fn disconnected(&mut self, session: SessionId) {
+        self.sessions.remove(&session);
+    }
+
+    /// Wants the documents of a query (`SELECT * FROM c [WHERE …]`) from every peer, now and as they change.
+    ///
+    /// # Errors
+    /// If the query does not compile or is not of that form.
+    pub fn subscribe(
+        &mut self,
+        id: SubscriptionId,
+        query: &str,
+        arguments: &Object,
+        replica: &mut dyn Replica,
+        now_ms: u64,
+    ) -> Result<(), ReplicaError> {
+        if self.subscriptions.add(id, query, arguments, replica)? {
+            self.synchronize(replica, now_ms);
+        }
+        Ok(())
+    }
+
+    /// Ends a subscription. What it brought stays.
+    pub fn unsubscribe(&mut self, id: SubscriptionId, replica: &mut dyn Replica, now_ms: u64) {
+        if self.subscriptions.remove(id) {
+            self.synchronize(replica, now_ms);
+        }
+    }
+
+    /// A message has arrived. Whatever its bytes are, it costs at most its own session.
+    pub fn receive(&mut self, session: SessionId, message: &[u8], replica: &mut dyn Replica, now_ms: u64) {
+        self.refresh(replica, now_ms);
+        self.with(session, replica, now_ms, |session, local, subscriptions, turn| {
+            session.receive(message, local, subscriptions, turn)
+        });
+    }
+
+    /// The application has changed the store: notices evictions. The changes are told when they are durable.
+    pub fn committed(&mut self, replica: &mut dyn Replica, now_ms: u64) {
+        self.refresh(replica, now_ms);
+    }
+
+    /// Everything up to this sequence survives a loss of power from now on, so it may be told and acknowledged.
+    pub fn durable(&mut self, up_to: Sequence, replica: &mut dyn Replica, now_ms: u64) {
+        self.durable = self.durable.max(up_to);
+        self.tick(replica, now_ms);
+    }
+
+    /// Does what is due at this time. Never wrong to call.
+    pub fn tick(&mut self, replica: &mut dyn Replica, now_ms: u64) {
+        self.refresh(replica, now_ms);
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            self.with(session, replica, now_ms, |session, _, subscriptions, turn| {
+                session.work(subscriptions, turn)
+            });
+        }
+    }
+
+    /// When [`Self::tick`] has something to do although nothing happens. May lie in the past.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.sessions.values().filter_map(Session::timeout).min().map(|timeout| timeout.max(self.now))
+    }
+
+    /// Stops or resumes [`Self::poll_transmit`] for one session whose channel cannot take more at the moment. Nothing
+    /// is lost, and what piles up is bounded.
+    pub fn set_blocked(&mut self, session: SessionId, blocked: bool) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.blocked = blocked;
+        }
+    }
+
+    /// The next message to send, the sessions taking turns. At most
+    /// [`MAX_MESSAGE_BYTES`](crate::limits::MAX_MESSAGE_BYTES) long.
+    pub fn poll_transmit(&mut self) -> Option<(SessionId, Vec<u8>)> {
+        let after = self.last_transmitter;
+        let ready = |session: &Session| !session.blocked && !session.link.outbox.is_empty();
+        let next = self.sessions.iter().filter(|(_, session)| ready(session)).map(|(id, _)| *id);
+        let next = next.clone().find(|id| Some(*id) > after).or_else(|| next.clone().next())?;
+        self.last_transmitter = Some(next);
+        let message = self.sessions.get_mut(&next)?.link.take()?;
+        Some((next, message))
+    }
+
+    /// The next thing to know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Counters of a session; `None` if there is no such session.
+    pub fn statistics(&self, session: SessionId) -> Option<Statistics> {
+        self.sessions.get(&session).map(|session| session.link.statistics)
+    }
+
+    /// Whether a session has been greeted and accepted by both sides and is not over.
+    pub fn is_ready(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(Session::is_open)
+    }
+
+    /// Whether some acknowledgement waits for [`Self::durable`].
+    pub fn awaits_durability(&self) -> bool {
+        self.sessions.values().any(Session::awaits_durability)
+    }
+
+    /// Runs one session and ends it if that fails.
+    fn with(
+        &mut self,
+        id: SessionId,
+        replica: &mut dyn Replica,
+        now_ms: u64,
+        run: impl FnOnce(&mut Session, &LocalPeer, &Subscriptions, &mut Turn<'_>) -> Result<(), CloseReason>,
+    ) {
+        self.now = self.now.max(now_ms);
+        self.durable = self.durable.max(replica.durable_sequence());
+        let mut turn = Turn { replica, now: self.now, durable: self.durable, events: &mut self.events };
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_closed()) else { return };
+        if let Err(reason) = run(session, &self.local, &self.subscriptions, &mut turn) {
+            self.fail(id, reason);
+        }
+    }
+
+    fn fail(&mut self, id: SessionId, reason: CloseReason) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let farewell = match &reason {
+            CloseReason::Remote(_) => None,
+            reason => {
+                Some(Message::Goodbye(Goodbye { reason: shorten(reason.to_string(), MAX_REASON_BYTES) }))
+            }
+        };
+        let remote = session.link.remote;
+        session.close(farewell.as_ref());
+        tracing::warn!(?remote, %reason, "replication session ended");
+        self.events.push_back(Event::SessionFailed { session: id, remote, reason });
+    }
+
+    /// Notices evictions.
+    fn refresh(&mut self, replica: &mut dyn Replica, now_ms: u64) {
+        if self.subscriptions.refresh(replica) {
+            self.synchronize(replica, now_ms);
+        }
+    }
+
+    fn synchronize(&mut self, replica: &mut dyn Replica, now_ms: u64) {
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            self.with(session, replica, now_ms, |session, _, subscriptions, turn| {
+                session.synchronize(subscriptions, turn)
+            });
+        }
+    }
+}

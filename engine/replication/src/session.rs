@@ -1,0 +1,264 @@
+//! One session: greeting first, then both halves side by side.
+
+use crate::event::{CloseReason, Event, SessionId, Violation};
+use crate::limits::{
+    ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
+    PROTOCOL_MIN,
+};
+use crate::message::{Body, Hello, Message};
+use crate::parts::Reassembly;
+use crate::publisher::{Publisher, locate};
+use crate::questions::Respondent;
+use crate::replica::{Checkpoint, PeerId};
+use crate::replicator::LocalPeer;
+use crate::subscriber::Subscriber;
+use crate::subscription::Subscriptions;
+use crate::turn::{Link, Turn};
+
+/// What this build can do beyond the first version of the protocol. Nothing yet.
+const CAPABILITIES: u64 = 0;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) link: Link,
+    phase: Phase,
+    reassembly: Reassembly,
+    publisher: Publisher,
+    subscriber: Subscriber,
+    respondent: Respondent,
+    /// The owner cannot send at the moment.
+    pub(crate) blocked: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Waits for the greeting of the other peer since then.
+    Greeting(u64),
+    Open {
+        capabilities: u64,
+    },
+    Closed,
+}
+
+impl Session {
+    /// A session that has yet to [`greet`](Self::greet).
+    pub(crate) fn new(id: SessionId, remote: PeerId, now: u64) -> Self {
+        Self {
+            link: Link::new(id, remote, KNOWN_DOCUMENTS),
+            phase: Phase::Greeting(now),
+            reassembly: Reassembly::default(),
+            publisher: Publisher::default(),
+            subscriber: Subscriber::default(),
+            respondent: Respondent::default(),
+            blocked: false,
+        }
+    }
+
+    /// Sends the first message.
+    pub(crate) fn greet(&mut self, local: &LocalPeer, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        let mut seen = turn.replica.remembered(self.link.remote)?;
+        seen.sort_by_key(|(_, sequence)| std::cmp::Reverse(*sequence));
+        seen.truncate(MAX_RUNS);
+        let run = turn.replica.runs().last().map(|(run, _)| *run).unwrap_or_default();
+        self.link.send(&Message::Hello(Hello {
+            versions: (PROTOCOL_MIN, PROTOCOL_MAX),
+            database: local.database,
+            site: turn.replica.site(),
+            run,
+            durable: turn.durable,
+            seen,
+            capabilities: CAPABILITIES,
+        }));
+        Ok(())
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Forgets everything but what is still to be sent.
+    pub(crate) fn close(&mut self, farewell: Option<&Message>) {
+        self.phase = Phase::Closed;
+        self.reassembly = Reassembly::default();
+        self.publisher = Publisher::default();
+        self.subscriber = Subscriber::default();
+        self.respondent = Respondent::default();
+        self.link.known.clear();
+        self.link.outbox.clear();
+        self.link.outbox_bytes = 0;
+        if let Some(farewell) = farewell {
+            self.link.send(farewell);
+        }
+    }
+
+    pub(crate) fn receive(
+        &mut self,
+        bytes: &[u8],
+        local: &LocalPeer,
+        subscriptions: &Subscriptions,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        self.link.statistics.bytes_received += bytes.len() as u64;
+        self.link.statistics.messages_received += 1;
+        let message = Message::decode(bytes).map_err(Violation::from)?;
+        if let Message::Goodbye(goodbye) = message {
+            return Err(CloseReason::Remote(goodbye.reason));
+        }
+        if let Phase::Greeting(_) = self.phase {
+            return match message {
+                Message::Hello(hello) => self.hello(&hello, local, subscriptions, turn),
+                _ => Err(Violation::Unexpected("message before the greeting").into()),
+            };
+        }
+        self.dispatch(message, subscriptions, turn)?;
+        self.work(subscriptions, turn)
+    }
+
+    fn dispatch(
+        &mut self,
+        message: Message,
+        subscriptions: &Subscriptions,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let Self { link, reassembly, publisher, subscriber, respondent, .. } = self;
+        match message {
+            Message::Hello(_) => Err(Violation::Unexpected("second greeting").into()),
+            Message::Interests(interests) => {
+                if interests.forgotten {
+                    subscriber.remote_has_forgotten();
+                }
+                publisher.interests(interests, link, turn)
+            }
+            Message::Walk(walk) => subscriber.walk(walk, subscriptions, link, turn),
+            Message::Offer(offer) => subscriber.offer(&offer, link, turn),
+            Message::Answer(answer) => publisher.answer(&answer, link, turn),
+            Message::Batch(batch) => subscriber.batch(batch, reassembly, link),
+            Message::Part(part) => Ok(reassembly.receive(part)?),
+            Message::Acknowledge(acknowledge) => {
+                publisher.acknowledge(acknowledge.batch, link)?;
+                let session = link.session;
+                if turn.events.back() != Some(&Event::Progress { session }) {
+                    turn.events.push_back(Event::Progress { session });
+                }
+                Ok(())
+            }
+            Message::Question(question) => respondent.question(question),
+            Message::Rest(mut rest) => {
+                let body = rest.found.as_mut().map(|found| std::mem::take(&mut found.delta));
+                let delta = reassembly.take(body.unwrap_or(Body::Inline(Vec::new())))?;
+                subscriber.rest(rest, delta, respondent, link, turn)
+            }
+            Message::Surplus(surplus) => {
+                let delta = reassembly.take(surplus.delta)?;
+                respondent.surplus(surplus.question, surplus.version, delta, link, turn)
+            }
+            Message::Goodbye(_) | Message::Unknown(_) => Ok(()),
+        }
+    }
+
+    fn hello(
+        &mut self,
+        hello: &Hello,
+        local: &LocalPeer,
+        subscriptions: &Subscriptions,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let ours = (PROTOCOL_MIN, PROTOCOL_MAX);
+        if hello.versions.1 < ours.0 || hello.versions.0 > ours.1 {
+            return Err(CloseReason::IncompatibleVersion { ours, theirs: hello.versions });
+        }
+        if hello.database != local.database {
+            return Err(CloseReason::WrongDatabase);
+        }
+        let (session, remote) = (self.link.session, self.link.remote);
+        self.settle_forks(hello, turn);
+        let recorded = turn.replica.remembered(remote)?;
+        if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
+            self.subscriber.remember(Checkpoint { run, sequence });
+        }
+        let capabilities = CAPABILITIES & hello.capabilities;
+        self.phase = Phase::Open { capabilities };
+        turn.events.push_back(Event::SessionReady { session, remote });
+        self.synchronize(subscriptions, turn)
+    }
+
+    /// Looks for a history of ours that this store does not have.
+    fn settle_forks(&mut self, hello: &Hello, turn: &mut Turn<'_>) {
+        let runs = turn.replica.runs();
+        let last = turn.replica.last_sequence();
+        for (run, sequence) in &hello.seen {
+            let (run, sequence) = (*run, *sequence);
+            let ours = locate(Checkpoint { run, sequence }, &runs, last).is_some();
+            if ours || turn.replica.claim_answered(run, sequence) {
+                continue;
+            }
+            // What the two histories share is unknown: both directions begin at the beginning.
+            self.publisher.distrust = true;
+            self.subscriber.distrust = true;
+            let (session, remote) = (self.link.session, self.link.remote);
+            turn.events.push_back(Event::ForkDetected { session, remote, run, sequence });
+        }
+    }
+
+    /// Tells the other peer of changed subscriptions.
+    pub(crate) fn synchronize(
+        &mut self,
+        subscriptions: &Subscriptions,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        match self.phase {
+            Phase::Open { capabilities } => {
+                let Self { link, publisher, subscriber, .. } = self;
+                subscriber.synchronize(subscriptions, capabilities, publisher, link, turn)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that can go on without the other peer.
+    pub(crate) fn work(
+        &mut self,
+        subscriptions: &Subscriptions,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if let Phase::Greeting(since) = self.phase {
+            if turn.now >= since + ANSWER_TIMEOUT_MS {
+                return Err(Violation::Timeout("the greeting").into());
+            }
+            return Ok(());
+        }
+        let Self { link, publisher, subscriber, respondent, .. } = self;
+        publisher.check_patience(turn.now)?;
+        subscriber.check_patience(turn.now)?;
+        subscriber.process(subscriptions, publisher, respondent, link, turn)?;
+        subscriber.acknowledge(link, turn.durable);
+        respondent.pump(link, turn)?;
+        publisher.pump(link, turn)?;
+        if link.outbox_bytes > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
+            return Err(Violation::Limit("messages that it does not read").into());
+        }
+        Ok(())
+    }
+
+    /// When [`Self::work`] has something to do although nothing arrives; 0 for at once.
+    pub(crate) fn timeout(&self) -> Option<u64> {
+        match self.phase {
+            Phase::Greeting(since) => Some(since + ANSWER_TIMEOUT_MS),
+            Phase::Closed => None,
+            Phase::Open { .. } => {
+                let busy = (self.publisher.more || self.respondent.more)
+                    && self.link.outbox_bytes <= crate::limits::QUEUE_TARGET_BYTES;
+                let at_once = busy.then_some(0);
+                [at_once, self.publisher.timeout(), self.subscriber.timeout()].into_iter().flatten().min()
+            }
+        }
+    }
+
+    pub(crate) fn awaits_durability(&self) -> bool {
+        self.subscriber.awaits_durability()
+    }
+}

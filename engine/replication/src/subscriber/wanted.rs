@@ -1,0 +1,216 @@
+//! Which interests the other peer has been told, and how far each of them has come.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use ditto_crdt::{RunId, Sequence};
+
+use super::Subscriber;
+use crate::event::{CloseReason, Event, Violation};
+use crate::limits::{MAX_INTERESTS, MESSAGE_TARGET_BYTES};
+use crate::message::{AddedInterest, BatchEnd, Interests, Message, Walk};
+use crate::publisher::Publisher;
+use crate::replica::Checkpoint;
+use crate::subscription::{Selection, Subscriptions, effective_interest};
+use crate::turn::{Link, Turn};
+
+/// An interest of ours as the other peer knows it.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    selection: Selection,
+    evictions: u64,
+    pub(super) collection: Arc<str>,
+    effective: [u8; 16],
+    generation: u64,
+    /// Set by the publisher's walk: it serves the interest, and we hold everything up to here.
+    position: Option<Sequence>,
+    recorded: Option<Checkpoint>,
+    pub(super) removed: bool,
+    caught_up: Option<bool>,
+}
+
+impl Subscriber {
+    /// Tells the other peer what this peer wants now, if that is not what it has been told.
+    pub(crate) fn synchronize(
+        &mut self,
+        subscriptions: &Subscriptions,
+        capabilities: u64,
+        publisher: &mut Publisher,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let mut interests = Interests::default();
+        let mut kept = HashSet::new();
+        for (id, wanted) in self.wanted.iter_mut().filter(|(_, wanted)| !wanted.removed) {
+            match subscriptions.selected.get(&wanted.selection) {
+                Some(selected) if selected.evictions == wanted.evictions => {
+                    kept.insert(wanted.selection);
+                }
+                selected => {
+                    interests.forgotten |= selected.is_some();
+                    interests.removed.push(*id);
+                    wanted.removed = true;
+                }
+            }
+        }
+        if interests.forgotten {
+            link.known.clear();
+            publisher.discard_draft();
+        }
+        let mut size = 0;
+        for (selection, selected) in &subscriptions.selected {
+            if kept.contains(selection) || self.wanted.len() >= MAX_INTERESTS {
+                continue;
+            }
+            let effective = effective_interest(*selection, selected.evictions, capabilities);
+            let recorded =
+                if self.distrust { None } else { turn.replica.checkpoint(link.remote, &effective)? };
+            self.last_interest += 1;
+            size += selected.query.len() + selected.arguments.len();
+            interests.added.push(AddedInterest {
+                id: self.last_interest,
+                query: selected.query.clone(),
+                arguments: selected.arguments.clone(),
+                checkpoint: recorded,
+            });
+            self.wanted.insert(
+                self.last_interest,
+                Wanted {
+                    selection: *selection,
+                    evictions: selected.evictions,
+                    collection: selected.collection.clone(),
+                    effective,
+                    generation: self.generation + 1,
+                    position: None,
+                    recorded,
+                    removed: false,
+                    caught_up: None,
+                },
+            );
+            if size >= MESSAGE_TARGET_BYTES {
+                interests.forgotten |= std::mem::take(&mut self.dropped);
+                self.send_interests(std::mem::take(&mut interests), link);
+                size = 0;
+            }
+        }
+        if !interests.added.is_empty() || !interests.removed.is_empty() {
+            interests.forgotten |= std::mem::take(&mut self.dropped);
+            self.send_interests(interests, link);
+        }
+        Ok(())
+    }
+
+    fn send_interests(&mut self, mut interests: Interests, link: &mut Link) {
+        self.generation += 1;
+        interests.generation = self.generation;
+        link.send(&Message::Interests(interests));
+    }
+
+    /// The other peer says where it starts.
+    pub(crate) fn walk(
+        &mut self,
+        walk: Walk,
+        subscriptions: &Subscriptions,
+        link: &Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if walk.generation != self.confirmed + 1 || walk.generation > self.generation {
+            return Err(Violation::Unexpected("generation of a walk").into());
+        }
+        self.confirmed = walk.generation;
+        for start in walk.starts {
+            let Some(wanted) = self.wanted.get_mut(&start.interest) else {
+                return Err(Violation::Unexpected("walk for an unknown interest").into());
+            };
+            match start.refused {
+                None => wanted.position = Some(start.sequence),
+                Some(reason) => {
+                    for subscription in wanted.subscriptions(subscriptions) {
+                        turn.events.push_back(Event::SubscriptionRefused {
+                            session: link.session,
+                            remote: link.remote,
+                            subscription,
+                            reason: reason.clone(),
+                        });
+                    }
+                }
+            }
+        }
+        // From now on nothing arrives under the numbers of interests that were removed before.
+        let confirmed = self.confirmed;
+        let newest_removal = self.generation == confirmed;
+        self.wanted.retain(|_, wanted| !(wanted.removed && newest_removal));
+        Ok(())
+    }
+
+    /// The positions that become true with the end of a batch.
+    pub(super) fn advance(&mut self, end: BatchEnd) -> Vec<([u8; 16], Checkpoint)> {
+        let mut checkpoints = Vec::new();
+        for wanted in self.wanted.values_mut() {
+            let Some(position) = wanted.position.as_mut().filter(|_| !wanted.removed) else { continue };
+            if wanted.generation > end.generation {
+                continue;
+            }
+            *position = (*position).max(end.sequence);
+            let checkpoint = Checkpoint { run: end.run, sequence: *position };
+            if wanted.recorded != Some(checkpoint) {
+                wanted.recorded = Some(checkpoint);
+                checkpoints.push((wanted.effective, checkpoint));
+            }
+        }
+        checkpoints
+    }
+
+    pub(super) fn see(&mut self, run: RunId, sequence: Sequence) -> Option<Checkpoint> {
+        let known = self.seen.filter(|seen| seen.run == run && seen.sequence >= sequence);
+        if known.is_some() {
+            return None;
+        }
+        self.seen = Some(Checkpoint { run, sequence });
+        self.seen
+    }
+
+    /// What is recorded of the other peer's present run already.
+    pub(crate) fn remember(&mut self, seen: Checkpoint) {
+        self.seen = Some(seen);
+    }
+
+    pub(super) fn report(
+        &mut self,
+        end: BatchEnd,
+        subscriptions: &Subscriptions,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) {
+        let (session, remote) = (link.session, link.remote);
+        for wanted in self.wanted.values_mut() {
+            let served = wanted.position.is_some() && !wanted.removed && wanted.generation <= end.generation;
+            if !served || wanted.caught_up == Some(end.caught_up) {
+                continue;
+            }
+            wanted.caught_up = Some(end.caught_up);
+            for subscription in wanted.subscriptions(subscriptions) {
+                turn.events.push_back(if end.caught_up {
+                    Event::CaughtUp { session, remote, subscription }
+                } else {
+                    Event::CatchingUp { session, remote, subscription }
+                });
+            }
+        }
+        link.statistics.catching_up = self.wanted.values().any(|wanted| wanted.caught_up == Some(false));
+        if turn.events.back() != Some(&Event::Progress { session }) {
+            turn.events.push_back(Event::Progress { session });
+        }
+    }
+}
+
+/// Whether any document of the collection is still wanted.
+pub(super) fn wants(wanted: &BTreeMap<u64, Wanted>, collection: &str) -> bool {
+    wanted.values().any(|wanted| !wanted.removed && &*wanted.collection == collection)
+}
+
+impl Wanted {
+    fn subscriptions(&self, all: &Subscriptions) -> Vec<crate::SubscriptionId> {
+        all.selected.get(&self.selection).map_or(Vec::new(), |selected| selected.subscriptions.clone())
+    }
+}

@@ -1,0 +1,97 @@
+//! The subscriptions of this peer, and the names under which their progress is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ditto_value::{Object, Value};
+
+use crate::event::SubscriptionId;
+use crate::known::first_16;
+use crate::replica::{Replica, ReplicaError};
+
+/// Equal for subscriptions that ask for the same.
+pub(crate) type Selection = u128;
+
+/// What is asked for by one or more subscriptions.
+#[derive(Clone, Debug)]
+pub(crate) struct Selected {
+    pub(crate) collection: Arc<str>,
+    pub(crate) query: String,
+    /// CBOR, empty for none.
+    pub(crate) arguments: Vec<u8>,
+    pub(crate) subscriptions: Vec<SubscriptionId>,
+    /// As last seen.
+    pub(crate) evictions: u64,
+}
+
+/// All subscriptions of this peer, the equal ones together.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriptions {
+    pub(crate) selected: BTreeMap<Selection, Selected>,
+}
+
+impl Subscriptions {
+    /// Returns whether something new is asked for.
+    pub(crate) fn add(
+        &mut self,
+        id: SubscriptionId,
+        query: &str,
+        arguments: &Object,
+        replica: &dyn Replica,
+    ) -> Result<bool, ReplicaError> {
+        let interest = replica.compile(query, arguments)?;
+        let arguments =
+            if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(interest.normalized.len() as u64).to_le_bytes());
+        hasher.update(interest.normalized.as_bytes());
+        hasher.update(&arguments);
+        let selection = first_16(hasher.finalize().as_bytes());
+        let mut new = false;
+        let selected = self.selected.entry(selection).or_insert_with(|| {
+            new = true;
+            Selected {
+                evictions: replica.eviction_count(&interest.collection),
+                collection: interest.collection,
+                query: interest.normalized,
+                arguments,
+                subscriptions: Vec::new(),
+            }
+        });
+        if !selected.subscriptions.contains(&id) {
+            selected.subscriptions.push(id);
+        }
+        Ok(new)
+    }
+
+    /// Returns whether something is not asked for any more.
+    pub(crate) fn remove(&mut self, id: SubscriptionId) -> bool {
+        for selected in self.selected.values_mut() {
+            selected.subscriptions.retain(|subscription| *subscription != id);
+        }
+        let before = self.selected.len();
+        self.selected.retain(|_, selected| !selected.subscriptions.is_empty());
+        self.selected.len() < before
+    }
+
+    /// Looks for evictions since the last look; returns whether there were any.
+    pub(crate) fn refresh(&mut self, replica: &dyn Replica) -> bool {
+        let mut evicted = false;
+        for selected in self.selected.values_mut() {
+            let evictions = replica.eviction_count(&selected.collection);
+            evicted |= evictions != selected.evictions;
+            selected.evictions = evictions;
+        }
+        evicted
+    }
+}
+
+/// The *effective interest*: the name of a checkpoint. Changes with everything that could make an old
+/// position untrue: the query, its arguments, evictions, and the capabilities of the two peers.
+pub(crate) fn effective_interest(selection: Selection, evictions: u64, capabilities: u64) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 1");
+    hasher.update(&selection.to_le_bytes());
+    hasher.update(&evictions.to_le_bytes());
+    hasher.update(&capabilities.to_le_bytes());
+    first_16(hasher.finalize().as_bytes()).to_le_bytes()
+}

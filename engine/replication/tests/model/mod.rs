@@ -1,0 +1,417 @@
+//! A replica of a few hundred lines: documents in a map, a change log, and a copy of both from the last sync,
+//! to which a power loss goes back.
+
+#![allow(dead_code, reason = "each test program uses its own part of it")]
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use ditto_crdt::{
+    Birth, Definitions, Delta, Document, Hlc, HybridClock, Path, RunId, Sequence, SiteId, Stamp, Version,
+};
+use ditto_replication::{
+    Applied, Change, Checkpoint, DocumentKey, Excerpt, Incoming, Interest, Outcome, PeerId, Refused, Replica,
+    ReplicaError, Stored,
+};
+use ditto_value::{Object, Value, ValueRef, key};
+
+/// Everything that a sync makes durable.
+#[derive(Clone, Default)]
+struct State {
+    documents: BTreeMap<DocumentKey, Document>,
+    changes: BTreeMap<Sequence, (DocumentKey, Option<u64>)>,
+    /// Last → first sequence of each commit.
+    commits: BTreeMap<Sequence, Sequence>,
+    last: Sequence,
+    newest_stamp: Hlc,
+    runs: Vec<(RunId, Sequence)>,
+    checkpoints: BTreeMap<(PeerId, [u8; 16]), Checkpoint>,
+    seen: BTreeMap<(PeerId, RunId), Sequence>,
+    evictions: BTreeMap<String, u64>,
+    answered: Vec<(RunId, Sequence)>,
+    site: SiteId,
+}
+
+type Matcher = Arc<dyn Fn(ValueRef<'_>) -> bool + Send + Sync>;
+
+/// The model.
+pub struct Model {
+    state: State,
+    synced: State,
+    dirty: bool,
+    clock: HybridClock,
+    random: u64,
+    /// What [`Replica::apply`] refuses: documents whose encoded `_id` contains these bytes.
+    pub refuses: Option<Vec<u8>>,
+    /// Understands no query at all.
+    pub illiterate: bool,
+    /// Fails every call that reads or writes.
+    pub broken: bool,
+}
+
+pub fn document_key(collection: &str, id: &str) -> DocumentKey {
+    let mut bytes = Vec::new();
+    key::encode(&Value::from(id), &mut bytes);
+    DocumentKey { collection: collection.into(), id: bytes.into() }
+}
+
+impl Model {
+    pub fn new(site: u64) -> Self {
+        let mut model = Self {
+            state: State { site: SiteId(site), ..State::default() },
+            synced: State::default(),
+            dirty: false,
+            clock: HybridClock::new(Hlc::ZERO),
+            random: site.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            refuses: None,
+            illiterate: false,
+            broken: false,
+        };
+        model.open();
+        model
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    /// Appends a run.
+    fn open(&mut self) {
+        let run = RunId(self.draw());
+        self.state.runs.push((run, Sequence(self.state.last.0 + 1)));
+        self.synced = self.state.clone();
+    }
+
+    pub fn sync(&mut self) -> Sequence {
+        if std::mem::take(&mut self.dirty) {
+            self.synced = self.state.clone();
+        }
+        self.synced.last
+    }
+
+    /// Power loss and restart: what was not synced is gone.
+    pub fn crash(&mut self) {
+        self.state = self.synced.clone();
+        self.open();
+    }
+
+    /// A copy of the directory as of the last sync.
+    pub fn image(&self) -> Self {
+        let synced = self.synced.clone();
+        Self {
+            state: synced.clone(),
+            synced,
+            dirty: false,
+            clock: HybridClock::new(self.clock.last()),
+            random: self.random,
+            refuses: None,
+            illiterate: false,
+            broken: false,
+        }
+    }
+
+    /// Continues from an image, as an open does.
+    pub fn restore(&mut self, image: &Self) {
+        let draws = self.random;
+        self.state = image.state.clone();
+        self.random = draws;
+        self.open();
+    }
+
+    /// What the owner does about a detected fork.
+    pub fn take_new_site(&mut self, run: RunId, sequence: Sequence) {
+        self.state.answered.push((run, sequence));
+        self.state.site = SiteId(self.draw());
+        self.open();
+    }
+
+    fn run(&self) -> RunId {
+        self.state.runs.last().map(|(run, _)| *run).unwrap_or_default()
+    }
+
+    /// One transaction over several documents.
+    pub fn commit<R>(&mut self, now: u64, write: impl FnOnce(&mut Transaction<'_>) -> R) -> R {
+        self.dirty = true;
+        let stamp = Stamp::new(self.clock.stamp(now, Some(self.state.newest_stamp)), self.state.site);
+        let first = Sequence(self.state.last.0 + 1);
+        let run = self.run();
+        let result = write(&mut Transaction { state: &mut self.state, stamp, run });
+        if self.state.last > first {
+            self.state.commits.insert(self.state.last, first);
+        }
+        result
+    }
+
+    pub fn insert(&mut self, now: u64, collection: &str, id: &str, fields: &[(&str, Value)]) {
+        self.commit(now, |transaction| transaction.insert(collection, id, fields));
+    }
+
+    pub fn set(
+        &mut self,
+        now: u64,
+        collection: &str,
+        id: &str,
+        field: &str,
+        value: impl Into<Value>,
+    ) -> bool {
+        self.commit(now, |transaction| transaction.set(collection, id, field, value.into()))
+    }
+
+    pub fn delete(&mut self, now: u64, collection: &str, id: &str) -> bool {
+        self.commit(now, |transaction| transaction.delete(collection, id))
+    }
+
+    pub fn evict(&mut self, collection: &str, id: &str) {
+        self.dirty = true;
+        let key = document_key(collection, id);
+        self.state.documents.remove(&key);
+        self.state.changes.retain(|_, (changed, _)| *changed != key);
+        *self.state.evictions.entry(collection.to_owned()).or_default() += 1;
+    }
+
+    pub fn versions(&self) -> BTreeMap<DocumentKey, Version> {
+        self.state.documents.iter().map(|(key, document)| (key.clone(), document.version())).collect()
+    }
+
+    pub fn visible(&self, collection: &str, id: &str) -> Option<Value> {
+        let document = self.state.documents.get(&document_key(collection, id))?;
+        document.visible(&Value::from(id), &Definitions::default()).map(Value::from)
+    }
+
+    pub fn field(&self, collection: &str, id: &str, field: &str) -> Option<Value> {
+        self.visible(collection, id)?.get(field).cloned()
+    }
+
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.state.checkpoints.values().copied().collect()
+    }
+
+    fn usable(&self) -> Result<(), ReplicaError> {
+        if self.broken { Err(ReplicaError::Storage("disk full".to_owned())) } else { Ok(()) }
+    }
+
+    fn excerpt(&self, key: &DocumentKey, part: impl FnOnce(&Document) -> Delta) -> Option<Excerpt> {
+        let document = self.state.documents.get(key)?;
+        let (version, newest) = (document.version(), document.newest_sequence());
+        Some(Excerpt { version, newest, delta: part(document).encode() })
+    }
+}
+
+/// Writes of one commit.
+pub struct Transaction<'a> {
+    state: &'a mut State,
+    stamp: Stamp,
+    run: RunId,
+}
+
+impl Transaction<'_> {
+    fn change(&mut self, key: &DocumentKey, write: impl FnOnce(&mut Document, Sequence) -> bool) -> bool {
+        let sequence = Sequence(self.state.last.0 + 1);
+        let mut document = self.state.documents.get(key).cloned().unwrap_or_default();
+        let changed = write(&mut document, sequence);
+        if changed {
+            self.state.record(key, document, sequence, None);
+        }
+        changed
+    }
+
+    pub fn insert(&mut self, collection: &str, id: &str, fields: &[(&str, Value)]) {
+        let birth = Birth { stamp: self.stamp, run: self.run };
+        let body: Object = fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        self.change(&document_key(collection, id), |document, sequence| {
+            document.insert(&body, &Definitions::default(), birth, sequence).is_ok()
+        });
+    }
+
+    pub fn set(&mut self, collection: &str, id: &str, field: &str, value: Value) -> bool {
+        let Ok(path) = Path::new([field]) else { return false };
+        let stamp = self.stamp;
+        self.change(&document_key(collection, id), |document, sequence| {
+            document.is_alive()
+                && document.set(&path, &value, &Definitions::default(), stamp, sequence).is_ok()
+        })
+    }
+
+    pub fn delete(&mut self, collection: &str, id: &str) -> bool {
+        self.change(&document_key(collection, id), Document::delete)
+    }
+}
+
+impl State {
+    fn record(&mut self, key: &DocumentKey, document: Document, sequence: Sequence, origin: Option<u64>) {
+        if let Some(old) = self.documents.get(key) {
+            self.changes.remove(&old.newest_sequence());
+        }
+        self.last = sequence;
+        self.newest_stamp = self.newest_stamp.max(document.newest_stamp());
+        self.changes.insert(sequence, (key.clone(), origin));
+        self.documents.insert(key.clone(), document);
+    }
+}
+
+impl Replica for Model {
+    fn site(&self) -> SiteId {
+        self.state.site
+    }
+
+    fn runs(&self) -> Vec<(RunId, Sequence)> {
+        self.state.runs.clone()
+    }
+
+    fn last_sequence(&self) -> Sequence {
+        self.state.last
+    }
+
+    fn durable_sequence(&self) -> Sequence {
+        self.synced.last
+    }
+
+    fn changes(&self, after: Sequence, up_to: Sequence, limit: usize) -> Result<Vec<Change>, ReplicaError> {
+        self.usable()?;
+        let rows = self.state.changes.range(Sequence(after.0 + 1)..).take_while(|row| *row.0 <= up_to);
+        let change = |(sequence, (key, origin)): (&Sequence, &(DocumentKey, Option<u64>))| Change {
+            sequence: *sequence,
+            key: key.clone(),
+            origin: *origin,
+        };
+        Ok(rows.take(limit).map(change).collect())
+    }
+
+    fn commit_of(&self, sequence: Sequence) -> Result<(Sequence, Sequence), ReplicaError> {
+        let commit = self.state.commits.range(sequence..).next();
+        Ok(commit
+            .filter(|(_, first)| **first <= sequence)
+            .map_or((sequence, sequence), |(last, first)| (*first, *last)))
+    }
+
+    fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
+        self.usable()?;
+        let Some(document) = self.state.documents.get(key) else { return Ok(None) };
+        let id = key::decode(&key.id).map(|(id, _)| id).unwrap_or(Value::Null);
+        let visible = document.visible(&id, &Definitions::default());
+        Ok(Some(Stored {
+            version: document.version(),
+            newest: document.newest_sequence(),
+            alive: document.is_alive(),
+            value: visible.map_or(Vec::new(), |visible| Value::from(visible).encode()),
+        }))
+    }
+
+    fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
+        self.usable()?;
+        Ok(self.excerpt(key, |document| document.delta_since(after)))
+    }
+
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError> {
+        Ok(self.state.documents.get(key).map_or(Vec::new(), Document::entry_hashes))
+    }
+
+    fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError> {
+        let known: HashSet<u128> = known.iter().copied().collect();
+        Ok(self.excerpt(key, |document| document.delta_lacking(&known)))
+    }
+
+    fn merged_version(
+        &self,
+        key: &DocumentKey,
+        delta: &[u8],
+    ) -> Result<Result<Version, Refused>, ReplicaError> {
+        let mut document = self.state.documents.get(key).cloned().unwrap_or_default();
+        Ok(match Delta::decode(delta) {
+            Ok(delta) => {
+                document.merge(&delta, Sequence(u64::MAX));
+                Ok(document.version())
+            }
+            Err(error) => Err(Refused::Malformed(error.to_string())),
+        })
+    }
+
+    /// Understands `SELECT * FROM c` and `SELECT * FROM c WHERE field = number`.
+    fn compile(&self, query: &str, arguments: &Object) -> Result<Interest, ReplicaError> {
+        if self.illiterate {
+            return Err(ReplicaError::Query("no such syntax".to_owned()));
+        }
+        let words: Vec<&str> = query.split_whitespace().collect();
+        let unfiltered = words.len() == 4;
+        let (collection, matcher): (_, Matcher) = match words[..] {
+            ["SELECT", "*", "FROM", collection] => (collection, Arc::new(|_: ValueRef<'_>| true)),
+            ["SELECT", "*", "FROM", collection, "WHERE", field, "=", value] => {
+                let number = match value.strip_prefix(':') {
+                    Some(name) => arguments.get(name).and_then(Value::as_i64),
+                    None => value.parse().ok(),
+                };
+                let field = field.to_owned();
+                let matcher = move |value: ValueRef<'_>| {
+                    value.get(&field).and_then(|value| value.as_i64()).is_some_and(|n| Some(n) == number)
+                };
+                (collection, Arc::new(matcher))
+            }
+            _ => return Err(ReplicaError::Query(format!("not understood: {query}"))),
+        };
+        Ok(Interest { collection: collection.into(), normalized: words.join(" "), unfiltered, matcher })
+    }
+
+    fn eviction_count(&self, collection: &str) -> u64 {
+        self.state.evictions.get(collection).copied().unwrap_or(0)
+    }
+
+    fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {
+        Ok(self.state.checkpoints.get(&(remote, *interest)).copied())
+    }
+
+    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError> {
+        self.usable()?;
+        let of_remote = self.state.seen.iter().filter(|((peer, _), _)| *peer == remote);
+        Ok(of_remote.map(|((_, run), sequence)| (*run, *sequence)).collect())
+    }
+
+    fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {
+        self.state.answered.iter().any(|answered| answered.0 == run && sequence <= answered.1)
+    }
+
+    fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError> {
+        self.usable()?;
+        self.dirty = true;
+        let first = Sequence(self.state.last.0 + 1);
+        let mut outcomes = Vec::new();
+        for incoming_document in &incoming.documents {
+            let key = &incoming_document.key;
+            let refuses =
+                |bytes: &Vec<u8>| key.id.windows(bytes.len()).any(|window| window == bytes.as_slice());
+            if self.refuses.as_ref().is_some_and(refuses) {
+                outcomes.push(Err(Refused::NotPermitted("by the test".to_owned())));
+                continue;
+            }
+            let delta = match Delta::decode(&incoming_document.delta) {
+                Ok(delta) => delta,
+                Err(error) => {
+                    outcomes.push(Err(Refused::Malformed(error.to_string())));
+                    continue;
+                }
+            };
+            let mut document = self.state.documents.get(key).cloned().unwrap_or_default();
+            let before = document.is_known().then(|| document.version());
+            let sequence = Sequence(self.state.last.0 + 1);
+            if document.merge(&delta, sequence).changed {
+                let after = document.version();
+                let origin = (after == incoming_document.stated).then(|| incoming.from.origin());
+                self.state.record(key, document.clone(), sequence, origin);
+            }
+            outcomes.push(Ok(Outcome { before, after: document.version() }));
+        }
+        if self.state.last > first {
+            self.state.commits.insert(self.state.last, first);
+        }
+        for (interest, checkpoint) in incoming.checkpoints {
+            self.state.checkpoints.insert((incoming.from, interest), checkpoint);
+        }
+        if let Some(seen) = incoming.seen {
+            let highest = self.state.seen.entry((incoming.from, seen.run)).or_default();
+            *highest = (*highest).max(seen.sequence);
+        }
+        Ok(Applied { last: self.state.last, outcomes })
+    }
+}

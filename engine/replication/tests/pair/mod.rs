@@ -1,0 +1,222 @@
+//! Several models joined by perfect channels, with a clock that moves only when told.
+
+#![allow(dead_code, reason = "each test program uses its own part of it")]
+
+use std::collections::{BTreeMap, VecDeque};
+
+use ditto_replication::{Event, LocalPeer, PeerId, Replicator, SessionId, Statistics, SubscriptionId};
+use ditto_value::{Object, Value};
+
+use crate::model::Model;
+
+pub struct Node {
+    pub model: Model,
+    pub replicator: Replicator,
+    pub events: Vec<Event>,
+    /// Whether data become durable at once.
+    pub syncs: bool,
+    next_subscription: u64,
+}
+
+pub fn peer_id(number: usize) -> PeerId {
+    PeerId([number as u8 + 1; 32])
+}
+
+fn replicator(number: usize) -> Replicator {
+    Replicator::new(LocalPeer::new(peer_id(number), "database"))
+}
+
+/// Peers and the channels between them.
+pub struct Net {
+    pub nodes: Vec<Node>,
+    pub now: u64,
+    /// By receiver: sender's session on the receiver's side, and messages.
+    channels: BTreeMap<(usize, SessionId), VecDeque<Vec<u8>>>,
+    /// Session at a peer → the peer and session at the other end.
+    ends: BTreeMap<(usize, SessionId), (usize, SessionId)>,
+    next_session: u64,
+    foreign: Vec<(usize, SessionId, Vec<u8>)>,
+    /// Bytes delivered since the start.
+    pub bytes: u64,
+}
+
+impl Net {
+    pub fn new(peers: usize) -> Self {
+        let node = |number| Node {
+            model: Model::new(number as u64 + 1),
+            replicator: replicator(number),
+            events: Vec::new(),
+            syncs: true,
+            next_subscription: 0,
+        };
+        Self {
+            nodes: (0..peers).map(node).collect(),
+            now: 1_000_000,
+            channels: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            next_session: 0,
+            foreign: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    pub fn model(&mut self, number: usize) -> &mut Model {
+        &mut self.nodes[number].model
+    }
+
+    pub fn subscribe(&mut self, number: usize, query: &str) -> SubscriptionId {
+        self.subscribe_with(number, query, &Object::default())
+    }
+
+    pub fn subscribe_with(&mut self, number: usize, query: &str, arguments: &Object) -> SubscriptionId {
+        let now = self.now;
+        let node = &mut self.nodes[number];
+        node.next_subscription += 1;
+        let id = SubscriptionId(node.next_subscription);
+        let Node { replicator, model, .. } = node;
+        replicator.subscribe(id, query, arguments, model, now).expect("the query is understood");
+        id
+    }
+
+    pub fn unsubscribe(&mut self, number: usize, id: SubscriptionId) {
+        let now = self.now;
+        let Node { replicator, model, .. } = &mut self.nodes[number];
+        replicator.unsubscribe(id, model, now);
+    }
+
+    /// Joins two peers; returns the session on both sides.
+    pub fn connect(&mut self, a: usize, b: usize) -> (SessionId, SessionId) {
+        let (left, right) = (SessionId(self.next_session + 1), SessionId(self.next_session + 2));
+        self.next_session += 2;
+        self.ends.insert((a, left), (b, right));
+        self.ends.insert((b, right), (a, left));
+        for (here, session, there) in [(a, left, b), (b, right, a)] {
+            self.channels.insert((here, session), VecDeque::new());
+            let Node { replicator, model, .. } = &mut self.nodes[here];
+            replicator.connected(session, peer_id(there), model, self.now);
+        }
+        (left, right)
+    }
+
+    /// Ends every session of a pair; what is under way is lost.
+    pub fn disconnect(&mut self, a: usize, b: usize) {
+        let ends: Vec<_> = self.ends.iter().map(|(end, other)| (*end, *other)).collect();
+        for (end, other) in ends {
+            if (end.0, other.0) == (a, b) || (end.0, other.0) == (b, a) {
+                self.ends.remove(&end);
+                self.channels.remove(&end);
+                self.nodes[end.0].replicator.disconnected(end.1);
+            }
+        }
+    }
+
+    /// Replaces the state machine, as a restart does.
+    pub fn restart(&mut self, number: usize) {
+        for other in 0..self.nodes.len() {
+            self.disconnect(number, other);
+        }
+        self.nodes[number].replicator = replicator(number);
+    }
+
+    /// Moves messages from all peers into the channels; syncs.
+    fn flush(&mut self) -> bool {
+        let mut moved = false;
+        for number in 0..self.nodes.len() {
+            let node = &mut self.nodes[number];
+            if node.syncs {
+                let durable = node.model.sync();
+                node.replicator.durable(durable, &mut node.model, self.now);
+            }
+            node.replicator.committed(&mut node.model, self.now);
+            while let Some((session, bytes)) = node.replicator.poll_transmit() {
+                moved = true;
+                match self.ends.get(&(number, session)) {
+                    Some(end) => self.channels.get_mut(end).expect("both ends exist").push_back(bytes),
+                    None => self.foreign.push((number, session, bytes)),
+                }
+            }
+            while let Some(event) = node.replicator.poll_event() {
+                node.events.push(event);
+            }
+        }
+        moved
+    }
+
+    /// What a peer has to send on sessions that this net does not know.
+    pub fn take_foreign(&mut self, number: usize) -> Vec<(SessionId, Vec<u8>)> {
+        self.flush();
+        let (taken, left) =
+            std::mem::take(&mut self.foreign).into_iter().partition(|(from, ..)| *from == number);
+        self.foreign = left;
+        let taken: Vec<(usize, SessionId, Vec<u8>)> = taken;
+        taken.into_iter().map(|(_, session, bytes)| (session, bytes)).collect()
+    }
+
+    /// Delivers one message; false if there is none.
+    pub fn step(&mut self) -> bool {
+        self.flush();
+        let Some((&(number, session), _)) = self.channels.iter().find(|(_, channel)| !channel.is_empty())
+        else {
+            return false;
+        };
+        let bytes =
+            self.channels.get_mut(&(number, session)).and_then(VecDeque::pop_front).unwrap_or_default();
+        self.bytes += bytes.len() as u64;
+        let Node { replicator, model, .. } = &mut self.nodes[number];
+        replicator.receive(session, &bytes, model, self.now);
+        true
+    }
+
+    /// Delivers everything there is, without moving the clock.
+    pub fn settle(&mut self) {
+        let mut steps = 0;
+        loop {
+            while self.step() {
+                steps += 1;
+                assert!(steps < 1_000_000, "the peers do not come to rest");
+            }
+            // Work that was put off until the next call.
+            let now = self.now;
+            let due = |node: &Node| node.replicator.next_timeout().is_some_and(|timeout| timeout <= now);
+            if !self.nodes.iter().any(due) {
+                break;
+            }
+            for Node { replicator, model, .. } in &mut self.nodes {
+                replicator.tick(model, now);
+            }
+        }
+    }
+
+    /// Delivers everything, and what the passing of some seconds adds.
+    pub fn rest(&mut self) {
+        for _ in 0..3 {
+            self.settle();
+            self.now += 2_000;
+            for Node { replicator, model, .. } in &mut self.nodes {
+                replicator.tick(model, self.now);
+            }
+        }
+        self.settle();
+    }
+
+    pub fn statistics(&self, number: usize, session: SessionId) -> Statistics {
+        self.nodes[number].replicator.statistics(session).expect("the session exists")
+    }
+
+    pub fn assert_equal(&self, a: usize, b: usize) {
+        assert_eq!(
+            self.nodes[a].model.versions(),
+            self.nodes[b].model.versions(),
+            "peers {a} and {b} differ"
+        );
+    }
+
+    pub fn failures(&self, number: usize) -> Vec<&Event> {
+        let failed = |event: &&Event| matches!(event, Event::SessionFailed { .. });
+        self.nodes[number].events.iter().filter(failed).collect()
+    }
+}
+
+pub fn int(value: i64) -> Value {
+    Value::from(value)
+}
