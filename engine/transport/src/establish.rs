@@ -1,0 +1,267 @@
+//! From a socket to an authenticated link.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::time::Duration;
+
+use ditto_mesh::identity::PROTOCOL;
+use ditto_mesh::{HandshakeRefused, Identity, PeerKey, Refusal, RefusedBy, Remote};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, copy, sink};
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
+use yamux::{ConnectionError, FrameDecodeError};
+
+use crate::counted::Counted;
+use crate::frame::{FrameError, read_frame};
+use crate::wire::{CONTROL, Cause, LINK, LinkFrame, MAX_LINK_FRAME, REPLICATION};
+
+/// The plaintext of the largest TLS record.
+const TLS_RECORD: usize = 16 * 1024;
+
+/// The header of a yamux frame.
+const YAMUX_HEADER: usize = 12;
+
+/// Streams of one link, those of later versions included.
+const MAX_STREAMS: usize = 16;
+
+/// Bytes that the other side may have sent and we have not read, over all streams of a link.
+const MAX_UNREAD: usize = 16 * 1024 * 1024;
+
+/// How long, and for how many bytes, a refused connection is kept open so that the alert arrives.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
+
+pub(crate) type Mux = yamux::Connection<Compat<BufWriter<TlsStream<Counted>>>>;
+pub(crate) type Stream = Compat<yamux::Stream>;
+
+/// Why there is no link.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The two peers cannot connect as they are.
+    Refused(Refusal),
+    /// Another link to this peer is kept.
+    Redundant(PeerKey),
+    /// The other side said goodbye instead of greeting.
+    Goodbye {
+        cause: Cause,
+        reason: String,
+    },
+    /// Nothing came in time.
+    TimedOut,
+    Io(io::Error),
+    Violation(&'static str),
+}
+
+/// A connection whose other end has proven who it is.
+pub(crate) struct Secured {
+    pub(crate) tls: TlsStream<Counted>,
+    pub(crate) remote: Remote,
+}
+
+/// A connection with all its streams, on which the other side has greeted.
+pub(crate) struct Opened {
+    pub(crate) mux: Mux,
+    pub(crate) link: Stream,
+    pub(crate) control: Stream,
+    pub(crate) replication: Stream,
+    /// The dialer's number for the link.
+    pub(crate) number: u64,
+}
+
+/// The TLS handshake, and the judgement of who is there.
+pub(crate) async fn secure(socket: Counted, identity: &Identity, dialed: bool) -> Result<Secured, Failure> {
+    let result = if dialed {
+        let connector = TlsConnector::from(identity.client_config());
+        let handshake = connector.connect(Identity::server_name(), socket).into_fallible();
+        handshake.await.map(TlsStream::from)
+    } else {
+        let handshake = TlsAcceptor::from(identity.server_config()).accept(socket).into_fallible();
+        handshake.await.map(TlsStream::from)
+    };
+    let tls = match result {
+        Ok(tls) => tls,
+        Err((error, socket)) => {
+            let failure = Failure::from(error);
+            if matches!(failure, Failure::Refused(Refusal { by: RefusedBy::Us, .. })) {
+                linger(socket).await;
+            }
+            return Err(failure);
+        }
+    };
+    let us = |reason| Failure::Refused(Refusal { reason, by: RefusedBy::Us });
+    let (_, connection) = tls.get_ref();
+    if connection.alpn_protocol() != Some(PROTOCOL) {
+        return Err(us(HandshakeRefused::OtherProtocol));
+    }
+    let remote = identity.remote(connection.peer_certificates()).map_err(us)?;
+    Ok(Secured { tls, remote })
+}
+
+/// Closing a socket with unread bytes resets the connection, and the alert that explains why would be lost.
+async fn linger(mut socket: Counted) {
+    let last_words = async {
+        socket.shutdown().await?;
+        copy(&mut socket.take(LINGER_BYTES), &mut sink()).await
+    };
+    let _ = timeout(LINGER, last_words).await;
+}
+
+/// Opens the streams and greets; the other side has greeted back when this returns.
+pub(crate) async fn open_dialed(tls: TlsStream<Counted>, number: u64) -> Result<Opened, Failure> {
+    let mut mux = multiplex(tls, yamux::Mode::Client);
+    let mut open = async || poll_fn(|cx| mux.poll_new_outbound(cx)).await.map(|stream| stream.compat());
+    let (mut link, mut control, mut replication) = (open().await?, open().await?, open().await?);
+
+    let greeting = [&[LINK][..], &LinkFrame::Greeting { number }.encode()].concat();
+    let answer = alongside(&mut mux, async {
+        link.write_all(&greeting).await?;
+        control.write_all(&[CONTROL]).await?;
+        replication.write_all(&[REPLICATION]).await?;
+        first_frame(&mut link).await
+    });
+    match answer.await? {
+        LinkFrame::Greeting { .. } => Ok(Opened { mux, link, control, replication, number }),
+        _ => Err(Failure::Violation("the first frame is not a greeting")),
+    }
+}
+
+/// Waits for the streams and the greeting of the dialer. The greeting is still to be answered.
+pub(crate) async fn open_accepted(tls: TlsStream<Counted>) -> Result<Opened, Failure> {
+    let mut mux = multiplex(tls, yamux::Mode::Server);
+    let (mut link, mut control, mut replication) = (None, None, None);
+    let mut naming = FuturesUnordered::new();
+    let (mut link, control, replication) = loop {
+        let (name, stream) = tokio::select! {
+            stream = poll_fn(|cx| mux.poll_next_inbound(cx)) => {
+                let mut stream = stream.ok_or(Failure::Violation("closed before the greeting"))??.compat();
+                naming.push(async move { stream.read_u8().await.map(|name| (name, stream)) });
+                continue;
+            }
+            Some(named) = naming.next() => named?,
+        };
+        let place = match name {
+            LINK => &mut link,
+            CONTROL => &mut control,
+            REPLICATION => &mut replication,
+            _ => continue,
+        };
+        if place.replace(stream).is_some() {
+            return Err(Failure::Violation("a stream was opened twice"));
+        }
+        match (link.take(), control.take(), replication.take()) {
+            (Some(link), Some(control), Some(replication)) => break (link, control, replication),
+            some => (link, control, replication) = some,
+        }
+    };
+    drop(naming);
+    match alongside(&mut mux, first_frame(&mut link)).await? {
+        LinkFrame::Greeting { number } => Ok(Opened { mux, link, control, replication, number }),
+        _ => Err(Failure::Violation("the first frame is not a greeting")),
+    }
+}
+
+/// Moves bytes between the socket and the streams until the connection ends. Streams that nobody knows are reset.
+pub(crate) async fn drive(mux: &mut Mux) -> ConnectionError {
+    loop {
+        match poll_fn(|cx| mux.poll_next_inbound(cx)).await {
+            Some(Ok(unknown)) => drop(unknown),
+            Some(Err(error)) => return error,
+            None => return ConnectionError::Closed,
+        }
+    }
+}
+
+/// Says goodbye on a connection that has not been greeted on, as far as the other side takes it.
+pub(crate) async fn decline(mut opened: Opened, reason: &str, patience: Duration) {
+    let goodbye = LinkFrame::Goodbye { cause: Cause::Redundant, reason: reason.to_owned() };
+    close(&mut opened.mux, &mut opened.link, Some(goodbye), patience).await;
+}
+
+/// Sends the last words and closes the connection in an orderly way, or gives up after `patience`.
+pub(crate) async fn close(
+    mux: &mut Mux,
+    link: &mut (impl tokio::io::AsyncWrite + Unpin),
+    goodbye: Option<LinkFrame>,
+    patience: Duration,
+) {
+    let closing = async {
+        if let Some(goodbye) = goodbye {
+            alongside(mux, async { Ok(link.write_all(&goodbye.encode()).await?) }).await?;
+        }
+        poll_fn(|cx| mux.poll_close(cx)).await.map_err(Failure::from)
+    };
+    let _ = timeout(patience, closing).await;
+}
+
+fn multiplex(tls: TlsStream<Counted>, mode: yamux::Mode) -> Mux {
+    let mut config = yamux::Config::default();
+    config.set_max_num_streams(MAX_STREAMS);
+    config.set_max_connection_receive_window(Some(MAX_UNREAD));
+    // A frame and its header share a TLS record: one record and, for small messages, one packet.
+    config.set_split_send_size(TLS_RECORD - YAMUX_HEADER);
+    yamux::Connection::new(BufWriter::with_capacity(TLS_RECORD, tls).compat(), config, mode)
+}
+
+/// Runs `work` on streams of `mux`.
+async fn alongside<T>(mux: &mut Mux, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::pin!(work);
+    tokio::select! {
+        biased;
+        result = &mut work => result,
+        error = drive(mux) => {
+            // What arrived before the end counts.
+            match futures::FutureExt::now_or_never(work) {
+                Some(Ok(result)) => Ok(result),
+                Some(Err(failure @ Failure::Goodbye { .. })) => Err(failure),
+                _ => Err(error.into()),
+            }
+        }
+    }
+}
+
+async fn first_frame(link: &mut Stream) -> Result<LinkFrame, Failure> {
+    let bytes = read_frame(link, MAX_LINK_FRAME).await.map_err(|error| match error {
+        FrameError::End => Failure::Io(io::ErrorKind::UnexpectedEof.into()),
+        FrameError::TooLong(_) => Failure::Violation("the first frame is too long"),
+        FrameError::Io(error) => error.into(),
+    })?;
+    match LinkFrame::decode(&bytes) {
+        LinkFrame::Goodbye { cause, reason } => Err(Failure::Goodbye { cause, reason }),
+        frame => Ok(frame),
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match Refusal::from_io(&error) {
+            Some(refusal) => Self::Refused(refusal),
+            None => Self::Io(error),
+        }
+    }
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::Io(error) | ConnectionError::Decode(FrameDecodeError::Io(error)) => error.into(),
+            ConnectionError::Decode(_) => Self::Violation("malformed multiplexing"),
+            _ => Self::Io(io::Error::new(io::ErrorKind::ConnectionAborted, "closed by the other side")),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Redundant(peer) => write!(f, "there is another link to {}", peer.short()),
+            Self::Goodbye { reason, .. } => write!(f, "the other side declined: {reason}"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Io(error) => error.fmt(f),
+            Self::Violation(what) => write!(f, "not a peer, or a broken one: {what}"),
+        }
+    }
+}

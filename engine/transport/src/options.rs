@@ -1,0 +1,42 @@
+//! Limits and timeouts.
+
+use std::time::Duration;
+
+/// Limits and timeouts of all links. The defaults suit real networks; tests use shorter ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// From an open socket to a greeted peer, whatever the other side does in that time. 10 s.
+    pub handshake_timeout: Duration,
+    /// To open a TCP connection to one address. 5 s.
+    pub connect_timeout: Duration,
+    /// After this long without a byte from the other side it is asked for a sign of life. 4 s.
+    pub keep_alive: Duration,
+    /// If none comes within this time after that, the link is down. 8 s.
+    pub answer_timeout: Duration,
+    /// A message of which no byte could be sent for this long takes the link down. 60 s.
+    pub stall_timeout: Duration,
+    /// How long a closing link may take to say goodbye. 500 ms.
+    pub goodbye_timeout: Duration,
+    /// Bytes that wait on one channel of one link before [`SendError::Full`](crate::SendError::Full). 2 MiB.
+    pub queue_bytes: usize,
+    /// Accepted connections whose handshake is under way; further ones wait in the operating system's backlog. 128.
+    pub half_open: usize,
+    /// The same complaint is made at most this often. 60 s.
+    pub complain_every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(4),
+            answer_timeout: Duration::from_secs(8),
+            stall_timeout: Duration::from_secs(60),
+            goodbye_timeout: Duration::from_millis(500),
+            queue_bytes: 2 * 1024 * 1024,
+            half_open: 128,
+            complain_every: Duration::from_secs(60),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The other side is broken, hostile or misconfigured.
+
+use ditto_mesh::{HandshakeRefused, Refusal, RefusedBy};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use super::*;
+use crate::counted::Counted;
+use crate::establish::{Failure, Opened, drive, open_dialed, secure};
+use crate::listen::{Caller, welcome};
+use crate::wire::{Cause, LinkFrame, MAX_LINK_FRAME};
+
+fn shared(id: &str, key: &str) -> Authority {
+    Authority::SharedKey { database_id: id.into(), key: key.into() }
+}
+
+async fn assert_both_told(left: &Authority, right: &Authority, expected: HandshakeRefused) {
+    let (mut acceptor, mut dialer) = (TestPeer::new(left), TestPeer::new(right));
+    let address = acceptor.listen();
+    dialer.connect(&[&address]);
+    let Problem::Refused { address: target, dialed: true, refusal, repeated: 0 } = dialer.problem().await
+    else {
+        panic!("not refused")
+    };
+    assert_eq!((target, refusal), (address, Refusal { reason: expected, by: RefusedBy::Us }));
+    let Problem::Refused { dialed: false, refusal, repeated: 0, .. } = acceptor.problem().await else {
+        panic!("not refused")
+    };
+    assert_eq!(refusal, Refusal { reason: expected, by: RefusedBy::Them });
+}
+
+#[tokio::test]
+async fn a_wrong_database_id_is_named_on_both_sides() {
+    assert_both_told(&shared("a", "k"), &shared("b", "k"), HandshakeRefused::WrongDatabase).await;
+}
+
+#[tokio::test]
+async fn a_wrong_shared_key_is_named_on_both_sides() {
+    assert_both_told(&shared("a", "k"), &shared("a", "l"), HandshakeRefused::WrongSharedKey).await;
+}
+
+#[tokio::test]
+async fn a_shared_key_on_one_side_only_is_named_on_both_sides() {
+    let playground = Authority::OfflinePlayground { database_id: "a".into() };
+    assert_both_told(&shared("a", "k"), &playground, HandshakeRefused::WrongMechanism).await;
+}
+
+#[tokio::test]
+async fn a_refusal_repeats_quietly_until_the_configuration_is_right() {
+    let options = Options { complain_every: Duration::from_secs(3600), ..Options::default() };
+    let mut acceptor = TestPeer::with(&shared("a", "k"), options.clone(), 64);
+    let mut dialer = TestPeer::with(&shared("a", "l"), options, 64);
+    let address = acceptor.listen();
+    let quick = TransportConfig { longest_pause: Duration::from_millis(1), ..config(None, &[&address]) };
+    assert_eq!(dialer.transports.apply(quick), []);
+    dialer.problem().await;
+    acceptor.problem().await;
+    // The dialer tries again many times a second; the next thing to hear of is the right peer.
+    let right = TestPeer::new(&shared("a", "k"));
+    right.connect(&[&address]);
+    assert_eq!(acceptor.up().await.peer, right.key());
+}
+
+#[tokio::test]
+async fn a_peer_that_dials_itself_is_told_so() {
+    let mut peer = TestPeer::new(&playground());
+    let address = peer.listen();
+    let port = peer.transports.listen_addresses()[0].port();
+    assert_eq!(peer.transports.apply(config(Some(0), &[&address])), []);
+    assert_eq!(peer.transports.listen_addresses()[0].port(), port, "what does not change is left alone");
+    for _ in 0..2 {
+        let Problem::Refused { refusal, .. } = peer.problem().await else { panic!("not refused") };
+        assert_eq!(refusal.reason, HandshakeRefused::SelfConnection);
+    }
+}
+
+#[tokio::test]
+async fn two_peers_with_one_key_are_both_told() {
+    let stored = Identity::generate().unwrap();
+    let peer = || {
+        let identity = Arc::new(Identity::new(&stored, &playground()).unwrap());
+        TestPeer::of(identity, Options::default(), 64)
+    };
+    let (mut acceptor, mut dialer) = (peer(), peer());
+    dialer.connect(&[&acceptor.listen()]);
+    for peer in [&mut acceptor, &mut dialer] {
+        let Problem::Refused { refusal, .. } = peer.problem().await else { panic!("not refused") };
+        assert_eq!(refusal, Refusal { reason: HandshakeRefused::KeyInUse, by: RefusedBy::Us });
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_refused_and_the_next_caller_is_served() {
+    let mut acceptor = TestPeer::new(&playground());
+    let address = acceptor.listen();
+    let mut socket = TcpStream::connect(&address).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n").await.unwrap();
+    let Problem::Refused { refusal, dialed: false, .. } = acceptor.problem().await else {
+        panic!("not refused")
+    };
+    assert_eq!(refusal, Refusal { reason: HandshakeRefused::NotTls, by: RefusedBy::Us });
+    timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await.expect("the socket stays open").unwrap();
+
+    let dialer = TestPeer::new(&playground());
+    dialer.connect(&[&address]);
+    assert_eq!(acceptor.up().await.peer, dialer.key());
+}
+
+#[tokio::test]
+async fn a_silent_caller_is_dropped_and_does_not_keep_others_out_for_long() {
+    let options =
+        Options { handshake_timeout: Duration::from_millis(200), half_open: 1, ..Options::default() };
+    let mut acceptor = TestPeer::with(&playground(), options, 64);
+    let address = acceptor.listen();
+    let mut silent = TcpStream::connect(&address).await.unwrap();
+    let mut half = TcpStream::connect(&address).await.unwrap();
+    half.write_all(&[0x16, 0x03, 0x01]).await.unwrap();
+
+    let dialer = TestPeer::new(&playground());
+    dialer.connect(&[&address]);
+    assert_eq!(acceptor.up().await.peer, dialer.key());
+    for socket in [&mut silent, &mut half] {
+        let closed = timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await;
+        let _ = closed.expect("a silent connection stays open");
+    }
+}
+
+#[tokio::test]
+async fn an_address_where_no_peer_answers_is_reported_once_and_tried_again() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let options = Options { handshake_timeout: Duration::from_millis(50), ..Options::default() };
+    let mut dialer = TestPeer::with(&playground(), options, 64);
+    let quick = TransportConfig { longest_pause: Duration::from_millis(1), ..config(None, &[&address]) };
+    assert_eq!(dialer.transports.apply(quick), []);
+    let Problem::Unreachable { target, cause } = dialer.problem().await else { panic!("reached") };
+    assert_eq!((target, cause.as_str()), (address, "no answer in time"));
+    for _ in 0..3 {
+        timeout(PATIENCE, silent.accept()).await.expect("not tried again").unwrap();
+    }
+    assert!(dialer.events.try_recv().is_err(), "repetitions are held back");
+}
+
+/// A peer that has been greeted and now does as it likes.
+async fn rogue(address: &str) -> Opened {
+    let identity = Identity::new(&Identity::generate().unwrap(), &playground()).unwrap();
+    let socket = TcpStream::connect(address).await.unwrap();
+    let secured = secure(Counted::new(socket), &identity, true).await.unwrap();
+    open_dialed(secured.tls, 0).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_announced_message_of_four_gibibytes_closes_the_link() {
+    let mut acceptor = TestPeer::new(&playground());
+    let mut rogue = rogue(&acceptor.listen()).await;
+    acceptor.up().await;
+    rogue.replication.write_all(&[0xff; 8]).await.unwrap();
+    let (end, (_, reason)) = tokio::join!(timeout(PATIENCE, drive(&mut rogue.mux)), acceptor.down());
+    assert!(end.is_ok(), "the connection stays open");
+    assert_eq!(reason, LinkDown::FrameTooLong { channel: Channel::Replication, length: u32::MAX });
+}
+
+#[tokio::test]
+async fn a_long_link_frame_closes_the_link() {
+    let mut acceptor = TestPeer::new(&playground());
+    let mut rogue = rogue(&acceptor.listen()).await;
+    acceptor.up().await;
+    rogue.link.write_all(&(MAX_LINK_FRAME as u32 + 1).to_le_bytes()).await.unwrap();
+    let (_, (_, reason)) = tokio::join!(drive(&mut rogue.mux), acceptor.down());
+    assert!(matches!(reason, LinkDown::Violation(_)), "{reason:?}");
+}
+
+#[tokio::test]
+async fn streams_of_a_later_version_are_declined_without_harm() {
+    let mut acceptor = TestPeer::new(&playground());
+    let mut rogue = rogue(&acceptor.listen()).await;
+    acceptor.up().await;
+    let mut unknown = std::future::poll_fn(|cx| rogue.mux.poll_new_outbound(cx)).await.unwrap();
+    let talking = async {
+        futures::AsyncWriteExt::write_all(&mut unknown, &[9, 1, 2, 3]).await.unwrap();
+        rogue.control.write_all(&[2, 0, 0, 0, 7, 7]).await.unwrap();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        error = drive(&mut rogue.mux) => panic!("{error}"),
+        () = talking => {}
+        message = acceptor.message() => assert_eq!(message, (Channel::Control, vec![7, 7])),
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_vanishes_without_a_word_is_noticed() {
+    let options = Options {
+        keep_alive: Duration::from_millis(20),
+        answer_timeout: Duration::from_millis(200),
+        ..Options::default()
+    };
+    let mut acceptor = TestPeer::with(&playground(), options, 64);
+    // Nobody drives this connection any more: as good as a pulled cable.
+    let _rogue = rogue(&acceptor.listen()).await;
+    acceptor.up().await;
+    assert_eq!(acceptor.down().await.1, LinkDown::Silent);
+}
+
+#[tokio::test]
+async fn an_idle_link_stays_up() {
+    let options = Options {
+        keep_alive: Duration::from_millis(10),
+        answer_timeout: Duration::from_secs(20),
+        ..Options::default()
+    };
+    let mut acceptor = TestPeer::with(&playground(), options.clone(), 64);
+    let mut dialer = TestPeer::with(&playground(), options, 64);
+    dialer.connect(&[&acceptor.listen()]);
+    let (at_acceptor, _) = (acceptor.up().await, dialer.up().await);
+    let before = at_acceptor.outgoing.traffic();
+    let pinged = async {
+        while at_acceptor.outgoing.traffic().received < before.received + 1000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = pinged => {}
+        event = acceptor.next() => panic!("{event:?}"),
+        event = dialer.next() => panic!("{event:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_nothing_is_dropped_in_the_end() {
+    let options = Options {
+        keep_alive: Duration::from_secs(3600),
+        stall_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    let mut acceptor = TestPeer::with(&playground(), options, 64);
+    let mut rogue = rogue(&acceptor.listen()).await;
+    let up = acceptor.up().await;
+    let reason = async {
+        loop {
+            while up.outgoing.try_send(Channel::Replication, vec![0; MAX_FRAME]).is_ok() {}
+            match acceptor.next().await {
+                LinkEvent::Writable { .. } => {}
+                LinkEvent::Down { reason, .. } => return reason,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    // Alive, as its multiplexer answers, but it takes nothing from its streams.
+    let (_, reason) = tokio::join!(drive(&mut rogue.mux), reason);
+    assert!(matches!(reason, LinkDown::Stalled { channel: Channel::Replication, .. }), "{reason:?}");
+}
+
+#[tokio::test]
+async fn any_cut_of_the_connection_ends_in_one_down() {
+    let mut acceptor = TestPeer::new(&playground());
+    let mut rogue = rogue(&acceptor.listen()).await;
+    let up = acceptor.up().await;
+    rogue.control.write_all(&[3, 0, 0, 0, 1, 2, 3, 9, 0, 0, 0, 1]).await.unwrap();
+    let driving = timeout(Duration::from_millis(100), drive(&mut rogue.mux));
+    let (_, message) = tokio::join!(driving, acceptor.message());
+    assert_eq!(message, (Channel::Control, vec![1, 2, 3]), "what is whole is delivered");
+    drop(rogue);
+    let (link, reason) = acceptor.down().await;
+    assert_eq!(link, up.link);
+    assert!(matches!(reason, LinkDown::Lost(_)), "{reason:?}");
+    assert!(matches!(up.outgoing.try_send(Channel::Control, Vec::new()), Err(SendError::Closed(_))));
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_goodbye_is_delivered_before_the_end() {
+    let mut acceptor = TestPeer::with(&playground(), Options::default(), 1);
+    let mut rogue = rogue(&acceptor.listen()).await;
+    let leaving = async {
+        for number in 0..20 {
+            rogue.control.write_all(&[1, 0, 0, 0, number]).await.unwrap();
+        }
+        rogue
+            .link
+            .write_all(&LinkFrame::Goodbye { cause: Cause::Other, reason: "bye".into() }.encode())
+            .await
+            .unwrap();
+    };
+    tokio::select! {
+        error = drive(&mut rogue.mux) => panic!("{error}"),
+        () = leaving => {}
+    }
+    std::future::poll_fn(|cx| rogue.mux.poll_close(cx)).await.unwrap();
+    acceptor.up().await;
+    for number in 0..20 {
+        assert_eq!(acceptor.message().await, (Channel::Control, vec![number]));
+    }
+    assert_eq!(acceptor.down().await.1, LinkDown::ByPeer("bye".into()));
+}
+
+#[tokio::test]
+async fn garbage_on_a_pipe_is_answered_with_an_alert() {
+    let acceptor = TestPeer::new(&playground());
+    let (mut ours, theirs) = duplex(64 * 1024);
+    let caller = Caller { address: "test".into(), host: "test".into(), kind: LinkKind::InProcess };
+    let welcoming = tokio::spawn(welcome(acceptor.transports.hub(), Counted::new(theirs), caller, None));
+    ours.write_all(&[0; 32]).await.unwrap();
+    let mut answer = Vec::new();
+    timeout(PATIENCE, ours.read_to_end(&mut answer)).await.expect("the pipe stays open").unwrap();
+    assert_eq!(answer.first(), Some(&21), "an alert record says why");
+    drop(ours);
+    welcoming.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dialer_that_does_not_judge_us_is_refused_and_told_why() {
+    // For the dialer the handshake is complete; our alert arrives when it waits for our greeting.
+    let mut acceptor = TestPeer::new(&shared("a", "k"));
+    let address = acceptor.listen();
+    let identity = Identity::new(&Identity::generate().unwrap(), &shared("a", "guess")).unwrap();
+    let mut config = (*identity.client_config()).clone();
+    config.dangerous().set_certificate_verifier(Arc::new(Gullible));
+    let socket = Counted::new(TcpStream::connect(&address).await.unwrap());
+    let tls = TlsConnector::from(Arc::new(config)).connect(Identity::server_name(), socket).await.unwrap();
+    let Err(Failure::Refused(refusal)) = open_dialed(tls.into(), 0).await else { panic!("not refused") };
+    let reason = HandshakeRefused::WrongSharedKey;
+    assert_eq!(refusal, Refusal { reason, by: RefusedBy::Them });
+    let Problem::Refused { refusal, .. } = acceptor.problem().await else { panic!("not refused") };
+    assert_eq!(refusal, Refusal { reason, by: RefusedBy::Us });
+}
+
+/// Believes everything.
+#[derive(Debug)]
+struct Gullible;
+
+impl ServerCertVerifier for Gullible {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
