@@ -1,0 +1,277 @@
+//! The sync thread: feeds links, commits and time to the replication state machine, and carries out what it asks.
+//!
+//! It owns the state machine, so nothing here needs a lock; it blocks on the disk, so it is a thread of its own
+//! and not a task among those that serve sockets.
+
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc as blocking};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ditto_crdt::Sequence;
+use ditto_replication::{CloseReason, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId};
+use ditto_transport::{Channel, LinkEvent, LinkId, LinkSender, SendError};
+use ditto_value::Object;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::durability::DurabilityHandle;
+use crate::environment::now_ms;
+use crate::replica::StoreReplica;
+use crate::status::SyncStatus;
+use crate::storage_failure::StorageFailure;
+
+/// What the application asks of the sync thread.
+pub(crate) enum Command {
+    Subscribe {
+        id: SubscriptionId,
+        query: String,
+        arguments: Object,
+        answer: blocking::Sender<Result<(), ReplicaError>>,
+    },
+    Unsubscribe(SubscriptionId),
+    /// The transports are gone, whether or not they told of every link's end.
+    ForgetLinks {
+        done: blocking::Sender<()>,
+    },
+}
+
+/// Where the sync thread hears of things.
+pub(crate) struct Inputs {
+    pub(crate) links: mpsc::Receiver<LinkEvent>,
+    /// Closed when the peer closes; the thread ends then.
+    pub(crate) commands: mpsc::UnboundedReceiver<Command>,
+    /// Something was committed while peers are connected.
+    pub(crate) commits: Arc<Notify>,
+    /// How far everything is on the platter; `None` once a sync has failed.
+    pub(crate) durable: watch::Receiver<Option<Sequence>>,
+}
+
+/// State of the sync thread.
+pub(crate) struct Hub {
+    replicator: Replicator,
+    replica: StoreReplica,
+    status: SyncStatus,
+    durability: DurabilityHandle,
+    failure: StorageFailure,
+    links: HashMap<LinkId, LinkState>,
+    sessions: HashMap<SessionId, LinkId>,
+    next_session: u64,
+}
+
+struct LinkState {
+    session: SessionId,
+    outgoing: LinkSender,
+    /// The message that the link's queue had no room for; the session is blocked until it is sent.
+    waiting: Option<Vec<u8>>,
+}
+
+impl Hub {
+    pub(crate) fn new(
+        replicator: Replicator,
+        replica: StoreReplica,
+        status: SyncStatus,
+        durability: DurabilityHandle,
+        failure: StorageFailure,
+    ) -> Self {
+        Self {
+            replicator,
+            replica,
+            status,
+            durability,
+            failure,
+            links: HashMap::new(),
+            sessions: HashMap::new(),
+            next_session: 1,
+        }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The operating system refuses a thread or a timer.
+    pub(crate) fn start(self, inputs: Inputs) -> std::io::Result<JoinHandle<()>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        std::thread::Builder::new()
+            .name("ditto-sync".to_owned())
+            .spawn(move || runtime.block_on(self.run(inputs)))
+    }
+
+    async fn run(mut self, mut inputs: Inputs) {
+        loop {
+            let timeout =
+                self.replicator.next_timeout().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+            tokio::select! {
+                Some(event) = inputs.links.recv() => self.on_link(event),
+                command = inputs.commands.recv() => match command {
+                    Some(command) => self.on_command(command, &mut inputs.links),
+                    None => return,
+                },
+                () = inputs.commits.notified() => self.replicator.committed(&mut self.replica, now_ms()),
+                Ok(()) = inputs.durable.changed() => {
+                    let durable = *inputs.durable.borrow_and_update();
+                    match durable {
+                        Some(sequence) => self.replicator.durable(sequence, &mut self.replica, now_ms()),
+                        None => self.close_all("the storage failed; nothing may be told any more"),
+                    }
+                }
+                () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {
+                    self.replicator.tick(&mut self.replica, now_ms());
+                }
+            }
+            self.pump();
+        }
+    }
+
+    fn on_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up { link, peer, kind, dialed, address, outgoing } => {
+                tracing::info!(peer = %peer.short(), %kind, %address, dialed, "connected");
+                let session = SessionId(self.next_session);
+                self.next_session += 1;
+                self.status.connected(peer, kind, outgoing.clone());
+                self.links.insert(link, LinkState { session, outgoing, waiting: None });
+                self.sessions.insert(session, link);
+                self.durability.set_eager(true);
+                self.replicator.connected(session, PeerId(*peer.as_bytes()), &mut self.replica, now_ms());
+            }
+            LinkEvent::Message { link, channel: Channel::Replication, bytes } => {
+                if let Some(state) = self.links.get(&link) {
+                    self.replicator.receive(state.session, &bytes, &mut self.replica, now_ms());
+                }
+            }
+            // Nothing travels on the control channel yet; a newer peer may use it.
+            LinkEvent::Message { channel: Channel::Control, .. } => {}
+            LinkEvent::Writable { link, .. } => {
+                if let Some(state) = self.links.get_mut(&link)
+                    && let Some(message) = state.waiting.take()
+                {
+                    let blocked = state.send(message);
+                    self.replicator.set_blocked(state.session, blocked);
+                }
+            }
+            LinkEvent::Down { link, reason } => {
+                if let Some(state) = self.links.remove(&link) {
+                    tracing::info!(peer = %state.outgoing.peer().short(), %reason, "disconnected");
+                    self.forget(&state);
+                }
+            }
+            // The transports have logged it already.
+            LinkEvent::Problem(_) => {}
+        }
+    }
+
+    fn on_command(&mut self, command: Command, links: &mut mpsc::Receiver<LinkEvent>) {
+        match command {
+            Command::Subscribe { id, query, arguments, answer } => {
+                let outcome = self.replicator.subscribe(id, &query, &arguments, &mut self.replica, now_ms());
+                // The caller may have given up.
+                let _ = answer.send(outcome);
+            }
+            Command::Unsubscribe(id) => self.replicator.unsubscribe(id, &mut self.replica, now_ms()),
+            Command::ForgetLinks { done } => {
+                while links.try_recv().is_ok() {}
+                for (_, state) in std::mem::take(&mut self.links) {
+                    self.forget(&state);
+                }
+                // Nobody waits any more if the peer is being dropped.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// The link is not in `links` any more.
+    fn forget(&mut self, state: &LinkState) {
+        let peer = state.outgoing.peer();
+        if let Some(statistics) = self.replicator.statistics(state.session) {
+            self.status.progress(peer, statistics);
+        }
+        self.status.disconnected(peer);
+        self.sessions.remove(&state.session);
+        self.replicator.disconnected(state.session);
+        self.durability.set_eager(!self.links.is_empty());
+    }
+
+    /// Carries out what the state machine asks for.
+    fn pump(&mut self) {
+        while let Some((session, message)) = self.replicator.poll_transmit() {
+            let state = self.sessions.get(&session).and_then(|link| self.links.get_mut(link));
+            if let Some(state) = state
+                && state.send(message)
+            {
+                self.replicator.set_blocked(session, true);
+            }
+        }
+        while let Some(event) = self.replicator.poll_event() {
+            self.on_event(event);
+        }
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Progress { session } => self.report(session),
+            Event::SessionReady { session, .. } => {
+                tracing::debug!(session = session.0, "the session is ready");
+                self.report(session);
+            }
+            Event::SessionFailed { session, reason, .. } => {
+                tracing::warn!(session = session.0, %reason, "the session failed");
+                if let CloseReason::Replica(ReplicaError::Storage(error)) = &reason {
+                    self.failure.report(error);
+                }
+                if let Some(state) = self.sessions.get(&session).and_then(|link| self.links.get(link)) {
+                    state.outgoing.close(reason.to_string());
+                }
+            }
+            Event::ForkDetected { run, sequence, .. } => {
+                if let Err(error) = self.replica.answer_fork(run, sequence) {
+                    tracing::error!(%error, "the copied database cannot take a new identity");
+                    self.close_all("the database was copied and cannot take a new identity");
+                }
+            }
+            Event::CaughtUp { session, subscription, .. } => {
+                tracing::debug!(session = session.0, subscription = subscription.0, "caught up");
+                self.report(session);
+            }
+            Event::CatchingUp { session, .. } => self.report(session),
+            Event::SubscriptionRefused { session, subscription, reason, .. } => {
+                tracing::warn!(session = session.0, subscription = subscription.0, %reason, "the other peer refuses a subscription");
+            }
+            Event::DocumentRefused { session, key, reason, .. } => {
+                tracing::warn!(session = session.0, collection = %key.collection, %reason, "a document was refused");
+            }
+        }
+    }
+
+    fn report(&mut self, session: SessionId) {
+        if let Some(state) = self.sessions.get(&session).and_then(|link| self.links.get(link))
+            && let Some(statistics) = self.replicator.statistics(session)
+        {
+            self.status.progress(state.outgoing.peer(), statistics);
+        }
+    }
+
+    fn close_all(&self, reason: &str) {
+        for state in self.links.values() {
+            state.outgoing.close(reason);
+        }
+    }
+}
+
+impl LinkState {
+    /// Answers whether the link is full, and the message waits here.
+    fn send(&mut self, message: Vec<u8>) -> bool {
+        match self.outgoing.try_send(Channel::Replication, message) {
+            // A link that is down tells so by its `Down`.
+            Ok(()) | Err(SendError::Closed(_)) => false,
+            Err(SendError::Full(message)) => {
+                self.waiting = Some(message);
+                true
+            }
+            Err(error @ SendError::TooLong(_)) => {
+                tracing::error!(%error, "a message of our own is too long");
+                self.outgoing.close(error.to_string());
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! One running peer: a database in a directory and, while sync is active, its connections.
+//!
+//! This is the crate where everything meets, and the only one with threads:
+//!
+//! | thread | what it does | file |
+//! | --- | --- | --- |
+//! | the caller's | statements: reads on a snapshot, writes one after another | |
+//! | `ditto-durability` | puts commits on the platter, then says so | `durability` |
+//! | `ditto-sync` | drives the replication state machine; blocks on the disk | `hub` |
+//! | two workers of a runtime | sockets, TLS, time-outs | `ditto-transport` |
+//! | blocking threads of that runtime | the application's callbacks | `callbacks` |
+//!
+//! A local commit wakes `ditto-durability`, whose sync wakes `ditto-sync`, which may tell the peers. What a peer
+//! sends arrives at `ditto-sync`, is committed, synced, and acknowledged. No lock is held across any of these steps.
+#![forbid(unsafe_code)]
+
+mod callbacks;
+mod config;
+mod durability;
+mod environment;
+mod error;
+mod hub;
+mod key_file;
+mod peer;
+mod presence;
+mod replica;
+mod runtime;
+mod status;
+mod storage_failure;
+mod subscription;
+mod transport_config;
+
+pub use config::{Connect, MAX_DEVICE_NAME, PeerConfig};
+pub use environment::SystemEnvironment;
+pub use error::PeerError;
+pub use key_file::KeyFileError;
+pub use peer::Peer;
+pub use replica::StoreReplica;
+pub use subscription::Subscription;
+pub use transport_config::{
+    Connect as ConnectConfig, DEFAULT_RETRY_INTERVAL, Global, HttpListen, Lan, Listen, PeerToPeer, Switch,
+    TcpListen, TransportConfig,
+};

@@ -1,0 +1,390 @@
+//! [`Peer`]: opening, using and closing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc as blocking;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ditto_mesh::{Authority, Identity};
+use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, SubscriptionId};
+use ditto_storage::{DiskStorage, MemoryStorage, Storage};
+use ditto_store::{CommitSubscription, Store, StoreOptions};
+use ditto_transport::{LinkEvent, Transports};
+use ditto_value::{Object, Value};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::callbacks::CallbackThreads;
+use crate::config::{Connect, PeerConfig, truncated_device_name};
+use crate::durability::{Durability, DurabilityHandle, Sink, SyncOutcome};
+use crate::environment::SystemEnvironment;
+use crate::error::PeerError;
+use crate::hub::{Command, Hub, Inputs};
+use crate::replica::StoreReplica;
+use crate::runtime::BackgroundRuntime;
+use crate::status::SyncStatus;
+use crate::storage_failure::StorageFailure;
+use crate::subscription::Subscription;
+use crate::transport_config::TransportConfig;
+use crate::{key_file, presence};
+
+/// Threads that serve sockets. They never touch the disk.
+const NETWORK_THREADS: usize = 2;
+/// Link events on their way to the sync thread; beyond this, links stop reading from their sockets.
+const LINK_EVENT_QUEUE: usize = 64;
+/// How long closing waits for farewells.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A running peer. Clones are handles to the same one; it closes with [`Peer::close`] or with its last handle.
+#[derive(Clone)]
+pub struct Peer(Arc<Running>);
+
+struct Running {
+    directory: PathBuf,
+    identity: Arc<Identity>,
+    store: Store,
+    status: SyncStatus,
+    next_subscription: AtomicU64,
+    device_name: Mutex<String>,
+    transport_config: Mutex<TransportConfig>,
+    /// `Some` while sync is active.
+    transports: Arc<Mutex<Option<Transports>>>,
+    link_events: mpsc::Sender<LinkEvent>,
+    /// What ends with the peer, in a lock of its own so that closing happens once.
+    machinery: Mutex<Option<Machinery>>,
+}
+
+struct Machinery {
+    commands: mpsc::UnboundedSender<Command>,
+    hub: JoinHandle<()>,
+    durability: Durability,
+    commit_hook: CommitSubscription,
+    runtime: BackgroundRuntime,
+}
+
+impl Peer {
+    /// Opens the database in the configured directory, or makes one.
+    ///
+    /// # Errors
+    /// The configuration is not valid, the directory cannot be used or is open already, the database in it cannot
+    /// be read, or the operating system refuses threads.
+    pub fn open(config: PeerConfig) -> Result<Self, PeerError> {
+        let authority = authority(&config)?;
+        let directory = prepared_directory(&config.directory)?;
+        let storage: Arc<dyn Storage> = if config.in_memory {
+            Arc::new(MemoryStorage::new())
+        } else {
+            Arc::new(DiskStorage::open(directory.join("store"))?)
+        };
+        let key = key_file::load_or_create(&directory)?;
+        let identity = Arc::new(Identity::new(&key, &authority)?);
+
+        let runtime = BackgroundRuntime::start(NETWORK_THREADS).map_err(PeerError::Threads)?;
+        let executor = Arc::new(CallbackThreads(runtime.handle().clone()));
+        let options = StoreOptions::new(config.database_id.to_lowercase(), executor);
+        let store = Store::open(storage, Arc::new(SystemEnvironment), options)?;
+        for (name, value) in &config.system_parameters {
+            set_parameter(&store, name, value)?;
+        }
+
+        let status = SyncStatus::default();
+        let commits = Arc::new(Notify::new());
+        let (durable_sender, durable) = watch::channel(Some(store.durable_sequence()));
+        let durability_handle = DurabilityHandle::default();
+        let failure = StorageFailure::default();
+        let sink = StoreSink { store: store.clone(), durable: durable_sender, failure: failure.clone() };
+        let durability = Durability::start(durability_handle.clone(), sink).map_err(PeerError::Threads)?;
+        let commit_hook = store.signal_commits({
+            let (commits, durability) = (Arc::clone(&commits), durability_handle.clone());
+            move || {
+                // To wake a thread costs as much as a small commit does.
+                if durability.committed() {
+                    commits.notify_one();
+                }
+            }
+        });
+
+        let local = LocalPeer::new(PeerId(*identity.peer_key().as_bytes()), &config.database_id);
+        let (command_sender, commands) = mpsc::unbounded_channel();
+        let (link_events, links) = mpsc::channel(LINK_EVENT_QUEUE);
+        let replica = StoreReplica::new(store.clone());
+        let hub =
+            Hub::new(Replicator::new(local), replica, status.clone(), durability_handle, failure.clone())
+                .start(Inputs { links, commands, commits, durable })
+                .map_err(PeerError::Threads)?;
+
+        let device_name = config.device_name.clone().or_else(host_name).unwrap_or_default();
+        let peer = Self(Arc::new(Running {
+            directory,
+            identity,
+            store,
+            status,
+            next_subscription: AtomicU64::new(1),
+            device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
+            transport_config: Mutex::new(TransportConfig::default()),
+            transports: Arc::new(Mutex::new(None)),
+            link_events,
+            machinery: Mutex::new(Some(Machinery {
+                commands: command_sender,
+                hub,
+                durability,
+                commit_hook,
+                runtime,
+            })),
+        }));
+        peer.register_virtual_collections();
+        let running = Arc::downgrade(&peer.0);
+        failure.on_report(move || {
+            if let Some(running) = running.upgrade() {
+                Self(running).stop_sync();
+            }
+        });
+        tracing::info!(
+            peer = %peer.0.identity.peer_key(), directory = %peer.0.directory.display(),
+            database = %config.database_id, access = %authority.mechanism(), "opened"
+        );
+        Ok(peer)
+    }
+
+    /// The documents. Usable until the peer closes.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The absolute path of the directory.
+    pub fn directory(&self) -> &Path {
+        &self.0.directory
+    }
+
+    /// The name of this peer everywhere: `pk…`.
+    pub fn peer_key(&self) -> String {
+        self.0.identity.peer_key().to_string()
+    }
+
+    /// Changes the name that other peers see; see [`crate::MAX_DEVICE_NAME`].
+    pub fn set_device_name(&self, name: &str) {
+        truncated_device_name(name).clone_into(&mut self.0.device_name.lock());
+    }
+
+    /// Starts to listen and to dial by the transport configuration. Doing it twice does nothing.
+    ///
+    /// # Errors
+    /// [`PeerError::Closed`].
+    pub fn start_sync(&self) -> Result<(), PeerError> {
+        let machinery = self.0.machinery.lock();
+        let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
+        let mut transports = self.0.transports.lock();
+        if transports.is_none() {
+            let config = self.0.transport_config.lock().clone();
+            for missing in config.unavailable() {
+                tracing::info!("{missing}");
+            }
+            let handle = machinery.runtime.handle().clone();
+            let started = Transports::new(Arc::clone(&self.0.identity), handle, self.0.link_events.clone());
+            // What does not work is logged by the transports.
+            started.apply(config.to_transport());
+            *transports = Some(started);
+            tracing::info!(peer = %self.0.identity.peer_key().short(), "sync started");
+        }
+        Ok(())
+    }
+
+    /// Closes all connections and listeners; when it returns, the ports are free. Doing it twice does nothing.
+    pub fn stop_sync(&self) {
+        let machinery = self.0.machinery.lock();
+        if let Some(machinery) = machinery.as_ref() {
+            self.0.stop_transports(machinery);
+        }
+    }
+
+    /// Whether sync was started and not stopped.
+    pub fn is_sync_active(&self) -> bool {
+        self.0.transports.lock().is_some()
+    }
+
+    /// Replaces the transport configuration; it applies at once when sync is active. Answers with what cannot be
+    /// served, in words: a port in use, an address that is none, a transport that this build does not have.
+    pub fn set_transport_config(&self, config: TransportConfig) -> Vec<String> {
+        let mut problems = config.unavailable();
+        // The lock on the transports orders concurrent changes.
+        let transports = self.0.transports.lock();
+        self.0.transport_config.lock().clone_from(&config);
+        if let Some(transports) = transports.as_ref() {
+            let found = transports.apply(config.to_transport());
+            problems.extend(found.iter().map(ToString::to_string));
+        }
+        problems
+    }
+
+    /// The transport configuration as set.
+    pub fn transport_config(&self) -> TransportConfig {
+        self.0.transport_config.lock().clone()
+    }
+
+    /// Asks other peers for the documents that `query` matches: `SELECT * FROM c [WHERE …]`.
+    ///
+    /// # Errors
+    /// The query is not of that form, an argument is missing, or the peer is closed.
+    pub fn subscribe(&self, query: &str, arguments: Object) -> Result<Subscription, PeerError> {
+        // Here for the typed error; the sync thread compiles it again for its own use.
+        self.0.store.replica().compile(query, &arguments)?;
+        let machinery = self.0.machinery.lock();
+        let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
+        let id = SubscriptionId(self.0.next_subscription.fetch_add(1, Ordering::Relaxed));
+        let (answer, answered) = blocking::channel();
+        let command = Command::Subscribe { id, query: query.to_owned(), arguments, answer };
+        machinery.commands.send(command).map_err(|_| PeerError::Closed)?;
+        answered.recv().map_err(|_| PeerError::Closed)?.map_err(|error| match error {
+            ReplicaError::Query(message) | ReplicaError::Storage(message) => PeerError::Subscription(message),
+        })?;
+        Ok(Subscription::new(id, &machinery.commands))
+    }
+
+    /// The mesh as this peer sees it, as JSON.
+    pub fn presence_json(&self) -> String {
+        let name = self.0.device_name.lock().clone();
+        presence::graph(self.0.identity.peer_key(), &name, &self.0.status.connections()).to_string()
+    }
+
+    /// Stops sync, ends observers and subscriptions, puts everything on the platter and gives the directory back.
+    /// Doing it twice does nothing.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    fn register_virtual_collections(&self) {
+        let (status, transports) = (self.0.status.clone(), Arc::clone(&self.0.transports));
+        let rows = move || status.rows(transports.lock().is_some());
+        self.0.store.register_virtual_collection("system:data_sync_info", Arc::new(rows));
+        let transports = Arc::clone(&self.0.transports);
+        let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();
+        self.0.store.register_virtual_collection("system:transports_info", Arc::new(rows));
+    }
+}
+
+impl Running {
+    /// Blocks until everything is closed. Runs on any thread, also on one of somebody's runtime: waiting is
+    /// done with plain channels.
+    fn stop_transports(&self, machinery: &Machinery) {
+        let Some(transports) = self.transports.lock().take() else { return };
+        let (sender, stopped) = blocking::channel();
+        machinery.runtime.handle().spawn(async move {
+            transports.shutdown().await;
+            // The waiting side may have lost its patience.
+            let _ = sender.send(());
+        });
+        if stopped.recv_timeout(SHUTDOWN_PATIENCE).is_err() {
+            tracing::warn!(
+                "connections did not close in {} s; going on without them",
+                SHUTDOWN_PATIENCE.as_secs()
+            );
+        }
+        let (done, forgotten) = blocking::channel();
+        if machinery.commands.send(Command::ForgetLinks { done }).is_ok() {
+            // An error is the end of the sync thread, which forgets as well.
+            let _ = forgotten.recv();
+        }
+        tracing::info!(peer = %self.identity.peer_key().short(), "sync stopped");
+    }
+
+    fn close(&self) {
+        let Some(machinery) = self.machinery.lock().take() else { return };
+        self.stop_transports(&machinery);
+        drop(machinery.commands);
+        if machinery.hub.join().is_err() {
+            tracing::error!("the sync thread panicked; documents are safe, sync had stopped");
+        }
+        drop(machinery.commit_hook);
+        drop(machinery.durability);
+        if let Err(error) = self.store.close() {
+            tracing::error!(%error, "the store did not close cleanly; the next start recovers it");
+        }
+        drop(machinery.runtime);
+        tracing::info!(peer = %self.identity.peer_key().short(), "closed");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Peer").field("directory", &self.0.directory).finish_non_exhaustive()
+    }
+}
+
+/// Puts commits on the platter and tells the sync thread.
+struct StoreSink {
+    store: Store,
+    durable: watch::Sender<Option<ditto_crdt::Sequence>>,
+    failure: StorageFailure,
+}
+
+impl Sink for StoreSink {
+    fn sync(&mut self) -> SyncOutcome {
+        match self.store.sync() {
+            Ok(sequence) => {
+                self.durable.send_replace(Some(sequence));
+                SyncOutcome::Done
+            }
+            Err(error) => {
+                self.durable.send_replace(None);
+                self.failure.report(&error);
+                SyncOutcome::Failed
+            }
+        }
+    }
+}
+
+fn authority(config: &PeerConfig) -> Result<Authority, PeerError> {
+    let database_id = config.database_id.clone();
+    match &config.connect {
+        Connect::SmallPeersOnly { private_key: None } => Ok(Authority::OfflinePlayground { database_id }),
+        Connect::SmallPeersOnly { private_key: Some(key) } if key.is_empty() => {
+            Err(PeerError::Config("the private key is empty; leave it out to run without one".to_owned()))
+        }
+        Connect::SmallPeersOnly { private_key: Some(key) } => {
+            Ok(Authority::SharedKey { database_id, key: key.clone() })
+        }
+        Connect::Server { .. } => {
+            Err(PeerError::Unsupported("this build has no server login yet; connect as SmallPeersOnly"))
+        }
+    }
+}
+
+/// Creates the directory and answers with its absolute path.
+fn prepared_directory(directory: &Path) -> Result<PathBuf, PeerError> {
+    std::fs::create_dir_all(directory)
+        .and_then(|()| directory.canonicalize())
+        .map_err(|source| PeerError::Directory { path: directory.to_owned(), source })
+}
+
+/// As `ALTER SYSTEM SET name = value` does it, so that there is one way with one set of errors.
+fn set_parameter(store: &Store, name: &str, value: &Value) -> Result<(), PeerError> {
+    let statement = format!("ALTER SYSTEM SET `{}` = :value", name.replace('`', "``"));
+    store.execute(&statement, &Object::from_iter([("value".to_owned(), value.clone())]))?;
+    Ok(())
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name =
+        name.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok())?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// The rows of `system:transports_info`.
+fn listen_rows(transports: &Transports) -> Vec<Object> {
+    let row = |address: std::net::SocketAddr| {
+        Object::from_iter([
+            ("_id".to_owned(), Value::String("listen_tcp".to_owned())),
+            ("value".to_owned(), Value::String(address.to_string())),
+        ])
+    };
+    transports.listen_addresses().into_iter().map(row).collect()
+}

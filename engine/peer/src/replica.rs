@@ -1,0 +1,178 @@
+//! The store as the replication state machine sees it: one trait over another crate's types, call by call.
+
+use std::sync::Arc;
+
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
+use ditto_replication::{
+    Applied, Change, Checkpoint, DocumentKey, Excerpt, Incoming, Interest, Outcome, PeerId, Refused, Replica,
+    ReplicaError, Stored,
+};
+use ditto_store::{Store, StoreError, replica as store};
+use ditto_value::Object;
+
+/// Lends a [`Store`] to the replication state machine.
+pub struct StoreReplica(store::Replica);
+
+impl StoreReplica {
+    /// The store must be open; its changes of all origins are published.
+    pub fn new(store: Store) -> Self {
+        Self(store.replica())
+    }
+
+    /// Continues under a new site id and run, because a remote peer has seen `sequence` of `run` and this store has
+    /// not: the directory was copied or restored.
+    ///
+    /// # Errors
+    /// The storage failed; nothing may be told until the store is opened again.
+    pub fn answer_fork(&self, run: RunId, sequence: Sequence) -> Result<(), StoreError> {
+        tracing::warn!(
+            ?run,
+            ?sequence,
+            "this database was copied or restored: it continues under a new identity"
+        );
+        // The claim is recorded as what a peer called nobody has seen of us; the new run makes it durable.
+        self.0.apply(store::Incoming {
+            from: NOBODY.0,
+            origin: NOBODY.origin(),
+            documents: Vec::new(),
+            checkpoints: Vec::new(),
+            seen: Some(store::Checkpoint { run, sequence }),
+        })?;
+        self.0.store().begin_run(true)?;
+        Ok(())
+    }
+}
+
+/// Under this name the claims are kept that were answered with a new site id. It is nobody's public key.
+const NOBODY: PeerId = PeerId([0; 32]);
+
+impl Replica for StoreReplica {
+    fn site(&self) -> SiteId {
+        self.0.site()
+    }
+
+    fn runs(&self) -> Vec<(RunId, Sequence)> {
+        self.0.runs()
+    }
+
+    fn last_sequence(&self) -> Sequence {
+        self.0.last_sequence()
+    }
+
+    fn durable_sequence(&self) -> Sequence {
+        self.0.durable_sequence()
+    }
+
+    fn changes(&self, after: Sequence, up_to: Sequence, limit: usize) -> Result<Vec<Change>, ReplicaError> {
+        let changes = self.0.changes(after, up_to, limit).map_err(failed)?;
+        let change = |change: store::Change| Change {
+            sequence: change.sequence,
+            key: DocumentKey { collection: change.key.collection, id: change.key.id },
+            origin: change.origin,
+        };
+        Ok(changes.into_iter().map(change).collect())
+    }
+
+    fn commit_of(&self, sequence: Sequence) -> Result<(Sequence, Sequence), ReplicaError> {
+        self.0.commit_of(sequence).map_err(failed)
+    }
+
+    fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
+        let Some(document) = self.0.document(&name(key)).map_err(failed)? else { return Ok(None) };
+        let value = document.value().map(|value| value.bytes().to_vec()).unwrap_or_default();
+        Ok(Some(Stored { version: document.version, newest: document.newest, alive: document.alive, value }))
+    }
+
+    fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
+        Ok(self.0.delta_since(&name(key), after).map_err(failed)?.map(excerpt))
+    }
+
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError> {
+        self.0.entry_hashes(&name(key)).map_err(failed)
+    }
+
+    fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError> {
+        Ok(self.0.delta_lacking(&name(key), known).map_err(failed)?.map(excerpt))
+    }
+
+    fn merged_version(
+        &self,
+        key: &DocumentKey,
+        delta: &[u8],
+    ) -> Result<Result<Version, Refused>, ReplicaError> {
+        Ok(self.0.merged_version(&name(key), delta).map_err(failed)?.map_err(refused))
+    }
+
+    fn compile(&self, query: &str, arguments: &Object) -> Result<Interest, ReplicaError> {
+        let interest =
+            self.0.compile(query, arguments).map_err(|error| ReplicaError::Query(error.to_string()))?;
+        Ok(Interest {
+            collection: interest.collection,
+            normalized: interest.normalized,
+            unfiltered: interest.unfiltered,
+            matcher: interest.matcher,
+        })
+    }
+
+    fn eviction_count(&self, collection: &str) -> u64 {
+        self.0.eviction_count(collection)
+    }
+
+    fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {
+        let checkpoint = self.0.checkpoint(&remote.0, interest).map_err(failed)?;
+        Ok(checkpoint.map(|store::Checkpoint { run, sequence }| Checkpoint { run, sequence }))
+    }
+
+    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError> {
+        self.0.remembered(&remote.0).map_err(failed)
+    }
+
+    fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {
+        let answered = self.0.remembered(&NOBODY.0).unwrap_or_default();
+        answered.iter().any(|(of, up_to)| *of == run && sequence <= *up_to)
+    }
+
+    fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError> {
+        let checkpoint = |Checkpoint { run, sequence }| store::Checkpoint { run, sequence };
+        let documents = incoming.documents.into_iter().map(|document| store::IncomingDocument {
+            key: name(&document.key),
+            delta: document.delta,
+            stated: document.stated,
+        });
+        let applied = self.0.apply(store::Incoming {
+            from: incoming.from.0,
+            origin: incoming.from.origin(),
+            documents: documents.collect(),
+            checkpoints: incoming
+                .checkpoints
+                .into_iter()
+                .map(|(interest, at)| (interest, checkpoint(at)))
+                .collect(),
+            seen: incoming.seen.map(checkpoint),
+        });
+        let applied = applied.map_err(failed)?;
+        let outcome = |outcome: store::Outcome| Outcome { before: outcome.before, after: outcome.after };
+        let outcomes = applied.outcomes.into_iter().map(|result| result.map(outcome).map_err(refused));
+        Ok(Applied { last: applied.last, outcomes: outcomes.collect() })
+    }
+}
+
+fn name(key: &DocumentKey) -> ditto_store::DocumentKey {
+    ditto_store::DocumentKey { collection: Arc::clone(&key.collection), id: Arc::clone(&key.id) }
+}
+
+fn excerpt(excerpt: store::Excerpt) -> Excerpt {
+    Excerpt { version: excerpt.version, newest: excerpt.newest, delta: excerpt.delta }
+}
+
+fn failed(error: StoreError) -> ReplicaError {
+    ReplicaError::Storage(error.to_string())
+}
+
+fn refused(refused: store::Refused) -> Refused {
+    match refused {
+        store::Refused::Malformed(reason) => Refused::Malformed(reason),
+        store::Refused::TooLarge(reason) => Refused::TooLarge(reason),
+        other => Refused::NotPermitted(other.to_string()),
+    }
+}

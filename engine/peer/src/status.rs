@@ -1,0 +1,129 @@
+//! What the application may see of sync: one row per peer, kept by the sync thread, read by queries.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ditto_mesh::{LinkKind, PeerKey};
+use ditto_replication::Statistics;
+use ditto_transport::LinkSender;
+use ditto_value::{Object, Value};
+use parking_lot::Mutex;
+
+/// Disconnected peers beyond this number are forgotten.
+const MAX_REMEMBERED_PEERS: usize = 1024;
+
+/// What is known of one remote peer.
+#[derive(Clone, Default)]
+struct Remote {
+    connection: Option<Connection>,
+    /// Sums over the connections that ended.
+    ended: Counters,
+    /// The highest local sequence that the peer has acknowledged.
+    acknowledged: Option<u64>,
+    /// Milliseconds since 1970.
+    last_received_ms: Option<u64>,
+}
+
+/// The connection that a peer has now.
+#[derive(Clone)]
+struct Connection {
+    kind: LinkKind,
+    link: LinkSender,
+    session: Statistics,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counters {
+    bytes_sent: u64,
+    bytes_received: u64,
+    documents_sent: u64,
+    documents_received: u64,
+}
+
+/// Shared between the sync thread and the virtual collections.
+#[derive(Clone, Default)]
+pub(crate) struct SyncStatus(Arc<Mutex<BTreeMap<PeerKey, Remote>>>);
+
+impl SyncStatus {
+    pub(crate) fn connected(&self, peer: PeerKey, kind: LinkKind, link: LinkSender) {
+        let mut remotes = self.0.lock();
+        if remotes.len() >= MAX_REMEMBERED_PEERS && !remotes.contains_key(&peer) {
+            remotes.retain(|_, remote| remote.connection.is_some());
+        }
+        let remote = remotes.entry(peer).or_default();
+        remote.end();
+        remote.connection = Some(Connection { kind, link, session: Statistics::default() });
+    }
+
+    pub(crate) fn progress(&self, peer: PeerKey, session: Statistics) {
+        if let Some(remote) = self.0.lock().get_mut(&peer)
+            && let Some(connection) = &mut remote.connection
+        {
+            connection.session = session;
+            remote.acknowledged =
+                Some(session.acknowledged.0).filter(|sequence| *sequence > 0).or(remote.acknowledged);
+            remote.last_received_ms = session.last_update_received_ms.or(remote.last_received_ms);
+        }
+    }
+
+    pub(crate) fn disconnected(&self, peer: PeerKey) {
+        if let Some(remote) = self.0.lock().get_mut(&peer) {
+            remote.end();
+        }
+    }
+
+    /// Whom this peer is connected to, and how.
+    pub(crate) fn connections(&self) -> Vec<(PeerKey, LinkKind)> {
+        let remotes = self.0.lock();
+        remotes.iter().filter_map(|(peer, remote)| Some((*peer, remote.connection.as_ref()?.kind))).collect()
+    }
+
+    /// The rows of `system:data_sync_info`.
+    pub(crate) fn rows(&self, sync_is_active: bool) -> Vec<Object> {
+        self.0.lock().iter().map(|(peer, remote)| remote.row(peer, sync_is_active)).collect()
+    }
+}
+
+impl Remote {
+    fn end(&mut self) {
+        self.ended = self.counters();
+        self.connection = None;
+    }
+
+    fn counters(&self) -> Counters {
+        let Some(Connection { link, session, .. }) = &self.connection else { return self.ended };
+        let traffic = link.traffic();
+        Counters {
+            bytes_sent: self.ended.bytes_sent + traffic.sent,
+            bytes_received: self.ended.bytes_received + traffic.received,
+            documents_sent: self.ended.documents_sent + session.documents_sent,
+            documents_received: self.ended.documents_received + session.documents_received,
+        }
+    }
+
+    fn row(&self, peer: &PeerKey, sync_is_active: bool) -> Object {
+        let state = match (sync_is_active, &self.connection) {
+            (false, _) => "Disabled",
+            (true, Some(_)) => "Connected",
+            (true, None) => "Not Connected",
+        };
+        let catching_up = self.connection.as_ref().is_some_and(|connection| connection.session.catching_up);
+        let counters = self.counters();
+        let optional = |number: Option<u64>| number.map_or(Value::Null, Value::from);
+        let documents = Object::from_iter([
+            ("sync_session_status".to_owned(), Value::String(state.to_owned())),
+            ("synced_up_to_local_commit_id".to_owned(), optional(self.acknowledged)),
+            ("last_update_received_time".to_owned(), optional(self.last_received_ms)),
+        ]);
+        Object::from_iter([
+            ("_id".to_owned(), Value::String(peer.to_string())),
+            ("is_ditto_server".to_owned(), Value::Bool(false)),
+            ("documents".to_owned(), Value::Object(documents)),
+            ("bytes_sent".to_owned(), Value::from(counters.bytes_sent)),
+            ("bytes_received".to_owned(), Value::from(counters.bytes_received)),
+            ("documents_sent".to_owned(), Value::from(counters.documents_sent)),
+            ("documents_received".to_owned(), Value::from(counters.documents_received)),
+            ("catching_up".to_owned(), Value::Bool(catching_up)),
+        ])
+    }
+}

@@ -1,0 +1,172 @@
+//! Whole peers on loopback: what an application may expect of opening, syncing and closing.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ditto_peer::{Connect, Peer, PeerConfig, PeerError, TransportConfig};
+use ditto_value::{Object, Value};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn config(directory: &Path) -> PeerConfig {
+    PeerConfig {
+        database_id: "two-peers".to_owned(),
+        connect: Connect::SmallPeersOnly { private_key: None },
+        directory: directory.to_owned(),
+        device_name: None,
+        in_memory: false,
+        system_parameters: Default::default(),
+    }
+}
+
+fn listen(peer: &Peer) -> String {
+    let mut transports = TransportConfig::default();
+    transports.listen.tcp.enabled = true;
+    transports.listen.tcp.interface_ip = "127.0.0.1".to_owned();
+    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
+    peer.start_sync().unwrap();
+    let result = execute(peer, "SELECT * FROM system:transports_info WHERE _id = 'listen_tcp'");
+    result[0].get("value").and_then(|value| value.as_str().map(str::to_owned)).unwrap()
+}
+
+fn connect(peer: &Peer, address: &str) {
+    let mut transports = TransportConfig::default();
+    transports.connect.tcp_servers.insert(address.to_owned());
+    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
+    peer.start_sync().unwrap();
+}
+
+fn execute(peer: &Peer, statement: &str) -> Vec<Value> {
+    let result = peer.store().execute(statement, &Object::new()).unwrap();
+    result.rows.iter().map(|row| row.value().to_value()).collect()
+}
+
+/// Waits until `query` answers with exactly `rows` rows.
+fn await_rows(peer: &Peer, query: &str, rows: usize) {
+    let (sender, counts) = mpsc::channel();
+    let _observer = peer
+        .store()
+        .observe(
+            query,
+            Object::new(),
+            Box::new(move |result, next| {
+                // The receiver is gone once the wanted number was seen.
+                let _ = sender.send(result.rows.len());
+                next.signal();
+            }),
+        )
+        .unwrap();
+    while counts.recv_timeout(PATIENCE).expect("the rows arrive in time") != rows {}
+}
+
+#[test]
+fn what_one_peer_writes_the_other_sees_in_both_directions_and_after_a_pause() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| Peer::open(config(directory.path())).unwrap());
+    for peer in [&a, &b] {
+        peer.subscribe("SELECT * FROM plants", Object::new()).unwrap();
+    }
+    execute(
+        &a,
+        "INSERT INTO plants DOCUMENTS ({'_id': 'p1', 'name': 'Basil'}), ({'_id': 'p2', 'name': 'Mint'})",
+    );
+    let address = listen(&a);
+    connect(&b, &address);
+    await_rows(&b, "SELECT * FROM plants", 2);
+
+    execute(&b, "UPDATE plants SET height = 12 WHERE _id = 'p1'");
+    await_rows(&a, "SELECT * FROM plants WHERE height = 12", 1);
+
+    b.stop_sync();
+    assert!(!b.is_sync_active());
+    execute(&a, "DELETE FROM plants WHERE _id = 'p2'");
+    execute(&b, "UPDATE plants SET name = 'Peppermint' WHERE _id = 'p2'");
+    execute(&b, "INSERT INTO plants DOCUMENTS ({'_id': 'p3'})");
+    b.start_sync().unwrap();
+    await_rows(&a, "SELECT * FROM plants WHERE _id = 'p3'", 1);
+    // The delete beats the update made without knowing of it.
+    await_rows(&b, "SELECT * FROM plants", 2);
+    await_rows(&a, "SELECT * FROM plants", 2);
+}
+
+#[test]
+fn a_filter_limits_what_arrives() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| Peer::open(config(directory.path())).unwrap());
+    let arguments = Object::from_iter([("bed".to_owned(), Value::String("A".to_owned()))]);
+    let subscription = b.subscribe("SELECT * FROM plants WHERE bed = :bed", arguments).unwrap();
+    execute(
+        &a,
+        "INSERT INTO plants DOCUMENTS ({'_id': 1, 'bed': 'A'}), ({'_id': 2, 'bed': 'B'}), ({'_id': 3, 'bed': 'A'})",
+    );
+    let address = listen(&a);
+    connect(&b, &address);
+    await_rows(&b, "SELECT * FROM plants", 2);
+    subscription.cancel();
+    assert!(subscription.is_cancelled());
+}
+
+#[test]
+fn a_directory_is_open_once_and_free_after_closing() {
+    let directory = tempfile::tempdir().unwrap();
+    let peer = Peer::open(config(directory.path())).unwrap();
+    let key = peer.peer_key();
+    let error = Peer::open(config(directory.path())).unwrap_err();
+    assert!(matches!(error, PeerError::Storage(_)), "{error}");
+    peer.close();
+    peer.close();
+    assert!(matches!(peer.start_sync(), Err(PeerError::Closed)));
+    let again = Peer::open(config(directory.path())).unwrap();
+    assert_eq!(again.peer_key(), key);
+}
+
+#[test]
+fn a_port_in_use_is_reported_in_words() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let peer = Peer::open(config(directory.path())).unwrap();
+    peer.start_sync().unwrap();
+    let mut transports = TransportConfig::default();
+    transports.listen.tcp.enabled = true;
+    transports.listen.tcp.interface_ip = "127.0.0.1".to_owned();
+    transports.listen.tcp.port = taken.local_addr().unwrap().port();
+    let problems = peer.set_transport_config(transports);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].contains("in use"), "{problems:?}");
+}
+
+#[test]
+fn subscriptions_that_cannot_be_served_are_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let peer = Peer::open(config(directory.path())).unwrap();
+    for query in
+        ["DELETE FROM plants", "SELECT name FROM plants", "SELECT * FROM", "SELECT * FROM plants LIMIT 3"]
+    {
+        assert!(peer.subscribe(query, Object::new()).is_err(), "{query}");
+    }
+}
+
+#[test]
+fn a_runtime_of_the_application_is_no_obstacle_to_opening_and_closing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let directory = tempfile::tempdir().unwrap();
+        let peer = Peer::open(config(directory.path())).unwrap();
+        peer.start_sync().unwrap();
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_wrong_system_parameter_is_named_and_the_directory_stays_free() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut wrong = config(directory.path());
+    wrong.system_parameters.insert("no_such_parameter".to_owned(), Value::Bool(true));
+    // On a thread of a runtime, where blocking is forbidden.
+    let error = runtime.block_on(async { Peer::open(wrong).unwrap_err() });
+    assert!(error.to_string().contains("no_such_parameter"), "{error}");
+    Peer::open(config(directory.path())).unwrap();
+}
