@@ -1,0 +1,147 @@
+//! Callbacks: what to call, with what, and how to let go of it.
+//!
+//! Each triple is taken over by value. Whatever becomes of it, also when the function that took it fails, `release` is
+//! called exactly once, when the library will not call `call` again.
+
+use std::ffi::c_void;
+
+use crate::{
+    error::{Error, ErrorCode},
+    observer::Signal,
+    query_result::QueryResult,
+    slice::Slice,
+};
+
+/// Called with each result of an observed query.
+///
+/// `call` gets `context`, a result and a signal, both owned by it: free the result with `dittoffi_query_result_free`,
+/// give the signal to `dittoffi_signal_next` when the next change is wanted. It runs on a thread of the library, never
+/// twice at once, and may call any function of the library. It must return normally: an exception or a panic must not
+/// leave it. `release` gets `context` once, after the last call; it may be `NULL`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ChangeCallback {
+    /// Handed to both functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut c_void,
+    /// Takes the next result.
+    pub call:
+        Option<unsafe extern "C" fn(context: *mut c_void, result: *mut QueryResult, signal: *mut Signal)>,
+    /// Lets go of `context`.
+    pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
+}
+
+/// Called with each log line.
+///
+/// `call` gets `context`, a `dittoffi_log_level_t` and the text, which is borrowed for the call. It runs on the thread
+/// that logs, on several at once, maybe in the middle of a call of the application's own: it must not call the library.
+/// It must return normally. `release` gets
+/// `context` once, after the last call; it may be `NULL`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct LogCallback {
+    /// Handed to both functions; `NULL` is allowed. Must be usable from any thread, several at once.
+    pub context: *mut c_void,
+    /// Takes the next line.
+    pub call: Option<unsafe extern "C" fn(context: *mut c_void, level: u8, message: Slice)>,
+    /// Lets go of `context`.
+    pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
+}
+
+/// A context and the duty to release it.
+#[derive(Debug)]
+struct Context {
+    pointer: *mut c_void,
+    release: Option<unsafe extern "C" fn(*mut c_void)>,
+}
+
+// SAFETY: the callbacks' contract says that the context may be used from any thread, several at once where the callback
+// is; the library itself never looks into it.
+unsafe impl Send for Context {}
+// SAFETY: as above.
+unsafe impl Sync for Context {}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(release) = self.release {
+            // SAFETY: the caller promised that `release` takes this context; a Context is not Clone, so this is the
+            // only time.
+            unsafe { release(self.pointer) };
+        }
+    }
+}
+
+/// A [`ChangeCallback`] taken over.
+#[derive(Debug)]
+pub(crate) struct OnChange {
+    context: Context,
+    call: unsafe extern "C" fn(*mut c_void, *mut QueryResult, *mut Signal),
+}
+
+impl OnChange {
+    /// Takes the callback over; on failure it is released.
+    pub(crate) fn new(callback: ChangeCallback) -> Result<Self, Error> {
+        let context = Context { pointer: callback.context, release: callback.release };
+        Ok(Self { context, call: callback.call.ok_or_else(missing)? })
+    }
+
+    /// `&mut self`: calls never overlap.
+    pub(crate) fn call(&mut self, result: *mut QueryResult, signal: *mut Signal) {
+        // SAFETY: the caller promised that `call` takes this context; both handles are fresh and owned by it.
+        unsafe { (self.call)(self.context.pointer, result, signal) };
+    }
+}
+
+/// A [`LogCallback`] taken over.
+#[derive(Debug)]
+pub(crate) struct OnLog {
+    context: Context,
+    call: unsafe extern "C" fn(*mut c_void, u8, Slice),
+}
+
+impl OnLog {
+    /// Takes the callback over; on failure it is released.
+    pub(crate) fn new(callback: LogCallback) -> Result<Self, Error> {
+        let context = Context { pointer: callback.context, release: callback.release };
+        Ok(Self { context, call: callback.call.ok_or_else(missing)? })
+    }
+
+    pub(crate) fn call(&self, level: u8, message: &str) {
+        // SAFETY: the caller promised that `call` takes this context, from any thread; the message outlives the call.
+        unsafe { (self.call)(self.context.pointer, level, Slice::borrowed(message.as_bytes())) };
+    }
+}
+
+fn missing() -> Error {
+    Error::new(ErrorCode::InvalidInput, "the callback's `call` is NULL")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        ptr,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use super::*;
+
+    unsafe extern "C" fn release(context: *mut c_void) {
+        // SAFETY: the tests below pass an AtomicUsize that outlives the callback.
+        unsafe { &*context.cast::<AtomicUsize>() }.fetch_add(1, Ordering::Relaxed);
+    }
+
+    unsafe extern "C" fn ignore(_: *mut c_void, _: *mut QueryResult, _: *mut Signal) {}
+
+    #[test]
+    fn a_context_is_released_exactly_once() {
+        let releases = AtomicUsize::new(0);
+        let context = ptr::from_ref(&releases).cast_mut().cast();
+        let callback = |call| ChangeCallback { context, call, release: Some(release) };
+        let mut taken = OnChange::new(callback(Some(ignore))).unwrap();
+        taken.call(ptr::null_mut(), ptr::null_mut());
+        assert_eq!(releases.load(Ordering::Relaxed), 0);
+        drop(taken);
+        assert_eq!(releases.load(Ordering::Relaxed), 1);
+        assert!(OnChange::new(callback(None)).is_err());
+        assert_eq!(releases.load(Ordering::Relaxed), 2);
+    }
+}
