@@ -1,0 +1,109 @@
+//! Keeping up with other peers: [`Sync`] and [`SyncSubscription`].
+
+mod subscription;
+
+use std::{collections::HashSet, fmt, sync::Arc};
+
+use serde::Serialize;
+
+pub(crate) use self::subscription::SubscriptionState;
+pub use self::subscription::SyncSubscription;
+use crate::{dql::IntoQuery, error::DittoError, instance::Instance};
+
+/// Sync with other peers, from [`Ditto::sync`](crate::Ditto::sync).
+///
+/// A peer holds what it subscribes to, and what is written on it. While sync is active, it gives other peers what they
+/// subscribe to, and gets what it subscribes to itself.
+///
+/// ```no_run
+/// # fn example(ditto: dittolive_ditto::Ditto) -> Result<(), dittolive_ditto::error::DittoError> {
+/// ditto.update_transport_config(|config| {
+///     config.connect.tcp_servers.insert("192.0.2.7:4040".into());
+/// });
+/// ditto.sync().register_subscription("SELECT * FROM places WHERE country = 'AD'")?;
+/// ditto.sync().start()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Sync {
+    instance: Arc<Instance>,
+}
+
+impl Sync {
+    pub(crate) fn new(instance: Arc<Instance>) -> Self {
+        Self { instance }
+    }
+
+    /// Asks other peers for the documents of `SELECT * FROM collection [WHERE condition]`, now and from now on.
+    ///
+    /// It may be registered before or after [`start`](Self::start), goes on when sync stops and starts again, and ends
+    /// with [`cancel`](SyncSubscription::cancel) or with the instance, **not** when the handle is dropped.
+    ///
+    /// # Errors
+    /// When the query does not compile or is something else than such a `SELECT`, and with a kind of
+    /// `ReleasedDittoInstance` when the instance is closed.
+    pub fn register_subscription<Q>(&self, query: Q) -> Result<Arc<SyncSubscription>, DittoError>
+    where
+        Q: IntoQuery,
+        Q::Args: Serialize,
+    {
+        let query = query.into_query()?;
+        Ok(Arc::new(SyncSubscription::register(&self.instance, query)?))
+    }
+
+    /// The subscriptions that are active: handles equal to those from [`register_subscription`](Self::register_subscription).
+    #[must_use]
+    #[expect(clippy::mutable_key_type, reason = "equality and hash are those of the id, which never changes")]
+    pub fn subscriptions(&self) -> HashSet<SyncSubscription> {
+        self.instance.subscriptions.all().into_iter().map(SyncSubscription::listed).collect()
+    }
+
+    /// Starts to sync by the transport configuration. Doing it twice does nothing.
+    ///
+    /// What of the configuration cannot be served now, such as an address to listen on that is taken, is logged and tried
+    /// again when the configuration is set again; [`Ditto::try_set_transport_config`](crate::Ditto::try_set_transport_config) tells it.
+    ///
+    /// # Errors
+    /// With a kind of `ReleasedDittoInstance` when the instance is closed.
+    pub fn start(&self) -> Result<(), DittoError> {
+        self.instance.peer.start_sync()
+    }
+
+    /// Closes all connections and listeners; blocks until that is done. Doing it twice does nothing.
+    pub fn stop(&self) {
+        self.instance.peer.stop_sync();
+    }
+
+    /// Whether sync is active.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.instance.peer.is_sync_active()
+    }
+
+    /// [`register_subscription`](Self::register_subscription) under its older name.
+    ///
+    /// # Errors
+    /// As there.
+    #[deprecated(note = "use `register_subscription`")]
+    pub fn register_subscription_v2<Q>(&self, query: Q) -> Result<Arc<SyncSubscription>, DittoError>
+    where
+        Q: IntoQuery,
+        Q::Args: Serialize,
+    {
+        self.register_subscription(query)
+    }
+
+    /// [`subscriptions`](Self::subscriptions) under its older name.
+    #[deprecated(note = "use `subscriptions`")]
+    #[must_use]
+    #[expect(clippy::mutable_key_type, reason = "equality and hash are those of the id, which never changes")]
+    pub fn subscriptions_v2(&self) -> HashSet<SyncSubscription> {
+        self.subscriptions()
+    }
+}
+
+impl fmt::Debug for Sync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sync").field("is_active", &self.is_active()).finish_non_exhaustive()
+    }
+}

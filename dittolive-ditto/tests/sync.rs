@@ -1,0 +1,157 @@
+//! Two instances of one process that sync over TCP on the loopback interface.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says by a panic that it failed")]
+
+mod support;
+
+use std::{collections::HashSet, sync::mpsc::channel};
+
+use dittolive_ditto::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+
+use self::support::{PATIENCE, Peer, rows, wait_for};
+
+/// Starts `peer` as a listener and returns its address.
+fn listen(peer: &Peer) -> String {
+    peer.ditto.update_transport_config(|config| {
+        config.listen.tcp = TcpListenConfig { enabled: true, interface_ip: "127.0.0.1".into(), port: 0 };
+    });
+    peer.ditto.sync().start().unwrap();
+    let sockets = peer.execute("SELECT * FROM system:transports_info WHERE _id = 'listen_tcp'");
+    sockets.get_item(0).unwrap().value()["value"].as_str().unwrap().to_owned()
+}
+
+fn connect(peer: &Peer, address: String) {
+    peer.ditto.update_transport_config(|config| config.connect.tcp_servers = [address].into());
+    peer.ditto.sync().start().unwrap();
+}
+
+/// Waits until a query on `peer` gives these rows.
+fn await_rows(peer: &Peer, query: &str, expected: &[&str]) {
+    let (sender, results) = channel();
+    let _observer = peer
+        .ditto
+        .store()
+        .register_observer(query, move |result| {
+            sender.send(rows(&result)).ok();
+        })
+        .unwrap();
+    wait_for(&results, |rows| rows == expected);
+}
+
+#[test]
+fn documents_flow_both_ways_to_whoever_subscribes() {
+    let (a, b) = (Peer::new(), Peer::new());
+    a.execute("INSERT INTO c DOCUMENTS ({'_id': 1, 'to': 'b'}), ({'_id': 2, 'to': 'nobody'})");
+    a.ditto.sync().register_subscription("SELECT * FROM c").unwrap();
+    b.ditto.sync().register_subscription(("SELECT * FROM c WHERE to = :to", json!({"to": "b"}))).unwrap();
+    connect(&b, listen(&a));
+    await_rows(&b, "SELECT * FROM c ORDER BY _id", &[r#"{"_id":1,"to":"b"}"#]);
+
+    b.execute("UPDATE c SET seen = true WHERE _id = 1");
+    await_rows(&a, "SELECT _id, seen FROM c WHERE seen", &[r#"{"_id":1,"seen":true}"#]);
+    a.execute("DELETE FROM c WHERE _id = 1");
+    await_rows(&b, "SELECT * FROM c", &[]);
+}
+
+#[test]
+fn edits_made_apart_merge_when_the_peers_meet_again() {
+    let (a, b) = (Peer::new(), Peer::new());
+    for peer in [&a, &b] {
+        peer.ditto.sync().register_subscription("SELECT * FROM c").unwrap();
+    }
+    a.execute("INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2})");
+    connect(&b, listen(&a));
+    await_rows(&b, "SELECT * FROM c ORDER BY _id", &[r#"{"_id":1}"#, r#"{"_id":2}"#]);
+
+    a.ditto.sync().stop();
+    b.ditto.sync().stop();
+    assert!(!a.ditto.sync().is_active() && !b.ditto.is_sync_active());
+    a.execute("UPDATE c SET a = 1 WHERE _id = 1");
+    a.execute("DELETE FROM c WHERE _id = 2");
+    b.execute("UPDATE c SET b = 2 WHERE true");
+
+    connect(&b, listen(&a));
+    for peer in [&a, &b] {
+        await_rows(peer, "SELECT * FROM c ORDER BY _id", &[r#"{"_id":1,"a":1,"b":2}"#]);
+    }
+}
+
+#[test]
+fn a_shared_key_lets_in_its_holders() {
+    let key = Some(b"the same on both".to_vec());
+    let (a, b) = (Peer::with_key(key.clone()), Peer::with_key(key));
+    a.execute("INSERT INTO c DOCUMENTS ({'_id': 1})");
+    b.ditto.sync().register_subscription("SELECT * FROM c").unwrap();
+    connect(&b, listen(&a));
+    await_rows(&b, "SELECT * FROM c", &[r#"{"_id":1}"#]);
+}
+
+#[test]
+fn a_subscription_lives_until_it_is_cancelled() {
+    #[derive(Serialize)]
+    struct Arguments {
+        z: u8,
+        a: u8,
+    }
+    let peer = Peer::new();
+    let sync = peer.ditto.sync();
+    let query = ("SELECT * FROM c WHERE z = :z OR a = :a", Arguments { z: 1, a: 2 });
+    let first = sync.register_subscription(query).unwrap();
+    let second = sync.register_subscription("SELECT * FROM c").unwrap();
+    drop(sync.register_subscription("SELECT * FROM c").unwrap());
+    assert_eq!(sync.subscriptions().len(), 3);
+    assert!(first < second && sync.subscriptions().contains(&*first));
+
+    assert_eq!(first.query_arguments_json_str().unwrap(), r#"{"z":1,"a":2}"#);
+    assert_eq!(first.query_arguments(), Some(json!({"z": 1, "a": 2}).into()));
+    assert_eq!(first.query_arguments_cbor_data().unwrap(), b"\xa2\x61z\x01\x61a\x02");
+    assert_eq!((second.query_arguments(), second.query_arguments_json_str()), (None, None));
+    assert!(first.to_string().contains("SELECT * FROM c WHERE"));
+
+    first.cancel();
+    first.cancel();
+    assert!(first.is_cancelled() && !second.is_cancelled());
+    #[expect(clippy::mutable_key_type, reason = "the set of the interface; equality is by id")]
+    let left: HashSet<_> = sync.subscriptions();
+    assert!(left.len() == 2 && !left.contains(&*first));
+}
+
+#[test]
+fn only_plain_selects_are_subscribed_to() {
+    let peer = Peer::new();
+    for wrong in ["", "DELETE FROM c", "SELEC", "EXPLAIN SELECT * FROM c"] {
+        peer.ditto.sync().register_subscription(wrong).unwrap_err();
+    }
+    assert!(peer.ditto.sync().subscriptions().is_empty());
+}
+
+#[test]
+fn a_taken_address_is_named() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let peer = Peer::new();
+    peer.ditto.update_transport_config(|config| {
+        config.listen.tcp = TcpListenConfig { enabled: true, interface_ip: "127.0.0.1".into(), port };
+    });
+    let told = match peer.ditto.sync().start() {
+        Err(error) => error.to_string(),
+        Ok(()) => peer.ditto.try_set_transport_config(&peer.ditto.transport_config()).unwrap().join("; "),
+    };
+    assert!(told.contains(&port.to_string()), "{told}");
+}
+
+#[test]
+fn starting_and_stopping_twice_is_fine() {
+    let peer = Peer::new();
+    let begin = std::time::Instant::now();
+    for _ in 0..3 {
+        peer.ditto.sync().start().unwrap();
+        peer.ditto.sync().start().unwrap();
+        assert!(peer.ditto.sync().is_active());
+        peer.ditto.sync().stop();
+        peer.ditto.sync().stop();
+        assert!(!peer.ditto.sync().is_active());
+    }
+    assert!(begin.elapsed() < PATIENCE);
+}
