@@ -1,0 +1,98 @@
+//! The programs as a shell sees them: what they print and how they end.
+#![expect(clippy::unwrap_used, reason = "a test says by a panic that it failed")]
+
+use std::{
+    env, fs,
+    io::Write,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+/// A program that cargo has built beside this test.
+fn program(name: &str) -> Command {
+    let directory = env::current_exe().unwrap().ancestors().nth(2).unwrap().to_owned();
+    let path: PathBuf = directory.join("examples").join(name).with_extension(env::consts::EXE_EXTENSION);
+    assert!(path.exists(), "{} is missing; `cargo test -p ditto-examples` builds it", path.display());
+    Command::new(path)
+}
+
+fn pipe(command: &mut Command, input: impl AsRef<[u8]>) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that refuses its arguments does not read.
+    let _ = child.stdin.take().unwrap().write_all(input.as_ref());
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn the_quickstart_runs_and_resumes() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = || {
+        let output = program("quickstart").arg("--keep").arg(directory.path()).output().unwrap();
+        let printed = text(&output.stdout);
+        assert!(output.status.success(), "{printed}{}", text(&output.stderr));
+        assert!(printed.contains("Both stores are equal"), "{printed}");
+        printed
+    };
+    assert!(run().contains("5032 documents in"));
+    let second = run();
+    // What the last merge made may have been on its way when the first run ended.
+    assert!(second.contains("from an earlier run") && second.contains("the reconnect took"), "{second}");
+}
+
+#[test]
+fn the_quickstart_loads_nothing_of_a_broken_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broken.jsonl");
+    fs::write(&file, "{\"name\":\"good\"}\n{\"name\":").unwrap();
+    let output = program("quickstart").arg("--input").arg(&file).output().unwrap();
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("line 2") && errors.contains("nothing was imported"), "{errors}");
+}
+
+#[test]
+fn a_peer_prints_rows_and_ends_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("more.jsonl");
+    fs::write(&file, "{\"_id\":\"b\"}\n").unwrap();
+    let input = format!(
+        "-- two documents\nINSERT INTO c DOCUMENTS ({{'_id': 'a', 'x': 1}})\n.import {} c\n\nSELECT * FROM c ORDER BY _id\n",
+        file.display()
+    );
+    let output = pipe(program("peer").arg("--dir").arg(directory.path().join("db")), &input);
+    assert_eq!(text(&output.stdout), "{\"_id\":\"a\",\"x\":1}\n{\"_id\":\"b\"}\n");
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)));
+}
+
+#[test]
+fn a_peer_goes_on_after_an_error_and_its_exit_code_tells() {
+    let directory = tempfile::tempdir().unwrap();
+    let input = b"SELEC 1\n.nothing\n\xff\xfe\nINSERT INTO c DOCUMENTS ({'_id': 1})\r\nSELECT * FROM c";
+    let output = pipe(program("peer").arg("--dir").arg(directory.path()), input);
+    let errors = text(&output.stderr);
+    assert_eq!(text(&output.stdout), "{\"_id\":1}\n");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("line 1: ") && errors.contains("SELEC"), "{errors}");
+    assert!(errors.contains("line 2: ") && errors.contains(".help"), "{errors}");
+    assert!(errors.contains("line 3: ") && errors.contains("not UTF-8"), "{errors}");
+}
+
+#[test]
+fn a_peer_that_cannot_listen_or_open_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap().to_string();
+    let output = pipe(program("peer").arg("--dir").arg(directory.path()).args(["--listen", &address]), "");
+    assert!(text(&output.stderr).contains(&address), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let output = pipe(program("peer").arg("--dir").arg(&file), "");
+    assert_eq!(output.status.code(), Some(1));
+}
