@@ -1,0 +1,321 @@
+/* A program that uses libdittoffi as its header says: opens a peer, executes, observes, closes; and does each thing
+ * wrong once. It prints "ok" and ends with 0, or says what it expected where.
+ *
+ *     consumer DIRECTORY
+ */
+#include "dittoffi.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define PATIENCE_SECONDS 60
+
+#define EXPECT(condition)                                                                      \
+    do {                                                                                       \
+        if (!(condition)) {                                                                    \
+            fprintf(stderr, "%s:%d: expected %s\n", __FILE__, __LINE__, #condition);           \
+            exit(1);                                                                           \
+        }                                                                                      \
+    } while (0)
+
+static dittoffi_slice_t slice(const char *text)
+{
+    dittoffi_slice_t slice = { (const uint8_t *)text, strlen(text) };
+    return slice;
+}
+
+static const dittoffi_slice_t NOTHING = { NULL, 0 };
+
+static int same(const uint8_t *ptr, size_t len, const char *text)
+{
+    return len == strlen(text) && memcmp(ptr, text, len) == 0;
+}
+
+/* Ends the program unless the call succeeded. */
+static void succeed(int line, dittoffi_error_t *error)
+{
+    if (error != NULL) {
+        dittoffi_slice_t message = dittoffi_error_message(error);
+        fprintf(stderr, "line %d: error %" PRIu32 ": %.*s\n", line, dittoffi_error_code(error), (int)message.len,
+                (const char *)message.ptr);
+        exit(1);
+    }
+}
+#define SUCCEED(call) succeed(__LINE__, call)
+
+/* Ends the program unless the call failed with that code and a message. */
+static void fail(int line, uint32_t code, dittoffi_error_t *error)
+{
+    if (error == NULL || dittoffi_error_code(error) != code || dittoffi_error_message(error).len == 0) {
+        fprintf(stderr, "line %d: expected error %" PRIu32 ", found %" PRIu32 "\n", line, code,
+                error == NULL ? 0 : dittoffi_error_code(error));
+        exit(1);
+    }
+    dittoffi_error_t *again = dittoffi_error_clone(error);
+    dittoffi_error_free(error);
+    EXPECT(dittoffi_error_code(again) == code);
+    dittoffi_error_free(again);
+}
+#define FAIL(code, call) fail(__LINE__, code, call)
+
+/* Just enough CBOR to write a configuration. */
+typedef struct {
+    uint8_t bytes[4096];
+    size_t len;
+} cbor_t;
+
+static void cbor_head(cbor_t *cbor, unsigned major, size_t value)
+{
+    EXPECT(value < 0x10000 && cbor->len + 3 < sizeof cbor->bytes);
+    if (value < 24) {
+        cbor->bytes[cbor->len++] = (uint8_t)(major << 5 | value);
+    } else {
+        cbor->bytes[cbor->len++] = (uint8_t)(major << 5 | 25);
+        cbor->bytes[cbor->len++] = (uint8_t)(value >> 8);
+        cbor->bytes[cbor->len++] = (uint8_t)value;
+    }
+}
+
+static void cbor_text(cbor_t *cbor, const char *text)
+{
+    cbor_head(cbor, 3, strlen(text));
+    EXPECT(cbor->len + strlen(text) < sizeof cbor->bytes);
+    memcpy(cbor->bytes + cbor->len, text, strlen(text));
+    cbor->len += strlen(text);
+}
+
+static dittoffi_slice_t cbor_slice(const cbor_t *cbor)
+{
+    dittoffi_slice_t slice = { cbor->bytes, cbor->len };
+    return slice;
+}
+
+static cbor_t configuration(const char *directory)
+{
+    cbor_t cbor = { .len = 0 };
+    cbor_head(&cbor, 5, 3);
+    cbor_text(&cbor, "database_id");
+    cbor_text(&cbor, "consumer");
+    cbor_text(&cbor, "connect");
+    cbor_head(&cbor, 5, 1);
+    cbor_text(&cbor, "type");
+    cbor_text(&cbor, "small_peers_only");
+    cbor_text(&cbor, "directory");
+    cbor_text(&cbor, directory);
+    return cbor;
+}
+
+static dittoffi_query_result_t *execute(const dittoffi_peer_t *peer, const char *query)
+{
+    dittoffi_query_result_t *result = NULL;
+    SUCCEED(dittoffi_peer_execute(peer, slice(query), NOTHING, &result));
+    EXPECT(result != NULL);
+    return result;
+}
+
+/* What the observer's callback has seen. */
+typedef struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    size_t items;
+    int calls;
+    int releases;
+} seen_t;
+
+static void on_change(void *context, dittoffi_query_result_t *result, dittoffi_signal_t *signal)
+{
+    seen_t *seen = context;
+    pthread_mutex_lock(&seen->mutex);
+    seen->items = dittoffi_query_result_item_count(result);
+    seen->calls++;
+    pthread_cond_broadcast(&seen->changed);
+    pthread_mutex_unlock(&seen->mutex);
+    dittoffi_query_result_free(result);
+    dittoffi_signal_next(signal);
+}
+
+static void on_release(void *context)
+{
+    seen_t *seen = context;
+    pthread_mutex_lock(&seen->mutex);
+    seen->releases++;
+    pthread_cond_broadcast(&seen->changed);
+    pthread_mutex_unlock(&seen->mutex);
+}
+
+/* Waits until a callback has shown so many items and the context was released so often. */
+static void await(seen_t *seen, size_t items, int releases)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += PATIENCE_SECONDS;
+    pthread_mutex_lock(&seen->mutex);
+    while (seen->calls == 0 || seen->items != items || seen->releases != releases) {
+        EXPECT(pthread_cond_timedwait(&seen->changed, &seen->mutex, &deadline) == 0);
+    }
+    pthread_mutex_unlock(&seen->mutex);
+}
+
+static void on_log(void *context, uint8_t level, dittoffi_slice_t message)
+{
+    int *lines = context;
+    EXPECT(level >= 1 && level <= 5 && message.len > 0);
+    ++*lines;
+}
+
+static void count_release(void *context)
+{
+    *(int *)context += 1000;
+}
+
+static void logging(void)
+{
+    int lines = 0;
+    dittoffi_log_callback_t callback = { &lines, on_log, count_release };
+    EXPECT(dittoffi_logger_get_enabled());
+    EXPECT(dittoffi_logger_get_minimum_level() == DITTOFFI_LOG_LEVEL_WARNING);
+    SUCCEED(dittoffi_logger_set_callback(callback));
+    SUCCEED(dittoffi_logger_log(DITTOFFI_LOG_LEVEL_WARNING, slice("a warning of the consumer")));
+    SUCCEED(dittoffi_logger_log(DITTOFFI_LOG_LEVEL_INFO, slice("not wanted")));
+    EXPECT(lines == 1);
+    dittoffi_logger_set_minimum_level(DITTOFFI_LOG_LEVEL_INFO);
+    SUCCEED(dittoffi_logger_log(DITTOFFI_LOG_LEVEL_INFO, slice("wanted")));
+    EXPECT(lines == 2);
+    dittoffi_logger_set_enabled(false);
+    SUCCEED(dittoffi_logger_log(DITTOFFI_LOG_LEVEL_ERROR, slice("off")));
+    EXPECT(lines == 2);
+    dittoffi_logger_set_enabled(true);
+    dittoffi_logger_set_minimum_level(DITTOFFI_LOG_LEVEL_WARNING);
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_logger_log(9, slice("no such level")));
+    dittoffi_logger_clear_callback();
+    EXPECT(lines == 1002);
+    /* A callback that is refused is released all the same. */
+    callback.call = NULL;
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_logger_set_callback(callback));
+    EXPECT(lines == 2002);
+}
+
+static void bad_input(const dittoffi_peer_t *peer)
+{
+    dittoffi_query_result_t *result = NULL;
+    dittoffi_slice_t bad_text = { (const uint8_t *)"SELECT \xff", 8 };
+    dittoffi_slice_t missing = { NULL, 7 };
+    dittoffi_slice_t bad_cbor = { (const uint8_t *)"\xbf", 1 };
+    dittoffi_slice_t not_a_map = { (const uint8_t *)"\x01", 1 };
+    dittoffi_slice_t query = slice("SELECT * FROM plants");
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_execute(NULL, query, NOTHING, &result));
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_execute(peer, query, NOTHING, NULL));
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_execute(peer, bad_text, NOTHING, &result));
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_execute(peer, missing, NOTHING, &result));
+    FAIL(DITTOFFI_ERROR_CODE_DQL_INVALID_QUERY_ARGS, dittoffi_peer_execute(peer, query, bad_cbor, &result));
+    FAIL(DITTOFFI_ERROR_CODE_DQL_INVALID_QUERY_ARGS, dittoffi_peer_execute(peer, query, not_a_map, &result));
+    FAIL(DITTOFFI_ERROR_CODE_DQL_QUERY_COMPILATION, dittoffi_peer_execute(peer, slice("SELEC 1"), NOTHING, &result));
+    FAIL(DITTOFFI_ERROR_CODE_VALIDATION_INVALID_TRANSPORT_CONFIG,
+         dittoffi_peer_set_transport_config(peer, slice("{"), NULL));
+    EXPECT(result == NULL);
+
+    dittoffi_peer_free(NULL);
+    dittoffi_peer_close(NULL);
+    dittoffi_error_free(NULL);
+    dittoffi_query_result_free(NULL);
+    dittoffi_observer_free(NULL);
+    dittoffi_subscription_free(NULL);
+    dittoffi_signal_next(NULL);
+    dittoffi_signal_free(NULL);
+    EXPECT(dittoffi_peer_clone(NULL) == NULL);
+    EXPECT(!dittoffi_peer_is_sync_active(NULL));
+    EXPECT(dittoffi_query_result_item_count(NULL) == 0);
+}
+
+int main(int argc, char **argv)
+{
+    EXPECT(argc == 2);
+    dittoffi_slice_t fingerprint = dittoffi_abi_fingerprint();
+    EXPECT(same(fingerprint.ptr, fingerprint.len, DITTOFFI_ABI_FINGERPRINT));
+    EXPECT(dittoffi_version().len > 0);
+    logging();
+
+    cbor_t config = configuration(argv[1]);
+    dittoffi_peer_t *peer = NULL;
+    dittoffi_peer_t *other = NULL;
+    FAIL(DITTOFFI_ERROR_CODE_VALIDATION_INVALID_CBOR, dittoffi_peer_open(NOTHING, &peer));
+    FAIL(DITTOFFI_ERROR_CODE_VALIDATION_INVALID_DITTO_CONFIG,
+         dittoffi_peer_open((dittoffi_slice_t){ (const uint8_t *)"\xa0", 1 }, &peer));
+    SUCCEED(dittoffi_peer_open(cbor_slice(&config), &peer));
+    FAIL(DITTOFFI_ERROR_CODE_LOCKED_DITTO_WORKING_DIRECTORY, dittoffi_peer_open(cbor_slice(&config), &other));
+    EXPECT(other == NULL);
+    bad_input(peer);
+
+    seen_t seen = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+    dittoffi_change_callback_t callback = { &seen, on_change, on_release };
+    dittoffi_observer_t *observer = NULL;
+    FAIL(DITTOFFI_ERROR_CODE_DQL_QUERY_COMPILATION,
+         dittoffi_peer_observe(peer, slice("SELECT"), NOTHING, callback, &observer));
+    EXPECT(seen.calls == 0 && seen.releases == 1);
+    SUCCEED(dittoffi_peer_observe(peer, slice("SELECT * FROM plants"), NOTHING, callback, &observer));
+    await(&seen, 0, 1);
+
+    dittoffi_query_result_t *inserted =
+        execute(peer, "INSERT INTO plants DOCUMENTS ({'_id': 'p1', 'name': 'Basil', 'height': 12})");
+    EXPECT(dittoffi_query_result_commit_id(inserted) > 0);
+    dittoffi_buffer_t buffer = { 0 };
+    SUCCEED(dittoffi_query_result_mutated_ids_cbor(inserted, &buffer));
+    EXPECT(same(buffer.ptr, buffer.len, "\x81\x62p1"));
+    dittoffi_buffer_free(buffer);
+    dittoffi_query_result_free(inserted);
+    await(&seen, 1, 1);
+
+    dittoffi_query_result_t *selected = execute(peer, "SELECT name FROM plants WHERE height > 10");
+    EXPECT(dittoffi_query_result_item_count(selected) == 1);
+    SUCCEED(dittoffi_query_result_item_json(selected, 0, &buffer));
+    EXPECT(same(buffer.ptr, buffer.len, "{\"name\":\"Basil\"}"));
+    dittoffi_buffer_free(buffer);
+    SUCCEED(dittoffi_query_result_item_cbor(selected, 0, &buffer));
+    EXPECT(same(buffer.ptr, buffer.len, "\xa1\x64name\x65" "Basil"));
+    dittoffi_buffer_free(buffer);
+    SUCCEED(dittoffi_query_result_items_cbor(selected, &buffer));
+    EXPECT(same(buffer.ptr, buffer.len, "\xa1\x64name\x65" "Basil"));
+    dittoffi_buffer_free(buffer);
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_query_result_item_json(selected, 1, &buffer));
+    dittoffi_query_result_free(selected);
+
+    dittoffi_subscription_t *subscription = NULL;
+    SUCCEED(dittoffi_peer_subscribe(peer, slice("SELECT * FROM plants"), NOTHING, &subscription));
+    SUCCEED(dittoffi_peer_start_sync(peer));
+    EXPECT(dittoffi_peer_is_sync_active(peer));
+    SUCCEED(dittoffi_peer_presence(peer, &buffer));
+    EXPECT(buffer.len > 0);
+    dittoffi_buffer_free(buffer);
+    SUCCEED(dittoffi_peer_transport_config(peer, &buffer));
+    SUCCEED(dittoffi_peer_set_transport_config(peer, (dittoffi_slice_t){ buffer.ptr, buffer.len }, NULL));
+    dittoffi_buffer_free(buffer);
+    dittoffi_peer_stop_sync(peer);
+    EXPECT(!dittoffi_peer_is_sync_active(peer));
+    dittoffi_subscription_cancel(subscription);
+    dittoffi_subscription_free(subscription);
+
+    dittoffi_observer_cancel(observer);
+    dittoffi_observer_cancel(observer);
+    dittoffi_observer_free(observer);
+    await(&seen, 1, 2);
+
+    dittoffi_peer_t *again = dittoffi_peer_clone(peer);
+    dittoffi_peer_free(peer);
+    dittoffi_peer_close(again);
+    dittoffi_query_result_t *late = NULL;
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, dittoffi_peer_execute(again, slice("SELECT * FROM plants"), NOTHING, &late));
+    /* The directory is free, though a handle is left. */
+    SUCCEED(dittoffi_peer_open(cbor_slice(&config), &other));
+    dittoffi_query_result_t *kept = execute(other, "SELECT * FROM plants");
+    EXPECT(dittoffi_query_result_item_count(kept) == 1);
+    dittoffi_query_result_free(kept);
+    dittoffi_peer_free(again);
+    dittoffi_peer_free(other);
+    EXPECT(seen.releases == 2);
+    puts("ok");
+    return 0;
+}
