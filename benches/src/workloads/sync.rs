@@ -1,0 +1,241 @@
+//! Syncing two peers of one process over TCP and TLS on the loopback interface.
+//!
+//! Bytes are counted by a [`Relay`] between the two, both directions together. Latencies are measured without it.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tempfile::{TempDir, tempdir};
+
+use super::Context;
+use super::open::MANY;
+use crate::Failure;
+use crate::documents::{Document, POPULATIONS, documents, json_bytes};
+use crate::line::{Budget, Line, Unit, rate};
+use crate::measure::{Latencies, timed};
+use crate::ours::{Observation, Peer};
+use crate::relay::Relay;
+
+/// How long a connection must be silent to count as having nothing more to say.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Two peers: one has documents and listens, the other one subscribes to them and dials.
+struct Mesh {
+    publisher: Peer,
+    subscriber: Peer,
+    relay: Option<Relay>,
+    #[expect(dead_code, reason = "the databases go with their directories")]
+    directories: [TempDir; 2],
+}
+
+impl Mesh {
+    /// A publisher with documents that listens, and a subscriber that has not started to sync.
+    fn new<T: Serialize>(documents: &[T], relayed: bool) -> Result<(Self, Duration), Failure> {
+        let directories = [tempdir()?, tempdir()?];
+        let [first, second] = &directories;
+        let publisher = Peer::open(first.path())?;
+        let loading = timed(|| publisher.insert_batches(documents))?;
+        let address = publisher.listen()?;
+        let relay = relayed.then(|| Relay::start(address)).transpose()?;
+        let subscriber = Peer::open(second.path())?;
+        subscriber.subscribe()?;
+        subscriber.connect_to(relay.as_ref().map_or(address, Relay::address));
+        Ok((Self { publisher, subscriber, relay, directories }, loading))
+    }
+
+    /// Waits until nothing passes and returns how many bytes have passed so far.
+    fn bytes(&self) -> Result<f64, Failure> {
+        let relay = self.relay.as_ref().ok_or("this mesh has no relay")?;
+        Ok(relay.quiet(QUIET)? as f64)
+    }
+
+    /// Everything from the publisher, and everything told to it.
+    fn settle(&self, count: usize) -> Result<(), Failure> {
+        self.subscriber.start_sync()?;
+        self.subscriber.wait_for_documents(count)?;
+        if let Some(relay) = &self.relay {
+            relay.quiet(QUIET)?;
+        }
+        Ok(())
+    }
+}
+
+/// A subscriber with nothing gets a large collection.
+pub fn first(context: &Context) -> Result<Vec<Line>, Failure> {
+    let documents = documents(10, context.scaled(MANY));
+    let json = json_bytes(&documents)? as f64;
+    context.step("loading the publisher");
+    let (mesh, loading) = Mesh::new(&documents, false)?;
+    context.step("first sync");
+    let syncing = timed(|| mesh.settle(documents.len()))?;
+    drop(mesh);
+    context.step("first sync, counting bytes");
+    let (mesh, _) = Mesh::new(&documents, true)?;
+    mesh.settle(documents.len())?;
+    let bytes = mesh.bytes()?;
+    Ok(vec![
+        Line::rate("first sync, documents (peer: our local batch insert)", documents.len(), syncing)
+            .against(rate(documents.len(), loading))
+            .within(Budget::RatioAtLeast(0.5)),
+        Line::new("first sync, bytes (peer: the documents as JSON)", bytes, Unit::Bytes)
+            .against(json)
+            .within(Budget::RatioAtMost(0.6)),
+    ])
+}
+
+/// A subscriber with nothing gets 10,000 documents of 189 bytes.
+pub fn small_documents(context: &Context) -> Result<Vec<Line>, Failure> {
+    let documents = crate::documents::small_documents(11, context.scaled(10_000));
+    let (mut all, mut first) = (Latencies::default(), Latencies::default());
+    for repetition in 0..crate::measure::REPETITIONS {
+        context.step(format!("repetition {repetition}"));
+        let (mesh, _) = Mesh::new(&documents, false)?;
+        let any =
+            mesh.subscriber.observe("SELECT * FROM c LIMIT 1", Nothing {}, |result| result.item_count())?;
+        let start = Instant::now();
+        mesh.settle(documents.len())?;
+        all.push(start.elapsed());
+        let (arrived, _) = any.wait_for(|rows| *rows > 0)?;
+        first.push(arrived - start);
+    }
+    Ok(vec![
+        Line::time("first sync of 10,000 small documents", all.percentile(50)).within(Budget::AtMost(500.0)),
+        Line::time("first sync, the first document", first.percentile(50)).within(Budget::AtMost(100.0)),
+    ])
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Change<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    population: u64,
+}
+
+#[derive(Serialize)]
+struct ById<'a> {
+    id: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    population: u64,
+}
+
+impl Mesh {
+    fn change(&self, document: &Document, population: u64) -> Result<(), Failure> {
+        let statement = "UPDATE c SET population = :population WHERE _id = :_id";
+        self.publisher.execute_with(statement, Change { id: &document.id, population })?;
+        Ok(())
+    }
+
+    /// What the subscriber has as the population of a document, whenever that changes.
+    fn observe_population(&self, document: &Document) -> Result<Observation<Option<u64>>, Failure> {
+        self.subscriber.observe("SELECT * FROM c WHERE _id = :id", ById { id: &document.id }, |result| {
+            result.get_item(0).and_then(|item| item.deserialize_value::<Row>().ok()).map(|row| row.population)
+        })
+    }
+}
+
+/// One field changes here and an observer is called there, one change after another.
+pub fn small_change(context: &Context) -> Result<Vec<Line>, Failure> {
+    const WARMING_UP: usize = 100;
+    let documents = documents(12, 1_000);
+    let Some(target) = documents.first() else { return Ok(Vec::new()) };
+    let count = context.scaled(2_000);
+    let mut latencies = Latencies::default();
+    let mut bytes_each = 0.0;
+    for relayed in [false, true] {
+        context.step(if relayed { "counting bytes" } else { "measuring latencies" });
+        let (mesh, _) = Mesh::new(&documents, relayed)?;
+        mesh.settle(documents.len())?;
+        let observation = mesh.observe_population(target)?;
+        observation.wait_for(Option::is_some)?;
+        let before = if relayed { mesh.bytes()? } else { 0.0 };
+        for number in 0..WARMING_UP + count {
+            let population = POPULATIONS + number as u64;
+            let start = Instant::now();
+            mesh.change(target, population)?;
+            let (called, _) = observation.wait_for(|value| *value == Some(population))?;
+            if !relayed && number >= WARMING_UP {
+                latencies.push(called - start);
+            }
+        }
+        if relayed {
+            bytes_each = (mesh.bytes()? - before) / (WARMING_UP + count) as f64;
+        }
+    }
+    Ok(vec![
+        Line::time("small change, p50", latencies.percentile(50)).within(Budget::AtMost(0.8)),
+        Line::time("small change, p99", latencies.percentile(99)).within(Budget::AtMost(3.0)),
+        Line::new("small change, bytes with TLS and answers", bytes_each, Unit::Bytes)
+            .within(Budget::AtMost(250.0)),
+    ])
+}
+
+/// The bytes of one connection, made anew while nothing changed.
+fn reconnection(mesh: &Mesh) -> Result<f64, Failure> {
+    mesh.subscriber.stop_sync();
+    let before = mesh.bytes()?;
+    mesh.subscriber.start_sync()?;
+    crate::measure::wait_until("a new connection", || {
+        Ok(mesh.relay.as_ref().is_some_and(|relay| relay.bytes() as f64 > before))
+    })?;
+    Ok(mesh.bytes()? - before)
+}
+
+/// The subscriber goes and comes back while nothing changed. What TLS itself takes is measured with an empty
+/// collection and shown for comparison.
+pub fn reconnect(context: &Context) -> Result<Vec<Line>, Failure> {
+    context.step("connecting to an empty collection");
+    let (empty, _) = Mesh::new::<Document>(&[], true)?;
+    empty.settle(0)?;
+    let handshake = reconnection(&empty)?;
+    drop(empty);
+    context.step("first sync");
+    let documents = documents(13, context.scaled(MANY));
+    let (mesh, _) = Mesh::new(&documents, true)?;
+    mesh.settle(documents.len())?;
+    context.step("reconnecting");
+    let bytes = reconnection(&mesh)?;
+    let beyond = (bytes - handshake).max(0.0);
+    Ok(vec![
+        Line::new("reconnect unchanged, bytes beyond those of an empty collection", beyond, Unit::Bytes)
+            .within(Budget::AtMost(1024.0)),
+        Line::new("reconnect unchanged, bytes with TLS (peer: empty collection)", bytes, Unit::Bytes)
+            .against(handshake),
+    ])
+}
+
+/// One document in a hundred changes while the subscriber is away.
+pub fn after_partition(context: &Context) -> Result<Vec<Line>, Failure> {
+    context.step("first sync");
+    let documents = documents(14, context.scaled(MANY));
+    let (mesh, _) = Mesh::new(&documents, true)?;
+    mesh.settle(documents.len())?;
+    mesh.subscriber.stop_sync();
+    let before = mesh.bytes()?;
+    context.step("changing documents");
+    let changed: Vec<_> = documents.iter().step_by(100).collect();
+    for document in &changed {
+        mesh.change(document, POPULATIONS)?;
+    }
+    let Some(last) = changed.last() else { return Ok(Vec::new()) };
+    let observation = mesh.observe_population(last)?;
+    context.step("resync");
+    let start = Instant::now();
+    mesh.subscriber.start_sync()?;
+    let (arrived, _) = observation.wait_for(|population| *population == Some(POPULATIONS))?;
+    let bytes = mesh.bytes()? - before;
+    let deltas: Vec<_> =
+        changed.iter().map(|document| Change { id: &document.id, population: POPULATIONS }).collect();
+    let deltas = json_bytes(&deltas)? as f64;
+    Ok(vec![
+        Line::new("resync of 1 % changed, bytes (peer: the changes as JSON)", bytes, Unit::Bytes)
+            .against(deltas)
+            .within(Budget::AtMost(2.0 * deltas + 65_536.0)),
+        Line::time("resync of 1 % changed", arrived - start),
+    ])
+}
