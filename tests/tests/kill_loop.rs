@@ -42,6 +42,8 @@ struct Peer {
     replies: Vec<String>,
     /// Documents it holds, as last told.
     documents: u64,
+    /// The other one has acknowledged everything up to this commit.
+    synced: u64,
 }
 
 impl Peer {
@@ -67,7 +69,8 @@ impl Peer {
         });
         let replies = Vec::new();
         let (address, asked) = (String::new(), rounds);
-        let mut peer = Self { name, child, commands, answers, address, rounds, asked, replies, documents: 0 };
+        let mut peer =
+            Self { name, child, commands, answers, address, rounds, asked, replies, documents: 0, synced: 0 };
         let ready = peer.reply();
         peer.address = ready.strip_prefix("ready ").expect("the address comes first").to_owned();
         peer
@@ -82,6 +85,7 @@ impl Peer {
     fn hear(&mut self, line: String) {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["now", documents] => self.documents = documents.parse().unwrap(),
+            ["synced", commit] => self.synced = commit.parse().unwrap(),
             ["wrote", _, round] => self.rounds = self.rounds.max(round.parse::<u64>().unwrap() + 1),
             _ => self.replies.push(line),
         }
@@ -143,6 +147,15 @@ impl Peer {
         }
     }
 
+    /// Waits until the other one knows, durably, that it holds everything up to now.
+    fn finish_sync(&mut self) {
+        self.say("mark");
+        let commit = self.reply().strip_prefix("marked ").unwrap().parse().unwrap();
+        while self.synced < commit {
+            self.hear_one();
+        }
+    }
+
     /// SIGKILL: no destructor, no flush. Returns the rounds that were acknowledged.
     fn kill(mut self) -> u64 {
         self.child.kill().unwrap();
@@ -189,7 +202,7 @@ fn assert_kept(peer: &mut Peer) {
 }
 
 /// Both write what is left of so many rounds, and hold the same when it has arrived. Returns how many documents each
-/// did not have before, and how many it was sent.
+/// did not have before, and how many it was sent. Nothing is under way any more then, positions neither.
 fn settle(peers: &mut [Peer; 2], rounds: u64) -> [(u64, u64); 2] {
     let mut expected = history::after(NAMES[0], rounds);
     expected.extend(history::after(NAMES[1], rounds));
@@ -211,6 +224,7 @@ fn settle(peers: &mut [Peer; 2], rounds: u64) -> [(u64, u64); 2] {
         let gone = before.keys().filter(|id| !expected.contains_key(*id)).count();
         *outcome = ((new + gone) as u64, peer.received());
     }
+    peers.iter_mut().for_each(Peer::finish_sync);
     outcome
 }
 

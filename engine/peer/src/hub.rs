@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ditto_crdt::Sequence;
 use ditto_replication::{CloseReason, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId};
+use ditto_store::Store;
 use ditto_transport::{Channel, LinkEvent, LinkId, LinkSender, SendError};
 use ditto_value::Object;
 use tokio::sync::{Notify, mpsc, watch};
@@ -17,7 +18,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::durability::DurabilityHandle;
 use crate::environment::now_ms;
 use crate::replica::StoreReplica;
-use crate::status::SyncStatus;
+use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::StorageFailure;
 
 /// What the application asks of the sync thread.
@@ -50,6 +51,7 @@ pub(crate) struct Inputs {
 pub(crate) struct Hub {
     replicator: Replicator,
     replica: StoreReplica,
+    store: Store,
     status: SyncStatus,
     durability: DurabilityHandle,
     failure: StorageFailure,
@@ -68,14 +70,15 @@ struct LinkState {
 impl Hub {
     pub(crate) fn new(
         replicator: Replicator,
-        replica: StoreReplica,
+        store: Store,
         status: SyncStatus,
         durability: DurabilityHandle,
         failure: StorageFailure,
     ) -> Self {
         Self {
             replicator,
-            replica,
+            replica: StoreReplica::new(store.clone()),
+            store,
             status,
             durability,
             failure,
@@ -129,6 +132,7 @@ impl Hub {
                 let session = SessionId(self.next_session);
                 self.next_session += 1;
                 self.status.connected(peer, kind, outgoing.clone());
+                self.status_changed();
                 self.links.insert(link, LinkState { session, outgoing, waiting: None });
                 self.sessions.insert(session, link);
                 self.durability.set_eager(true);
@@ -186,6 +190,7 @@ impl Hub {
             self.status.progress(peer, statistics);
         }
         self.status.disconnected(peer);
+        self.status_changed();
         self.sessions.remove(&state.session);
         self.replicator.disconnected(state.session);
         self.durability.set_eager(!self.links.is_empty());
@@ -247,7 +252,13 @@ impl Hub {
             && let Some(statistics) = self.replicator.statistics(session)
         {
             self.status.progress(state.outgoing.peer(), statistics);
+            self.status_changed();
         }
+    }
+
+    /// Only wakes those who observe it, if anybody does.
+    fn status_changed(&self) {
+        self.store.virtual_collection_changed(SYNC_INFO);
     }
 
     fn close_all(&self, reason: &str) {

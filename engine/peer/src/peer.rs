@@ -22,9 +22,8 @@ use crate::durability::{Durability, DurabilityHandle, Sink, SyncOutcome};
 use crate::environment::SystemEnvironment;
 use crate::error::PeerError;
 use crate::hub::{Command, Hub, Inputs};
-use crate::replica::StoreReplica;
 use crate::runtime::BackgroundRuntime;
-use crate::status::SyncStatus;
+use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::StorageFailure;
 use crate::subscription::Subscription;
 use crate::transport_config::TransportConfig;
@@ -36,6 +35,8 @@ const NETWORK_THREADS: usize = 2;
 const LINK_EVENT_QUEUE: usize = 64;
 /// How long closing waits for farewells.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+/// The virtual collection with a row per listening socket.
+const TRANSPORTS_INFO: &str = "system:transports_info";
 
 /// A running peer. Clones are handles to the same one; it closes with [`Peer::close`] or with its last handle.
 #[derive(Clone)]
@@ -109,11 +110,15 @@ impl Peer {
         let local = LocalPeer::new(PeerId(*identity.peer_key().as_bytes()), &config.database_id);
         let (command_sender, commands) = mpsc::unbounded_channel();
         let (link_events, links) = mpsc::channel(LINK_EVENT_QUEUE);
-        let replica = StoreReplica::new(store.clone());
-        let hub =
-            Hub::new(Replicator::new(local), replica, status.clone(), durability_handle, failure.clone())
-                .start(Inputs { links, commands, commits, durable })
-                .map_err(PeerError::Threads)?;
+        let hub = Hub::new(
+            Replicator::new(local),
+            store.clone(),
+            status.clone(),
+            durability_handle,
+            failure.clone(),
+        )
+        .start(Inputs { links, commands, commits, durable })
+        .map_err(PeerError::Threads)?;
 
         let device_name = config.device_name.clone().or_else(host_name).unwrap_or_default();
         let peer = Self(Arc::new(Running {
@@ -187,6 +192,7 @@ impl Peer {
             started.apply(config.to_transport());
             *transports = Some(started);
             tracing::info!(peer = %self.0.identity.peer_key().short(), "sync started");
+            self.0.transports_changed();
         }
         Ok(())
     }
@@ -214,6 +220,7 @@ impl Peer {
         if let Some(transports) = transports.as_ref() {
             let found = transports.apply(config.to_transport());
             problems.extend(found.iter().map(ToString::to_string));
+            self.0.transports_changed();
         }
         problems
     }
@@ -257,10 +264,10 @@ impl Peer {
     fn register_virtual_collections(&self) {
         let (status, transports) = (self.0.status.clone(), Arc::clone(&self.0.transports));
         let rows = move || status.rows(transports.lock().is_some());
-        self.0.store.register_virtual_collection("system:data_sync_info", Arc::new(rows));
+        self.0.store.register_virtual_collection(SYNC_INFO, Arc::new(rows));
         let transports = Arc::clone(&self.0.transports);
         let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();
-        self.0.store.register_virtual_collection("system:transports_info", Arc::new(rows));
+        self.0.store.register_virtual_collection(TRANSPORTS_INFO, Arc::new(rows));
     }
 }
 
@@ -287,6 +294,13 @@ impl Running {
             let _ = forgotten.recv();
         }
         tracing::info!(peer = %self.identity.peer_key().short(), "sync stopped");
+        self.transports_changed();
+    }
+
+    /// Wakes those who observe the connections or the sockets.
+    fn transports_changed(&self) {
+        self.store.virtual_collection_changed(SYNC_INFO);
+        self.store.virtual_collection_changed(TRANSPORTS_INFO);
     }
 
     fn close(&self) {

@@ -9,6 +9,9 @@ use ditto_transport::LinkSender;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
 
+/// The virtual collection with a row per remote peer.
+pub(crate) const SYNC_INFO: &str = "system:data_sync_info";
+
 /// Disconnected peers beyond this number are forgotten.
 const MAX_REMEMBERED_PEERS: usize = 1024;
 
@@ -78,7 +81,7 @@ impl SyncStatus {
         remotes.iter().filter_map(|(peer, remote)| Some((*peer, remote.connection.as_ref()?.kind))).collect()
     }
 
-    /// The rows of `system:data_sync_info`.
+    /// The rows of [`SYNC_INFO`].
     pub(crate) fn rows(&self, sync_is_active: bool) -> Vec<Object> {
         self.0.lock().iter().map(|(peer, remote)| remote.row(peer, sync_is_active)).collect()
     }

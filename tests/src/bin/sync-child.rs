@@ -3,7 +3,9 @@
 //! `sync-child DIRECTORY DATABASE_ID` prints `ready ADDRESS` and then obeys commands on standard
 //! input, one a line: `connect ADDRESS`; `write WRITER FROM TO` writes these rounds of a [`history`] and says
 //! `wrote WRITER ROUND` after each; `rows` prints every document as JSON and `end`; `received` prints how many
-//! documents came from other peers. Whenever documents come or go, it says `now COUNT`.
+//! documents came from other peers; `mark` writes something that nobody subscribes to and says `marked COMMIT`.
+//! Whenever documents come or go, it says `now COUNT`, and `synced COMMIT` whenever the other peer has acknowledged
+//! everything up to a later commit.
 //! The process ends with its standard input.
 
 use std::io::{self, BufRead, Write};
@@ -35,6 +37,12 @@ fn main() -> Result<(), Failure> {
         let _ = number(&result, "n").map(|count| answer(&format!("now {count}")));
     })?;
 
+    let acknowledged = "SELECT documents.synced_up_to_local_commit_id AS n FROM system:data_sync_info";
+    let _sync_observer = ditto.store().register_observer(acknowledged, |result| {
+        // The row comes with the first connection, the number with the first acknowledgement.
+        let _ = number(&result, "n").map(|commit| answer(&format!("synced {commit}")));
+    })?;
+
     for line in io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -53,6 +61,11 @@ fn main() -> Result<(), Failure> {
                     answer(&row.json_string())?;
                 }
                 answer("end")?;
+            }
+            ["mark"] => {
+                let mark = "INSERT INTO marks DOCUMENTS ({ 'mark': true })";
+                let commit = block_on(ditto.store().execute(mark))?.commit_id().ok_or("no commit")?;
+                answer(&format!("marked {commit}"))?;
             }
             ["received"] => answer(&format!("received {}", received(&ditto)?))?,
             _ => return Err(format!("not a command: {line}").into()),
