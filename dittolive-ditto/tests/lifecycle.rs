@@ -71,7 +71,7 @@ fn an_instance_may_live_and_end_inside_a_runtime() {
 
 #[test]
 fn an_instance_may_end_inside_its_own_callback() {
-    let Peer { ditto, root } = Peer::new();
+    let Peer { root, ditto } = Peer::new();
     let (token, dropped) = token();
     let slot = Arc::new(Mutex::new(None));
     let (closed, is_closed) = channel();
@@ -122,7 +122,7 @@ fn a_handler_may_hold_and_drop_its_own_handle() {
 
 #[test]
 fn a_handler_that_is_the_last_owner_of_the_instance_closes_it() {
-    let Peer { ditto, root } = Peer::new();
+    let Peer { root, ditto } = Peer::new();
     let ditto = Arc::new(ditto);
     let owned = ditto.clone();
     let observer = ditto.store().register_observer(QUERY, move |_| drop(owned.store().observers())).unwrap();
@@ -169,7 +169,7 @@ fn an_instance_may_end_when_its_thread_does() {
     thread_local! {
         static LAST: RefCell<Option<Ditto>> = const { RefCell::new(None) };
     }
-    let Peer { ditto, root } = Peer::new();
+    let Peer { root, ditto } = Peer::new();
     ditto.sync().start().unwrap();
     in_time(move || LAST.set(Some(ditto)));
     drop(Ditto::open_sync(config(&root, None)).unwrap());
@@ -177,7 +177,7 @@ fn an_instance_may_end_when_its_thread_does() {
 
 #[test]
 fn a_directory_is_free_once_closing_returns_whatever_else_runs() {
-    let Peer { ditto, root } = Peer::new();
+    let Peer { root, ditto } = Peer::new();
     let documents: Vec<_> = (0..500).map(|x| format!("({{'_id': {x}, 'x': {x}}})")).collect();
     block_on(ditto.store().execute(format!("INSERT INTO c DOCUMENTS {}", documents.join(", ")))).unwrap();
     ditto.close();

@@ -27,7 +27,7 @@ fn an_instance_is_shared_between_threads() {
 
 #[test]
 fn a_directory_is_open_once_and_again_after_closing() {
-    let Peer { ditto, root } = Peer::new();
+    let Peer { root, ditto } = Peer::new();
     let error = Ditto::open_sync(config(&root, None)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CoreApi(CoreApiErrorKind::LockedDittoWorkingDirectory));
     assert!(error.to_string().contains(root.root_path().to_str().unwrap()), "{error}");
@@ -43,7 +43,7 @@ fn a_directory_is_open_once_and_again_after_closing() {
 
 #[test]
 fn handles_that_outlive_the_instance_answer_with_errors() {
-    let Peer { ditto, root: _root } = Peer::new();
+    let Peer { root: _root, ditto } = Peer::new();
     let store = ditto.store().clone();
     let observer = store.register_observer("SELECT * FROM c", |_| {}).unwrap();
     let subscription = ditto.sync().register_subscription("SELECT * FROM c").unwrap();
@@ -62,7 +62,7 @@ fn handles_that_outlive_the_instance_answer_with_errors() {
 
 #[test]
 fn the_configuration_in_effect_has_an_absolute_directory() {
-    let Peer { ditto, root } = Peer::new();
+    let Peer { root, ditto } = Peer::new();
     let directory = ditto.absolute_persistence_directory();
     assert!(directory.is_absolute() && directory.starts_with(root.root_path()));
     assert_eq!(ditto.config().persistence_directory, Some(directory));
@@ -101,7 +101,7 @@ fn what_cannot_be_opened_is_an_error_that_says_why() {
 
 #[test]
 fn a_license_is_never_needed_and_garbage_is_refused() {
-    let Peer { ditto, root: _root } = Peer::new();
+    let Peer { root: _root, ditto } = Peer::new();
     assert!(ditto.is_activated());
     ditto.set_offline_only_license_token("o2d1c2VyX2lk").unwrap();
     assert_eq!(ditto.set_offline_only_license_token("?!").unwrap_err().kind(), ErrorKind::License);
@@ -117,7 +117,7 @@ fn the_version_is_that_of_the_package() {
 
 #[test]
 fn the_transport_configuration_is_what_was_set() {
-    let Peer { ditto, root: _root } = Peer::new();
+    let Peer { root: _root, ditto } = Peer::new();
     let mut config = TransportConfig::new();
     config.connect.tcp_servers.insert("192.0.2.1:4040".into());
     config.global.sync_group = 7;
