@@ -389,7 +389,9 @@ impl Reader<'_> {
     fn skip_escaped(&mut self) -> Result<(), KeyError> {
         let zero = self.mask;
         loop {
-            let Some(at) = self.rest.iter().position(|byte| *byte == zero) else { return wrong("it is cut off") };
+            let Some(at) = self.rest.iter().position(|byte| *byte == zero) else {
+                return wrong("it is cut off");
+            };
             self.skip_bytes(at + 1)?;
             match self.byte()? {
                 ESCAPED_ZERO => {}

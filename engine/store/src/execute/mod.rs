@@ -25,6 +25,7 @@ pub(crate) use self::scope::{Scope, Shape, of_document};
 pub(crate) use self::view::View;
 use crate::durability::Durability;
 use crate::error::StoreError;
+use crate::index;
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
 use crate::store::{Inner, Store};
@@ -100,8 +101,14 @@ fn administer(
     let row = match statement {
         Statement::Show(show) => system::show(&inner.parameters, show)?,
         Statement::AlterSystem(alter) => system::alter(&inner.parameters, alter, &scope(inner, arguments))?,
-        Statement::CreateIndex(_) => return Err(StoreError::unsupported("CREATE INDEX")),
-        Statement::DropIndex(_) => return Err(StoreError::unsupported("DROP INDEX")),
+        Statement::CreateIndex(create) => {
+            index::create(inner, create)?;
+            return Ok(Some(QueryResult::default()));
+        }
+        Statement::DropIndex(drop) => {
+            index::drop_index(inner, drop)?;
+            return Ok(Some(QueryResult::default()));
+        }
         _ => return Ok(None),
     };
     Ok(Some(QueryResult::of_rows(vec![object_row(row)])))
@@ -176,7 +183,14 @@ pub(crate) fn shape(inner: &Inner, source: &Source) -> Shape {
 /// The virtual collections that the store itself offers.
 pub(crate) fn register_builtin_collections(store: &Store) {
     store.register_virtual_collection("system:dual", Arc::new(|| vec![Object::new()]));
-    store.register_virtual_collection("system:indexes", Arc::new(Vec::new));
+    let inner = Arc::downgrade(&store.inner);
+    store.register_virtual_collection(
+        "system:indexes",
+        Arc::new(move || {
+            let Some(inner) = inner.upgrade() else { return Vec::new() };
+            inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
+        }),
+    );
     for name in ["system:collections", "__collections"] {
         let inner = Arc::downgrade(&store.inner);
         store.register_virtual_collection(
