@@ -117,6 +117,11 @@ pub(crate) fn split_document_key(key: &[u8]) -> Option<(CollectionId, &[u8])> {
     Some((CollectionId(u32::from_be_bytes(*head)), id))
 }
 
+/// The encoded `_id` in a `documents` key; empty if it is none.
+pub(crate) fn id_of_document_key(key: &[u8]) -> &[u8] {
+    split_document_key(key).map_or(&[], |(_, id)| id)
+}
+
 /// Key of `changes` and `commits`: the sequence (8).
 pub(crate) fn sequence_key(sequence: Sequence) -> [u8; 8] {
     sequence.0.to_be_bytes()

@@ -1,6 +1,9 @@
 //! Running statements: which kind goes where, and what each may do.
 
+mod access;
 mod explain;
+mod index_rows;
+mod index_scan;
 mod insert;
 mod live;
 mod mutation;
@@ -76,7 +79,10 @@ pub(crate) fn read(
             let rows = select::select(view, &scope, select)?;
             Ok(QueryResult::of_rows(rows))
         }
-        Statement::Explain(inner) => Ok(QueryResult::of_rows(vec![object_row(explain::explain(inner)?)])),
+        Statement::Explain(inner) => {
+            let plan = explain::explain(view, &scope(view.inner(), arguments), inner)?;
+            Ok(QueryResult::of_rows(vec![object_row(plan)]))
+        }
         Statement::Profile(_) => Err(StoreError::unsupported("PROFILE")),
         Statement::Advise { .. } => Err(StoreError::unsupported("ADVISE")),
         other => Err(not_allowed(other, "a transaction")),

@@ -29,7 +29,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::build::{Unfinished, create, drop_index, resume};
 pub(crate) use self::definition::{Definition, State};
-pub(crate) use self::entry::{Cut, Entry, MAX_INDEXED_BYTES, is_marked};
+pub(crate) use self::entry::{MAX_INDEXED_BYTES, is_marked};
 pub(crate) use self::pending::PendingRows;
 pub(crate) use self::upkeep::{Upkeep, change};
 use crate::layout::{CollectionId, IndexId};
