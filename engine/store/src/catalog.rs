@@ -10,7 +10,8 @@ use parking_lot::RwLock;
 
 use crate::environment::Environment;
 use crate::error::{OpenError, StoreError};
-use crate::layout::{self, CollectionId, CollectionState, FORMAT_VERSION, Reader};
+use crate::index::{Definition, Index, IndexList, State, Unfinished};
+use crate::layout::{self, CollectionId, CollectionState, FORMAT_VERSION, IndexId, Reader};
 use crate::store::{CollectionStatistics, Inner, StoreOptions};
 use crate::writer::Writer;
 
@@ -36,11 +37,13 @@ pub(crate) struct Collection {
     pub name: Arc<str>,
     pub documents: AtomicU64,
     pub evictions: AtomicU64,
+    pub indexes: IndexList,
 }
 
 impl Collection {
     pub(crate) fn new(id: CollectionId, name: Arc<str>, documents: u64, evictions: u64) -> Self {
-        Self { id, name, documents: AtomicU64::new(documents), evictions: AtomicU64::new(evictions) }
+        let (documents, evictions) = (AtomicU64::new(documents), AtomicU64::new(evictions));
+        Self { id, name, documents, evictions, indexes: IndexList::default() }
     }
 }
 
@@ -69,6 +72,10 @@ impl Collections {
         tables.by_id.insert(collection.id, collection);
     }
 
+    pub(crate) fn all(&self) -> Vec<Arc<Collection>> {
+        self.0.read().by_name.values().cloned().collect()
+    }
+
     pub(crate) fn statistics(&self) -> Vec<CollectionStatistics> {
         let tables = self.0.read();
         tables
@@ -88,6 +95,10 @@ pub(crate) struct Catalog {
     pub identity: Identity,
     pub collections: Collections,
     pub writer: Writer,
+    /// The least id that no index has.
+    pub next_index: IndexId,
+    /// What has to go on, see [`crate::index::resume`].
+    pub unfinished: Vec<Unfinished>,
 }
 
 fn corrupt(row: &str, value: &[u8]) -> OpenError {
@@ -112,6 +123,7 @@ pub(crate) fn open(
         check_database(&*snapshot, &options.database_id)?;
     }
     let (collections, last, clock, next_collection) = read_collections(&*snapshot)?;
+    let (next_index, unfinished) = read_indexes(&*snapshot, &collections)?;
     let (last, next_run, runs) = read_runs(&*snapshot, last)?;
     let site = match snapshot.get(Keyspace::Catalog, layout::CATALOG_SITE)? {
         Some(value) => {
@@ -137,6 +149,8 @@ pub(crate) fn open(
         identity,
         collections,
         writer: Writer { clock: HybridClock::new(clock), last, next_collection },
+        next_index,
+        unfinished,
     })
 }
 
@@ -198,6 +212,37 @@ fn read_collections(snapshot: &dyn Snapshot) -> Result<FoundCollections, OpenErr
         collections.add(Arc::new(Collection::new(id, name.into(), state.documents, state.evictions)));
     }
     Ok((collections, last, clock, next))
+}
+
+/// Gives the collections their indexes. Answers with the least free id, and what an earlier process left undone.
+fn read_indexes(
+    snapshot: &dyn Snapshot,
+    collections: &Collections,
+) -> Result<(IndexId, Vec<Unfinished>), OpenError> {
+    let mut next = IndexId(1);
+    let mut unfinished = Vec::new();
+    for row in snapshot.prefix(Keyspace::Catalog, &[layout::TAG_INDEX], Direction::Forward) {
+        let (key, value) = row?;
+        let id = key.get(1..).and_then(|id| Reader(id).u32()).map(IndexId);
+        let (Some(id), Some(definition)) = (id, Definition::decode(&value)) else {
+            return Err(corrupt("index", &value));
+        };
+        next = next.max(IndexId(id.0.saturating_add(1)));
+        let state = definition.state;
+        if state == State::Dropped {
+            unfinished.push(Unfinished::Removal(id));
+            continue;
+        }
+        let Some(collection) = collections.by_id(definition.collection) else {
+            return Err(corrupt("index", &value));
+        };
+        let index = Arc::new(Index::new(id, definition));
+        collection.indexes.add(Arc::clone(&index));
+        if state == State::Building {
+            unfinished.push(Unfinished::Build(index));
+        }
+    }
+    Ok((next, unfinished))
 }
 
 fn newest_change(snapshot: &dyn Snapshot) -> Result<Option<Bytes>, StorageError> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ditto_dql::ParseError;
 use ditto_storage::StorageError;
 
+use crate::index::IndexError;
 use crate::layout::FORMAT_VERSION;
 
 /// Why a store could not be opened. Nothing was changed.
@@ -76,6 +77,9 @@ pub enum StoreError {
     /// A system parameter: unknown, of the wrong kind, out of bounds.
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+    /// An index could not be created or dropped.
+    #[error(transparent)]
+    Index(#[from] IndexError),
     /// The statement is part of the language, but not of this version.
     #[error("{what} is not available in this version")]
     Unsupported {

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use ditto_crdt::{Hlc, RunId, Sequence, SiteId};
 
+use crate::index::{MAX_INDEX_KEYS, MAX_INDEXED_BYTES};
+
 /// The format that this build writes, and the newest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
@@ -27,13 +29,19 @@ pub(crate) const TAG_STATE: u8 = 0x02;
 /// First byte of a catalog row that records a run: tag ‖ number (u32) → [`encode_run`].
 pub(crate) const TAG_RUN: u8 = 0x03;
 
+/// First byte of a catalog row that defines an index: tag ‖ index id (u32) → [`crate::index::Definition`].
+pub(crate) const TAG_INDEX: u8 = 0x04;
+
 /// First byte of a replication row with a checkpoint.
 pub(crate) const TAG_CHECKPOINT: u8 = 0x01;
 /// First byte of a replication row with the highest sequence seen of a run of a remote peer.
 pub(crate) const TAG_SEEN: u8 = 0x02;
 
-/// Longest encoded `_id`, in bytes: a storage key holds 65,535 and four of them name the collection.
-pub const MAX_ID_BYTES: usize = 65_535 - 4;
+/// Longest encoded `_id`, in bytes. What replication carries, and what leaves room in the key of an index row (at most
+/// 65,535 bytes) for the values of all fields.
+pub const MAX_ID_BYTES: usize = 16 << 10;
+
+const _: () = assert!(4 + MAX_INDEX_KEYS * MAX_INDEXED_BYTES + MAX_ID_BYTES <= ditto_storage::MAX_KEY_BYTES);
 
 /// Longest collection name, in bytes of UTF-8.
 pub const MAX_COLLECTION_NAME_BYTES: usize = 1024;
@@ -41,6 +49,10 @@ pub const MAX_COLLECTION_NAME_BYTES: usize = 1024;
 /// Number of a collection in this store; means nothing elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct CollectionId(pub u32);
+
+/// Number of an index in this store; means nothing elsewhere. Never used twice while a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct IndexId(pub u32);
 
 /// Reads big-endian numbers off the front of a value; every method yields `None` when bytes run out.
 pub(crate) struct Reader<'a>(pub &'a [u8]);
@@ -50,6 +62,12 @@ impl<'a> Reader<'a> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
+    }
+
+    pub(crate) fn u16(&mut self) -> Option<u16> {
+        let (head, rest) = self.0.split_first_chunk::<2>()?;
+        self.0 = rest;
+        Some(u16::from_be_bytes(*head))
     }
 
     pub(crate) fn u32(&mut self) -> Option<u32> {
@@ -62,6 +80,12 @@ impl<'a> Reader<'a> {
         let (head, rest) = self.0.split_first_chunk::<8>()?;
         self.0 = rest;
         Some(u64::from_be_bytes(*head))
+    }
+
+    pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(head)
     }
 
     pub(crate) fn rest(self) -> &'a [u8] {
@@ -91,6 +115,11 @@ pub(crate) fn collection_prefix(collection: CollectionId) -> [u8; 4] {
 pub(crate) fn split_document_key(key: &[u8]) -> Option<(CollectionId, &[u8])> {
     let (head, id) = key.split_first_chunk::<4>()?;
     Some((CollectionId(u32::from_be_bytes(*head)), id))
+}
+
+/// The encoded `_id` in a `documents` key; empty if it is none.
+pub(crate) fn id_of_document_key(key: &[u8]) -> &[u8] {
+    split_document_key(key).map_or(&[], |(_, id)| id)
 }
 
 /// Key of `changes` and `commits`: the sequence (8).
@@ -143,6 +172,23 @@ pub(crate) fn collection_name_key(name: &str) -> Vec<u8> {
 pub(crate) fn state_key(collection: CollectionId) -> [u8; 5] {
     let [a, b, c, d] = collection.0.to_be_bytes();
     [TAG_STATE, a, b, c, d]
+}
+
+/// Catalog key of the definition of an index.
+pub(crate) fn index_definition_key(index: IndexId) -> [u8; 5] {
+    let [a, b, c, d] = index.0.to_be_bytes();
+    [TAG_INDEX, a, b, c, d]
+}
+
+/// The prefix that all rows of an index share.
+pub(crate) fn index_prefix(index: IndexId) -> [u8; 4] {
+    index.0.to_be_bytes()
+}
+
+/// Splits an `indexes` key.
+pub(crate) fn split_index_key(key: &[u8]) -> Option<(IndexId, &[u8])> {
+    let (head, rest) = key.split_first_chunk::<4>()?;
+    Some((IndexId(u32::from_be_bytes(*head)), rest))
 }
 
 /// Catalog key of the `number`-th run.

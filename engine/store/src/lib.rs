@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`layout`](FORMAT_VERSION) | which keys and rows lie in which keyspace (`docs/file-format.md`) |
 //! | `catalog` | opening: format version, database id, site id, runs, collections |
+//! | `index` | secondary indexes: their rows, and how they come and go |
 //! | `write` | the one write transaction: documents read and changed by it, and how it commits |
 //! | `durability` | which commits are on the platter, and one sync for all who wait |
 //! | `execute` | statements: planner, operators, mutations, EXPLAIN, SHOW |
@@ -58,6 +59,7 @@ mod environment;
 mod error;
 mod execute;
 mod feed;
+mod index;
 mod layout;
 mod observer;
 mod parameters;
@@ -75,6 +77,7 @@ pub use durability::Durability;
 pub use environment::{Environment, Executor};
 pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreError};
 pub use feed::{ChangedDocument, Commit, CommitSubscription};
+pub use index::{IndexError, MAX_INDEX_KEYS, MAX_INDEXES};
 pub use layout::{DocumentKey, FORMAT_VERSION, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES};
 pub use observer::{Observer, SignalNext};
 pub use parameters::SYNC_SCOPES;

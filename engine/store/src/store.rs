@@ -1,7 +1,7 @@
 //! [`Store`]: the handle that everybody holds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use ditto_crdt::{RunId, Sequence, SiteId};
 use ditto_dql::Arguments;
@@ -15,6 +15,8 @@ use crate::environment::{Environment, Executor};
 use crate::error::{OpenError, StoreError};
 use crate::execute;
 use crate::feed::{Commit, CommitSubscription, Feed, Hook};
+use crate::index;
+use crate::layout::IndexId;
 use crate::observer::{Observer, Observers, SignalNext};
 use crate::parameters::Parameters;
 use crate::replica::Replica;
@@ -75,6 +77,8 @@ pub(crate) struct Inner {
     pub collections: Collections,
     pub identity: RwLock<Identity>,
     pub writer: WriterQueue,
+    /// Id of the next index.
+    next_index: AtomicU32,
     /// Last sequence of the newest commit.
     pub last: AtomicU64,
     pub platter: Platter,
@@ -108,6 +112,7 @@ impl Store {
             collections: catalog.collections,
             identity: RwLock::new(catalog.identity),
             writer: WriterQueue::new(catalog.writer),
+            next_index: AtomicU32::new(catalog.next_index.0),
             last: AtomicU64::new(last.0),
             platter: Platter::new(last),
             feed: Feed::new(),
@@ -117,6 +122,7 @@ impl Store {
         });
         let store = Self { inner };
         execute::register_builtin_collections(&store);
+        index::resume(&store.inner, catalog.unfinished);
         Ok(store)
     }
 
@@ -272,6 +278,11 @@ impl Inner {
 
     pub(crate) fn last_sequence(&self) -> Sequence {
         Sequence(self.last.load(Ordering::Acquire))
+    }
+
+    /// An id that no index had since the store was opened.
+    pub(crate) fn next_index_id(&self) -> IndexId {
+        IndexId(self.next_index.fetch_add(1, Ordering::Relaxed))
     }
 
     pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {

@@ -1,4 +1,5 @@
-//! Consistency of what is stored twice: documents and changes, counters and documents, records and their parts.
+//! Consistency of what is stored twice: documents and changes, documents and index rows, counters and documents,
+//! records and their parts.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +9,8 @@ use ditto_storage::{Direction, Keyspace, Snapshot, StorageError};
 use ditto_value::{Value, ValueRef};
 
 use crate::error::StoreError;
-use crate::layout::{self, CollectionId, CollectionState};
+use crate::index::{Definition, Index, Position, State};
+use crate::layout::{self, CollectionId, CollectionState, IndexId};
 use crate::replica::read_change;
 use crate::store::Inner;
 use crate::write::parse_record;
@@ -25,6 +27,8 @@ pub struct Verified {
     pub tombstones: u64,
     /// Rows of the change log.
     pub changes: u64,
+    /// Rows of all indexes.
+    pub index_rows: u64,
     /// The first inconsistencies.
     pub inconsistencies: Vec<Inconsistency>,
     /// How many there are.
@@ -64,6 +68,8 @@ struct Walk<'s> {
     snapshot: &'s dyn Snapshot,
     /// Living documents by collection, as counted.
     counts: BTreeMap<CollectionId, u64>,
+    /// Every index, and how far its build is.
+    indexes: BTreeMap<IndexId, (Index, Position)>,
     last: Sequence,
     found: Verified,
 }
@@ -74,10 +80,13 @@ pub(crate) fn verify(inner: &Inner) -> Result<Verified, StoreError> {
     let mut walk = Walk {
         snapshot: &*snapshot,
         counts: BTreeMap::new(),
+        indexes: BTreeMap::new(),
         last: Sequence::ZERO,
         found: Verified::default(),
     };
+    walk.definitions()?;
     walk.documents()?;
+    walk.index_rows()?;
     walk.states()?;
     walk.changes()?;
     walk.commits()?;
@@ -85,6 +94,82 @@ pub(crate) fn verify(inner: &Inner) -> Result<Verified, StoreError> {
 }
 
 impl Walk<'_> {
+    fn definitions(&mut self) -> Result<(), StorageError> {
+        for row in self.snapshot.prefix(Keyspace::Catalog, &[layout::TAG_INDEX], Direction::Forward) {
+            let (key, value) = row?;
+            let id = key.get(1..).and_then(|id| layout::Reader(id).u32()).map(IndexId);
+            match (id, Definition::decode(&value)) {
+                (Some(id), Some(definition)) => {
+                    let position = definition.position.clone();
+                    self.indexes.insert(id, (Index::new(id, definition), position));
+                }
+                _ => self
+                    .found
+                    .report(format!("index {}", key.escape_ascii()), "its definition cannot be read"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every living document has its row in each index of its collection that has come by it.
+    fn rows_of(
+        &mut self,
+        collection: CollectionId,
+        id: &[u8],
+        document: ValueRef<'_>,
+    ) -> Result<(), StorageError> {
+        for (index, position) in self.indexes.values() {
+            let is_due = match index.state() {
+                State::Ready => true,
+                State::Building => id <= &position.after[..],
+                State::Dropped => false,
+            };
+            if index.collection != collection || !is_due {
+                continue;
+            }
+            let entry = index.entry(id, document);
+            let row = self.snapshot.get(Keyspace::Indexes, &entry.key)?;
+            if row.is_none_or(|row| *row != *entry.value()) {
+                let place = format!("document {} of collection {}", id.escape_ascii(), collection.0);
+                self.found
+                    .report(place, format!("its row in the index `{}` is missing or wrong", index.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every row of an index is that of a living document.
+    fn index_rows(&mut self) -> Result<(), StorageError> {
+        for row in self.snapshot.prefix(Keyspace::Indexes, &[], Direction::Forward) {
+            let (key, value) = row?;
+            self.found.index_rows += 1;
+            let place = || format!("index row {}", key.escape_ascii());
+            let known = layout::split_index_key(&key).and_then(|(id, _)| self.indexes.get(&id));
+            let Some((index, _)) = known else {
+                self.found.report(place(), "there is no such index");
+                continue;
+            };
+            if index.state() == State::Dropped {
+                continue;
+            }
+            let Some(id) = index.id_of(&key) else {
+                self.found.report(place(), "it cannot be read");
+                continue;
+            };
+            let document_key = layout::document_key(index.collection, id);
+            let record = self.snapshot.get(Keyspace::Documents, &document_key)?;
+            let entry = record
+                .as_deref()
+                .and_then(|record| parse_record(record).ok())
+                .filter(|record| record.alive)
+                .map(|record| index.entry(id, record.value));
+            if entry.is_none_or(|entry| *entry.key != *key || *entry.value() != *value) {
+                self.found.report(place(), "its document is gone or has other values");
+            }
+        }
+        Ok(())
+    }
+
     fn documents(&mut self) -> Result<(), StorageError> {
         for row in self.snapshot.prefix(Keyspace::Documents, &[], Direction::Forward) {
             let (key, record) = row?;
@@ -131,6 +216,7 @@ impl Walk<'_> {
                         if visible.as_ref() != Some(&parsed.value.to_value()) {
                             self.found.report(place(), "its value is not what its entries show");
                         }
+                        self.rows_of(collection, id, parsed.value)?;
                     }
                 }
             }

@@ -5,6 +5,7 @@
 //! * a row of `documents` for each changed document, none for an evicted one;
 //! * its row of `changes`, and the removal of the row of its previous change;
 //! * a row of `commits` if more than one document changed;
+//! * the rows of each changed document in the indexes of its collection, where its fields changed;
 //! * the counters of each touched collection, with the clock and the last sequence.
 //!
 //! Only after the batch is written do the counters in memory change and the feed hear of it, both while the
@@ -18,11 +19,13 @@ use std::sync::atomic::Ordering;
 use ditto_crdt::{Hlc, Record, RunId, Sequence, SiteId, Stamp};
 use ditto_storage::{Batch, Bytes, Keyspace};
 use ditto_value::{MAX_DEPTH, Value};
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::catalog::Collection;
 use crate::durability::Mark;
 use crate::error::{DataError, StoreError};
-use crate::feed::{ChangedDocument, Commit};
+use crate::feed::{self, ChangedDocument, Commit};
+use crate::index::{self, PendingRows, Upkeep};
 use crate::layout::{
     self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
 };
@@ -92,6 +95,8 @@ pub(crate) struct WriteTransaction {
     rows: Batch,
     /// While a savepoint is set: what it changed, as it was.
     undo: Option<Vec<(Bytes, Option<Pending>)>>,
+    /// Rows of `pending` in indexes; `None` until a statement asks for some.
+    index_rows: Mutex<Option<PendingRows>>,
     origin: Option<u64>,
 }
 
@@ -118,6 +123,7 @@ impl WriteTransaction {
             touched: Vec::new(),
             rows: Batch::new(),
             undo: None,
+            index_rows: Mutex::new(None),
             origin: None,
         }
     }
@@ -196,6 +202,19 @@ impl WriteTransaction {
         &self.pending
     }
 
+    /// The rows that [`WriteTransaction::changed`] has in indexes. Whoever holds the guard must not ask again.
+    pub(crate) fn index_rows(&self) -> Result<MappedMutexGuard<'_, PendingRows>, StoreError> {
+        let mut rows = MutexGuard::map(self.index_rows.lock(), |rows| {
+            rows.get_or_insert_with(|| PendingRows::new(self.pending.keys()))
+        });
+        rows.refresh(&self.pending, &self.upkeep())?;
+        Ok(rows)
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::new(self.touched.iter().map(|touched| &touched.collection))
+    }
+
     /// A stamp of this transaction that exceeds `newest`, the newest stamp of what it is to replace. The same one as
     /// before wherever that is possible; a document from a far future gets one of its own.
     pub(crate) fn stamp(&mut self, newest: Hlc) -> Result<Stamp, StoreError> {
@@ -259,6 +278,9 @@ impl WriteTransaction {
 
     fn replace(&mut self, key: Bytes, before: Option<Bytes>, change: impl FnOnce(&mut Pending)) {
         use std::collections::btree_map::Entry;
+        if let Some(rows) = self.index_rows.get_mut() {
+            rows.touch(&key);
+        }
         match self.pending.entry(key) {
             Entry::Occupied(mut entry) => {
                 if let Some(undo) = &mut self.undo {
@@ -280,6 +302,11 @@ impl WriteTransaction {
         self.rows.put(keyspace, key, value);
     }
 
+    /// Removes a row together with what is written.
+    pub(crate) fn delete_row(&mut self, keyspace: Keyspace, key: Vec<u8>) {
+        self.rows.delete(keyspace, key);
+    }
+
     /// Remembers this moment, until [`WriteTransaction::release`] or [`WriteTransaction::rollback_to`].
     pub(crate) fn savepoint(&mut self) -> Savepoint {
         self.undo = Some(Vec::new());
@@ -298,6 +325,9 @@ impl WriteTransaction {
     /// Undoes everything since the savepoint.
     pub(crate) fn rollback_to(&mut self, savepoint: Savepoint) {
         for (key, pending) in self.undo.take().unwrap_or_default().into_iter().rev() {
+            if let Some(rows) = self.index_rows.get_mut() {
+                rows.touch(&key);
+            }
             match pending {
                 Some(pending) => self.pending.insert(key, pending),
                 None => self.pending.remove(&key),
@@ -344,9 +374,20 @@ impl WriteTransaction {
     }
 
     fn batch(&mut self, writer: &Writer, last: Sequence) -> Result<Batch, StoreError> {
-        let mut batch =
-            Batch::with_capacity(3 * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1);
+        let upkeep = self.upkeep();
+        let rows_each = 3 + upkeep.most();
+        let mut batch = Batch::with_capacity(
+            rows_each * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1,
+        );
         for (key, pending) in &self.pending {
+            if let Some((collection, id)) = layout::split_document_key(key) {
+                let indexes = upkeep.of(collection);
+                if !indexes.is_empty() {
+                    let [before, after] = [&pending.before, &pending.after]
+                        .map(|record| record.as_deref().and_then(feed::visible));
+                    index::change(indexes, id, before, after, &mut batch);
+                }
+            }
             if let Some(before) = &pending.before {
                 let newest = newest_sequence(before)?;
                 batch.delete(Keyspace::Changes, layout::sequence_key(newest));

@@ -23,7 +23,7 @@
 //! | `34` | null | |
 //! | `35` | missing | what an index writes for a field that is not there; not a value, so not decoded |
 
-use crate::{MAX_DEPTH, Node, Number, Object, Tree, Value};
+use crate::{MAX_DEPTH, Node, Number, Object, Tree, Value, ValueKind};
 
 const END: u8 = 0x00;
 const FALSE: u8 = 0x08;
@@ -191,6 +191,46 @@ fn decode_masked(bytes: &[u8], mask: u8) -> Result<(Value, &[u8]), KeyError> {
     Ok((value, reader.rest))
 }
 
+/// How many bytes the key at the start of `bytes` has, that of a missing field included. Builds no value and checks
+/// only what it needs to find the end.
+///
+/// # Errors
+/// As [`decode`], as far as it looks.
+pub fn length(bytes: &[u8]) -> Result<usize, KeyError> {
+    length_masked(bytes, 0)
+}
+
+/// [`length`] of what [`encode_descending`] wrote.
+///
+/// # Errors
+/// As [`length`].
+pub fn length_descending(bytes: &[u8]) -> Result<usize, KeyError> {
+    length_masked(bytes, 0xFF)
+}
+
+fn length_masked(bytes: &[u8], mask: u8) -> Result<usize, KeyError> {
+    let mut reader = Reader { rest: bytes, mask };
+    if reader.peek()? == MISSING {
+        return Ok(1);
+    }
+    reader.skip(0)?;
+    Ok(bytes.len() - reader.rest.len())
+}
+
+/// The first bytes that keys of values of this kind have: from the first up to and without the second. All numbers are
+/// one kind here.
+pub const fn first_bytes(kind: ValueKind) -> (u8, u8) {
+    match kind {
+        ValueKind::Bool => (FALSE, TRUE + 1),
+        ValueKind::Int | ValueKind::UInt | ValueKind::Float => (ZERO - HUGE, ZERO + HUGE + 1),
+        ValueKind::Bytes => (BYTES, BYTES + 1),
+        ValueKind::String => (STRING, STRING + 1),
+        ValueKind::Array => (ARRAY, ARRAY + 1),
+        ValueKind::Object => (OBJECT, OBJECT + 1),
+        ValueKind::Null => (NULL, NULL + 1),
+    }
+}
+
 struct Reader<'a> {
     rest: &'a [u8],
     /// 0xFF while the bytes are inverted.
@@ -294,6 +334,71 @@ impl Reader<'_> {
             return wrong("a number has more digits than any value");
         }
         Ok(Value::Float(if negative { -value } else { value }))
+    }
+
+    fn skip(&mut self, depth: usize) -> Result<(), KeyError> {
+        match self.byte()? {
+            FALSE | TRUE | ZERO | NULL => Ok(()),
+            BYTES | STRING => self.skip_escaped(),
+            ARRAY | OBJECT if depth >= MAX_DEPTH => wrong("it is nested deeper than 128"),
+            ARRAY => {
+                while self.peek()? != END {
+                    self.skip(depth + 1)?;
+                }
+                self.byte().map(drop)
+            }
+            OBJECT => {
+                while self.peek()? != END {
+                    if self.byte()? != STRING {
+                        return wrong("a name is not a string");
+                    }
+                    self.skip_escaped()?;
+                    self.skip(depth + 1)?;
+                }
+                self.byte().map(drop)
+            }
+            tag if tag > ZERO && tag <= ZERO + HUGE => self.skip_positive(tag - ZERO, 0),
+            tag if (ZERO - HUGE..ZERO).contains(&tag) => self.skip_positive(ZERO - tag, 0xFF),
+            _ => wrong("its first byte is unknown"),
+        }
+    }
+
+    /// `inverted` is 0xFF for a negative number.
+    fn skip_positive(&mut self, distance: u8, inverted: u8) -> Result<(), KeyError> {
+        if distance == SMALL || distance == HUGE {
+            return self.skip_bytes(8);
+        }
+        self.skip_bytes(usize::from(distance - SMALL))?;
+        match self.byte()? ^ inverted {
+            WHOLE => Ok(()),
+            FRACTION => self.skip_bytes(7),
+            _ => wrong("a number has neither an end nor a fraction"),
+        }
+    }
+
+    fn skip_bytes(&mut self, count: usize) -> Result<(), KeyError> {
+        match self.rest.get(count..) {
+            Some(rest) => {
+                self.rest = rest;
+                Ok(())
+            }
+            None => wrong("it is cut off"),
+        }
+    }
+
+    fn skip_escaped(&mut self) -> Result<(), KeyError> {
+        let zero = self.mask;
+        loop {
+            let Some(at) = self.rest.iter().position(|byte| *byte == zero) else {
+                return wrong("it is cut off");
+            };
+            self.skip_bytes(at + 1)?;
+            match self.byte()? {
+                ESCAPED_ZERO => {}
+                TERMINATOR => return Ok(()),
+                _ => return wrong("a zero byte is neither escaped nor the end"),
+            }
+        }
     }
 
     fn escaped(&mut self) -> Result<Vec<u8>, KeyError> {

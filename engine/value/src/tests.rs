@@ -161,8 +161,11 @@ proptest! {
         bytes.extend_from_slice(&suffix);
         let (decoded, rest) = key::decode(&bytes).unwrap();
         assert_same(&decoded, &first);
+        prop_assert_eq!(key::length(&bytes), Ok(bytes.len() - rest.len()));
+        let both = rest.len();
         let (decoded, rest) = key::decode_descending(rest).unwrap();
         assert_same(&decoded, &second);
+        prop_assert_eq!(key::length_descending(&bytes[bytes.len() - both..]), Ok(both - rest.len()));
         prop_assert_eq!(rest, &suffix[..]);
     }
 
@@ -196,6 +199,9 @@ proptest! {
         prop_assert!(Value::from_cbor(&bytes[..cut.index(bytes.len())]).is_err());
         let bytes = key::of(&value);
         prop_assert!(key::decode(&bytes[..cut.index(bytes.len())]).is_err());
+        prop_assert!(key::length(&bytes[..cut.index(bytes.len())]).is_err());
+        let (first, end) = key::first_bytes(value.kind());
+        prop_assert!((first..end).contains(&bytes[0]));
     }
 
     #[test]
@@ -291,13 +297,16 @@ fn survive(bytes: &[u8]) {
     if let Ok(value) = Value::from_cbor(bytes) {
         assert_eq!(Value::from_cbor(&value.to_cbor()).unwrap(), value);
     }
+    let length = key::length(bytes);
     if let Ok((value, rest)) = key::decode(bytes) {
         assert_eq!(key::of(&value), bytes[..bytes.len() - rest.len()], "there is one key of a value");
+        assert_eq!(length, Ok(bytes.len() - rest.len()));
     }
     if let Ok((value, rest)) = key::decode_descending(bytes) {
         let mut again = Vec::new();
         key::encode_descending(&value, &mut again);
         assert_eq!(again, bytes[..bytes.len() - rest.len()]);
+        assert_eq!(key::length_descending(bytes), Ok(again.len()));
     }
 }
 
@@ -413,6 +422,8 @@ fn the_order_of_kinds_is_that_of_the_language() {
     assert!(ascending.is_sorted_by(|left, right| left.compare(right).is_lt()));
     assert!(ascending.is_sorted_by(|left, right| key::of(left) < key::of(right)));
     assert!(key::of(&Value::Null) < vec![key::MISSING]);
+    assert_eq!(key::length(&[key::MISSING, 1]), Ok(1));
+    assert_eq!(key::length_descending(&[!key::MISSING, 1]), Ok(1));
     assert_eq!(Value::Int(7).compare(&Value::Float(7.0)), Ordering::Equal);
     assert_ne!(Value::Int(7), Value::Float(7.0));
 }

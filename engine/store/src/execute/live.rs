@@ -12,9 +12,10 @@ use ditto_dql::{Expr, Select};
 use ditto_storage::{Bytes, Direction, Keyspace};
 use ditto_value::{Object, ValueRef};
 
+use super::access::{for_each_document, planned};
 use super::order;
-use super::plan;
-use super::scope::{Scope, Shape, for_each_document, of_document};
+use super::plan::{self, Arrival, Question};
+use super::scope::{Scope, Shape, of_document};
 use super::select::{Projector, Window};
 use super::view::View;
 use crate::error::StoreError;
@@ -78,20 +79,27 @@ impl LiveRows {
         let scope = scope(inner, arguments);
         let place = Place::new(select, &scope);
         let view = View::Snapshot(inner, &*snapshot);
-        for_each_document(
-            view,
-            &scope,
-            &select.source,
-            select.filter.as_ref(),
-            &mut |key, _, holder, document| {
+        // All matching documents, wherever they stand.
+        let question = Question {
+            directives: &select.directives,
+            source: &select.source,
+            filter: select.filter.as_ref(),
+            order_by: &[],
+            is_limited: false,
+            arrival: Arrival::Any,
+            reads: None,
+            counts: false,
+        };
+        planned(view, &scope, question, |view, plan| {
+            for_each_document(view, &scope, plan, &mut |key, _, holder, document| {
                 if let Some((_, id)) = layout::split_document_key(key) {
                     // A row of its own: a view of a cached block would keep the whole block.
                     let row = Row::new(place.row(holder, document).bytes());
                     live.insert(place.of(id, document), row);
                 }
                 Ok(if live.is_too_large() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            },
-        )?;
+            })
+        })?;
         Ok((!live.is_too_large()).then_some(live))
     }
 

@@ -1,6 +1,9 @@
 //! Running statements: which kind goes where, and what each may do.
 
+mod access;
 mod explain;
+mod index_rows;
+mod index_scan;
 mod insert;
 mod live;
 mod mutation;
@@ -25,6 +28,7 @@ pub(crate) use self::scope::{Scope, Shape, of_document};
 pub(crate) use self::view::View;
 use crate::durability::Durability;
 use crate::error::StoreError;
+use crate::index;
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
 use crate::store::{Inner, Store};
@@ -75,7 +79,10 @@ pub(crate) fn read(
             let rows = select::select(view, &scope, select)?;
             Ok(QueryResult::of_rows(rows))
         }
-        Statement::Explain(inner) => Ok(QueryResult::of_rows(vec![object_row(explain::explain(inner)?)])),
+        Statement::Explain(inner) => {
+            let plan = explain::explain(view, &scope(view.inner(), arguments), inner)?;
+            Ok(QueryResult::of_rows(vec![object_row(plan)]))
+        }
         Statement::Profile(_) => Err(StoreError::unsupported("PROFILE")),
         Statement::Advise { .. } => Err(StoreError::unsupported("ADVISE")),
         other => Err(not_allowed(other, "a transaction")),
@@ -100,8 +107,14 @@ fn administer(
     let row = match statement {
         Statement::Show(show) => system::show(&inner.parameters, show)?,
         Statement::AlterSystem(alter) => system::alter(&inner.parameters, alter, &scope(inner, arguments))?,
-        Statement::CreateIndex(_) => return Err(StoreError::unsupported("CREATE INDEX")),
-        Statement::DropIndex(_) => return Err(StoreError::unsupported("DROP INDEX")),
+        Statement::CreateIndex(create) => {
+            index::create(inner, create)?;
+            return Ok(Some(QueryResult::default()));
+        }
+        Statement::DropIndex(drop) => {
+            index::drop_index(inner, drop)?;
+            return Ok(Some(QueryResult::default()));
+        }
         _ => return Ok(None),
     };
     Ok(Some(QueryResult::of_rows(vec![object_row(row)])))
@@ -176,7 +189,14 @@ pub(crate) fn shape(inner: &Inner, source: &Source) -> Shape {
 /// The virtual collections that the store itself offers.
 pub(crate) fn register_builtin_collections(store: &Store) {
     store.register_virtual_collection("system:dual", Arc::new(|| vec![Object::new()]));
-    store.register_virtual_collection("system:indexes", Arc::new(Vec::new));
+    let inner = Arc::downgrade(&store.inner);
+    store.register_virtual_collection(
+        "system:indexes",
+        Arc::new(move || {
+            let Some(inner) = inner.upgrade() else { return Vec::new() };
+            inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
+        }),
+    );
     for name in ["system:collections", "__collections"] {
         let inner = Arc::downgrade(&store.inner);
         store.register_virtual_collection(

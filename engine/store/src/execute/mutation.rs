@@ -2,15 +2,18 @@
 
 use std::ops::ControlFlow;
 
-use ditto_dql::Selection;
+use ditto_dql::{Directives, Selection};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef};
 
+use super::access::{for_each_document, planned};
 use super::order::{self, Sorter};
-use super::scope::{Scope, for_each_document, of_document};
+use super::plan::{Arrival, Question};
+use super::scope::{Scope, of_document};
 use super::select::Window;
 use super::view::View;
 use crate::error::{DataError, StoreError};
+use crate::layout;
 use crate::parameters::Settings;
 use crate::result::Row;
 use crate::write::{WriteTransaction, check_collection_name};
@@ -32,6 +35,7 @@ pub(crate) struct Target {
 pub(crate) fn targets(
     transaction: &WriteTransaction,
     scope: &Scope<'_>,
+    directives: &Directives,
     selection: &Selection,
 ) -> Result<Vec<Target>, StoreError> {
     check_collection_name(&selection.source.collection.to_string())?;
@@ -39,28 +43,44 @@ pub(crate) fn targets(
     if window.limit == 0 {
         return Ok(Vec::new());
     }
-    let view = View::Write(transaction);
-    let filter = selection.filter.as_ref();
     let context = scope.context();
-    let sorted = !selection.order_by.is_empty();
-    let mut sorter = Sorter::new(window.needed());
-    let mut found = Vec::new();
-    let mut sort_key = Vec::new();
-    for_each_document(view, scope, &selection.source, filter, &mut |key, record, _, document| {
-        let target = || Target { key: key.clone(), record: record.clone() };
-        if sorted {
-            sort_key.clear();
-            order::sort_key(&selection.order_by, &of_document(&context, document), &mut sort_key);
-            sorter.offer(&sort_key, target);
-        } else {
-            found.push(target());
-            if found.len() >= window.needed() {
-                return Ok(ControlFlow::Break(()));
+    planned(View::Write(transaction), scope, question(directives, selection), |view, plan| {
+        let mut sorter = Sorter::new(window.needed());
+        let mut found = Vec::new();
+        let mut sort_key = Vec::new();
+        for_each_document(view, scope, plan, &mut |key, record, _, document| {
+            let target = || Target { key: key.clone(), record: record.clone() };
+            if plan.is_ordered {
+                found.push(target());
+                if found.len() >= window.needed() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            } else {
+                sort_key.clear();
+                order::sort_key(&selection.order_by, &of_document(&context, document), &mut sort_key);
+                if plan.mixes_ids() {
+                    sort_key.extend_from_slice(layout::id_of_document_key(key));
+                }
+                sorter.offer(&sort_key, target);
             }
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(window.apply(sorter.finish().chain(found)).collect())
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(window.apply(sorter.finish().chain(found)).collect())
+    })
+}
+
+/// What UPDATE, DELETE and EVICT ask of their source.
+pub(crate) fn question<'q>(directives: &'q Directives, selection: &'q Selection) -> Question<'q> {
+    Question {
+        directives,
+        source: &selection.source,
+        filter: selection.filter.as_ref(),
+        order_by: &selection.order_by,
+        is_limited: selection.limit.is_some(),
+        arrival: Arrival::Any,
+        reads: None,
+        counts: false,
+    }
 }
 
 /// The `_id` of a stored document.

@@ -1,7 +1,7 @@
 //! DELETE and EVICT.
 
 use ditto_crdt::record;
-use ditto_dql::{Delete, Evict, Returning, Selection};
+use ditto_dql::{Delete, Directives, Evict, Returning, Selection};
 
 use super::mutation::{Effect, id_of, targets};
 use super::returning::Rows;
@@ -15,7 +15,14 @@ pub(crate) fn delete(
     scope: &Scope<'_>,
     statement: &Delete,
 ) -> Result<Effect, StoreError> {
-    remove(transaction, scope, &statement.selection, statement.returning.as_ref(), false)
+    remove(
+        transaction,
+        scope,
+        &statement.directives,
+        &statement.selection,
+        statement.returning.as_ref(),
+        false,
+    )
 }
 
 /// Forgets documents, here and without a trace.
@@ -24,17 +31,25 @@ pub(crate) fn evict(
     scope: &Scope<'_>,
     statement: &Evict,
 ) -> Result<Effect, StoreError> {
-    remove(transaction, scope, &statement.selection, statement.returning.as_ref(), true)
+    remove(
+        transaction,
+        scope,
+        &statement.directives,
+        &statement.selection,
+        statement.returning.as_ref(),
+        true,
+    )
 }
 
 fn remove(
     transaction: &mut WriteTransaction,
     scope: &Scope<'_>,
+    directives: &Directives,
     selection: &Selection,
     returning: Option<&Returning>,
     evict: bool,
 ) -> Result<Effect, StoreError> {
-    let targets = targets(transaction, scope, selection)?;
+    let targets = targets(transaction, scope, directives, selection)?;
     let mut rows = Rows::new(returning, selection.source.name(), scope);
     let mut mutated_ids = Vec::with_capacity(targets.len());
     let Some(collection) = transaction.collection(&selection.source.collection.name) else {

@@ -1,14 +1,10 @@
 //! What one run of a statement knows besides its text.
 
-use std::ops::ControlFlow;
-
 use ditto_crdt::{Definition, Definitions, Kind};
-use ditto_dql::{Arguments, Context, Expr, FieldType, Source, TypeDefinition};
+use ditto_dql::{Arguments, Context, FieldType, Source, TypeDefinition};
 use ditto_storage::Bytes;
-use ditto_value::{Value, ValueRef, key};
+use ditto_value::{Value, ValueRef};
 
-use super::plan::{self, Access};
-use super::view::View;
 use crate::error::StoreError;
 use crate::parameters::Settings;
 use crate::write::parse_record;
@@ -88,58 +84,6 @@ fn definition_of(declared: &TypeDefinition) -> Definition {
     let members =
         declared.members.iter().map(|member| (member.name.clone(), definition_of(member))).collect();
     Definition { kind, members }
-}
-
-/// Is given the `documents` key and the record of a document, the bytes that hold its visible form, and that form.
-pub(crate) type EachDocument<'f> =
-    dyn FnMut(&Bytes, &Bytes, &Bytes, ValueRef<'_>) -> Result<ControlFlow<()>, StoreError> + 'f;
-
-/// Calls `each` with every living document that `source` and `filter` select.
-pub(crate) fn for_each_document(
-    view: View<'_>,
-    scope: &Scope<'_>,
-    source: &Source,
-    filter: Option<&Expr>,
-    each: &mut EachDocument<'_>,
-) -> Result<(), StoreError> {
-    let context = scope.context();
-    let access = plan::access(source, filter);
-    let answered = plan::answered(access, filter);
-    let conjuncts = filter.map(Expr::conjuncts).unwrap_or_default();
-    let is_answered = |conjunct: &Expr| answered.is_some_and(|answered| std::ptr::eq(answered, conjunct));
-    let mut accept = |key: &Bytes, record: &Bytes, holder: &Bytes, document: ValueRef<'_>| {
-        if !conjuncts.is_empty() {
-            let row = of_document(&context, document);
-            if !conjuncts.iter().all(|conjunct| is_answered(conjunct) || conjunct.accepts(&row)) {
-                return Ok(ControlFlow::Continue(()));
-            }
-        }
-        each(key, record, holder, document)
-    };
-    if access == Access::Virtual {
-        let rows = view.inner().virtual_collections.rows(&source.collection.to_string()).unwrap_or_default();
-        let ids = plan::listed_ids(source, &context)?;
-        for row in rows {
-            if ids.as_ref().is_some_and(|ids| row.get("_id").is_none_or(|id| !ids.contains(&key::of(id)))) {
-                continue;
-            }
-            let bytes = Bytes::from(Value::Object(row).encode());
-            if accept(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes))?.is_break() {
-                break;
-            }
-        }
-        return Ok(());
-    }
-    let Some(collection) = view.collection(&source.collection.name) else { return Ok(()) };
-    let shape = Shape::new(source, scope.settings);
-    let mut each_record = |key: &Bytes, record: &Bytes| {
-        let flow = shape.document(record, |holder, document| accept(key, record, holder, document))?;
-        Ok(flow.unwrap_or(ControlFlow::Continue(())))
-    };
-    match plan::keys(access, &collection, &context)? {
-        Some(keys) => view.get_all(&keys, &mut each_record),
-        None => view.scan(&collection, &mut each_record),
-    }
 }
 
 /// The context of one row.

@@ -3,15 +3,20 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use ditto_dql::{AggregateFunction, Context, Expr, Group, GroupValues, Grouping, Groups, Projection, Select};
+use ditto_dql::{
+    AggregateFunction, Context, Expr, Group, GroupValues, Grouping, Groups, Projection, ProjectionItem,
+    Select,
+};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef, key};
 
+use super::access::{for_each_document, planned};
 use super::order::{self, Sorter};
-use super::plan::{self, Access};
-use super::scope::{Scope, for_each_document, of_document};
+use super::plan::{Access, Arrival, Plan, Question};
+use super::scope::{Scope, of_document};
 use super::view::View;
 use crate::error::{DataError, StoreError};
+use crate::layout;
 use crate::result::Row;
 
 /// LIMIT and OFFSET.
@@ -70,11 +75,58 @@ pub(crate) fn select(view: View<'_>, scope: &Scope<'_>, select: &Select) -> Resu
     if window.limit == 0 {
         return Ok(Vec::new());
     }
-    match &select.grouping {
-        Some(grouping) => grouped(view, scope, select, grouping, window),
-        None if select.order_by.is_empty() => unordered(view, scope, select, window),
-        None => ordered(view, scope, select, window),
+    let reads = reads(select);
+    planned(view, scope, question(select, reads.as_deref()), |view, plan| match &select.grouping {
+        Some(grouping) => grouped(view, scope, plan, select, grouping, window),
+        None if plan.is_ordered => streamed(view, scope, plan, select, window),
+        None => sorted(view, scope, plan, select, window),
+    })
+}
+
+/// What a SELECT asks of its source. `reads`: see [`reads`].
+pub(crate) fn question<'q>(select: &'q Select, reads: Option<&'q [&'q Expr]>) -> Question<'q> {
+    // Of rows that are equal the first one is shown, and sums of floats depend on their order.
+    let arrival = match &select.grouping {
+        Some(grouping) if counts_only(grouping) => Arrival::Any,
+        Some(_) => Arrival::ById,
+        None if select.distinct => Arrival::ById,
+        None => Arrival::Any,
+    };
+    let is_grouped = select.grouping.is_some();
+    Question {
+        directives: &select.directives,
+        source: &select.source,
+        filter: select.filter.as_ref(),
+        order_by: if is_grouped { &[] } else { &select.order_by },
+        is_limited: select.limit.is_some() && !is_grouped && !select.distinct,
+        arrival,
+        reads,
+        counts: select.grouping.as_ref().is_some_and(|grouping| {
+            counts_only(grouping) && grouping.aggregates.iter().all(|aggregate| aggregate.argument.is_none())
+        }),
     }
+}
+
+/// What is evaluated over the documents of a SELECT besides WHERE and ORDER BY; `None` if it shows whole documents.
+pub(crate) fn reads(select: &Select) -> Option<Vec<&Expr>> {
+    if let Some(grouping) = &select.grouping {
+        let arguments = grouping.aggregates.iter().filter_map(|aggregate| aggregate.argument.as_ref());
+        return Some(grouping.keys.iter().chain(arguments).collect());
+    }
+    let Projection::Items(items) = &select.projection else { return None };
+    items
+        .iter()
+        .map(|item| match item {
+            ProjectionItem::Value { expr, .. } => Some(expr),
+            ProjectionItem::Members { .. } | ProjectionItem::Exclude { .. } => None,
+        })
+        .collect()
+}
+
+/// Whether the one group that there is does nothing but count.
+fn counts_only(grouping: &Grouping) -> bool {
+    grouping.keys.is_empty()
+        && grouping.aggregates.iter().all(|aggregate| aggregate.function == AggregateFunction::Count)
 }
 
 /// Runs a projection over documents.
@@ -112,9 +164,11 @@ impl Distinct {
     }
 }
 
-fn unordered(
+/// Rows in the order in which the documents come.
+fn streamed(
     view: View<'_>,
     scope: &Scope<'_>,
+    plan: &Plan<'_>,
     select: &Select,
     window: Window,
 ) -> Result<Vec<Row>, StoreError> {
@@ -123,7 +177,7 @@ fn unordered(
     let mut distinct = select.distinct.then(Distinct::default);
     let mut skip = window.offset;
     let mut rows = Vec::new();
-    for_each_document(view, scope, &select.source, select.filter.as_ref(), &mut |_, _, holder, document| {
+    for_each_document(view, scope, plan, &mut |_, _, holder, document| {
         if let Some(distinct) = &mut distinct {
             let row = projector.document_row(&context, holder, document);
             if !distinct.is_new(&row) {
@@ -141,9 +195,11 @@ fn unordered(
     Ok(rows)
 }
 
-fn ordered(
+/// Rows in the order of ORDER BY, for which all documents have to be seen first.
+fn sorted(
     view: View<'_>,
     scope: &Scope<'_>,
+    plan: &Plan<'_>,
     select: &Select,
     window: Window,
 ) -> Result<Vec<Row>, StoreError> {
@@ -152,9 +208,12 @@ fn ordered(
     let mut distinct = select.distinct.then(Distinct::default);
     let mut sorter = Sorter::new(window.needed());
     let mut sort_key = Vec::new();
-    for_each_document(view, scope, &select.source, select.filter.as_ref(), &mut |_, _, holder, document| {
+    for_each_document(view, scope, plan, &mut |key, _, holder, document| {
         sort_key.clear();
         order::sort_key(&select.order_by, &of_document(&context, document), &mut sort_key);
+        if plan.mixes_ids() {
+            sort_key.extend_from_slice(layout::id_of_document_key(key));
+        }
         if let Some(distinct) = &mut distinct {
             let row = projector.document_row(&context, holder, document);
             if distinct.is_new(&row) {
@@ -177,25 +236,20 @@ fn ordered(
 fn grouped(
     view: View<'_>,
     scope: &Scope<'_>,
+    plan: &Plan<'_>,
     select: &Select,
     grouping: &Grouping,
     window: Window,
 ) -> Result<Vec<Row>, StoreError> {
-    let groups = match counted(view, scope, select, grouping)? {
+    let groups = match counted(view, plan, grouping)? {
         Some(group) => vec![group],
         None => {
             let context = scope.context();
             let mut groups = Groups::new(grouping);
-            for_each_document(
-                view,
-                scope,
-                &select.source,
-                select.filter.as_ref(),
-                &mut |_, _, _, document| {
-                    groups.accept(&of_document(&context, document));
-                    Ok(ControlFlow::Continue(()))
-                },
-            )?;
+            for_each_document(view, scope, plan, &mut |_, _, _, document| {
+                groups.accept(&of_document(&context, document));
+                Ok(ControlFlow::Continue(()))
+            })?;
             groups.finish()
         }
     };
@@ -231,29 +285,13 @@ pub(crate) fn of_group<'short, 'long: 'short>(
     context
 }
 
-/// Whether a statement counts all documents of a collection and nothing else, so that it need not read them.
-pub(crate) fn counts_only(select: &Select, grouping: &Grouping) -> bool {
-    grouping.keys.is_empty()
-        && select.filter.is_none()
-        && plan::access(&select.source, None) == Access::Scan
-        && grouping.aggregates.iter().all(|aggregate| {
-            aggregate.function == AggregateFunction::Count
-                && aggregate.argument.is_none()
-                && !aggregate.distinct
-        })
-}
-
-fn counted(
-    view: View<'_>,
-    _scope: &Scope<'_>,
-    select: &Select,
-    grouping: &Grouping,
-) -> Result<Option<Group>, StoreError> {
-    if !counts_only(select, grouping) {
+/// The one group of a statement that counts all documents of a collection, which need not be read for that.
+fn counted(view: View<'_>, plan: &Plan<'_>, grouping: &Grouping) -> Result<Option<Group>, StoreError> {
+    if !matches!(plan.access, Access::Count) {
         return Ok(None);
     }
-    let count = match view.collection(&select.source.collection.name) {
-        Some(collection) => view.count(&collection)?,
+    let count = match &plan.collection {
+        Some(collection) => view.count(collection)?,
         None => 0,
     };
     let aggregates = grouping.aggregates.iter().map(|_| Some(Value::from(count))).collect();

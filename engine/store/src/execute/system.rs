@@ -1,10 +1,14 @@
-//! SHOW and ALTER SYSTEM.
+//! SHOW and ALTER SYSTEM, and the rows of `system:indexes`.
 
-use ditto_dql::{AlterSystem, Show};
-use ditto_value::Object;
+use std::sync::atomic::Ordering;
+
+use ditto_dql::{AlterSystem, IndexKey, Show};
+use ditto_value::{Object, Value};
 
 use super::scope::Scope;
+use crate::catalog::Collection;
 use crate::error::{ParameterError, ParameterProblem, StoreError};
+use crate::index::Index;
 use crate::parameters::Parameters;
 
 /// One member per parameter.
@@ -37,4 +41,33 @@ pub(crate) fn alter(
             Ok(parameters.list(|_| true))
         }
     }
+}
+
+/// One row for each index of a collection.
+pub(crate) fn index_rows(collection: &Collection) -> Vec<Object> {
+    collection.indexes.all().iter().map(|index| index_row(collection, index)).collect()
+}
+
+fn index_row(collection: &Collection, index: &Index) -> Object {
+    let fields = index.keys.iter().map(index_key).collect::<Vec<_>>();
+    let mut row = Object::from([
+        ("_id", Value::from(format!("{}.{}", collection.name, index.name))),
+        ("collection", Value::from(&*collection.name)),
+        ("fields", Value::from(fields)),
+    ]);
+    if index.is_ready() {
+        row.insert("state", "ready");
+    } else {
+        let (indexed, documents) = (index.indexed(), collection.documents.load(Ordering::Acquire));
+        row.insert("state", "building");
+        row.insert("progress", indexed as f64 / documents.max(indexed).max(1) as f64);
+    }
+    row
+}
+
+/// A key of an index as `system:indexes` and EXPLAIN show it.
+pub(crate) fn index_key(key: &IndexKey) -> Value {
+    let direction = if key.descending { "desc" } else { "asc" };
+    let steps = key.path.iter().map(|name| Value::from(name.as_str())).collect::<Vec<_>>();
+    Object::from([("direction", Value::from(direction)), ("key", Value::from(steps))]).into()
 }

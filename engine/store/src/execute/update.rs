@@ -19,7 +19,7 @@ pub(crate) fn update(
     statement: &Update,
 ) -> Result<Effect, StoreError> {
     let source = &statement.selection.source;
-    let targets = targets(transaction, scope, &statement.selection)?;
+    let targets = targets(transaction, scope, &statement.directives, &statement.selection)?;
     let mut rows = Rows::new(statement.returning.as_ref(), source.name(), scope);
     let mut mutated_ids = Vec::with_capacity(targets.len());
     let Some(collection) = transaction.collection(&source.collection.name) else {

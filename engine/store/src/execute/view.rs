@@ -6,8 +6,10 @@ use std::sync::atomic::Ordering;
 
 use ditto_storage::{Bytes, Direction, Entries, Keyspace, Snapshot};
 
+use super::plan::KeyRange;
 use crate::catalog::Collection;
 use crate::error::StoreError;
+use crate::index::{Definition, Index};
 use crate::layout::{self, CollectionState};
 use crate::store::Inner;
 use crate::write::{Pending, WriteTransaction};
@@ -50,56 +52,35 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The records under several keys, of one moment; `each` is not called for what does not exist.
-    pub(crate) fn get_all(&self, keys: &[Bytes], each: &mut EachRecord<'_>) -> Result<(), StoreError> {
-        if let (Self::Newest(inner), true) = (self, keys.len() > 1) {
-            let snapshot = inner.storage.snapshot();
-            return View::Snapshot(inner, &*snapshot).get_all(keys, each);
-        }
-        for key in keys {
-            if let Some(record) = self.get(key)?
-                && each(key, &record)?.is_break()
-            {
-                break;
+    /// The indexes of a collection that have the rows of all documents in this state.
+    pub(crate) fn usable_indexes(&self, collection: &Collection) -> Result<Vec<Arc<Index>>, StoreError> {
+        let all = collection.indexes.all();
+        let mut usable = Vec::with_capacity(all.len());
+        for index in all.iter().filter(|index| index.is_ready()) {
+            let is_usable = match self {
+                Self::Newest(_) | Self::Write(_) => true,
+                Self::Snapshot(_, snapshot) => Definition::is_ready_in(*snapshot, index)?,
+            };
+            if is_usable {
+                usable.push(Arc::clone(index));
             }
         }
-        Ok(())
+        Ok(usable)
     }
 
-    /// All records of a collection by key, tombstones included.
-    pub(crate) fn scan(&self, collection: &Collection, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
+    /// All records in a range of keys, tombstones included, until `each` breaks.
+    pub(crate) fn scan(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        each: &mut EachRecord<'_>,
+    ) -> Result<ControlFlow<()>, StoreError> {
         match self {
-            Self::Newest(inner) => scan_rows(entries(&*inner.storage.snapshot(), collection), each),
-            Self::Snapshot(_, snapshot) => scan_rows(entries(*snapshot, collection), each),
+            Self::Newest(inner) => scan_rows(entries(&*inner.storage.snapshot(), range, direction), each),
+            Self::Snapshot(_, snapshot) => scan_rows(entries(*snapshot, range, direction), each),
             Self::Write(transaction) => {
                 let snapshot = transaction.inner.storage.snapshot();
-                let prefix = layout::collection_prefix(collection.id);
-                let mut changed = transaction
-                    .changed()
-                    .range::<[u8], _>((Bound::Included(&prefix[..]), Bound::Unbounded))
-                    .take_while(|(key, _)| key.starts_with(&prefix))
-                    .peekable();
-                for row in entries(&*snapshot, collection) {
-                    let (key, record) = row?;
-                    while let Some((earlier, pending)) = changed.next_if(|(changed, _)| **changed < key) {
-                        if offer(earlier, pending, each)?.is_break() {
-                            return Ok(());
-                        }
-                    }
-                    let flow = match changed.next_if(|(changed, _)| **changed == key) {
-                        Some((key, pending)) => offer(key, pending, each)?,
-                        None => each(&key, &record)?,
-                    };
-                    if flow.is_break() {
-                        return Ok(());
-                    }
-                }
-                for (key, pending) in changed {
-                    if offer(key, pending, each)?.is_break() {
-                        break;
-                    }
-                }
-                Ok(())
+                scan_pending(transaction, entries(&*snapshot, range, direction), range, direction, each)
             }
         }
     }
@@ -122,18 +103,66 @@ impl<'a> View<'a> {
     }
 }
 
-fn entries<'s>(snapshot: &'s dyn Snapshot, collection: &Collection) -> Entries<'s> {
-    snapshot.prefix(Keyspace::Documents, &layout::collection_prefix(collection.id), Direction::Forward)
+fn bounds(range: &KeyRange) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    (Bound::Included(&range.low), range.high.as_deref().map_or(Bound::Unbounded, Bound::Excluded))
 }
 
-fn scan_rows(rows: Entries<'_>, each: &mut EachRecord<'_>) -> Result<(), StoreError> {
+fn entries<'s>(snapshot: &'s dyn Snapshot, range: &KeyRange, direction: Direction) -> Entries<'s> {
+    snapshot.range(Keyspace::Documents, bounds(range), direction)
+}
+
+fn scan_rows(rows: Entries<'_>, each: &mut EachRecord<'_>) -> Result<ControlFlow<()>, StoreError> {
     for row in rows {
         let (key, record) = row?;
         if each(&key, &record)?.is_break() {
-            break;
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
+}
+
+/// The stored rows of a range, with what the transaction changed in it.
+fn scan_pending(
+    transaction: &WriteTransaction,
+    rows: Entries<'_>,
+    range: &KeyRange,
+    direction: Direction,
+    each: &mut EachRecord<'_>,
+) -> Result<ControlFlow<()>, StoreError> {
+    // Ordered maps panic on a range that ends before it starts.
+    let is_empty = range.high.as_ref().is_some_and(|high| *high <= range.low);
+    let changed = (!is_empty).then(|| transaction.changed().range::<[u8], _>(bounds(range)));
+    let changed = changed.into_iter().flatten();
+    let changed: Box<dyn Iterator<Item = (&Bytes, &Pending)>> = match direction {
+        Direction::Forward => Box::new(changed),
+        Direction::Backward => Box::new(changed.rev()),
+    };
+    let mut changed = changed.peekable();
+    for row in rows {
+        let (key, record) = row?;
+        let is_earlier = |changed: &Bytes| match direction {
+            Direction::Forward => **changed < *key,
+            Direction::Backward => **changed > *key,
+        };
+        while let Some((earlier, pending)) = changed.next_if(|(changed, _)| is_earlier(changed)) {
+            if offer(earlier, pending, each)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let flow = match changed.next_if(|(changed, _)| **changed == key) {
+            Some((key, pending)) => offer(key, pending, each)?,
+            None => each(&key, &record)?,
+        };
+        if flow.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    for (key, pending) in changed {
+        if offer(key, pending, each)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 fn offer(key: &Bytes, pending: &Pending, each: &mut EachRecord<'_>) -> Result<ControlFlow<()>, StoreError> {

@@ -6,6 +6,8 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod index_queries;
+mod indexes;
 mod model;
 mod observers;
 mod opening;

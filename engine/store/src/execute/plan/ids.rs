@@ -1,85 +1,68 @@
-//! The planner: how the documents of a statement are reached.
-//!
-//! The filter of the statement is applied to every document again, so that a plan may read too many documents
-//! but never too few. Only a list of ids is not gone through again for each of them: see [`answered`].
+//! Access by `_id`.
 
 use std::collections::HashSet;
 
-use ditto_dql::{Context, Expr, Item, Namespace, Source, Test, UseIds};
+use ditto_dql::{Context, Expr, Item, Source, Test, UseIds};
 use ditto_storage::Bytes;
 use ditto_value::{Value, key};
 
+use super::condition::Condition;
 use crate::catalog::Collection;
 use crate::error::{DataError, StoreError};
 use crate::parameters::kind_of;
 use crate::write::key_of_id;
 
-/// How the documents are reached, as far as it can be said without arguments.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Access<'q> {
-    /// The rows of a virtual collection.
-    Virtual,
+/// Which ids.
+#[derive(Clone, Copy)]
+pub(crate) enum Ids<'q> {
     /// `USE IDS`.
-    Ids(&'q UseIds),
+    Used(&'q UseIds),
     /// `_id = value`.
-    Id(&'q Expr),
+    Equal(&'q Expr),
     /// `_id IN list`.
-    IdIn(&'q Expr),
-    /// All documents of the collection.
-    Scan,
+    In {
+        list: &'q Expr,
+        /// The whole condition. Every document reached so fulfils it, as keys are equal exactly if the values are; to
+        /// ask it again would cost documents × ids.
+        conjunct: &'q Expr,
+    },
 }
 
-/// Collections that are read from the registry of virtual ones.
-pub(crate) fn is_virtual(source: &Source) -> bool {
-    source.collection.namespace == Namespace::System || source.collection.name.starts_with("__")
-}
-
-/// Chooses the way with the fewest documents.
-pub(crate) fn access<'q>(source: &'q Source, filter: Option<&'q Expr>) -> Access<'q> {
-    if is_virtual(source) {
-        return Access::Virtual;
-    }
-    if let Some(ids) = &source.ids {
-        return Access::Ids(ids);
-    }
-    let mut best = Access::Scan;
-    for conjunct in filter.map(Expr::conjuncts).unwrap_or_default() {
-        let Some(predicate) = conjunct.predicate() else { continue };
-        if !matches!(predicate.path, [name] if name == "_id") {
-            continue;
+impl<'q> Ids<'q> {
+    /// What the conditions say of the `_id`; `None` if nothing that leads to single documents.
+    pub(super) fn of(conditions: &[Condition<'q>]) -> Option<Self> {
+        let mut found = None;
+        for condition in conditions.iter().filter(|condition| condition.is_of_id()) {
+            match &*condition.tests {
+                [Test::Equal(value)] => return Some(Self::Equal(value)),
+                [Test::In(list)] => found = Some(Self::In { list, conjunct: condition.conjunct }),
+                _ => {}
+            }
         }
-        match predicate.test {
-            Test::Equal(value) => return Access::Id(value),
-            Test::In(list) => best = Access::IdIn(list),
-            _ => {}
+        found
+    }
+
+    /// The condition that every document reached so fulfils.
+    pub(crate) fn answers(&self) -> Option<&'q Expr> {
+        match self {
+            Self::In { conjunct, .. } => Some(conjunct),
+            Self::Used(_) | Self::Equal(_) => None,
         }
     }
-    best
 }
 
-/// The condition that every document reached so fulfils: `_id IN list`, whose keys are equal exactly if the values
-/// are. To ask it again would cost documents × ids.
-pub(crate) fn answered<'q>(access: Access<'q>, filter: Option<&'q Expr>) -> Option<&'q Expr> {
-    let Access::IdIn(used) = access else { return None };
-    filter?.conjuncts().iter().find(|conjunct| {
-        let predicate = conjunct.predicate();
-        matches!(predicate, Some(predicate) if matches!(predicate.test, Test::In(list) if std::ptr::eq(list, used)))
-    })
-}
-
-/// The `documents` keys of an access by id, each once, in the order given; `None` for other accesses.
+/// The `documents` keys of these ids, each once, in the order given.
 pub(crate) fn keys(
-    access: Access<'_>,
+    ids: Ids<'_>,
     collection: &Collection,
     context: &Context<'_>,
-) -> Result<Option<Vec<Bytes>>, StoreError> {
+) -> Result<Vec<Bytes>, StoreError> {
     let mut keys = Keys { collection, keys: Vec::new() };
-    match access {
-        Access::Virtual | Access::Scan => return Ok(None),
-        Access::Id(value) => keys.add(value.evaluate(context)),
-        Access::IdIn(list) => keys.add_all(list.evaluate(context)),
-        Access::Ids(UseIds::Each(ids)) => ids.iter().for_each(|id| keys.add(id.evaluate(context))),
-        Access::Ids(UseIds::List(list)) => {
+    match ids {
+        Ids::Equal(value) => keys.add(value.evaluate(context)),
+        Ids::In { list, .. } => keys.add_all(list.evaluate(context)),
+        Ids::Used(UseIds::Each(ids)) => ids.iter().for_each(|id| keys.add(id.evaluate(context))),
+        Ids::Used(UseIds::List(list)) => {
             let list = list.evaluate(context);
             if let Some(found) = not_an_array(&list) {
                 return Err(DataError::IdList { found }.into());
@@ -92,7 +75,7 @@ pub(crate) fn keys(
         let mut seen = HashSet::with_capacity(keys.len());
         keys.retain(|key| seen.insert(key.clone()));
     }
-    Ok(Some(keys))
+    Ok(keys)
 }
 
 /// The ids of `USE IDS` in their key form, for rows that have no key; `None` without the clause.

@@ -1,0 +1,235 @@
+//! Documents by way of an index: in the order of its rows, by `_id`, or in the order of ORDER BY.
+//!
+//! An index gives the order of ORDER BY group by group: rows of a group are equal in the fields that ORDER BY asks for.
+//! Within a group documents are to come by `_id`, as they do without an index. Where they do not (an index is read
+//! backward, or has further fields), the rows of the group are gathered first.
+
+use std::ops::ControlFlow;
+
+use ditto_dql::Expr;
+use ditto_storage::{Bytes, Direction};
+use ditto_value::ValueRef;
+
+use super::access::Run;
+use super::index_rows::{IndexRows, malformed};
+use super::order;
+use super::plan::{KeyRange, Ordered, Ranges, Scan};
+use super::scope::of_document;
+use crate::catalog::Collection;
+use crate::error::StoreError;
+use crate::index::Index;
+use crate::layout;
+use crate::write::parse_record;
+
+type Flow = Result<ControlFlow<()>, StoreError>;
+
+const GO_ON: Flow = Ok(ControlFlow::Continue(()));
+
+/// Rows of a group that are gathered before it is read again the other way instead.
+const MAX_GATHERED: usize = 1_024;
+
+/// A row that waits for its turn.
+struct Waiting {
+    row: Vec<u8>,
+    is_marked: bool,
+}
+
+/// Rows that are equal in the leading fields.
+struct Group {
+    /// What they all begin with.
+    prefix: Vec<u8>,
+    /// One of the fields is cut: the documents say more of the order.
+    is_cut: bool,
+    rows: Vec<Waiting>,
+    /// Too many rows: `rows` is given up, the group is read again.
+    is_read_again: bool,
+}
+
+/// One scan while it runs.
+pub(super) struct IndexScan<'s, 'r, 'e> {
+    run: &'s mut Run<'r, 'e>,
+    scan: &'s Scan<'r>,
+    index: &'s Index,
+    collection: &'s Collection,
+    ranges: Ranges,
+    /// Conditions that need not be asked again of rows that are not marked: those that the ranges stand for if the
+    /// document is not read, else lists, to go through which for every document would take long.
+    answered: Vec<&'r Expr>,
+    group: Option<Group>,
+}
+
+impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
+    pub(super) fn new(
+        run: &'s mut Run<'r, 'e>,
+        scan: &'s Scan<'r>,
+        index: &'s Index,
+        collection: &'s Collection,
+    ) -> Self {
+        let ranges = scan.ranges(collection, &run.context);
+        let answers = scan.answers().filter(|condition| scan.covering.is_some() || condition.is_list());
+        let answered = answers.filter(|_| ranges.is_exact).map(|condition| condition.conjunct).collect();
+        Self { run, scan, index, collection, ranges, answered, group: None }
+    }
+
+    /// Offers every document of the scan, in the order in which its rows come, or as ORDER BY wants it.
+    pub(super) fn in_order(mut self, rows: &IndexRows<'_>) -> Flow {
+        let ranges = std::mem::take(&mut self.ranges.list);
+        let direction = if self.scan.backward { Direction::Backward } else { Direction::Forward };
+        let in_turn: Box<dyn Iterator<Item = &KeyRange>> =
+            if self.scan.backward { Box::new(ranges.iter().rev()) } else { Box::new(ranges.iter()) };
+        for range in in_turn {
+            let flow = rows.scan(self.index, range, direction, &mut |row, is_marked| {
+                match self.scan.ordered {
+                    // A row that is not marked has no cut field.
+                    Some(ordered) if ordered.regroup || is_marked => {
+                        self.sort_in(rows, &ranges, ordered, row, is_marked)
+                    }
+                    _ => {
+                        if self.end_group(rows, &ranges)?.is_break() {
+                            return Ok(ControlFlow::Break(()));
+                        }
+                        self.offer(row, is_marked)
+                    }
+                }
+            })?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        self.end_group(rows, &ranges)
+    }
+
+    /// Offers every document of the scan by `_id`. All rows are gathered first.
+    pub(super) fn by_id(mut self, rows: &IndexRows<'_>) -> Flow {
+        let mut waiting = Vec::new();
+        for range in std::mem::take(&mut self.ranges.list) {
+            let flow = rows.scan(self.index, &range, Direction::Forward, &mut |row, is_marked| {
+                waiting.push(Waiting { row: row.to_vec(), is_marked });
+                GO_ON
+            })?;
+            if flow.is_break() {
+                break;
+            }
+        }
+        self.offer_by_id(waiting)
+    }
+
+    fn offer_by_id(&mut self, mut waiting: Vec<Waiting>) -> Flow {
+        let index = self.index;
+        waiting.sort_by(|left, right| index.id_of(&left.row).cmp(&index.id_of(&right.row)));
+        for Waiting { row, is_marked } in waiting {
+            if self.offer(&row, is_marked)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        GO_ON
+    }
+
+    /// Puts a row into its group, which ends the one before.
+    fn sort_in(
+        &mut self,
+        rows: &IndexRows<'_>,
+        ranges: &[KeyRange],
+        ordered: Ordered,
+        row: &[u8],
+        is_marked: bool,
+    ) -> Flow {
+        let mut end = self.index.fields_end(row, 0).ok_or_else(malformed)?;
+        let mut is_cut = false;
+        for number in 0..ordered.fields {
+            let field = self.index.field_end(row, end, number).ok_or_else(malformed)?;
+            end = field.end;
+            is_cut = field.is_cut && number >= ordered.from;
+            if is_cut {
+                break;
+            }
+        }
+        let prefix = row.get(..end).ok_or_else(malformed)?;
+        if self.group.as_ref().is_none_or(|group| group.prefix != prefix)
+            && self.end_group(rows, ranges)?.is_break()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+        if self.group.is_none() && !is_cut && !ordered.regroup {
+            return self.offer(row, is_marked);
+        }
+        let group = self.group.get_or_insert_with(|| Group {
+            prefix: prefix.to_vec(),
+            is_cut,
+            rows: Vec::new(),
+            is_read_again: false,
+        });
+        if !group.is_read_again {
+            group.rows.push(Waiting { row: row.to_vec(), is_marked });
+            // Behind its prefix there is nothing but the `_id`: forward it comes in the right order.
+            let can_be_read_again = !is_cut && ordered.fields == self.index.keys.len();
+            if can_be_read_again && group.rows.len() > MAX_GATHERED {
+                group.is_read_again = true;
+                group.rows = Vec::new();
+            }
+        }
+        GO_ON
+    }
+
+    /// Offers the documents of the group that was gathered, if there is one.
+    fn end_group(&mut self, rows: &IndexRows<'_>, ranges: &[KeyRange]) -> Flow {
+        let Some(group) = self.group.take() else { return GO_ON };
+        if group.is_cut {
+            return self.offer_sorted(group.rows);
+        }
+        if !group.is_read_again {
+            return self.offer_by_id(group.rows);
+        }
+        let group = KeyRange::of_prefix(group.prefix);
+        for range in ranges {
+            let part = range.intersection(&group);
+            let flow = rows.scan(self.index, &part, Direction::Forward, &mut |row, is_marked| {
+                self.offer(row, is_marked)
+            })?;
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        GO_ON
+    }
+
+    /// Offers the documents of rows that do not say enough, in the order of ORDER BY.
+    fn offer_sorted(&mut self, waiting: Vec<Waiting>) -> Flow {
+        let mut sorted = Vec::with_capacity(waiting.len());
+        for Waiting { row, is_marked } in waiting {
+            let id = self.index.id_of(&row).ok_or_else(malformed)?;
+            let key = layout::document_key(self.collection.id, id);
+            let Some(record) = self.run.view.get(&key)? else { continue };
+            let document = parse_record(&record)?.value;
+            let mut sort_key = Vec::new();
+            order::sort_key(self.run.plan.order_by, &of_document(&self.run.context, document), &mut sort_key);
+            sort_key.extend_from_slice(id);
+            sorted.push((sort_key, Waiting { row, is_marked }));
+        }
+        sorted.sort_by(|left, right| left.0.cmp(&right.0));
+        for (_, Waiting { row, is_marked }) in sorted {
+            if self.offer(&row, is_marked)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        GO_ON
+    }
+
+    /// Offers the document of a row.
+    fn offer(&mut self, row: &[u8], is_marked: bool) -> Flow {
+        let id = self.index.id_of(row).ok_or_else(malformed)?;
+        let key = Bytes::from(layout::document_key(self.collection.id, id));
+        let Self { run, scan, index, answered, ranges, .. } = self;
+        let is_answered =
+            |conjunct: &Expr| !is_marked && answered.iter().any(|answered| std::ptr::eq(*answered, conjunct));
+        if let (Some(covering), false, true) = (&scan.covering, is_marked, ranges.is_exact) {
+            let bytes = Bytes::from(covering.document(index, row).ok_or_else(malformed)?);
+            return run.offer(&key, &bytes, &bytes, ValueRef::from_stored(&bytes), &is_answered);
+        }
+        let Some(record) = run.view.get(&key)? else {
+            tracing::warn!(index = &*index.name, "a row leads to no document; Store::verify tells more");
+            return GO_ON;
+        };
+        run.offer_record(&key, &record, &is_answered)
+    }
+}

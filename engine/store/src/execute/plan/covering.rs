@@ -1,0 +1,109 @@
+//! Whether the rows of an index say all that is asked of the documents.
+
+use ditto_dql::{Expr, IndexKey, Root};
+use ditto_value::{Object, Value, key};
+
+use crate::index::Index;
+
+/// What the row of an index has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Covering {
+    /// Fields that are needed, by their position.
+    pub fields: Vec<usize>,
+    /// Whether the `_id` is.
+    pub id: bool,
+}
+
+impl Covering {
+    /// `None` if the expressions read anything but these fields and the `_id`.
+    pub(super) fn of<'e>(keys: &[IndexKey], reads: impl IntoIterator<Item = &'e Expr>) -> Option<Self> {
+        let mut covering = Self { fields: Vec::new(), id: false };
+        let mut is_covered = true;
+        for read in reads {
+            read.visit(&mut |expr| {
+                if let Expr::Path(path) = expr {
+                    is_covered &= match path.root {
+                        Root::Binding { .. } => true,
+                        Root::Field(0) | Root::Source(0) => covering.add(keys, path.members()),
+                        _ => false,
+                    };
+                }
+            });
+        }
+        is_covered.then_some(covering)
+    }
+
+    fn add(&mut self, keys: &[IndexKey], path: &[String]) -> bool {
+        if path.first().is_some_and(|name| name == "_id") {
+            self.id = true;
+            return true;
+        }
+        let Some(field) = keys.iter().position(|key| path.starts_with(&key.path)) else { return false };
+        if !self.fields.contains(&field) {
+            self.fields.push(field);
+            self.fields.sort_unstable();
+        }
+        true
+    }
+
+    /// The part of the document that an unmarked row tells; `None` if the row is malformed.
+    pub(crate) fn document(&self, index: &Index, row: &[u8]) -> Option<Vec<u8>> {
+        let mut document = Object::new();
+        let last = self.fields.last().map_or(0, |last| last + 1);
+        let mut start = index.fields_end(row, 0)?;
+        for (number, field) in index.keys.iter().enumerate().take(last) {
+            let end = index.field_end(row, start, number)?.end;
+            let part = row.get(start..end)?;
+            start = end;
+            let missing = if field.descending { !key::MISSING } else { key::MISSING };
+            if !self.fields.contains(&number) || part == [missing] {
+                continue;
+            }
+            let decoded = if field.descending { key::decode_descending(part) } else { key::decode(part) };
+            put(&mut document, &field.path, decoded.ok()?.0);
+        }
+        if self.id {
+            document.insert("_id", key::decode(index.id_of(row)?).ok()?.0);
+        }
+        Some(Value::Object(document).encode())
+    }
+}
+
+/// Sets what is at the end of the path. What stands in the way is no object: then nothing is there.
+fn put(object: &mut Object, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [last] => drop(object.insert(last.as_str(), value)),
+        [first, rest @ ..] => {
+            if let Some(inner) = object.get_or_insert_with(first, || Object::new().into()).as_object_mut() {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(path: &str) -> IndexKey {
+        IndexKey { path: path.split('.').map(str::to_owned).collect(), descending: false }
+    }
+
+    fn covering(condition: &str) -> Option<Covering> {
+        let statement = ditto_dql::parse(&format!("SELECT * FROM c WHERE {condition}")).expect("a statement");
+        let ditto_dql::Statement::Select(select) = statement else { panic!("a SELECT") };
+        Covering::of(&[key("a"), key("m.k")], &select.filter)
+    }
+
+    #[test]
+    fn what_lies_below_a_key_is_covered_and_what_lies_above_is_not() {
+        let all = |fields: &[usize], id| Some(Covering { fields: fields.to_vec(), id });
+        assert_eq!(covering("1 = 1"), all(&[], false));
+        assert_eq!(covering("m.k.x = 1 AND lower(c.a) = ''"), all(&[0, 1], false));
+        assert_eq!(covering("_id.row = 1 AND ANY x IN a SATISFIES x = _id END"), all(&[0], true));
+        assert_eq!(covering("m = 1"), None);
+        assert_eq!(covering("a = b"), None);
+        assert_eq!(covering("c = 1 AND a = 1"), None, "the alias alone is the whole document");
+    }
+}

@@ -1,0 +1,168 @@
+//! The planner: how the documents of a statement are reached.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | `condition` | conditions of a filter that a key range can stand for |
+//! | `choose` | the choice among the ways, by rules |
+//! | `order` | whether the rows of a scan come in the order of ORDER BY |
+//! | `covering` | whether the rows of an index say all that is asked |
+//! | `hints` | directives |
+//! | `ids` | access by `_id` |
+//! | `ranges` | key ranges of a scan, once the arguments are known |
+//!
+//! A [`Plan`] is made without arguments; EXPLAIN shows the very value that the statement runs with. The filter is
+//! applied to every document again, so that a plan may read too many documents but never too few. What is not asked
+//! again is said by [`Scan::answers`].
+
+mod choose;
+mod condition;
+mod covering;
+mod hints;
+mod ids;
+mod order;
+mod ranges;
+
+use std::sync::Arc;
+
+use ditto_dql::{Directives, Expr, Namespace, Source};
+
+pub(crate) use self::choose::plan;
+pub(crate) use self::condition::Condition;
+pub(crate) use self::covering::Covering;
+pub(crate) use self::ids::{Ids, keys, listed_ids};
+pub(crate) use self::order::Ordered;
+pub(crate) use self::ranges::{KeyRange, Ranges};
+use crate::catalog::Collection;
+use crate::index::Index;
+
+/// What a statement asks of its source.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'q> {
+    pub directives: &'q Directives,
+    pub source: &'q Source,
+    pub filter: Option<&'q Expr>,
+    pub order_by: &'q [ditto_dql::SortItem],
+    /// Only the first few documents are wanted.
+    pub is_limited: bool,
+    pub arrival: Arrival,
+    /// What is evaluated over the documents besides `filter` and `order_by`; `None` if whole documents are wanted.
+    pub reads: Option<&'q [&'q Expr]>,
+    /// Only their number is wanted.
+    pub counts: bool,
+}
+
+/// In what order a statement must see its documents, besides ORDER BY.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Whatever is convenient.
+    Any,
+    /// By `_id`: its result depends on which document comes first, as the sum of floats does.
+    ById,
+}
+
+/// How a statement reaches its documents.
+pub(crate) struct Plan<'q> {
+    pub source: &'q Source,
+    pub filter: Option<&'q Expr>,
+    pub order_by: &'q [ditto_dql::SortItem],
+    pub arrival: Arrival,
+    /// `None` if there is none of that name, or if it is a virtual one.
+    pub collection: Option<Arc<Collection>>,
+    pub access: Access<'q>,
+    /// Whether documents come in the order of `order_by`, and those that are equal in it by `_id`.
+    pub is_ordered: bool,
+}
+
+/// The way to the documents.
+pub(crate) enum Access<'q> {
+    /// The rows of a virtual collection.
+    Virtual,
+    /// By `_id`.
+    Ids(Ids<'q>),
+    /// Key ranges of the documents themselves or of an index.
+    Scan(Scan<'q>),
+    /// What one of them finds.
+    Union(Vec<Access<'q>>),
+    /// What all of them find.
+    Intersect(Vec<Scan<'q>>),
+    /// Nothing is read: the collection knows how many documents it has.
+    Count,
+}
+
+/// Key ranges, of an index or of the documents by `_id`.
+pub(crate) struct Scan<'q> {
+    /// `None`: the documents.
+    pub index: Option<Arc<Index>>,
+    /// Conditions of the leading keys, each key's together; the `_id` is the last key. Behind the first key that is not
+    /// limited to single values there are none.
+    pub conditions: Vec<Vec<Condition<'q>>>,
+    pub backward: bool,
+    /// Set if rows come in the order of ORDER BY.
+    pub ordered: Option<Ordered>,
+    /// Set if the documents need not be read.
+    pub covering: Option<Covering>,
+    /// Most ranges; with more of them the whole between the first and the last is read.
+    pub max_ranges: usize,
+}
+
+impl<'q> Plan<'q> {
+    /// Whether more than one row of the storage is read, so that a snapshot is needed.
+    pub(crate) fn needs_snapshot(&self) -> bool {
+        !matches!(self.access, Access::Virtual | Access::Count | Access::Ids(Ids::Equal(_)))
+    }
+
+    /// Whether every index of the plan can still be used.
+    pub(crate) fn is_current(&self) -> bool {
+        self.access.scans().iter().all(|scan| scan.index.as_ref().is_none_or(|index| index.is_ready()))
+    }
+
+    /// Whether documents may come in another order than by `_id`, or than the one in which the statement lists ids.
+    pub(crate) fn mixes_ids(&self) -> bool {
+        match &self.access {
+            Access::Scan(scan) => self.arrival == Arrival::Any && !scan.comes_by_id(),
+            Access::Union(_) => self.arrival == Arrival::Any,
+            Access::Virtual | Access::Ids(_) | Access::Intersect(_) | Access::Count => false,
+        }
+    }
+}
+
+impl<'q> Access<'q> {
+    /// All scans.
+    pub(crate) fn scans(&self) -> Vec<&Scan<'q>> {
+        match self {
+            Self::Scan(scan) => vec![scan],
+            Self::Union(branches) => branches.iter().flat_map(Self::scans).collect(),
+            Self::Intersect(scans) => scans.iter().collect(),
+            Self::Virtual | Self::Ids(_) | Self::Count => Vec::new(),
+        }
+    }
+}
+
+impl<'q> Scan<'q> {
+    /// The conditions that every unmarked row of the scan's ranges fulfils, if the ranges are exact.
+    pub(crate) fn answers(&self) -> impl Iterator<Item = &Condition<'q>> {
+        self.conditions.iter().flatten().filter(|condition| condition.is_exact())
+    }
+
+    /// Whether rows come by `_id` anyway.
+    pub(crate) fn comes_by_id(&self) -> bool {
+        let fields = self.index.as_ref().map_or(0, |index| index.keys.len());
+        !self.backward && fields <= self.fixed()
+    }
+
+    /// How many leading keys have one value.
+    pub(crate) fn fixed(&self) -> usize {
+        let is_fixed = |conditions: &Vec<Condition<'_>>| conditions.iter().any(Condition::is_of_one_value);
+        self.conditions.iter().take_while(|conditions| is_fixed(conditions)).count()
+    }
+
+    /// The key that `conditions` at this position are about; `None` is the `_id` behind all fields.
+    pub(crate) fn key(&self, position: usize) -> Option<&ditto_dql::IndexKey> {
+        self.index.as_ref().and_then(|index| index.keys.get(position))
+    }
+}
+
+/// Collections that are read from the registry of virtual ones.
+pub(crate) fn is_virtual(source: &Source) -> bool {
+    source.collection.namespace == Namespace::System || source.collection.name.starts_with("__")
+}

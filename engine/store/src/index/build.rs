@@ -1,0 +1,223 @@
+//! CREATE INDEX, DROP INDEX, and what a crash left undone.
+//!
+//! Both are done in pieces of bounded size, each a commit of its own, between which other writers have their turn. The
+//! catalog says how far a build is, and which index is being removed; opening goes on where a crash stopped them.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+use std::sync::{Arc, Weak};
+
+use ditto_dql::{CreateIndex, DropIndex};
+use ditto_storage::{Direction, Keyspace, prefix_end};
+
+use super::{Definition, Index, IndexError, MAX_INDEX_KEYS, MAX_INDEXES, Position, State};
+use crate::durability::Durability;
+use crate::error::StoreError;
+use crate::layout::{self, IndexId};
+use crate::store::Inner;
+use crate::write::{check_collection_name, parse_record};
+
+/// Most documents, or rows, that one commit of a build or a removal comes by.
+const PIECE_ROWS: usize = 1_000;
+
+/// After so many bytes read and written a piece ends, too.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// Something that an earlier process did not finish.
+pub(crate) enum Unfinished {
+    Build(Arc<Index>),
+    Removal(IndexId),
+}
+
+/// Creates an index and returns when it can be used. While somebody else builds it, waits for that.
+pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), StoreError> {
+    let mut paths = BTreeSet::new();
+    if let Some(twice) = statement.keys.iter().find(|key| !paths.insert(&key.path)) {
+        return Err(IndexError::RepeatedKey { path: twice.path.join(".") }.into());
+    }
+    let is_long = |names: usize| names > ditto_value::MAX_DEPTH;
+    if statement.keys.len() > MAX_INDEX_KEYS || statement.keys.iter().any(|key| is_long(key.path.len())) {
+        return Err(IndexError::TooManyKeys.into());
+    }
+    check_collection_name(&statement.collection.to_string())?;
+    let index = match existing(inner, statement)? {
+        Some(index) => index,
+        None => define(inner, statement)?,
+    };
+    while piece_of_build(inner, &index)? {}
+    if inner.durability == Durability::Immediate {
+        inner.sync_to(inner.platter.newest())?;
+    }
+    Ok(())
+}
+
+/// The index of that name, if there may be one.
+fn existing(inner: &Inner, statement: &CreateIndex) -> Result<Option<Arc<Index>>, StoreError> {
+    let collection = inner.collections.get(&statement.collection.name);
+    match collection.and_then(|collection| collection.indexes.get(&statement.name)) {
+        Some(_) if !statement.if_not_exists => Err(IndexError::Exists {
+            collection: statement.collection.name.clone(),
+            name: statement.name.clone(),
+        }
+        .into()),
+        found => Ok(found),
+    }
+}
+
+/// Writes the definition. From now on commits keep the rows of the index.
+fn define(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<Arc<Index>, StoreError> {
+    let mut transaction = inner.begin_write()?;
+    if let Some(index) = existing(inner, statement)? {
+        return Ok(index);
+    }
+    let collection = transaction.collection_for_write(&statement.collection.name)?;
+    if collection.indexes.all().len() >= MAX_INDEXES {
+        return Err(IndexError::TooManyIndexes { collection: collection.name.to_string() }.into());
+    }
+    let definition = Definition {
+        collection: collection.id,
+        name: statement.name.as_str().into(),
+        keys: statement.keys.clone(),
+        state: State::Building,
+        position: Position::default(),
+    };
+    let id = inner.next_index_id();
+    transaction.put_row(Keyspace::Catalog, layout::index_definition_key(id).to_vec(), definition.encode());
+    let index = Arc::new(Index::new(id, definition));
+    collection.indexes.add(Arc::clone(&index));
+    if let Err(error) = transaction.commit() {
+        collection.indexes.remove(id);
+        return Err(error);
+    }
+    tracing::info!(collection = &*collection.name, index = &*index.name, "an index is being built");
+    Ok(index)
+}
+
+/// Builds another piece. `false` when nothing is left to do.
+fn piece_of_build(inner: &Arc<Inner>, index: &Index) -> Result<bool, StoreError> {
+    let mut position = index.position.lock();
+    match index.state() {
+        State::Ready => return Ok(false),
+        State::Dropped => return Err(IndexError::DroppedMeanwhile { name: index.name.to_string() }.into()),
+        State::Building => {}
+    }
+    let mut transaction = inner.begin_write()?;
+    if index.state() != State::Building {
+        return Ok(true);
+    }
+    // Nobody else writes now: the documents of this snapshot are the newest.
+    let snapshot = inner.storage.snapshot();
+    let low = layout::document_key(index.collection, &position.after);
+    let high = prefix_end(&layout::collection_prefix(index.collection));
+    let high = high.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+    let mut next = position.clone();
+    let (mut rows, mut bytes, mut is_complete) = (0, 0, true);
+    for row in snapshot.range(Keyspace::Documents, (Bound::Excluded(&low), high), Direction::Forward) {
+        if rows >= PIECE_ROWS || bytes >= PIECE_BYTES {
+            is_complete = false;
+            break;
+        }
+        let (key, record) = row?;
+        let id = layout::split_document_key(&key).map_or(&[][..], |(_, id)| id);
+        let parsed = parse_record(&record)?;
+        if parsed.alive {
+            let entry = index.entry(id, parsed.value);
+            bytes += entry.key.len();
+            let value = entry.value().to_vec();
+            transaction.put_row(Keyspace::Indexes, entry.key, value);
+            next.indexed += 1;
+        }
+        next.after.clear();
+        next.after.extend_from_slice(id);
+        rows += 1;
+        bytes += record.len();
+    }
+    drop(snapshot);
+    let state = if is_complete { State::Ready } else { State::Building };
+    if is_complete {
+        next.after.clear();
+    }
+    let definition = index.definition(state, &next).encode();
+    transaction.put_row(Keyspace::Catalog, layout::index_definition_key(index.id).to_vec(), definition);
+    transaction.commit()?;
+    index.built(&next, is_complete);
+    *position = next;
+    if is_complete {
+        tracing::info!(index = &*index.name, documents = position.indexed, "an index is ready");
+    } else {
+        tracing::debug!(index = &*index.name, documents = position.indexed, "an index is being built");
+    }
+    Ok(!is_complete)
+}
+
+/// Drops an index and removes its rows.
+pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<(), StoreError> {
+    let unknown = || {
+        let (collection, name) = (statement.collection.name.clone(), statement.name.clone());
+        if statement.if_exists { Ok(()) } else { Err(IndexError::Unknown { collection, name }.into()) }
+    };
+    let Some(collection) = inner.collections.get(&statement.collection.to_string()) else { return unknown() };
+    let mut transaction = inner.begin_write()?;
+    let Some(index) = collection.indexes.get(&statement.name) else { return unknown() };
+    let definition = index.definition(State::Dropped, &Position::default()).encode();
+    transaction.put_row(Keyspace::Catalog, layout::index_definition_key(index.id).to_vec(), definition);
+    // Before the rows go: whoever has a plan with this index asks again after taking a snapshot.
+    index.set_state(State::Dropped);
+    collection.indexes.remove(index.id);
+    transaction.commit()?;
+    while piece_of_removal(inner, index.id)? {}
+    tracing::info!(collection = &*collection.name, index = &*index.name, "an index was dropped");
+    if inner.durability == Durability::Immediate {
+        inner.sync_to(inner.platter.newest())?;
+    }
+    Ok(())
+}
+
+/// Removes some more rows, and the definition with the last of them. `false` when nothing is left.
+fn piece_of_removal(inner: &Arc<Inner>, index: IndexId) -> Result<bool, StoreError> {
+    let mut transaction = inner.begin_write()?;
+    let snapshot = inner.storage.snapshot();
+    let mut rows = 0;
+    for row in
+        snapshot.prefix(Keyspace::Indexes, &layout::index_prefix(index), Direction::Forward).take(PIECE_ROWS)
+    {
+        transaction.delete_row(Keyspace::Indexes, row?.0.to_vec());
+        rows += 1;
+    }
+    drop(snapshot);
+    let is_complete = rows < PIECE_ROWS;
+    if is_complete {
+        transaction.delete_row(Keyspace::Catalog, layout::index_definition_key(index).to_vec());
+    }
+    transaction.commit()?;
+    Ok(!is_complete)
+}
+
+/// Goes on with what an earlier process did not finish, on the executor.
+pub(crate) fn resume(inner: &Arc<Inner>, unfinished: Vec<Unfinished>) {
+    if unfinished.is_empty() {
+        return;
+    }
+    let weak = Arc::downgrade(inner);
+    inner.executor.spawn(Box::new(move || {
+        for unfinished in unfinished {
+            if let Err(error) = finish(&weak, &unfinished) {
+                tracing::warn!(%error, "an index could not be finished; the next opening goes on with it");
+            }
+        }
+    }));
+}
+
+/// Holds the store only from piece to piece.
+fn finish(inner: &Weak<Inner>, unfinished: &Unfinished) -> Result<(), StoreError> {
+    while let Some(inner) = inner.upgrade() {
+        let goes_on = match unfinished {
+            Unfinished::Build(index) => piece_of_build(&inner, index)?,
+            Unfinished::Removal(index) => piece_of_removal(&inner, *index)?,
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    Ok(())
+}
