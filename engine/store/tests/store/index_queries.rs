@@ -168,12 +168,31 @@ struct Query {
 
 fn query() -> impl Strategy<Value = Query> {
     let shown = vec![
-        "*", "*", "*", "a", "a, b", "_id", "_id, a AS x, b", "b, m.k AS k", "a, lower(b) AS l", "t.*",
-        "DISTINCT a", "DISTINCT a, b", "COUNT(*) AS n", "COUNT(a) AS n", "COUNT(DISTINCT b) AS n",
-        "SUM(a) AS s, COUNT(*) AS n", "MIN(a) AS l, MAX(b) AS h", "GROUP a", "GROUP b",
+        "*",
+        "*",
+        "*",
+        "a",
+        "a, b",
+        "_id",
+        "_id, a AS x, b",
+        "b, m.k AS k",
+        "a, lower(b) AS l",
+        "t.*",
+        "DISTINCT a",
+        "DISTINCT a, b",
+        "COUNT(*) AS n",
+        "COUNT(a) AS n",
+        "COUNT(DISTINCT b) AS n",
+        "SUM(a) AS s, COUNT(*) AS n",
+        "MIN(a) AS l, MAX(b) AS h",
+        "GROUP a",
+        "GROUP b",
     ];
     let order = prop::collection::vec(
-        (select(vec!["a", "a", "b", "b", "m.k", "m.k", "c", "_id", "_id", "lower(b)", "m", "1"]), any::<bool>()),
+        (
+            select(vec!["a", "a", "b", "b", "m.k", "m.k", "c", "_id", "_id", "lower(b)", "m", "1"]),
+            any::<bool>(),
+        ),
         0..4,
     );
     let number = |weight, most: usize| prop::option::weighted(weight, 0..most);
@@ -184,7 +203,8 @@ fn query() -> impl Strategy<Value = Query> {
                 "GROUP b" => ("b, MIN(a) AS l", "GROUP BY b"),
                 other => (other, ""),
             };
-            let order = if projection.contains('(') && !projection.contains("lower") { Vec::new() } else { order };
+            let order =
+                if projection.contains('(') && !projection.contains("lower") { Vec::new() } else { order };
             Query { projection, condition, tail, order, limit, offset }
         },
     )
@@ -333,7 +353,8 @@ fn numbered(text: &str, values: &[Value]) -> (String, Object) {
     for (number, piece) in pieces.iter().enumerate().skip(1) {
         numbered += &format!(":p{number}{piece}");
     }
-    let arguments = values.iter().enumerate().map(|(number, value)| (format!("p{}", number + 1), value.clone()));
+    let arguments =
+        values.iter().enumerate().map(|(number, value)| (format!("p{}", number + 1), value.clone()));
     (numbered, arguments.collect())
 }
 

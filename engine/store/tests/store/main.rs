@@ -6,6 +6,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod faults;
 mod index_queries;
 mod indexes;
 mod model;

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::support::{assert_consistent, open_in, query, rows};
 
-type Model = BTreeMap<i64, Object>;
+pub type Model = BTreeMap<i64, Object>;
 
 #[derive(Clone, Debug)]
 pub enum Condition {
@@ -70,7 +70,7 @@ pub enum Step {
     Transaction(Vec<Step>, bool),
 }
 
-fn apply_to_model(model: &mut Model, step: &Step) -> Option<Vec<i64>> {
+pub fn apply_to_model(model: &mut Model, step: &Step) -> Option<Vec<i64>> {
     let matching = |model: &Model, condition: &Condition| -> Vec<i64> {
         let found = model.iter().filter(|(id, document)| condition.accepts(**id, document));
         found.map(|(id, _)| *id).collect()
