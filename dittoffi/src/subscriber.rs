@@ -32,9 +32,21 @@ pub(crate) struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// The line without time and level.
+    /// The line without time and level. It is one line whatever it is about: texts of other peers are in some, and must
+    /// not be able to write lines of their own.
     pub(crate) fn text(&self) -> String {
-        format!("{}: {}{}", self.target, self.spans, self.message)
+        let text = format!("{}: {}{}", self.target, self.spans, self.message);
+        if !text.contains(char::is_control) {
+            return text;
+        }
+        let mut line = String::with_capacity(text.len());
+        for character in text.chars() {
+            match character.is_control() {
+                true => line.extend(character.escape_default()),
+                false => line.push(character),
+            }
+        }
+        line
     }
 
     /// Writes the line with time and level. A standard error stream that is closed is no reason to fail.
@@ -300,10 +312,15 @@ mod tests {
             drop(inner);
             tracing::debug!(target: "mesh", "not wanted");
             tracing::warn!(target: "mesh", "outside");
+            tracing::warn!(target: "mesh", reason = %"bye\nERROR mesh: forged", "\u{1b}[31mended ä");
         });
         assert_eq!(
             *LINES.lock(),
-            ["INFO mesh: peer{key=\"pk1\"}: session{id=7}: caught up documents=3", "WARN mesh: outside"]
+            [
+                "INFO mesh: peer{key=\"pk1\"}: session{id=7}: caught up documents=3",
+                "WARN mesh: outside",
+                r"WARN mesh: \u{1b}[31mended ä reason=bye\nERROR mesh: forged",
+            ]
         );
     }
 

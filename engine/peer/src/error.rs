@@ -14,7 +14,7 @@ pub enum PeerError {
     #[error("the configuration is not valid: {0}")]
     Config(String),
     /// The directory cannot be created or reached.
-    #[error("the directory {path:?} cannot be used: {source}")]
+    #[error("the directory {} cannot be used: {source}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,

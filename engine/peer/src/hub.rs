@@ -9,14 +9,16 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ditto_crdt::Sequence;
-use ditto_replication::{CloseReason, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId};
+use ditto_replication::{
+    CloseReason, DocumentKey, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId,
+};
 use ditto_store::Store;
 use ditto_transport::{Channel, LinkEvent, LinkId, LinkSender, SendError};
 use ditto_value::Object;
 use tokio::sync::{Notify, mpsc, watch};
 
+use crate::clock::SteadyClock;
 use crate::durability::DurabilityHandle;
-use crate::environment::now_ms;
 use crate::replica::StoreReplica;
 use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::StorageFailure;
@@ -58,11 +60,14 @@ pub(crate) struct Hub {
     links: HashMap<LinkId, LinkState>,
     sessions: HashMap<SessionId, LinkId>,
     next_session: u64,
+    clock: SteadyClock,
 }
 
 struct LinkState {
     session: SessionId,
     outgoing: LinkSender,
+    /// Documents that were not taken over.
+    refused: u64,
     /// The message that the link's queue had no room for; the session is blocked until it is sent.
     waiting: Option<Vec<u8>>,
 }
@@ -85,6 +90,7 @@ impl Hub {
             links: HashMap::new(),
             sessions: HashMap::new(),
             next_session: 1,
+            clock: SteadyClock::start(),
         }
     }
 
@@ -101,24 +107,25 @@ impl Hub {
 
     async fn run(mut self, mut inputs: Inputs) {
         loop {
+            let now = self.clock.now_ms();
             let timeout =
-                self.replicator.next_timeout().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+                self.replicator.next_timeout().map(|at| Duration::from_millis(at.saturating_sub(now)));
             tokio::select! {
                 Some(event) = inputs.links.recv() => self.on_link(event),
                 command = inputs.commands.recv() => match command {
                     Some(command) => self.on_command(command, &mut inputs.links),
                     None => return,
                 },
-                () = inputs.commits.notified() => self.replicator.committed(&mut self.replica, now_ms()),
+                () = inputs.commits.notified() => self.replicator.committed(&mut self.replica, self.clock.now_ms()),
                 Ok(()) = inputs.durable.changed() => {
                     let durable = *inputs.durable.borrow_and_update();
                     match durable {
-                        Some(sequence) => self.replicator.durable(sequence, &mut self.replica, now_ms()),
+                        Some(sequence) => self.replicator.durable(sequence, &mut self.replica, self.clock.now_ms()),
                         None => self.close_all("the storage failed; nothing may be told any more"),
                     }
                 }
                 () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {
-                    self.replicator.tick(&mut self.replica, now_ms());
+                    self.replicator.tick(&mut self.replica, self.clock.now_ms());
                 }
             }
             self.pump();
@@ -133,14 +140,19 @@ impl Hub {
                 self.next_session += 1;
                 self.status.connected(peer, kind, outgoing.clone());
                 self.status_changed();
-                self.links.insert(link, LinkState { session, outgoing, waiting: None });
+                self.links.insert(link, LinkState { session, outgoing, refused: 0, waiting: None });
                 self.sessions.insert(session, link);
                 self.durability.set_eager(true);
-                self.replicator.connected(session, PeerId(*peer.as_bytes()), &mut self.replica, now_ms());
+                self.replicator.connected(
+                    session,
+                    PeerId(*peer.as_bytes()),
+                    &mut self.replica,
+                    self.clock.now_ms(),
+                );
             }
             LinkEvent::Message { link, channel: Channel::Replication, bytes } => {
                 if let Some(state) = self.links.get(&link) {
-                    self.replicator.receive(state.session, &bytes, &mut self.replica, now_ms());
+                    self.replicator.receive(state.session, &bytes, &mut self.replica, self.clock.now_ms());
                 }
             }
             // Nothing travels on the control channel yet; a newer peer may use it.
@@ -167,11 +179,14 @@ impl Hub {
     fn on_command(&mut self, command: Command, links: &mut mpsc::Receiver<LinkEvent>) {
         match command {
             Command::Subscribe { id, query, arguments, answer } => {
-                let outcome = self.replicator.subscribe(id, &query, &arguments, &mut self.replica, now_ms());
+                let outcome =
+                    self.replicator.subscribe(id, &query, &arguments, &mut self.replica, self.clock.now_ms());
                 // The caller may have given up.
                 let _ = answer.send(outcome);
             }
-            Command::Unsubscribe(id) => self.replicator.unsubscribe(id, &mut self.replica, now_ms()),
+            Command::Unsubscribe(id) => {
+                self.replicator.unsubscribe(id, &mut self.replica, self.clock.now_ms())
+            }
             Command::ForgetLinks { done } => {
                 while links.try_recv().is_ok() {}
                 for (_, state) in std::mem::take(&mut self.links) {
@@ -215,15 +230,15 @@ impl Hub {
         match event {
             Event::Progress { session } => self.report(session),
             Event::SessionReady { session, .. } => {
-                tracing::debug!(session = session.0, "the session is ready");
+                tracing::debug!(peer = self.peer(session), "the session is ready");
                 self.report(session);
             }
             Event::SessionFailed { session, reason, .. } => {
-                tracing::warn!(session = session.0, %reason, "the session failed");
+                tracing::warn!(peer = self.peer(session), "the sync session ended: {reason}");
                 if let CloseReason::Replica(ReplicaError::Storage(error)) = &reason {
                     self.failure.report(error);
                 }
-                if let Some(state) = self.sessions.get(&session).and_then(|link| self.links.get(link)) {
+                if let Some(state) = self.link(session) {
                     state.outgoing.close(reason.to_string());
                 }
             }
@@ -234,21 +249,46 @@ impl Hub {
                 }
             }
             Event::CaughtUp { session, subscription, .. } => {
-                tracing::debug!(session = session.0, subscription = subscription.0, "caught up");
+                tracing::debug!(peer = self.peer(session), subscription = subscription.0, "caught up");
                 self.report(session);
             }
             Event::CatchingUp { session, .. } => self.report(session),
             Event::SubscriptionRefused { session, subscription, reason, .. } => {
-                tracing::warn!(session = session.0, subscription = subscription.0, %reason, "the other peer refuses a subscription");
+                let subscription = subscription.0;
+                tracing::warn!(
+                    peer = self.peer(session),
+                    subscription,
+                    "the other peer refuses a subscription: {reason}"
+                );
             }
-            Event::DocumentRefused { session, key, reason, .. } => {
-                tracing::warn!(session = session.0, collection = %key.collection, %reason, "a document was refused");
-            }
+            Event::DocumentRefused { session, key, reason, .. } => self.refused(session, &key, &reason),
         }
     }
 
+    /// A peer may send any number of documents that are refused, so the log gets the first, the second, the fourth …
+    fn refused(&mut self, session: SessionId, key: &DocumentKey, reason: &str) {
+        let link = self.sessions.get(&session).and_then(|link| self.links.get_mut(link));
+        let Some(state) = link else { return };
+        state.refused += 1;
+        if state.refused.is_power_of_two() {
+            tracing::warn!(
+                peer = state.outgoing.peer().short(), collection = %key.collection, id = readable(&key.id),
+                refused_so_far = state.refused, "a document was refused: {reason}"
+            );
+        }
+    }
+
+    fn link(&self, session: SessionId) -> Option<&LinkState> {
+        self.sessions.get(&session).and_then(|link| self.links.get(link))
+    }
+
+    /// The other peer's name in the log.
+    fn peer(&self, session: SessionId) -> String {
+        self.link(session).map(|state| state.outgoing.peer().short()).unwrap_or_default()
+    }
+
     fn report(&mut self, session: SessionId) {
-        if let Some(state) = self.sessions.get(&session).and_then(|link| self.links.get(link))
+        if let Some(state) = self.link(session)
             && let Some(statistics) = self.replicator.statistics(session)
         {
             self.status.progress(state.outgoing.peer(), statistics);
@@ -284,5 +324,14 @@ impl LinkState {
                 false
             }
         }
+    }
+}
+
+/// An `_id` of another peer's document as JSON, short and safe for a log.
+fn readable(id: &[u8]) -> String {
+    const LONGEST: usize = 80;
+    match ditto_value::key::decode(id) {
+        Ok((value, _)) => value.to_json().chars().take(LONGEST).collect(),
+        Err(_) => "malformed".to_owned(),
     }
 }

@@ -14,7 +14,9 @@ const MAX_FILE_SIZE: u64 = 4096;
 /// Why the key cannot be read or made.
 #[derive(Debug, Error)]
 #[error(
-    "the peer key file {path:?} cannot be used ({source}): check its permissions; removing it gives this directory a new identity"
+    "the peer key file {} cannot be used ({source}): check its permissions, or put it back from a backup; removing it gives \
+     this directory a new identity",
+    path.display()
 )]
 pub struct KeyFileError {
     /// The file.
@@ -39,6 +41,12 @@ pub fn load_or_create(directory: &Path) -> Result<Vec<u8>, KeyFileError> {
         Err(error) => Err(error),
     };
     attempt.map_err(|source| KeyFileError { path, source })
+}
+
+/// What is to be said of a key file whose content is no key.
+pub(crate) fn damaged(directory: &Path) -> KeyFileError {
+    let source = io::Error::new(io::ErrorKind::InvalidData, "it holds no Ed25519 key pair in PKCS#8 form");
+    KeyFileError { path: directory.join(FILE_NAME), source }
 }
 
 fn create(directory: &Path, path: &Path) -> io::Result<Vec<u8>> {

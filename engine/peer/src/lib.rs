@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod callbacks;
+mod clock;
 mod config;
 mod durability;
 mod environment;

@@ -1,5 +1,6 @@
 //! [`Peer`]: opening, using and closing.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +8,7 @@ use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ditto_mesh::{Authority, Identity};
+use ditto_mesh::{Authority, Identity, IdentityError};
 use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, SubscriptionId};
 use ditto_storage::{DiskStorage, MemoryStorage, Storage};
 use ditto_store::{CommitSubscription, Store, StoreOptions};
@@ -80,7 +81,10 @@ impl Peer {
             Arc::new(DiskStorage::open(directory.join("store"))?)
         };
         let key = key_file::load_or_create(&directory)?;
-        let identity = Arc::new(Identity::new(&key, &authority)?);
+        let identity = match Identity::new(&key, &authority) {
+            Err(IdentityError::InvalidKeyPair) => return Err(key_file::damaged(&directory).into()),
+            identity => Arc::new(identity?),
+        };
 
         let runtime = BackgroundRuntime::start(NETWORK_THREADS).map_err(PeerError::Threads)?;
         let executor = Arc::new(CallbackThreads(runtime.handle().clone()));
@@ -128,7 +132,7 @@ impl Peer {
             status,
             next_subscription: AtomicU64::new(1),
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
-            transport_config: Mutex::new(TransportConfig::default()),
+            transport_config: Mutex::new(TransportConfig::initial()),
             transports: Arc::new(Mutex::new(None)),
             link_events,
             machinery: Mutex::new(Some(Machinery {
@@ -371,10 +375,15 @@ fn authority(config: &PeerConfig) -> Result<Authority, PeerError> {
     }
 }
 
-/// Creates the directory and answers with its absolute path.
+/// Creates the directory and answers with its absolute path, in the words that it was given in: symbolic links stay.
 fn prepared_directory(directory: &Path) -> Result<PathBuf, PeerError> {
-    std::fs::create_dir_all(directory)
-        .and_then(|()| directory.canonicalize())
+    let created = std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
+        // The system says "file exists", which sounds as if an absent one were wanted.
+        io::ErrorKind::AlreadyExists => io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory"),
+        _ => error,
+    });
+    created
+        .and_then(|()| std::path::absolute(directory))
         .map_err(|source| PeerError::Directory { path: directory.to_owned(), source })
 }
 

@@ -9,6 +9,8 @@ use ditto_transport::LinkSender;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
 
+use crate::environment::now_ms;
+
 /// The virtual collection with a row per remote peer.
 pub(crate) const SYNC_INFO: &str = "system:data_sync_info";
 
@@ -62,10 +64,13 @@ impl SyncStatus {
         if let Some(remote) = self.0.lock().get_mut(&peer)
             && let Some(connection) = &mut remote.connection
         {
+            // The session counts by a clock of its own; people want the date.
+            if session.last_update_received_ms != connection.session.last_update_received_ms {
+                remote.last_received_ms = Some(now_ms());
+            }
             connection.session = session;
             remote.acknowledged =
                 Some(session.acknowledged.0).filter(|sequence| *sequence > 0).or(remote.acknowledged);
-            remote.last_received_ms = session.last_update_received_ms.or(remote.last_received_ms);
         }
     }
 

@@ -9,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// The retry interval that stands in for a configured zero.
 pub const DEFAULT_RETRY_INTERVAL: Duration = Duration::from_secs(5);
+/// Every interface, IPv6 and IPv4.
+const ANY_INTERFACE: &str = "[::]";
+const DEFAULT_TCP_PORT: u16 = 4040;
+const DEFAULT_HTTP_PORT: u16 = 80;
 
 /// All transports of a peer. Changes apply live while sync runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,10 +129,32 @@ pub struct Global {
 }
 
 impl TransportConfig {
+    /// What a peer that was just opened has: nothing is on, and what is turned on then has the usual addresses.
+    pub(crate) fn initial() -> Self {
+        let any_interface = || ANY_INTERFACE.to_owned();
+        Self {
+            peer_to_peer: PeerToPeer {
+                lan: Lan { enabled: false, mdns_enabled: true, multicast_enabled: true },
+                ..PeerToPeer::default()
+            },
+            connect: Connect { retry_interval: DEFAULT_RETRY_INTERVAL, ..Connect::default() },
+            listen: Listen {
+                tcp: TcpListen { enabled: false, interface_ip: any_interface(), port: DEFAULT_TCP_PORT },
+                http: HttpListen {
+                    interface_ip: any_interface(),
+                    port: DEFAULT_HTTP_PORT,
+                    websocket_sync: true,
+                    ..HttpListen::default()
+                },
+            },
+            global: Global::default(),
+        }
+    }
+
     /// The part that `ditto-transport` carries out.
     pub(crate) fn to_transport(&self) -> ditto_transport::TransportConfig {
         let tcp = &self.listen.tcp;
-        let interface = if tcp.interface_ip.is_empty() { "[::]" } else { &tcp.interface_ip };
+        let interface = if tcp.interface_ip.is_empty() { ANY_INTERFACE } else { &tcp.interface_ip };
         let retry = self.connect.retry_interval;
         ditto_transport::TransportConfig {
             listen_tcp: tcp

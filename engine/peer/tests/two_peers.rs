@@ -123,6 +123,25 @@ fn a_directory_is_open_once_and_free_after_closing() {
 }
 
 #[test]
+fn what_cannot_be_a_database_is_an_error_that_names_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = Peer::open(config(&file)).unwrap_err().to_string();
+    assert!(error.contains("file") && error.contains("not a directory"), "{error}");
+
+    let database = directory.path().join("database");
+    Peer::open(config(&database)).unwrap().close();
+    let key = database.join("peer-key");
+    let good = std::fs::read(&key).unwrap();
+    std::fs::write(&key, &good[1..]).unwrap();
+    let error = Peer::open(config(&database)).unwrap_err();
+    assert!(matches!(error, PeerError::KeyFile(_)) && error.to_string().contains("peer-key"), "{error}");
+    std::fs::write(&key, good).unwrap();
+    Peer::open(config(&database)).unwrap();
+}
+
+#[test]
 fn a_port_in_use_is_reported_in_words() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = tempfile::tempdir().unwrap();

@@ -210,7 +210,6 @@ impl Replicator {
         };
         let remote = session.link.remote;
         session.close(farewell.as_ref());
-        tracing::warn!(?remote, %reason, "replication session ended");
         self.events.push_back(Event::SessionFailed { session: id, remote, reason });
     }
 
