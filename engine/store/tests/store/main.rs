@@ -13,3 +13,4 @@ mod replication;
 mod statements;
 mod support;
 mod transactions;
+mod turns;
