@@ -30,6 +30,8 @@ pub(crate) enum Command {
         answer: blocking::Sender<Result<(), ReplicaError>>,
     },
     Unsubscribe(SubscriptionId),
+    /// New transports tell of their links here.
+    UseLinks(mpsc::Receiver<LinkEvent>),
     /// The transports are gone, whether or not they told of every link's end.
     ForgetLinks {
         done: blocking::Sender<()>,
@@ -38,7 +40,6 @@ pub(crate) enum Command {
 
 /// Where the sync thread hears of things.
 pub(crate) struct Inputs {
-    pub(crate) links: mpsc::Receiver<LinkEvent>,
     /// Closed when the peer closes; the thread ends then.
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     /// Something was committed while peers are connected.
@@ -100,13 +101,15 @@ impl Hub {
     }
 
     async fn run(mut self, mut inputs: Inputs) {
+        // Ends at once, until there are transports.
+        let mut links = mpsc::channel(1).1;
         loop {
             let timeout =
                 self.replicator.next_timeout().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
             tokio::select! {
-                Some(event) = inputs.links.recv() => self.on_link(event),
+                Some(event) = links.recv() => self.on_link(event),
                 command = inputs.commands.recv() => match command {
-                    Some(command) => self.on_command(command, &mut inputs.links),
+                    Some(command) => self.on_command(command, &mut links),
                     None => return,
                 },
                 () = inputs.commits.notified() => self.replicator.committed(&mut self.replica, now_ms()),
@@ -172,7 +175,9 @@ impl Hub {
                 let _ = answer.send(outcome);
             }
             Command::Unsubscribe(id) => self.replicator.unsubscribe(id, &mut self.replica, now_ms()),
+            Command::UseLinks(events) => *links = events,
             Command::ForgetLinks { done } => {
+                links.close();
                 while links.try_recv().is_ok() {}
                 for (_, state) in std::mem::take(&mut self.links) {
                     self.forget(&state);
