@@ -319,7 +319,7 @@ impl WriterQueue {
             tracing::warn!(held_ms, waiting, "{holder} has been writing for long, others wait for it");
         }
         let refuse = |(waiting, waited_ms): (Waiting, u64)| {
-            tracing::error!(waited_ms, held_ms, "{} gives up waiting for {holder}", waiting.who);
+            tracing::warn!(waited_ms, held_ms, "{} gives up waiting for {holder}", waiting.who);
             let error = StoreError::WriterBusy { holder: holder.to_string(), held_ms, waited_ms };
             waiting.wake.deliver(Err(error))
         };
