@@ -24,7 +24,9 @@ const NAMES: &[(&str, &str)] = &[
     ("Observer", "dittoffi_observer_t"),
     ("Signal", "dittoffi_signal_t"),
     ("Subscription", "dittoffi_subscription_t"),
+    ("Transaction", "dittoffi_transaction_t"),
     ("ChangeCallback", "dittoffi_change_callback_t"),
+    ("BegunCallback", "dittoffi_begun_callback_t"),
     ("LogCallback", "dittoffi_log_callback_t"),
 ];
 

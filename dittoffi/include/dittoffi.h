@@ -29,7 +29,7 @@
 /**
  * What identifies these declarations: two headers with equal fingerprints fit the same library. Comments do not count.
  */
-#define DITTOFFI_ABI_FINGERPRINT "4ae2bc5116e7c5ef53fef7aa22728f8e"
+#define DITTOFFI_ABI_FINGERPRINT "da8f07327885f3924e8bcb9a71ea073e"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -252,6 +252,14 @@ typedef enum dittoffi_error_code_t {
      * A fault inside the database.
      */
     DITTOFFI_ERROR_CODE_CORE_INTERNAL = 1040,
+    /**
+     * A read-write transaction is open, and something inside of it wants to write beside it.
+     */
+    DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED = 1041,
+    /**
+     * Another writer went on for so long that waiting for it was given up.
+     */
+    DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT = 1042,
 } dittoffi_error_code_t;
 
 /**
@@ -311,6 +319,12 @@ typedef struct dittoffi_signal_t dittoffi_signal_t;
  * A subscription of a peer. It ends with `dittoffi_subscription_cancel` or with the peer, not with its handles.
  */
 typedef struct dittoffi_subscription_t dittoffi_subscription_t;
+
+/**
+ * An open transaction, or what is left of one that has ended: a handle that answers with errors. It is rolled back when
+ * its last handle is freed without a commit. Calls from several threads take turns.
+ */
+typedef struct dittoffi_transaction_t dittoffi_transaction_t;
 
 /**
  * Bytes that belong to somebody else, borrowed for as long as the function says; as an argument, for the call.
@@ -391,6 +405,30 @@ typedef struct dittoffi_buffer_t {
      */
     size_t capacity;
 } dittoffi_buffer_t;
+
+/**
+ * Called with the outcome of beginning a transaction.
+ *
+ * `call` gets `context` and either an error or a transaction, the other being `NULL`; it owns what it gets: free the
+ * error with `dittoffi_error_free`, the transaction with `dittoffi_transaction_free`. It is called once if the function
+ * that took the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a
+ * thread of the library. It may call any function of the library. It must return normally: an exception or a panic must
+ * not leave it. `release` gets `context` once, after the call; it may be `NULL`.
+ */
+typedef struct dittoffi_begun_callback_t {
+    /**
+     * Handed to both functions; `NULL` is allowed. Must be usable from any thread.
+     */
+    void *context;
+    /**
+     * Takes the outcome.
+     */
+    void (*call)(void *context, struct dittoffi_error_t *error, struct dittoffi_transaction_t *transaction);
+    /**
+     * Lets go of `context`.
+     */
+    void (*release)(void *context);
+} dittoffi_begun_callback_t;
 
 #ifdef __cplusplus
 extern "C" {
@@ -526,13 +564,14 @@ void dittoffi_peer_free(struct dittoffi_peer_t *peer);
 
 /**
  * Closes a peer for all its handles: stops sync, ends its observers and subscriptions, writes everything to disk and
- * unlocks the directory; blocks until that is done. Handles stay valid, and what is asked of them fails with
+ * unlocks the directory; blocks until that is done. Open transactions have some seconds to end, none if this is called
+ * from inside of one (`dittoffi_transaction_enter`), and are rolled back then. Handles stay valid, and what is asked of them fails with
  * `DITTOFFI_ERROR_CODE_PEER_CLOSED`. Doing it twice does nothing.
  */
 void dittoffi_peer_close(const struct dittoffi_peer_t *peer);
 
 /**
- * Runs a statement, and blocks until it is done. What it wrote survives a crash of the process when this returns.
+ * Runs a statement, and blocks until it is done; a mutating one waits for the writers before it. What it wrote survives a crash of the process when this returns.
  * `arguments` is a CBOR map from parameter name to value, or empty. The message of a statement that does not compile
  * says where and what was expected.
  */
@@ -540,6 +579,15 @@ struct dittoffi_error_t *dittoffi_peer_execute(const struct dittoffi_peer_t *pee
                                                struct dittoffi_slice_t query,
                                                struct dittoffi_slice_t arguments,
                                                struct dittoffi_query_result_t **out);
+
+/**
+ * As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
+ * nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.
+ */
+struct dittoffi_error_t *dittoffi_peer_try_execute(const struct dittoffi_peer_t *peer,
+                                                   struct dittoffi_slice_t query,
+                                                   struct dittoffi_slice_t arguments,
+                                                   struct dittoffi_query_result_t **out);
 
 /**
  * Starts to sync with other peers by the transport configuration. Doing it twice does nothing.
@@ -669,6 +717,74 @@ struct dittoffi_subscription_t *dittoffi_subscription_clone(const struct dittoff
  * Frees a handle to a subscription. The subscription goes on.
  */
 void dittoffi_subscription_free(struct dittoffi_subscription_t *subscription);
+
+/**
+ * Begins a transaction, without blocking. A read-write one is alone: it begins when the writers before it, plain
+ * mutating statements included, are done, in the order in which they came. A read-only one sees one moment and begins
+ * at once, beside whatever else is open. `hint` names it in logs and errors, and may be empty.
+ *
+ * The callback gets the transaction, or why there is none: the peer is closed, this is inside of another read-write
+ * transaction (see `dittoffi_transaction_enter`: `DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED`), or another writer
+ * went on for longer than the system parameter `TRANSACTION_WAIT_TIMEOUT_MS`
+ * (`DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT`). If there is nothing to wait for it is called before this function
+ * returns, on the same thread.
+ *
+ * The callback is taken over: its `release` is called exactly once, also when this function fails.
+ */
+struct dittoffi_error_t *dittoffi_peer_begin_transaction(const struct dittoffi_peer_t *peer,
+                                                         struct dittoffi_slice_t hint,
+                                                         bool is_read_only,
+                                                         struct dittoffi_begun_callback_t callback);
+
+/**
+ * Runs a statement in a transaction, as `dittoffi_peer_execute` does without one. It sees what earlier statements of the
+ * transaction wrote. One that fails has no effect and does not end the transaction.
+ */
+struct dittoffi_error_t *dittoffi_transaction_execute(const struct dittoffi_transaction_t *transaction,
+                                                      struct dittoffi_slice_t query,
+                                                      struct dittoffi_slice_t arguments,
+                                                      struct dittoffi_query_result_t **out);
+
+/**
+ * Ends a transaction: everything in it happens at once. Blocks until it survives a crash of the process.
+ * `commit_id` gets the number of the commit, 0 for a read-only transaction; it may be `NULL`.
+ */
+struct dittoffi_error_t *dittoffi_transaction_commit(const struct dittoffi_transaction_t *transaction,
+                                                     uint64_t *commit_id);
+
+/**
+ * Ends a transaction: nothing of it happens. Does nothing if it has ended.
+ */
+void dittoffi_transaction_rollback(const struct dittoffi_transaction_t *transaction);
+
+/**
+ * Says that the code which runs on this thread belongs to the transaction, until `dittoffi_transaction_leave`. While a
+ * read-write transaction is open, other writers wait for its end; one that is started from inside of it would wait for
+ * ever, and fails with `DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED` instead. Calls nest. A task that moves between
+ * threads enters whenever it runs and leaves whenever it pauses.
+ */
+void dittoffi_transaction_enter(const struct dittoffi_transaction_t *transaction);
+
+/**
+ * Ends the newest `dittoffi_transaction_enter` of the transaction on this thread.
+ */
+void dittoffi_transaction_leave(const struct dittoffi_transaction_t *transaction);
+
+/**
+ * The id of the transaction as text. No other one has it, anywhere.
+ */
+struct dittoffi_error_t *dittoffi_transaction_id(const struct dittoffi_transaction_t *transaction,
+                                                 struct dittoffi_buffer_t *out);
+
+/**
+ * Another handle to the same transaction, to be freed like the first.
+ */
+struct dittoffi_transaction_t *dittoffi_transaction_clone(const struct dittoffi_transaction_t *transaction);
+
+/**
+ * Frees a handle to a transaction; with the last one it is rolled back if it was not committed.
+ */
+void dittoffi_transaction_free(struct dittoffi_transaction_t *transaction);
 
 /**
  * The version of the library, such as `0.1.0`. Valid for ever.

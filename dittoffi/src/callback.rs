@@ -3,13 +3,14 @@
 //! Each triple is taken over by value. Whatever becomes of it, also when the function that took it fails, `release` is
 //! called exactly once, when the library will not call `call` again.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, ptr};
 
 use crate::{
     error::{Error, ErrorCode},
     observer::Signal,
     query_result::QueryResult,
     slice::Slice,
+    transaction::Transaction,
 };
 
 /// Called with each result of an observed query.
@@ -26,6 +27,25 @@ pub struct ChangeCallback {
     /// Takes the next result.
     pub call:
         Option<unsafe extern "C" fn(context: *mut c_void, result: *mut QueryResult, signal: *mut Signal)>,
+    /// Lets go of `context`.
+    pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
+}
+
+/// Called with the outcome of beginning a transaction.
+///
+/// `call` gets `context` and either an error or a transaction, the other being `NULL`; it owns what it gets: free the
+/// error with `dittoffi_error_free`, the transaction with `dittoffi_transaction_free`. It is called once if the function
+/// that took the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a
+/// thread of the library. It may call any function of the library. It must return normally: an exception or a panic must
+/// not leave it. `release` gets `context` once, after the call; it may be `NULL`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct BegunCallback {
+    /// Handed to both functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut c_void,
+    /// Takes the outcome.
+    pub call:
+        Option<unsafe extern "C" fn(context: *mut c_void, error: *mut Error, transaction: *mut Transaction)>,
     /// Lets go of `context`.
     pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }
@@ -91,6 +111,58 @@ impl OnChange {
     }
 }
 
+/// A [`BegunCallback`] taken over.
+#[derive(Debug)]
+pub(crate) struct OnBegun {
+    context: Context,
+    call: unsafe extern "C" fn(*mut c_void, *mut Error, *mut Transaction),
+}
+
+impl OnBegun {
+    /// Takes the callback over; on failure it is released.
+    pub(crate) fn new(callback: BegunCallback) -> Result<Self, Error> {
+        let context = Context { pointer: callback.context, release: callback.release };
+        Ok(Self { context, call: callback.call.ok_or_else(missing)? })
+    }
+
+    /// From now on the caller counts on being called.
+    pub(crate) fn expected(self) -> Expected {
+        Expected(Some(self))
+    }
+
+    fn call(self, outcome: Result<*mut Transaction, Error>) {
+        let (error, transaction) = match outcome {
+            Ok(transaction) => (ptr::null_mut(), transaction),
+            Err(error) => (error.into_raw(), ptr::null_mut()),
+        };
+        // SAFETY: the caller promised that `call` takes this context; the handle is fresh and owned by it.
+        unsafe { (self.call)(self.context.pointer, error, transaction) };
+    }
+}
+
+/// An [`OnBegun`] that is called whatever happens.
+#[derive(Debug)]
+pub(crate) struct Expected(Option<OnBegun>);
+
+impl Expected {
+    pub(crate) fn call(mut self, outcome: Result<*mut Transaction, Error>) {
+        if let Some(begun) = self.0.take() {
+            begun.call(outcome);
+        }
+    }
+}
+
+impl Drop for Expected {
+    fn drop(&mut self) {
+        if let Some(begun) = self.0.take() {
+            begun.call(Err(Error::new(
+                ErrorCode::PeerClosed,
+                "the peer was closed before it was this transaction's turn",
+            )));
+        }
+    }
+}
+
 /// A [`LogCallback`] taken over.
 #[derive(Debug)]
 pub(crate) struct OnLog {
@@ -143,5 +215,29 @@ mod tests {
         assert_eq!(releases.load(Ordering::Relaxed), 1);
         assert!(OnChange::new(callback(None)).is_err());
         assert_eq!(releases.load(Ordering::Relaxed), 2);
+    }
+
+    unsafe extern "C" fn outcome(context: *mut c_void, error: *mut Error, transaction: *mut Transaction) {
+        assert!(!error.is_null() && transaction.is_null());
+        // SAFETY: the error is this function's own; the context as in `release`.
+        unsafe {
+            crate::error::dittoffi_error_free(error);
+            (*context.cast::<AtomicUsize>()).fetch_add(100, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_transaction_is_called_once_whatever_happens() {
+        let count = AtomicUsize::new(0);
+        let context = ptr::from_ref(&count).cast_mut().cast();
+        let callback = |call| OnBegun::new(BegunCallback { context, call, release: Some(release) });
+        drop(callback(Some(outcome)).unwrap());
+        assert_eq!(count.swap(0, Ordering::Relaxed), 1, "not expected, so not called");
+        assert!(callback(None).is_err());
+        assert_eq!(count.swap(0, Ordering::Relaxed), 1);
+        drop(callback(Some(outcome)).unwrap().expected());
+        assert_eq!(count.swap(0, Ordering::Relaxed), 101);
+        callback(Some(outcome)).unwrap().expected().call(Err(missing()));
+        assert_eq!(count.swap(0, Ordering::Relaxed), 101);
     }
 }

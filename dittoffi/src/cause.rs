@@ -42,6 +42,8 @@ fn of_store(error: &StoreError) -> ErrorCode {
         StoreError::Compile(_) | StoreError::MissingArgument { .. } => ErrorCode::DqlQueryCompilation,
         StoreError::Context { .. } | StoreError::Unsupported { .. } => ErrorCode::DqlUnsupported,
         StoreError::ReadOnly { .. } => ErrorCode::StoreTransactionReadOnly,
+        StoreError::NestedWrite { .. } => ErrorCode::StoreTransactionNested,
+        StoreError::WriterBusy { .. } => ErrorCode::StoreTransactionTimeout,
         StoreError::Data(DataError::IllegalId { .. } | DataError::LongId { .. }) => {
             ErrorCode::StoreDocumentId
         }

@@ -114,6 +114,10 @@ pub enum DittoffiErrorCode {
     Unknown = 1039,
     /// A fault inside the database.
     CoreInternal = 1040,
+    /// A read-write transaction is open, and something inside of it wants to write beside it.
+    StoreTransactionNested = 1041,
+    /// Another writer went on for so long that waiting for it was given up.
+    StoreTransactionTimeout = 1042,
 }
 
 pub(crate) use DittoffiErrorCode as ErrorCode;

@@ -10,6 +10,7 @@
 //! | [`error`] | error codes and the error handle |
 //! | [`peer`] | one running peer: open, execute, sync, close |
 //! | [`query_result`] | rows and mutated ids of a statement |
+//! | [`transaction`] | several statements that happen together or not at all |
 //! | [`observer`] | a query whose results are delivered again when they change |
 //! | [`subscription`] | a query whose documents other peers send us |
 //! | [`callback`] | the `{context, call, release}` triple |
@@ -35,4 +36,5 @@ pub mod query_result;
 pub mod slice;
 mod subscriber;
 pub mod subscription;
+pub mod transaction;
 pub mod version;

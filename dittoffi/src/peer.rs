@@ -1,5 +1,7 @@
 //! A running peer.
 
+use std::ptr;
+
 use ditto_peer::TransportConfig;
 
 use crate::{
@@ -67,7 +69,8 @@ pub unsafe extern "C" fn dittoffi_peer_free(peer: *mut Peer) {
 }
 
 /// Closes a peer for all its handles: stops sync, ends its observers and subscriptions, writes everything to disk and
-/// unlocks the directory; blocks until that is done. Handles stay valid, and what is asked of them fails with
+/// unlocks the directory; blocks until that is done. Open transactions have some seconds to end, none if this is called
+/// from inside of one (`dittoffi_transaction_enter`), and are rolled back then. Handles stay valid, and what is asked of them fails with
 /// `DITTOFFI_ERROR_CODE_PEER_CLOSED`. Doing it twice does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dittoffi_peer_close(peer: *const Peer) {
@@ -79,7 +82,7 @@ pub unsafe extern "C" fn dittoffi_peer_close(peer: *const Peer) {
     });
 }
 
-/// Runs a statement, and blocks until it is done. What it wrote survives a crash of the process when this returns.
+/// Runs a statement, and blocks until it is done; a mutating one waits for the writers before it. What it wrote survives a crash of the process when this returns.
 /// `arguments` is a CBOR map from parameter name to value, or empty. The message of a statement that does not compile
 /// says where and what was expected.
 #[unsafe(no_mangle)]
@@ -99,6 +102,28 @@ pub unsafe extern "C" fn dittoffi_peer_execute(
         let result = peer.0.store().execute(query, arguments.value())?;
         // SAFETY: the caller passes NULL or a place for a handle.
         unsafe { handle::store(out, "result", || QueryResult::into_raw(result)) }
+    })
+}
+
+/// As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
+/// nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dittoffi_peer_try_execute(
+    peer: *const Peer,
+    query: Slice,
+    arguments: Slice,
+    out: *mut *mut QueryResult,
+) -> *mut Error {
+    panic::contain(|| {
+        // SAFETY: the caller passes NULL or a live handle, and slices that it keeps for the call.
+        let (peer, query, arguments) = unsafe {
+            let peer = handle::borrow(peer, "peer")?;
+            (peer, query.text("the query")?, config::arguments_binary(arguments.bytes("the arguments")?)?)
+        };
+        handle::require(out, "result")?;
+        let result = peer.0.store().try_execute(query, arguments.value())?;
+        // SAFETY: the caller passes NULL or a place for a handle.
+        unsafe { handle::store(out, "result", || result.map_or(ptr::null_mut(), QueryResult::into_raw)) }
     })
 }
 

@@ -1,6 +1,6 @@
 // Generated from dittoffi.h by `cargo run -p ditto-bindings`; do not edit.
 
-pub const DITTOFFI_ABI_FINGERPRINT: &::core::ffi::CStr = c"4ae2bc5116e7c5ef53fef7aa22728f8e";
+pub const DITTOFFI_ABI_FINGERPRINT: &::core::ffi::CStr = c"da8f07327885f3924e8bcb9a71ea073e";
 pub const DITTOFFI_ABI_REVISION: u32 = 1;
 /// Signing in or out failed.
 pub const DITTOFFI_ERROR_CODE_AUTHENTICATION: dittoffi_error_code_t = 1;
@@ -104,6 +104,10 @@ pub const DITTOFFI_ERROR_CODE_VALIDATION_SIZE_LIMIT_EXCEEDED: dittoffi_error_cod
 pub const DITTOFFI_ERROR_CODE_UNKNOWN: dittoffi_error_code_t = 1039;
 /// A fault inside the database.
 pub const DITTOFFI_ERROR_CODE_CORE_INTERNAL: dittoffi_error_code_t = 1040;
+/// A read-write transaction is open, and something inside of it wants to write beside it.
+pub const DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED: dittoffi_error_code_t = 1041;
+/// Another writer went on for so long that waiting for it was given up.
+pub const DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT: dittoffi_error_code_t = 1042;
 /** What kind of error it is. Numbers never change their meaning; later versions may add some, so a caller treats one
  that it does not know like `DITTOFFI_ERROR_CODE_UNKNOWN`.
 
@@ -149,6 +153,11 @@ pub struct dittoffi_signal_t {
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct dittoffi_subscription_t {
+    _unused: [u8; 0],
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct dittoffi_transaction_t {
     _unused: [u8; 0],
 }
 /** Bytes that belong to somebody else, borrowed for as long as the function says; as an argument, for the call.
@@ -220,6 +229,31 @@ pub struct dittoffi_buffer_t {
     pub len: usize,
     /// What was allocated; of use to the library only.
     pub capacity: usize,
+}
+/** Called with the outcome of beginning a transaction.
+
+ `call` gets `context` and either an error or a transaction, the other being `NULL`; it owns what it gets: free the
+ error with `dittoffi_error_free`, the transaction with `dittoffi_transaction_free`. It is called once if the function
+ that took the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a
+ thread of the library. It may call any function of the library. It must return normally: an exception or a panic must
+ not leave it. `release` gets `context` once, after the call; it may be `NULL`.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct dittoffi_begun_callback_t {
+    /// Handed to both functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut ::core::ffi::c_void,
+    /// Takes the outcome.
+    pub call: ::core::option::Option<
+        unsafe extern "C" fn(
+            context: *mut ::core::ffi::c_void,
+            error: *mut dittoffi_error_t,
+            transaction: *mut dittoffi_transaction_t,
+        ),
+    >,
+    /// Lets go of `context`.
+    pub release: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void),
+    >,
 }
 unsafe extern "C" {
     /// The `dittoffi_error_code_t` of an error; `DITTOFFI_ERROR_CODE_UNKNOWN` for `NULL`.
@@ -302,13 +336,22 @@ unsafe extern "C" {
     /// Frees a handle to a peer; with the last one the peer is closed as by `dittoffi_peer_close`, and so it may block.
     pub fn dittoffi_peer_free(peer: *mut dittoffi_peer_t);
     /** Closes a peer for all its handles: stops sync, ends its observers and subscriptions, writes everything to disk and
- unlocks the directory; blocks until that is done. Handles stay valid, and what is asked of them fails with
+ unlocks the directory; blocks until that is done. Open transactions have some seconds to end, none if this is called
+ from inside of one (`dittoffi_transaction_enter`), and are rolled back then. Handles stay valid, and what is asked of them fails with
  `DITTOFFI_ERROR_CODE_PEER_CLOSED`. Doing it twice does nothing.*/
     pub fn dittoffi_peer_close(peer: *const dittoffi_peer_t);
-    /** Runs a statement, and blocks until it is done. What it wrote survives a crash of the process when this returns.
+    /** Runs a statement, and blocks until it is done; a mutating one waits for the writers before it. What it wrote survives a crash of the process when this returns.
  `arguments` is a CBOR map from parameter name to value, or empty. The message of a statement that does not compile
  says where and what was expected.*/
     pub fn dittoffi_peer_execute(
+        peer: *const dittoffi_peer_t,
+        query: dittoffi_slice_t,
+        arguments: dittoffi_slice_t,
+        out: *mut *mut dittoffi_query_result_t,
+    ) -> *mut dittoffi_error_t;
+    /** As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
+ nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.*/
+    pub fn dittoffi_peer_try_execute(
         peer: *const dittoffi_peer_t,
         query: dittoffi_slice_t,
         arguments: dittoffi_slice_t,
@@ -410,6 +453,57 @@ unsafe extern "C" {
     ) -> *mut dittoffi_subscription_t;
     /// Frees a handle to a subscription. The subscription goes on.
     pub fn dittoffi_subscription_free(subscription: *mut dittoffi_subscription_t);
+    /** Begins a transaction, without blocking. A read-write one is alone: it begins when the writers before it, plain
+ mutating statements included, are done, in the order in which they came. A read-only one sees one moment and begins
+ at once, beside whatever else is open. `hint` names it in logs and errors, and may be empty.
+
+ The callback gets the transaction, or why there is none: the peer is closed, this is inside of another read-write
+ transaction (see `dittoffi_transaction_enter`: `DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED`), or another writer
+ went on for longer than the system parameter `TRANSACTION_WAIT_TIMEOUT_MS`
+ (`DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT`). If there is nothing to wait for it is called before this function
+ returns, on the same thread.
+
+ The callback is taken over: its `release` is called exactly once, also when this function fails.*/
+    pub fn dittoffi_peer_begin_transaction(
+        peer: *const dittoffi_peer_t,
+        hint: dittoffi_slice_t,
+        is_read_only: bool,
+        callback: dittoffi_begun_callback_t,
+    ) -> *mut dittoffi_error_t;
+    /** Runs a statement in a transaction, as `dittoffi_peer_execute` does without one. It sees what earlier statements of the
+ transaction wrote. One that fails has no effect and does not end the transaction.*/
+    pub fn dittoffi_transaction_execute(
+        transaction: *const dittoffi_transaction_t,
+        query: dittoffi_slice_t,
+        arguments: dittoffi_slice_t,
+        out: *mut *mut dittoffi_query_result_t,
+    ) -> *mut dittoffi_error_t;
+    /** Ends a transaction: everything in it happens at once. Blocks until it survives a crash of the process.
+ `commit_id` gets the number of the commit, 0 for a read-only transaction; it may be `NULL`.*/
+    pub fn dittoffi_transaction_commit(
+        transaction: *const dittoffi_transaction_t,
+        commit_id: *mut u64,
+    ) -> *mut dittoffi_error_t;
+    /// Ends a transaction: nothing of it happens. Does nothing if it has ended.
+    pub fn dittoffi_transaction_rollback(transaction: *const dittoffi_transaction_t);
+    /** Says that the code which runs on this thread belongs to the transaction, until `dittoffi_transaction_leave`. While a
+ read-write transaction is open, other writers wait for its end; one that is started from inside of it would wait for
+ ever, and fails with `DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED` instead. Calls nest. A task that moves between
+ threads enters whenever it runs and leaves whenever it pauses.*/
+    pub fn dittoffi_transaction_enter(transaction: *const dittoffi_transaction_t);
+    /// Ends the newest `dittoffi_transaction_enter` of the transaction on this thread.
+    pub fn dittoffi_transaction_leave(transaction: *const dittoffi_transaction_t);
+    /// The id of the transaction as text. No other one has it, anywhere.
+    pub fn dittoffi_transaction_id(
+        transaction: *const dittoffi_transaction_t,
+        out: *mut dittoffi_buffer_t,
+    ) -> *mut dittoffi_error_t;
+    /// Another handle to the same transaction, to be freed like the first.
+    pub fn dittoffi_transaction_clone(
+        transaction: *const dittoffi_transaction_t,
+    ) -> *mut dittoffi_transaction_t;
+    /// Frees a handle to a transaction; with the last one it is rolled back if it was not committed.
+    pub fn dittoffi_transaction_free(transaction: *mut dittoffi_transaction_t);
     /// The version of the library, such as `0.1.0`. Valid for ever.
     pub fn dittoffi_version() -> dittoffi_slice_t;
     /** The fingerprint of the header that the library was built with: 32 hexadecimal digits. A program compares it with

@@ -35,7 +35,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`ditto`] | opening, configuring and closing an instance |
-//! | [`store`] | executing and observing statements, ids of documents |
+//! | [`store`] | executing and observing statements, transactions, ids of documents |
 //! | [`dql`] | queries, results, rows, observers, differences of results |
 //! | [`sync`] | subscriptions, starting and stopping |
 //! | [`transport`] | addresses to listen on and to connect to |
@@ -44,7 +44,7 @@
 //! | [`fs`], [`logger`] | directories, the log |
 //!
 //! Functions of the database block and belong to no async runtime; the few `async` ones do their work on the thread
-//! that polls them.
+//! that polls them, and wait for their turn to write without blocking it.
 
 mod c_string;
 pub mod cbor;

@@ -7,6 +7,9 @@ pub use crate::{
     error::DittoError,
     fs::{DittoRoot, PersistentRoot, TempRoot},
     logger::{CLogLevel, DittoLogger, LogLevel},
-    store::{DocumentId, Store, StringPrimitiveFormat},
+    store::{
+        DocumentId, Store, StringPrimitiveFormat,
+        transactions::{CreateTransactionOptions, Transaction, TransactionCompletionAction, TransactionInfo},
+    },
     transport::{HttpListenConfig, TcpListenConfig, TransportConfig},
 };

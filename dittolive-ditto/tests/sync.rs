@@ -6,6 +6,7 @@ mod support;
 use std::{collections::HashSet, sync::mpsc::channel};
 
 use dittolive_ditto::prelude::*;
+use futures::executor::block_on;
 use serde::Serialize;
 use serde_json::json;
 
@@ -75,6 +76,61 @@ fn edits_made_apart_merge_when_the_peers_meet_again() {
     for peer in [&a, &b] {
         await_rows(peer, "SELECT * FROM c ORDER BY _id", &[r#"{"_id":1,"a":1,"b":2}"#]);
     }
+}
+
+#[test]
+fn a_transaction_arrives_whole() {
+    let (a, b) = (Peer::new(), Peer::new());
+    // The pairs of later transactions lie in two collections, each with a subscription of its own.
+    for query in ["SELECT * FROM big", "SELECT * FROM debit", "SELECT * FROM credit WHERE kept"] {
+        b.ditto.sync().register_subscription(query).unwrap();
+    }
+    connect(&b, listen(&a));
+    let (sender, counts) = channel();
+    let big = b.ditto.store().register_observer("SELECT _id FROM big", move |result| {
+        sender.send(result.item_count()).ok();
+    });
+    let _big = big.unwrap();
+    let insert_many = a.ditto.store().transaction(async |transaction| {
+        for first in (0..10_000).step_by(1_000) {
+            let documents: Vec<_> = (first..first + 1_000).map(|id| json!({"_id": id})).collect();
+            transaction.execute(("INSERT INTO big DOCUMENTS (:d)", json!({"d": documents}))).await?;
+        }
+        Ok::<_, DittoError>(())
+    });
+    block_on(insert_many).unwrap();
+    wait_for(&counts, |count| {
+        assert!([0, 10_000].contains(count), "{count} documents of a transaction of 10,000 were seen");
+        *count == 10_000
+    });
+
+    // Many small ones in a row: whenever B looks, the members of each are there or not.
+    let (sender, seen) = channel();
+    let store = b.ditto.store().clone();
+    let looks = b.ditto.store().register_observer("SELECT _id FROM credit", move |_| {
+        let mut options = CreateTransactionOptions::new();
+        options.is_read_only = true;
+        let look = store.transaction_with_options(options, async |transaction| {
+            let debit = rows(&transaction.execute("SELECT _id FROM debit ORDER BY _id").await?);
+            let credit = rows(&transaction.execute("SELECT _id FROM credit ORDER BY _id").await?);
+            Ok::<_, DittoError>((debit, credit))
+        });
+        sender.send(block_on(look).unwrap()).ok();
+    });
+    let _looks = looks.unwrap();
+    for id in 0..300 {
+        let pair = a.ditto.store().transaction(async |transaction| {
+            let document = json!({"d": {"_id": id, "kept": true}});
+            transaction.execute(("INSERT INTO debit DOCUMENTS (:d)", &document)).await?;
+            transaction.execute(("INSERT INTO credit DOCUMENTS (:d)", &document)).await?;
+            Ok::<_, DittoError>(())
+        });
+        block_on(pair).unwrap();
+    }
+    wait_for(&seen, |(debit, credit)| {
+        assert_eq!(debit, credit, "half of a transaction was seen");
+        credit.len() == 300
+    });
 }
 
 #[test]

@@ -199,6 +199,176 @@ static void logging(void)
     EXPECT(lines == 2002);
 }
 
+/* What beginning a transaction has led to. */
+typedef struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    dittoffi_error_t *error;
+    dittoffi_transaction_t *transaction;
+    int calls;
+    int releases;
+} begun_t;
+
+#define NOT_BEGUN { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER }
+
+static void on_begun(void *context, dittoffi_error_t *error, dittoffi_transaction_t *transaction)
+{
+    begun_t *begun = context;
+    pthread_mutex_lock(&begun->mutex);
+    EXPECT((error == NULL) != (transaction == NULL));
+    begun->error = error;
+    begun->transaction = transaction;
+    begun->calls++;
+    pthread_cond_broadcast(&begun->changed);
+    pthread_mutex_unlock(&begun->mutex);
+}
+
+static void on_begun_release(void *context)
+{
+    begun_t *begun = context;
+    pthread_mutex_lock(&begun->mutex);
+    begun->releases++;
+    pthread_cond_broadcast(&begun->changed);
+    pthread_mutex_unlock(&begun->mutex);
+}
+
+static dittoffi_error_t *begin(const dittoffi_peer_t *peer, const char *hint, bool is_read_only, begun_t *begun)
+{
+    dittoffi_begun_callback_t callback = { begun, on_begun, on_begun_release };
+    return dittoffi_peer_begin_transaction(peer, slice(hint), is_read_only, callback);
+}
+
+/* Waits until the callback was called and released. */
+static void await_begun(begun_t *begun)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += PATIENCE_SECONDS;
+    pthread_mutex_lock(&begun->mutex);
+    while (begun->calls == 0 || begun->releases == 0) {
+        EXPECT(pthread_cond_timedwait(&begun->changed, &begun->mutex, &deadline) == 0);
+    }
+    EXPECT(begun->calls == 1 && begun->releases == 1);
+    pthread_mutex_unlock(&begun->mutex);
+}
+
+static dittoffi_query_result_t *execute_in(const dittoffi_transaction_t *transaction, const char *query)
+{
+    dittoffi_query_result_t *result = NULL;
+    SUCCEED(dittoffi_transaction_execute(transaction, slice(query), NOTHING, &result));
+    EXPECT(result != NULL);
+    return result;
+}
+
+static size_t count(const dittoffi_peer_t *peer, const char *query)
+{
+    dittoffi_query_result_t *result = execute(peer, query);
+    size_t items = dittoffi_query_result_item_count(result);
+    dittoffi_query_result_free(result);
+    return items;
+}
+
+static void transactions(const dittoffi_peer_t *peer)
+{
+    dittoffi_query_result_t *result = NULL;
+
+    /* Nobody writes: it begins at once. */
+    begun_t first = NOT_BEGUN;
+    SUCCEED(begin(peer, "first", false, &first));
+    EXPECT(first.calls == 1 && first.releases == 1 && first.transaction != NULL);
+    dittoffi_query_result_t *inserted = execute_in(first.transaction, "INSERT INTO trees DOCUMENTS ({'_id': 1})");
+    EXPECT(dittoffi_query_result_commit_id(inserted) == 0);
+    FAIL(DITTOFFI_ERROR_CODE_DQL_EVALUATION_ERROR,
+         dittoffi_transaction_execute(first.transaction, slice("INSERT INTO trees DOCUMENTS ({'_id': 1})"), NOTHING,
+                                      &result));
+    result = execute_in(first.transaction, "SELECT * FROM trees");
+    EXPECT(dittoffi_query_result_item_count(result) == 1 && count(peer, "SELECT * FROM trees") == 0);
+    dittoffi_query_result_free(result);
+    result = NULL;
+
+    /* The next one waits for it; a plain statement would have to. */
+    begun_t second = NOT_BEGUN;
+    SUCCEED(begin(peer, "", false, &second));
+    EXPECT(second.calls == 0 && second.releases == 0);
+    SUCCEED(dittoffi_peer_try_execute(peer, slice("DELETE FROM trees"), NOTHING, &result));
+    EXPECT(result == NULL);
+    SUCCEED(dittoffi_peer_try_execute(peer, slice("SELECT * FROM trees"), NOTHING, &result));
+    EXPECT(result != NULL);
+    dittoffi_query_result_free(result);
+    result = NULL;
+
+    /* What would wait for itself is an error. */
+    dittoffi_transaction_enter(first.transaction);
+    FAIL(DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED,
+         dittoffi_peer_execute(peer, slice("DELETE FROM trees"), NOTHING, &result));
+    begun_t nested = NOT_BEGUN;
+    SUCCEED(begin(peer, "nested", false, &nested));
+    EXPECT(nested.transaction == NULL && nested.releases == 1);
+    FAIL(DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED, nested.error);
+    dittoffi_transaction_leave(first.transaction);
+
+    /* A reader does not wait, and stays at its moment. */
+    begun_t reader = NOT_BEGUN;
+    SUCCEED(begin(peer, "reader", true, &reader));
+    EXPECT(reader.transaction != NULL);
+    FAIL(DITTOFFI_ERROR_CODE_STORE_TRANSACTION_READ_ONLY,
+         dittoffi_transaction_execute(reader.transaction, slice("DELETE FROM trees WHERE false"), NOTHING, &result));
+
+    uint64_t commit_id = 0;
+    SUCCEED(dittoffi_transaction_commit(first.transaction, &commit_id));
+    EXPECT(commit_id > 0 && dittoffi_query_result_commit_id(inserted) == commit_id);
+    dittoffi_query_result_free(inserted);
+    FAIL(DITTOFFI_ERROR_CODE_STORE_QUERY, dittoffi_transaction_commit(first.transaction, NULL));
+    result = execute_in(reader.transaction, "SELECT * FROM trees");
+    EXPECT(dittoffi_query_result_item_count(result) == 0 && count(peer, "SELECT * FROM trees") == 1);
+    dittoffi_query_result_free(result);
+    result = NULL;
+    SUCCEED(dittoffi_transaction_commit(reader.transaction, &commit_id));
+    EXPECT(commit_id == 0);
+
+    /* It is the second one's turn, which is rolled back. */
+    await_begun(&second);
+    EXPECT(second.transaction != NULL);
+    dittoffi_buffer_t ids[2];
+    SUCCEED(dittoffi_transaction_id(first.transaction, &ids[0]));
+    SUCCEED(dittoffi_transaction_id(second.transaction, &ids[1]));
+    EXPECT(ids[0].len > 0 && (ids[0].len != ids[1].len || memcmp(ids[0].ptr, ids[1].ptr, ids[0].len) != 0));
+    dittoffi_buffer_free(ids[0]);
+    dittoffi_buffer_free(ids[1]);
+    dittoffi_query_result_free(execute_in(second.transaction, "DELETE FROM trees"));
+    dittoffi_transaction_rollback(second.transaction);
+    dittoffi_transaction_rollback(second.transaction);
+    FAIL(DITTOFFI_ERROR_CODE_STORE_QUERY,
+         dittoffi_transaction_execute(second.transaction, slice("SELECT * FROM trees"), NOTHING, &result));
+
+    /* One that is freed is rolled back, by its last handle. */
+    begun_t third = NOT_BEGUN;
+    SUCCEED(begin(peer, "third", false, &third));
+    EXPECT(third.transaction != NULL);
+    dittoffi_query_result_free(execute_in(third.transaction, "DELETE FROM trees"));
+    dittoffi_transaction_t *again = dittoffi_transaction_clone(third.transaction);
+    dittoffi_transaction_free(third.transaction);
+    dittoffi_query_result_free(execute_in(again, "SELECT * FROM trees"));
+    dittoffi_transaction_free(again);
+    EXPECT(count(peer, "SELECT * FROM trees") == 1);
+
+    /* What is wrong is told at once, and the callback released uncalled. */
+    begun_t wrong = NOT_BEGUN;
+    dittoffi_begun_callback_t no_call = { &wrong, NULL, on_begun_release };
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_begin_transaction(peer, NOTHING, false, no_call));
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, begin(NULL, "", false, &wrong));
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, begin(peer, "\xff", false, &wrong));
+    EXPECT(wrong.calls == 0 && wrong.releases == 3);
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_transaction_commit(NULL, NULL));
+    dittoffi_transaction_rollback(NULL);
+    dittoffi_transaction_enter(NULL);
+    dittoffi_transaction_leave(NULL);
+    dittoffi_transaction_free(NULL);
+    dittoffi_transaction_free(first.transaction);
+    dittoffi_transaction_free(second.transaction);
+    dittoffi_transaction_free(reader.transaction);
+}
+
 static void bad_input(const dittoffi_peer_t *peer)
 {
     dittoffi_query_result_t *result = NULL;
@@ -303,10 +473,32 @@ int main(int argc, char **argv)
     dittoffi_observer_free(observer);
     await(&seen, 1, 2);
 
+    transactions(peer);
+
+    /* Transactions that are open when the peer closes, or wait for their turn. The library warns of the first. */
+    dittoffi_logger_set_minimum_level(DITTOFFI_LOG_LEVEL_ERROR);
+    begun_t left = NOT_BEGUN;
+    begun_t waiting = NOT_BEGUN;
+    SUCCEED(begin(peer, "left open", false, &left));
+    SUCCEED(begin(peer, "never began", false, &waiting));
+
     dittoffi_peer_t *again = dittoffi_peer_clone(peer);
     dittoffi_peer_free(peer);
+    dittoffi_transaction_enter(left.transaction);
     dittoffi_peer_close(again);
+    dittoffi_transaction_leave(left.transaction);
     dittoffi_query_result_t *late = NULL;
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED,
+         dittoffi_transaction_execute(left.transaction, slice("SELECT * FROM plants"), NOTHING, &late));
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, dittoffi_transaction_commit(left.transaction, NULL));
+    dittoffi_transaction_free(left.transaction);
+    await_begun(&waiting);
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, waiting.error);
+    dittoffi_logger_set_minimum_level(DITTOFFI_LOG_LEVEL_WARNING);
+    begun_t too_late = NOT_BEGUN;
+    SUCCEED(begin(again, "", true, &too_late));
+    await_begun(&too_late);
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, too_late.error);
     FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, dittoffi_peer_execute(again, slice("SELECT * FROM plants"), NOTHING, &late));
     /* The directory is free, though a handle is left. */
     SUCCEED(dittoffi_peer_open(cbor_slice(&config), &other));

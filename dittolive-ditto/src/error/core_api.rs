@@ -66,4 +66,6 @@ kinds! {
     ValidationSizeLimitExceeded: "a value is too large",
     Unknown: "the cause is not known",
     Internal: "the database has an internal fault",
+    StoreTransactionNested: "something inside of a read-write transaction was to write beside it, which would wait for ever",
+    StoreTransactionTimeout: "another writer went on for so long that waiting for it was given up",
 }

@@ -88,6 +88,8 @@ fn core(code: u32) -> Core {
         sys::DITTOFFI_ERROR_CODE_VALIDATION_NOT_A_MAP => Core::ValidationNotAMap,
         sys::DITTOFFI_ERROR_CODE_VALIDATION_SIZE_LIMIT_EXCEEDED => Core::ValidationSizeLimitExceeded,
         sys::DITTOFFI_ERROR_CODE_CORE_INTERNAL => Core::Internal,
+        sys::DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED => Core::StoreTransactionNested,
+        sys::DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT => Core::StoreTransactionTimeout,
         _ => Core::Unknown,
     }
 }
@@ -101,7 +103,7 @@ mod tests {
     #[test]
     fn every_code_has_a_kind_of_its_own() {
         let kinds: HashSet<_> = (sys::DITTOFFI_ERROR_CODE_ACTIVATION_LICENSE_TOKEN_EXPIRED
-            ..=sys::DITTOFFI_ERROR_CODE_CORE_INTERNAL)
+            ..=sys::DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT)
             .map(core)
             .collect();
         assert_eq!(kinds.len(), Core::ALL.len());

@@ -15,6 +15,7 @@ mod peer;
 mod query_result;
 mod subscription;
 mod trampoline;
+mod transaction;
 mod version;
 
 pub(crate) use self::{
@@ -23,6 +24,7 @@ pub(crate) use self::{
     peer::{Peer, path_to_cbor},
     query_result::QueryResult,
     subscription::Subscription,
+    transaction::Transaction,
     version::check_library,
 };
 

@@ -28,7 +28,7 @@ unsafe impl Send for Peer {}
 unsafe impl Sync for Peer {}
 
 /// The result of a function that returns a handle through an out-pointer.
-fn handle<T, H>(
+pub(super) fn handle<T, H>(
     wrap: impl FnOnce(*mut T) -> Option<H>,
     call: impl FnOnce(*mut *mut T) -> *mut sys::dittoffi_error_t,
 ) -> Result<H, DittoError> {
@@ -47,18 +47,26 @@ impl Peer {
         )
     }
 
+    pub(super) fn as_ptr(&self) -> *const sys::dittoffi_peer_t {
+        self.0.as_ptr()
+    }
+
     pub(crate) fn close(&self) {
         // SAFETY: a live handle.
         unsafe { sys::dittoffi_peer_close(self.0.as_ptr()) };
     }
 
-    /// `arguments` is a CBOR map, or empty.
-    pub(crate) fn execute(&self, query: &str, arguments: &[u8]) -> Result<QueryResult, DittoError> {
+    /// `arguments` is a CBOR map, or empty. `None` when the statement would have to wait for another writer.
+    pub(crate) fn try_execute(
+        &self,
+        query: &str,
+        arguments: &[u8],
+    ) -> Result<Option<QueryResult>, DittoError> {
         let (query, arguments) = (bytes::borrow(query.as_bytes()), bytes::borrow(arguments));
+        let mut out = ptr::null_mut();
         // SAFETY: a live handle, slices borrowed for the call; `out` is a place for a handle.
-        handle(QueryResult::from_raw, |out| unsafe {
-            sys::dittoffi_peer_execute(self.0.as_ptr(), query, arguments, out)
-        })
+        check(unsafe { sys::dittoffi_peer_try_execute(self.0.as_ptr(), query, arguments, &mut out) })?;
+        Ok(QueryResult::from_raw(out))
     }
 
     pub(crate) fn observe(

@@ -2,11 +2,13 @@
 
 mod document_id;
 mod set_arc;
+pub mod transactions;
 
-use std::{fmt, ops::Deref, sync::Arc};
+use std::{any::Any, fmt, ops::Deref, sync::Arc};
 
 use serde::Serialize;
 
+use self::transactions::{CreateTransactionOptions, Transaction};
 pub use self::{
     document_id::{DocumentId, StringPrimitiveFormat},
     set_arc::SetArc,
@@ -37,9 +39,10 @@ impl Store {
 
     /// Runs a DQL statement on the local documents. It never waits for the network.
     ///
-    /// The work is done when the future is first polled, on the polling thread, without an async runtime; a runtime that
-    /// must not block runs it on its threads for that. What a statement wrote survives a crash of the process when
-    /// this returns.
+    /// The work is done when the future is polled, on the polling thread, without an async runtime; a runtime that
+    /// must not block runs it on its threads for that. A statement that changes documents waits for the writers before
+    /// it, [transactions](Self::transaction) above all, without blocking the thread. What it wrote survives a crash of
+    /// the process when this returns.
     ///
     /// ```no_run
     /// # async fn example(ditto: dittolive_ditto::Ditto) -> Result<(), dittolive_ditto::error::DittoError> {
@@ -58,14 +61,136 @@ impl Store {
     /// - `CoreApi(DqlQueryCompilation)`: the statement does not compile; the message says where and why.
     /// - `CoreApi(DqlInvalidQueryArgs)`: the arguments are no map.
     /// - `CoreApi(ParameterQuery)`: a system parameter is unknown or its value does not fit.
+    /// - `CoreApi(StoreTransactionNested)`: it changes documents, and is inside the scope of a read-write transaction.
+    /// - `CoreApi(StoreTransactionTimeout)`: another writer went on for longer than the system parameter
+    ///   `TRANSACTION_WAIT_TIMEOUT_MS`, a minute.
     /// - `ReleasedDittoInstance`: the instance is closed.
     pub async fn execute<Q>(&self, query: Q) -> Result<QueryResult, DittoError>
     where
         Q: IntoQuery,
         Q::Args: Serialize,
     {
-        let query = query.into_query()?;
-        self.instance.peer.execute(query.text(), query.encoded_arguments()).map(QueryResult::new)
+        let (text, arguments) = query.into_query()?.into_parts();
+        let arguments = arguments.as_deref().unwrap_or_default();
+        let peer = &self.instance.peer;
+        if let Some(result) = peer.try_execute(&text, arguments)? {
+            return Ok(QueryResult::new(result));
+        }
+        let turn = peer.begin_transaction("a single statement", false)?.await?;
+        let result = turn.execute(&text, arguments)?;
+        turn.commit()?;
+        Ok(QueryResult::new(result))
+    }
+
+    /// Runs `scope` with a transaction: everything that it executes there happens at once when it ends, or not at all.
+    ///
+    /// * `Err(error)` rolls back, and is returned.
+    /// * `Ok(TransactionCompletionAction::Rollback)` rolls back, `Ok(TransactionCompletionAction::Commit)` commits. Only
+    ///   the action by itself counts: a reference to it, or a tuple that holds it, is like any other value.
+    /// * `Ok(value)` with any other value commits, and is returned.
+    /// * A panic in the scope, and dropping the future, roll back.
+    ///
+    /// Transactions are serialisable: there is one at a time that can write, and it begins when the writers before it, in
+    /// the order in which they came, are done. Waiting does not block the thread. So keep transactions short: do not
+    /// wait for a network or a person inside; what other peers send waits as well. A transaction that has been open for
+    /// ten seconds is logged, with its hint.
+    ///
+    /// **Inside the scope, write with the transaction only.** [`execute`](Self::execute) of a statement that changes
+    /// documents, or another read-write transaction, would wait for this one, and fails with
+    /// `CoreApi(StoreTransactionNested)` instead. A scope that waits for another task that writes cannot be told from
+    /// any long one: the other task gives up after a minute. Reading beside the transaction is fine, and sees what was
+    /// before it.
+    ///
+    /// Other peers get what a transaction wrote together, if their subscriptions cover all of it.
+    ///
+    /// ```
+    /// use dittolive_ditto::prelude::*;
+    /// use serde_json::json;
+    ///
+    /// # fn main() -> Result<(), DittoError> {
+    /// # let root = TempRoot::new();
+    /// # let config = DittoConfig::new("bank", DittoConfigConnect::SmallPeersOnly { private_key: None })
+    /// #     .with_persistence_directory(root.root_path());
+    /// # let ditto = Ditto::open_sync(config)?;
+    /// # futures::executor::block_on(async {
+    /// let store = ditto.store();
+    /// store.execute("INSERT INTO accounts DOCUMENTS ({'_id': 'a', 'sum': 10}), ({'_id': 'b', 'sum': 0})").await?;
+    ///
+    /// let left = store
+    ///     .transaction(async |transaction| {
+    ///         let take = ("UPDATE accounts SET sum = sum - :n WHERE _id = 'a'", json!({"n": 4}));
+    ///         transaction.execute(take).await?;
+    ///         let give = ("UPDATE accounts SET sum = sum + :n WHERE _id = 'b'", json!({"n": 4}));
+    ///         transaction.execute(give).await?;
+    ///         let left = transaction.execute("SELECT sum FROM accounts WHERE _id = 'a'").await?;
+    ///         Ok::<_, DittoError>(left.get_item(0).unwrap().json_string())
+    ///     })
+    ///     .await?;
+    /// assert_eq!(left, r#"{"sum":6}"#);
+    ///
+    /// let action = store
+    ///     .transaction(async |transaction| {
+    ///         transaction.execute("DELETE FROM accounts").await?;
+    ///         Ok::<_, DittoError>(TransactionCompletionAction::Rollback)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(action, TransactionCompletionAction::Rollback);
+    /// assert_eq!(store.execute("SELECT * FROM accounts").await?.item_count(), 2);
+    /// # Ok(())
+    /// # })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The scope's own, and converted into them those of beginning and of committing:
+    /// - `CoreApi(StoreTransactionNested)`, `CoreApi(StoreTransactionTimeout)`: see above.
+    /// - `ReleasedDittoInstance`: the instance is closed, or was closed meanwhile. Closing gives open transactions five
+    ///   seconds.
+    pub async fn transaction<T, E>(
+        &self,
+        scope: impl AsyncFnOnce(&Transaction) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        T: Any,
+        E: From<DittoError>,
+    {
+        transactions::run(&self.instance, CreateTransactionOptions::new(), scope).await
+    }
+
+    /// [`transaction`](Self::transaction) with a hint, or one that only reads: any number of those run side by side, and
+    /// beside one that writes, each on the state at its beginning.
+    ///
+    /// ```no_run
+    /// # use dittolive_ditto::prelude::*;
+    /// # async fn example(ditto: Ditto) -> Result<(), DittoError> {
+    /// let mut options = CreateTransactionOptions::new();
+    /// options.is_read_only = true;
+    /// options.hint = Some("report");
+    /// let (open, paid) = ditto
+    ///     .store()
+    ///     .transaction_with_options(options, async |transaction| {
+    ///         let open = transaction.execute("SELECT * FROM bills WHERE paid = false").await?;
+    ///         let paid = transaction.execute("SELECT * FROM bills WHERE paid = true").await?;
+    ///         Ok::<_, DittoError>((open.item_count(), paid.item_count()))
+    ///     })
+    ///     .await?;
+    /// # let _ = (open, paid);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn transaction_with_options<T, E>(
+        &self,
+        options: CreateTransactionOptions<'_>,
+        scope: impl AsyncFnOnce(&Transaction) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        T: Any,
+        E: From<DittoError>,
+    {
+        transactions::run(&self.instance, options, scope).await
     }
 
     /// Calls `on_change` with the result of a `SELECT`, and again whenever a commit has changed it, local or synced.

@@ -32,6 +32,8 @@ pub(crate) enum Command {
         answer: blocking::Sender<Result<(), ReplicaError>>,
     },
     Unsubscribe(SubscriptionId),
+    /// New transports tell of their links here.
+    UseLinks(mpsc::Receiver<LinkEvent>),
     /// The transports are gone, whether or not they told of every link's end.
     ForgetLinks {
         done: blocking::Sender<()>,
@@ -40,7 +42,6 @@ pub(crate) enum Command {
 
 /// Where the sync thread hears of things.
 pub(crate) struct Inputs {
-    pub(crate) links: mpsc::Receiver<LinkEvent>,
     /// Closed when the peer closes; the thread ends then.
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
     /// Something was committed while peers are connected.
@@ -106,14 +107,16 @@ impl Hub {
     }
 
     async fn run(mut self, mut inputs: Inputs) {
+        // Ends at once, until there are transports.
+        let mut links = mpsc::channel(1).1;
         loop {
             let now = self.clock.now_ms();
             let timeout =
                 self.replicator.next_timeout().map(|at| Duration::from_millis(at.saturating_sub(now)));
             tokio::select! {
-                Some(event) = inputs.links.recv() => self.on_link(event),
+                Some(event) = links.recv() => self.on_link(event),
                 command = inputs.commands.recv() => match command {
-                    Some(command) => self.on_command(command, &mut inputs.links),
+                    Some(command) => self.on_command(command, &mut links),
                     None => return,
                 },
                 () = inputs.commits.notified() => self.replicator.committed(&mut self.replica, self.clock.now_ms()),
@@ -187,7 +190,9 @@ impl Hub {
             Command::Unsubscribe(id) => {
                 self.replicator.unsubscribe(id, &mut self.replica, self.clock.now_ms())
             }
+            Command::UseLinks(events) => *links = events,
             Command::ForgetLinks { done } => {
+                links.close();
                 while links.try_recv().is_ok() {}
                 for (_, state) in std::mem::take(&mut self.links) {
                     self.forget(&state);

@@ -7,8 +7,8 @@
 //! | the caller's | statements: reads on a snapshot, writes one after another | |
 //! | `ditto-durability` | puts commits on the platter, then says so | `durability` |
 //! | `ditto-sync` | drives the replication state machine; blocks on the disk | `hub` |
-//! | two workers of a runtime | sockets, TLS, time-outs | `ditto-transport` |
-//! | blocking threads of that runtime | the application's callbacks | `callbacks` |
+//! | two workers of a runtime | sockets, TLS, time-outs, transactions that take long | `ditto-transport`, `writer_watch` |
+//! | blocking threads of that runtime | the application's callbacks, also when it is a transaction's turn | `callbacks` |
 //!
 //! A local commit wakes `ditto-durability`, whose sync wakes `ditto-sync`, which may tell the peers. What a peer
 //! sends arrives at `ditto-sync`, is committed, synced, and acknowledged. No lock is held across any of these steps.
@@ -30,6 +30,7 @@ mod status;
 mod storage_failure;
 mod subscription;
 mod transport_config;
+mod writer_watch;
 
 pub use config::{Connect, MAX_DEVICE_NAME, PeerConfig};
 pub use environment::SystemEnvironment;

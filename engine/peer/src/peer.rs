@@ -4,15 +4,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc as blocking;
+use std::sync::mpsc::{self as blocking, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ditto_mesh::{Authority, Identity, IdentityError};
 use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, SubscriptionId};
-use ditto_storage::{DiskStorage, MemoryStorage, Storage};
+use ditto_storage::{CloseOnce, DiskStorage, MemoryStorage, Storage};
 use ditto_store::{CommitSubscription, Store, StoreOptions};
-use ditto_transport::{LinkEvent, Transports};
+use ditto_transport::Transports;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
@@ -28,14 +28,18 @@ use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::StorageFailure;
 use crate::subscription::Subscription;
 use crate::transport_config::TransportConfig;
-use crate::{key_file, presence};
+use crate::{key_file, presence, writer_watch};
 
 /// Threads that serve sockets. They never touch the disk.
 const NETWORK_THREADS: usize = 2;
 /// Link events on their way to the sync thread; beyond this, links stop reading from their sockets.
 const LINK_EVENT_QUEUE: usize = 64;
-/// How long closing waits for farewells.
+/// How long closing waits for farewells, and for a sync thread that waits for a transaction of the application.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long closing waits for open transactions to end by themselves before they are rolled back.
+const TRANSACTION_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a new subscription waits to be taken up by the sync thread.
+const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(1);
 /// The virtual collection with a row per listening socket.
 const TRANSPORTS_INFO: &str = "system:transports_info";
 
@@ -53,9 +57,9 @@ struct Running {
     transport_config: Mutex<TransportConfig>,
     /// `Some` while sync is active.
     transports: Arc<Mutex<Option<Transports>>>,
-    link_events: mpsc::Sender<LinkEvent>,
-    /// What ends with the peer, in a lock of its own so that closing happens once.
+    /// What ends with the peer.
     machinery: Mutex<Option<Machinery>>,
+    close_once: CloseOnce,
 }
 
 struct Machinery {
@@ -113,7 +117,6 @@ impl Peer {
 
         let local = LocalPeer::new(PeerId(*identity.peer_key().as_bytes()), &config.database_id);
         let (command_sender, commands) = mpsc::unbounded_channel();
-        let (link_events, links) = mpsc::channel(LINK_EVENT_QUEUE);
         let hub = Hub::new(
             Replicator::new(local),
             store.clone(),
@@ -121,8 +124,12 @@ impl Peer {
             durability_handle,
             failure.clone(),
         )
-        .start(Inputs { links, commands, commits, durable })
+        .start(Inputs { commands, commits, durable })
         .map_err(PeerError::Threads)?;
+
+        let busy = Arc::new(Notify::new());
+        runtime.handle().spawn(writer_watch::watch(store.clone(), Arc::clone(&busy)));
+        store.on_writer_busy(move || busy.notify_one());
 
         let device_name = config.device_name.clone().or_else(host_name).unwrap_or_default();
         let peer = Self(Arc::new(Running {
@@ -134,7 +141,7 @@ impl Peer {
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
             transport_config: Mutex::new(TransportConfig::initial()),
             transports: Arc::new(Mutex::new(None)),
-            link_events,
+            close_once: CloseOnce::default(),
             machinery: Mutex::new(Some(Machinery {
                 commands: command_sender,
                 hub,
@@ -191,7 +198,9 @@ impl Peer {
                 tracing::info!("{missing}");
             }
             let handle = machinery.runtime.handle().clone();
-            let started = Transports::new(Arc::clone(&self.0.identity), handle, self.0.link_events.clone());
+            let (events, links) = mpsc::channel(LINK_EVENT_QUEUE);
+            machinery.commands.send(Command::UseLinks(links)).map_err(|_| PeerError::Closed)?;
+            let started = Transports::new(Arc::clone(&self.0.identity), handle, events);
             // What does not work is logged by the transports.
             started.apply(config.to_transport());
             *transports = Some(started);
@@ -247,10 +256,17 @@ impl Peer {
         let (answer, answered) = blocking::channel();
         let command = Command::Subscribe { id, query: query.to_owned(), arguments, answer };
         machinery.commands.send(command).map_err(|_| PeerError::Closed)?;
-        answered.recv().map_err(|_| PeerError::Closed)?.map_err(|error| match error {
-            ReplicaError::Query(message) | ReplicaError::Storage(message) => PeerError::Subscription(message),
-        })?;
-        Ok(Subscription::new(id, &machinery.commands))
+        let subscription = Subscription::new(id, &machinery.commands);
+        match answered.recv_timeout(SUBSCRIBE_PATIENCE) {
+            Ok(Ok(())) => Ok(subscription),
+            Ok(Err(ReplicaError::Query(message) | ReplicaError::Storage(message))) => {
+                Err(PeerError::Subscription(message))
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(PeerError::Closed),
+            // The query is one; the sync thread takes it when it has written what it is at, maybe after a transaction
+            // that this very call is a part of.
+            Err(RecvTimeoutError::Timeout) => Ok(subscription),
+        }
     }
 
     /// The mesh as this peer sees it, as JSON.
@@ -259,8 +275,9 @@ impl Peer {
         presence::graph(self.0.identity.peer_key(), &name, &self.0.status.connections()).to_string()
     }
 
-    /// Stops sync, ends observers and subscriptions, puts everything on the platter and gives the directory back.
-    /// Doing it twice does nothing.
+    /// Stops sync, ends observers and subscriptions, puts everything on the platter and gives the directory back. Open
+    /// transactions have five seconds to end, none if this is called from inside of one, and are rolled back then.
+    /// A second call does nothing; while the first is under way it waits for that one.
     pub fn close(&self) {
         self.0.close();
     }
@@ -294,8 +311,9 @@ impl Running {
         }
         let (done, forgotten) = blocking::channel();
         if machinery.commands.send(Command::ForgetLinks { done }).is_ok() {
-            // An error is the end of the sync thread, which forgets as well.
-            let _ = forgotten.recv();
+            // An error is the end of the sync thread, which forgets as well. If it waits for a transaction to end, and
+            // that one for us, it forgets later: these links and no newer ones.
+            let _ = forgotten.recv_timeout(SHUTDOWN_PATIENCE);
         }
         tracing::info!(peer = %self.identity.peer_key().short(), "sync stopped");
         self.transports_changed();
@@ -308,6 +326,12 @@ impl Running {
     }
 
     fn close(&self) {
+        self.close_once.run(|| self.close_now());
+    }
+
+    fn close_now(&self) {
+        // The sync thread may wait for a transaction, so these end first.
+        self.store.end_transactions(TRANSACTION_PATIENCE);
         let Some(machinery) = self.machinery.lock().take() else { return };
         self.stop_transports(&machinery);
         drop(machinery.commands);

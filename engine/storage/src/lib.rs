@@ -35,6 +35,7 @@
 
 mod batch;
 mod bytes;
+mod close;
 mod directory;
 mod disk;
 mod error;
@@ -46,6 +47,7 @@ mod storage;
 
 pub use batch::{Batch, Operation};
 pub use bytes::Bytes;
+pub use close::CloseOnce;
 pub use disk::{DiskOptions, DiskStorage};
 pub use error::{OpenError, StorageError};
 pub use faulty::{FaultyStorage, Loss};

@@ -13,7 +13,7 @@ use crate::error::{OpenError, StoreError};
 use crate::index::{Definition, Index, IndexList, State, Unfinished};
 use crate::layout::{self, CollectionId, CollectionState, FORMAT_VERSION, IndexId, Reader};
 use crate::store::{CollectionStatistics, Inner, StoreOptions};
-use crate::writer::Writer;
+use crate::writer::{Holder, Writer};
 
 /// Who this store is.
 pub(crate) struct Identity {
@@ -293,11 +293,11 @@ fn append_run(
 }
 
 /// Appends a run while the store is open.
-pub(crate) fn begin_run(inner: &Inner, new_site: bool) -> Result<RunId, StoreError> {
+pub(crate) fn begin_run(inner: &Arc<Inner>, new_site: bool) -> Result<RunId, StoreError> {
     inner.check_open()?;
-    let writer = inner.writer.take();
+    let writer = inner.writer.take(Holder::Maintenance("the beginning of a run"))?;
     let result = commit_run(inner, writer.last, new_site);
-    inner.writer.give_back(writer);
+    inner.give_back(writer);
     let run = result?;
     inner.sync_to(inner.platter.newest())?;
     Ok(run)

@@ -86,6 +86,28 @@ pub enum StoreError {
         /// What was used.
         what: String,
     },
+    /// A read-write transaction is open, and code inside of it tried to write beside it: it would wait for itself.
+    #[error(
+        "{holder} is open and this was to write beside it, from inside of it, which would wait for ever: execute it on \
+         the transaction, or after its end"
+    )]
+    NestedWrite {
+        /// The transaction.
+        holder: String,
+    },
+    /// Somebody else has been writing for so long that this gave up.
+    #[error(
+        "{holder} has been writing for {held_ms} ms, and this gave up after {waited_ms} ms of waiting: end that one \
+         sooner, or raise TRANSACTION_WAIT_TIMEOUT_MS"
+    )]
+    WriterBusy {
+        /// Who writes.
+        holder: String,
+        /// For how long, in milliseconds.
+        held_ms: u64,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
     /// The transaction was committed or rolled back before.
     #[error("the transaction has ended: begin another one")]
     TransactionEnded,

@@ -87,5 +87,5 @@ pub use replica::{
 };
 pub use result::{QueryResult, Row};
 pub use store::{CollectionStatistics, Store, StoreOptions};
-pub use transaction::{Transaction, TransactionKind};
+pub use transaction::{MAX_HINT_BYTES, Transaction, TransactionInfo, TransactionKind, TransactionOptions};
 pub use verify::{Inconsistency, Verified};

@@ -4,6 +4,7 @@ use ditto_value::{Object, Value};
 use parking_lot::RwLock;
 
 use crate::error::{ParameterError, ParameterProblem};
+use crate::writer::Limits;
 
 /// What values a parameter takes.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +73,8 @@ static REGISTRY: &[Parameter] = &[
     integer("tombstone_ttl_hours", 168, 1, 87_600),
     duration("transaction_duration_before_logging_ms", 10_000, 1, 3_600_000),
     duration("transaction_trace_interval_ms", 5_000, 1, 3_600_000),
+    // 0: wait for ever.
+    duration("transaction_wait_timeout_ms", 60_000, 0, 86_400_000),
     Parameter { name: "transports_discovered_peers", domain: Domain::Array },
     Parameter { name: "user_collection_sync_scopes", domain: Domain::ObjectOf(SYNC_SCOPES) },
 ];
@@ -203,6 +206,19 @@ impl Parameters {
         }
         state.settings = settings_of(&state.values);
         Ok((parameter.name, value))
+    }
+
+    /// When a transaction is long, and how long others wait for it.
+    pub(crate) fn writer_limits(&self) -> Limits {
+        let milliseconds = |name| match self.get(name) {
+            Ok((_, Value::Int(number))) => u64::try_from(number).unwrap_or(0),
+            _ => 0,
+        };
+        Limits {
+            report_after: milliseconds("transaction_duration_before_logging_ms"),
+            report_every: milliseconds("transaction_trace_interval_ms"),
+            give_up_after: milliseconds("transaction_wait_timeout_ms"),
+        }
     }
 
     pub(crate) fn reset_all(&self) {

@@ -19,6 +19,7 @@ use crate::execute::{self, Scope};
 use crate::layout::{self, DocumentKey, MAX_ID_BYTES};
 use crate::store::Store;
 use crate::write::{NewRecord, WriteTransaction, check_collection_name, check_id, parse_record};
+use crate::writer::Holder;
 
 /// One row of the change log: the newest change of one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -355,7 +356,7 @@ impl Replica {
     /// [`StoreError::Storage`], [`StoreError::Closed`]; then nothing was applied.
     pub fn apply(&self, incoming: Incoming) -> Result<Applied, StoreError> {
         let inner = &self.store.inner;
-        let mut transaction = inner.begin_write()?;
+        let mut transaction = inner.begin_write_as(Holder::Sync)?;
         transaction.set_origin(incoming.origin);
         let mut outcomes = Vec::with_capacity(incoming.documents.len());
         for document in &incoming.documents {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use ditto_crdt::{RunId, Sequence, SiteId};
 use ditto_dql::Arguments;
-use ditto_storage::Storage;
+use ditto_storage::{CloseOnce, Storage};
 use ditto_value::Object;
 use parking_lot::RwLock;
 
@@ -22,11 +23,11 @@ use crate::parameters::Parameters;
 use crate::replica::Replica;
 use crate::result::QueryResult;
 use crate::statements::Statements;
-use crate::transaction::{Transaction, TransactionKind};
+use crate::transaction::{OpenTransactions, Transaction, TransactionOptions};
 use crate::verify::{self, Verified};
 use crate::virtual_collections::VirtualCollections;
 use crate::write::WriteTransaction;
-use crate::writer::WriterQueue;
+use crate::writer::{Holder, OnTurn, Turn, Writer, WriterQueue};
 
 /// How to open a store.
 #[derive(Clone)]
@@ -85,7 +86,9 @@ pub(crate) struct Inner {
     pub feed: Arc<Feed>,
     pub observers: Observers,
     pub virtual_collections: VirtualCollections,
+    pub transactions: OpenTransactions,
     pub closed: AtomicBool,
+    pub close_once: CloseOnce,
 }
 
 impl Store {
@@ -118,7 +121,9 @@ impl Store {
             feed: Feed::new(),
             observers: Observers::default(),
             virtual_collections: VirtualCollections::default(),
+            transactions: OpenTransactions::default(),
             closed: AtomicBool::new(false),
+            close_once: CloseOnce::default(),
         });
         let store = Self { inner };
         execute::register_builtin_collections(&store);
@@ -139,13 +144,50 @@ impl Store {
         execute::execute(self, text, arguments.into())
     }
 
-    /// Begins a transaction of several statements. [`TransactionKind::ReadWrite`] waits until it is the only
-    /// one; dropping a transaction rolls it back.
+    /// As [`Self::execute`], but never waits for another writer: `None` if it would have to, and nothing is done then.
     ///
     /// # Errors
-    /// [`StoreError::Closed`].
-    pub fn begin(&self, kind: TransactionKind) -> Result<Transaction, StoreError> {
-        Transaction::begin(self, kind)
+    /// As there.
+    pub fn try_execute<'a>(
+        &self,
+        text: &str,
+        arguments: impl Into<Arguments<'a>>,
+    ) -> Result<Option<QueryResult>, StoreError> {
+        execute::try_execute(self, text, arguments.into())
+    }
+
+    /// Begins a transaction of several statements. A read-write one blocks until it is the only one; dropping a
+    /// transaction rolls it back.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`], [`StoreError::NestedWrite`], [`StoreError::WriterBusy`].
+    pub fn begin(&self, options: impl Into<TransactionOptions>) -> Result<Transaction, StoreError> {
+        Transaction::begin(self, options.into())
+    }
+
+    /// As [`Self::begin`], but does not block: calls `then` at once, on this thread, if nobody writes, and on the
+    /// executor when the turn has come otherwise. If the executor drops its jobs, `then` is dropped uncalled.
+    pub fn begin_later(
+        &self,
+        options: impl Into<TransactionOptions>,
+        then: impl FnOnce(Result<Transaction, StoreError>) + Send + 'static,
+    ) {
+        Transaction::begin_later(self, options.into(), Box::new(then));
+    }
+
+    /// Reports a transaction that has been open for long, and makes those give up who have waited for too long, by the
+    /// parameters `TRANSACTION_DURATION_BEFORE_LOGGING_MS`, `TRANSACTION_TRACE_INTERVAL_MS` and
+    /// `TRANSACTION_WAIT_TIMEOUT_MS`. To be called from time to time, from [`Self::on_writer_busy`] on until it answers
+    /// `false`, with the time in milliseconds by a clock that does not go back.
+    pub fn watch_writer(&self, now_ms: u64) -> bool {
+        let (refused, again) = self.inner.writer.watch(now_ms, self.inner.parameters.writer_limits());
+        self.inner.call(refused);
+        again
+    }
+
+    /// Sets what is called when [`Self::watch_writer`] is to be called from then on. Must be quick. Can be set once.
+    pub fn on_writer_busy(&self, alarm: impl Fn() + Send + Sync + 'static) {
+        self.inner.writer.on_busy(Box::new(alarm));
     }
 
     /// Calls `on_change` with the result of a SELECT: first with the present one (always, after this method has
@@ -254,20 +296,32 @@ impl Store {
         &self.inner.storage
     }
 
-    /// Cancels all observers, waits for the running writer, syncs, and closes the storage. Later statements fail
-    /// with [`StoreError::Closed`]; a second close does nothing.
+    /// Admits no more statements and transactions, waits until the open transactions have ended, at most as long as
+    /// `patience`, and rolls those back that have not: what is asked of them later fails with [`StoreError::Closed`].
+    /// Called from inside of a transaction ([`Transaction::enter`]) it does not wait. What peers send is still merged.
+    pub fn end_transactions(&self, patience: Duration) {
+        self.inner.transactions.close(patience);
+        self.inner.call(self.inner.writer.close());
+    }
+
+    /// Rolls back open transactions, cancels all observers, waits for the running statements, syncs, and closes the
+    /// storage. Later statements fail with [`StoreError::Closed`]. A second close does nothing; one that comes while
+    /// another is under way waits for that one.
     ///
     /// # Errors
     /// [`StoreError::Storage`]; the store is closed all the same.
     pub fn close(&self) -> Result<(), StoreError> {
-        if self.inner.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
-        }
-        self.inner.observers.cancel_all();
-        let writer = self.inner.writer.take();
-        let closed = self.inner.storage.close();
-        self.inner.writer.give_back(writer);
-        Ok(closed?)
+        let inner = &self.inner;
+        let close = || {
+            inner.closed.store(true, Ordering::Release);
+            inner.observers.cancel_all();
+            self.end_transactions(Duration::ZERO);
+            let writer = inner.writer.take(Holder::Maintenance("the close of the store"))?;
+            let closed = inner.storage.close();
+            inner.give_back(writer);
+            Ok(closed?)
+        };
+        inner.close_once.run(close).unwrap_or(Ok(()))
     }
 }
 
@@ -301,10 +355,52 @@ impl Inner {
         self.feed.deliver(|commit| self.observers.committed(self, commit));
     }
 
+    /// Waits for the writer on behalf of a statement.
     pub(crate) fn begin_write(self: &Arc<Self>) -> Result<WriteTransaction, StoreError> {
-        self.check_open()?;
-        let transaction = WriteTransaction::new(Arc::clone(self));
-        self.check_open()?;
-        Ok(transaction)
+        self.begin_write_as(Holder::Statement)
+    }
+
+    /// Waits for the writer.
+    pub(crate) fn begin_write_as(self: &Arc<Self>, who: Holder) -> Result<WriteTransaction, StoreError> {
+        let writer = self.writer.take(who)?;
+        Ok(WriteTransaction::new(Arc::clone(self), writer))
+    }
+
+    /// As [`Self::begin_write`]; `None` if it would have to wait.
+    pub(crate) fn try_begin_write(self: &Arc<Self>) -> Result<Option<WriteTransaction>, StoreError> {
+        let writer = self.writer.try_take(&Holder::Statement)?;
+        Ok(writer.map(|writer| WriteTransaction::new(Arc::clone(self), writer)))
+    }
+
+    /// Gives the writer to the next in the queue.
+    pub(crate) fn give_back(self: &Arc<Self>, writer: Box<Writer>) {
+        self.call(self.writer.give_back(writer));
+    }
+
+    /// Calls those who wait for the writer without a thread of their own.
+    fn call(self: &Arc<Self>, turns: impl IntoIterator<Item = (OnTurn, Turn)>) {
+        for (on_turn, turn) in turns {
+            let mut held = Held { inner: Arc::clone(self), turn: Some(turn) };
+            self.executor.spawn(Box::new(move || {
+                if let Some(turn) = held.turn.take() {
+                    on_turn(turn);
+                }
+            }));
+        }
+    }
+}
+
+/// A turn on its way to who waits for it. If it does not arrive, because the executor drops its jobs, the writer goes on
+/// to the next.
+struct Held {
+    inner: Arc<Inner>,
+    turn: Option<Turn>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(Ok(writer)) = self.turn.take() {
+            self.inner.give_back(writer);
+        }
     }
 }

@@ -101,9 +101,8 @@ pub(crate) struct WriteTransaction {
 }
 
 impl WriteTransaction {
-    /// Waits for the writer.
-    pub(crate) fn new(inner: Arc<Inner>) -> Self {
-        let writer = inner.writer.take();
+    /// Begins with the writer that was waited for.
+    pub(crate) fn new(inner: Arc<Inner>, writer: Box<Writer>) -> Self {
         let now_ms = inner.environment.now_ms();
         let first = Sequence(writer.last.0 + 1);
         let (site, run) = {
@@ -344,7 +343,7 @@ impl WriteTransaction {
     pub(crate) fn commit(mut self) -> Result<Committed, StoreError> {
         let Some(mut writer) = self.writer.take() else { return Err(StoreError::TransactionEnded) };
         let result = self.commit_with(&mut writer);
-        self.inner.writer.give_back(writer);
+        self.inner.give_back(writer);
         result
     }
 
@@ -458,7 +457,7 @@ impl Drop for WriteTransaction {
             {
                 writer.next_collection = created;
             }
-            self.inner.writer.give_back(writer);
+            self.inner.give_back(writer);
         }
     }
 }

@@ -41,17 +41,55 @@ pub(crate) fn execute(
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
     let inner = &store.inner;
+    let prepared = prepare(inner, text, arguments)?;
+    if !prepared.statement.is_mutation() {
+        return observe(inner, &prepared, arguments);
+    }
+    change_alone(inner, inner.begin_write()?, &prepared, arguments)
+}
+
+/// As [`execute`]; `None` if it would have to wait for another writer.
+pub(crate) fn try_execute(
+    store: &Store,
+    text: &str,
+    arguments: Arguments<'_>,
+) -> Result<Option<QueryResult>, StoreError> {
+    let inner = &store.inner;
+    let prepared = prepare(inner, text, arguments)?;
+    if !prepared.statement.is_mutation() {
+        return observe(inner, &prepared, arguments).map(Some);
+    }
+    let transaction = inner.try_begin_write()?;
+    transaction.map(|transaction| change_alone(inner, transaction, &prepared, arguments)).transpose()
+}
+
+fn prepare(inner: &Inner, text: &str, arguments: Arguments<'_>) -> Result<Arc<Prepared>, StoreError> {
     inner.check_open()?;
     let prepared = inner.statements.prepare(text)?;
     prepared.check(arguments)?;
-    if !prepared.statement.is_mutation() {
-        return match administer(inner, &prepared.statement, arguments)? {
-            Some(result) => Ok(result),
-            None => read(View::Newest(inner), &prepared, arguments),
-        };
+    Ok(prepared)
+}
+
+/// Runs a statement that changes no documents.
+fn observe(
+    inner: &Arc<Inner>,
+    prepared: &Prepared,
+    arguments: Arguments<'_>,
+) -> Result<QueryResult, StoreError> {
+    match administer(inner, &prepared.statement, arguments)? {
+        Some(result) => Ok(result),
+        None => read(View::Newest(inner), prepared, arguments),
     }
-    let mut transaction = inner.begin_write()?;
-    let effect = change(&mut transaction, &prepared, arguments)?;
+}
+
+/// Runs a statement that changes documents in a transaction of its own.
+fn change_alone(
+    inner: &Arc<Inner>,
+    mut transaction: WriteTransaction,
+    prepared: &Prepared,
+    arguments: Arguments<'_>,
+) -> Result<QueryResult, StoreError> {
+    let effect = change(&mut transaction, prepared, arguments)?;
     let committed = transaction.commit()?;
     inner.deliver_commits();
     if inner.durability == Durability::Immediate {

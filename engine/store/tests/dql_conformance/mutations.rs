@@ -216,7 +216,7 @@ fn set_on_an_object_merges() {
         }
         give(&store, &[(p1, &format!("[{{'care':{care}}}]"))]);
         let store = sample();
-        let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+        let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
         for statement in statements {
             transaction.execute(statement, &Object::new()).expect("runs");
         }

@@ -212,7 +212,7 @@ fn commit_ids_never_fall() {
 #[test]
 fn a_read_only_transaction_refuses_even_what_would_change_nothing() {
     let store = sample();
-    let mut transaction = store.begin(TransactionKind::ReadOnly).expect("begins");
+    let transaction = store.begin(TransactionKind::ReadOnly).expect("begins");
     for text in ["UPDATE plants SET a = 1 WHERE false", "DELETE FROM plants LIMIT 0", "EVICT FROM nowhere"] {
         let error = transaction.execute(text, &Object::new()).expect_err(text);
         assert_eq!(crate::table::class_of(&error), "read-only", "{text}: {error}");

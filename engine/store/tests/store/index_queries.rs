@@ -470,8 +470,8 @@ proptest! {
         let subject = Subject::new(open(1));
         insert(&subject.store, &before);
         subject.create(&indexes);
-        let mut reader = subject.store.begin(TransactionKind::ReadOnly).expect("begins");
-        let mut transaction = subject.store.begin(TransactionKind::ReadWrite).expect("begins");
+        let reader = subject.store.begin(TransactionKind::ReadOnly).expect("begins");
+        let transaction = subject.store.begin(TransactionKind::ReadWrite).expect("begins");
         for (change, query) in &steps {
             for (text, arguments) in change.statements() {
                 transaction.execute(&text, &arguments).unwrap_or_else(|error| panic!("{text}: {error}"));

@@ -96,7 +96,7 @@ fn names_are_unique_in_a_collection_and_limits_have_numbers() {
 #[test]
 fn transactions_and_observers_refuse_index_statements() {
     let store = open(1);
-    let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
     for text in ["CREATE INDEX i ON c (a)", "DROP INDEX i ON c"] {
         let error = transaction.execute(text, &Object::new()).expect_err("refused");
         assert!(matches!(error, StoreError::Context { .. }), "{error}");
@@ -320,7 +320,7 @@ proptest! {
             match ends {
                 None => drop(store.execute(&text, &none)),
                 Some(commits) => {
-                    let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+                    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
                     let _ = transaction.execute(&text, &none);
                     let _ = transaction.execute("UPDATE c SET a = 1, m.k = 2 WHERE b IS MISSING", &none);
                     if *commits {

@@ -16,3 +16,4 @@ mod replication;
 mod statements;
 mod support;
 mod transactions;
+mod turns;

@@ -274,7 +274,7 @@ proptest! {
         for step in &steps {
             match step {
                 Step::Transaction(steps, commits) => {
-                    let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+                    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
                     let mut inside = model.clone();
                     for step in steps {
                         run_both(&mut inside, step, &mut |text| transaction.execute(text, &none))?;

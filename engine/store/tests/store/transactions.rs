@@ -14,7 +14,7 @@ const ONE: &str = r#"{"d": {"_id": 1, "a": {"b": 1}}}"#;
 fn a_transaction_sees_its_own_writes_and_nobody_else_does() {
     let store = open(1);
     let none = Object::new();
-    let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
     let inserted = transaction.execute("INSERT INTO c DOCUMENTS (:d)", &object(ONE)).expect("inserts");
     let read = transaction.execute("SELECT * FROM c", &none).expect("reads");
     assert_eq!(rows(&read), [r#"{"_id":1,"a":{"b":1}}"#]);
@@ -39,7 +39,7 @@ fn a_transaction_sees_its_own_writes_and_nobody_else_does() {
 fn a_rolled_back_transaction_never_was() {
     let store = open(1);
     for end in [0, 1] {
-        let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+        let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
         let result = transaction.execute("INSERT INTO c DOCUMENTS (:d)", &object(ONE)).expect("inserts");
         if end == 0 {
             transaction.rollback();
@@ -57,7 +57,7 @@ fn a_rolled_back_transaction_never_was() {
 fn a_failed_statement_has_no_effect_and_does_not_end_the_transaction() {
     let store = open(1);
     let insert = "INSERT INTO c DOCUMENTS (:d)";
-    let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
     transaction.execute(insert, &object(ONE)).expect("inserts");
     let several = "INSERT INTO c DOCUMENTS (:new), (:d)";
     let error =
@@ -79,7 +79,7 @@ fn reads_merge_the_storage_with_the_changes_of_the_transaction() {
     let insert = "INSERT INTO c DOCUMENTS (:d)";
     run_with(&store, insert, r#"{"d": [{"_id": 2}, {"_id": 4}, {"_id": 6}, {"_id": 8}]}"#);
     let none = Object::new();
-    let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
     transaction.execute(insert, &object(r#"{"d": [{"_id": 1}, {"_id": 5}, {"_id": 9}]}"#)).expect("inserts");
     transaction.execute("DELETE FROM c WHERE _id = 4", &none).expect("deletes");
     transaction.execute("EVICT FROM c WHERE _id = 6", &none).expect("evicts");
@@ -97,8 +97,8 @@ fn a_read_only_transaction_stays_at_its_moment_and_changes_nothing() {
     let store = open(1);
     run_with(&store, "INSERT INTO c DOCUMENTS (:d)", ONE);
     let none = Object::new();
-    let mut reader = store.begin(TransactionKind::ReadOnly).expect("begins");
-    let mut writer = store.begin(TransactionKind::ReadWrite).expect("beside it");
+    let reader = store.begin(TransactionKind::ReadOnly).expect("begins");
+    let writer = store.begin(TransactionKind::ReadWrite).expect("beside it");
     writer.execute("DELETE FROM c", &none).expect("deletes");
     writer.commit().expect("commits");
     assert_eq!(rows(&reader.execute("SELECT COUNT(*) AS n FROM c", &none).expect("counts")), [r#"{"n":1}"#]);
@@ -130,7 +130,7 @@ fn writers_wait_for_each_other_in_order() {
 #[test]
 fn an_id_lives_dies_and_lives_again_in_one_transaction() {
     let store = open(1);
-    let mut transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
     for round in 0..3 {
         let insert = format!("INSERT INTO c DOCUMENTS ({{'_id': 1, 'round': {round}}})");
         transaction.execute(&insert, &Object::new()).expect("inserts");

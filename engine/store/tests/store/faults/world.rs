@@ -383,7 +383,7 @@ impl World {
         let steps: Vec<Step> = (0..1 + self.random.below(4)).map(|_| self.step()).collect();
         let store = self.store();
         let mut own = self.newest().own.clone();
-        let mut transaction = match store.begin(TransactionKind::ReadWrite) {
+        let transaction = match store.begin(TransactionKind::ReadWrite) {
             Ok(transaction) => transaction,
             Err(error) => panic!("{error}"),
         };

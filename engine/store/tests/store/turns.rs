@@ -1,0 +1,369 @@
+//! Who may write when: the queue of writers, its patience, and what becomes of it when the store closes.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use ditto_storage::MemoryStorage;
+use ditto_store::{
+    Executor, Incoming, Store, StoreError, StoreOptions, Transaction, TransactionKind, TransactionOptions,
+};
+use ditto_value::Object;
+
+use crate::support::{
+    DATABASE, Later, TestEnvironment, assert_consistent, failure, object, open, query, run, run_with,
+};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const INSERT: &str = "INSERT INTO c DOCUMENTS (:d)";
+
+fn hinted(hint: &str) -> TransactionOptions {
+    TransactionOptions { hint: Some(hint.to_owned()), ..TransactionOptions::default() }
+}
+
+fn next<T>(receiver: &Receiver<T>) -> T {
+    receiver.recv_timeout(PATIENCE).expect("it comes in time")
+}
+
+/// Begins a transaction without waiting for it; it arrives at the receiver.
+fn begin_later(
+    store: &Store,
+    options: impl Into<TransactionOptions>,
+) -> Receiver<Result<Transaction, StoreError>> {
+    let (sender, begun) = mpsc::channel();
+    // Nobody listens any more where the test gave up.
+    store.begin_later(options, move |transaction| drop(sender.send(transaction)));
+    begun
+}
+
+/// Lets time pass for the queue until something arrives.
+fn watch_until<T>(store: &Store, receiver: &Receiver<T>) -> T {
+    for now in (0..).step_by(10_000) {
+        store.watch_writer(now);
+        if let Ok(value) = receiver.recv_timeout(Duration::from_millis(1)) {
+            return value;
+        }
+    }
+    unreachable!("the range has no end")
+}
+
+#[test]
+fn a_write_beside_a_transaction_from_inside_of_it_is_an_error() {
+    let store = open(1);
+    let outer = store.begin(hinted("import")).expect("begins");
+    let is_nested = |error: &StoreError| matches!(error, StoreError::NestedWrite { holder } if holder.contains("\"import\""));
+    outer.inside(|| {
+        let error = failure(&store, INSERT, r#"{"d": {"_id": 1}}"#);
+        assert!(is_nested(&error), "{error}");
+        let error = store.try_execute("DELETE FROM c", &Object::new()).expect_err("nested");
+        assert!(is_nested(&error), "{error}");
+        let error = store.begin(TransactionKind::ReadWrite).expect_err("nested");
+        assert!(is_nested(&error), "{error}");
+        assert!(is_nested(&next(&begin_later(&store, TransactionKind::ReadWrite)).expect_err("nested")));
+        // Reading beside it is fine, and sees what was before.
+        outer.execute(INSERT, &object(r#"{"d": {"_id": 2}}"#)).expect("inserts");
+        assert_eq!(query(&store, "SELECT * FROM c").len(), 0);
+        let reader = store.begin(TransactionKind::ReadOnly).expect("begins");
+        assert_eq!(
+            reader.inside(|| reader.execute("SELECT * FROM c", &Object::new())).expect("reads").rows.len(),
+            0
+        );
+        // Entered twice, left once: still inside.
+        outer.inside(|| ());
+        assert!(is_nested(&failure(&store, INSERT, r#"{"d": {"_id": 1}}"#)));
+    });
+    // Outside of it one waits, on this very thread too.
+    let begun = begin_later(&store, TransactionKind::ReadWrite);
+    assert!(store.try_execute("DELETE FROM c", &Object::new()).expect("is no error").is_none());
+    outer.commit().expect("commits");
+    let second = next(&begun).expect("begins");
+    assert_eq!(second.execute("SELECT * FROM c", &Object::new()).expect("reads").rows.len(), 1);
+    // After its end there is nothing to be inside of.
+    second.rollback();
+    outer.inside(|| run_with(&store, INSERT, r#"{"d": {"_id": 3}}"#));
+    assert_consistent(&store);
+}
+
+#[test]
+fn a_writer_inside_a_reader_does_not_wait() {
+    let store = open(1);
+    let reader = store.begin(TransactionKind::ReadOnly).expect("begins");
+    reader.inside(|| {
+        let writer = store.begin(TransactionKind::ReadWrite).expect("begins");
+        writer.execute(INSERT, &object(r#"{"d": {"_id": 1}}"#)).expect("inserts");
+        writer.commit().expect("commits");
+        run(&store, "UPDATE c SET a = 1");
+    });
+    assert_eq!(reader.execute("SELECT * FROM c", &Object::new()).expect("reads").rows.len(), 0);
+}
+
+#[test]
+fn a_transaction_of_another_store_is_in_nobodys_way() {
+    let (one, other) = (open(1), open(2));
+    let transaction = one.begin(TransactionKind::ReadWrite).expect("begins");
+    let beside = other.begin(TransactionKind::ReadWrite).expect("begins");
+    drop(beside);
+    transaction.inside(|| run_with(&other, INSERT, r#"{"d": {"_id": 1}}"#));
+}
+
+#[test]
+fn turns_come_in_the_order_of_asking_whoever_asks() {
+    let store = open(1);
+    let first = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (sender, done) = mpsc::channel();
+    for number in 0..20_u32 {
+        let (order, sender) = (Arc::clone(&order), sender.clone());
+        store.begin_later(TransactionKind::ReadWrite, move |transaction| {
+            let transaction = transaction.expect("begins");
+            order.lock().expect("not poisoned").push(number);
+            match number % 3 {
+                0 => drop(transaction),
+                1 => transaction.rollback(),
+                _ => {
+                    let insert = format!("INSERT INTO c DOCUMENTS ({{'_id': {number}}})");
+                    transaction.execute(&insert, &Object::new()).expect("inserts");
+                    transaction.commit().expect("commits");
+                }
+            }
+            sender.send(()).expect("somebody listens");
+        });
+    }
+    assert!(order.lock().expect("not poisoned").is_empty());
+    first.commit().expect("commits");
+    (0..20).for_each(|_| next(&done));
+    assert_eq!(*order.lock().expect("not poisoned"), (0..20).collect::<Vec<_>>());
+    assert_eq!(query(&store, "SELECT * FROM c").len(), 6);
+}
+
+#[test]
+fn who_waits_too_long_is_told_for_whom() {
+    let store = open(1);
+    let (woken, alarms) = mpsc::channel();
+    store.on_writer_busy(move || woken.send(()).expect("somebody listens"));
+    let long = store.begin(hinted("nightly import")).expect("begins");
+    next(&alarms);
+    let statement = {
+        let (store, (sender, ended)) = (store.clone(), mpsc::channel());
+        thread::spawn(move || sender.send(store.execute(INSERT, &object(r#"{"d": {"_id": 1}}"#))));
+        ended
+    };
+    let later = begin_later(&store, hinted("second"));
+    // What comes from peers cannot be asked for again by the application: it waits.
+    let merged = {
+        let (store, (sender, ended)) = (store.clone(), mpsc::channel());
+        let incoming =
+            Incoming { from: [1; 32], origin: 1, documents: Vec::new(), checkpoints: Vec::new(), seen: None };
+        thread::spawn(move || sender.send(store.replica().apply(incoming).map(drop)));
+        ended
+    };
+    for error in [
+        watch_until(&store, &statement).expect_err("gave up"),
+        watch_until(&store, &later).expect_err("gave up"),
+    ] {
+        let StoreError::WriterBusy { holder, held_ms, waited_ms } = &error else { panic!("{error}") };
+        assert!(holder.contains("nightly import"), "{holder}");
+        assert!(*waited_ms >= 60_000 && held_ms >= waited_ms, "{error}");
+    }
+    assert!(merged.try_recv().is_err());
+    // The one that was waited for is not harmed, and those after it get their turn.
+    long.execute(INSERT, &object(r#"{"d": {"_id": 2}}"#)).expect("inserts");
+    assert!(store.watch_writer(10_000_000));
+    long.commit().expect("commits");
+    next(&merged).expect("merges");
+    while store.watch_writer(10_000_001) {
+        thread::yield_now();
+    }
+    assert_eq!(query(&store, "SELECT * FROM c"), [r#"{"_id":2}"#]);
+    // From here on nobody watches, and the next transaction asks for it.
+    assert!(alarms.try_recv().is_err());
+    drop(store.begin(TransactionKind::ReadWrite).expect("begins"));
+    next(&alarms);
+}
+
+#[test]
+fn with_a_timeout_of_zero_one_waits_for_ever() {
+    let store = open(1);
+    run(&store, "ALTER SYSTEM SET transaction_wait_timeout_ms = 0");
+    let long = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let later = begin_later(&store, TransactionKind::ReadWrite);
+    for now in [0, 1 << 40, 1 << 50] {
+        assert!(store.watch_writer(now));
+    }
+    assert!(later.try_recv().is_err());
+    drop(long);
+    next(&later).expect("begins").commit().expect("commits");
+}
+
+/// Drops what it is to run.
+struct Nobody;
+
+impl Executor for Nobody {
+    fn spawn(&self, _job: Box<dyn FnOnce() + Send>) {}
+}
+
+#[test]
+fn a_turn_that_does_not_arrive_goes_to_the_next() {
+    let options = StoreOptions::new(DATABASE, Arc::new(Nobody));
+    let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+    let first = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let lost: Vec<_> = (0..3).map(|_| begin_later(&store, TransactionKind::ReadWrite)).collect();
+    drop(first);
+    for lost in lost {
+        assert!(lost.recv_timeout(PATIENCE).is_err(), "nobody could have called");
+    }
+    run_with(&store, INSERT, r#"{"d": {"_id": 1}}"#);
+    // Nobody waits before it: the function is called on this thread.
+    next(&begin_later(&store, TransactionKind::ReadWrite)).expect("begins");
+}
+
+#[test]
+fn a_turn_that_is_not_wanted_any_more_goes_to_the_next() {
+    let executor = Arc::new(Later::default());
+    let options = StoreOptions::new(DATABASE, Arc::clone(&executor) as Arc<dyn Executor>);
+    let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+    let first = store.begin(TransactionKind::ReadWrite).expect("begins");
+    drop(begin_later(&store, TransactionKind::ReadWrite));
+    let wanted = begin_later(&store, TransactionKind::ReadWrite);
+    drop(first);
+    executor.run();
+    next(&wanted).expect("begins");
+}
+
+#[test]
+fn a_panic_in_a_transaction_rolls_it_back() {
+    let store = open(1);
+    let panicking = {
+        let store = store.clone();
+        thread::spawn(move || {
+            let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+            transaction.inside(|| {
+                transaction.execute(INSERT, &object(r#"{"d": {"_id": 1}}"#)).expect("inserts");
+                panic!("the application panics");
+            })
+        })
+    };
+    assert!(panicking.join().is_err());
+    run_with(&store, INSERT, r#"{"d": {"_id": 2}}"#);
+    assert_eq!(query(&store, "SELECT * FROM c"), [r#"{"_id":2}"#]);
+    assert_consistent(&store);
+}
+
+#[test]
+fn closing_lets_open_transactions_end() {
+    let store = open(1);
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let (sender, closed) = mpsc::channel();
+    let closing = {
+        let store = store.clone();
+        thread::spawn(move || {
+            store.end_transactions(PATIENCE);
+            sender.send(()).expect("somebody listens");
+        })
+    };
+    // No more are admitted from some moment on, and that is when this one may still go on.
+    while store.begin(TransactionKind::ReadOnly).is_ok() {
+        thread::yield_now();
+    }
+    assert!(closed.try_recv().is_err());
+    transaction.execute(INSERT, &object(r#"{"d": {"_id": 1}}"#)).expect("inserts");
+    transaction.commit().expect("commits");
+    next(&closed);
+    closing.join().expect("no panic");
+    assert_eq!(store.last_sequence().0, 1);
+    store.close().expect("closes");
+}
+
+#[test]
+fn closing_ends_transactions_that_do_not() {
+    let store = open(1);
+    let writer = store.begin(hinted("forgotten")).expect("begins");
+    let reader = store.begin(TransactionKind::ReadOnly).expect("begins");
+    let waiting = begin_later(&store, TransactionKind::ReadWrite);
+    writer.execute(INSERT, &object(r#"{"d": {"_id": 1}}"#)).expect("inserts");
+    // From inside it does not wait for itself.
+    writer.inside(|| store.end_transactions(PATIENCE));
+    for transaction in [&writer, &reader] {
+        let error = transaction.execute("SELECT * FROM c", &Object::new()).expect_err("has ended");
+        assert!(matches!(error, StoreError::Closed), "{error}");
+        assert!(matches!(transaction.commit(), Err(StoreError::Closed)));
+        transaction.rollback();
+    }
+    assert!(matches!(next(&waiting), Err(StoreError::Closed)));
+    assert!(matches!(store.begin(TransactionKind::ReadOnly), Err(StoreError::Closed)));
+    assert!(matches!(failure(&store, INSERT, r#"{"d": {"_id": 1}}"#), StoreError::Closed));
+    assert_eq!(store.last_sequence().0, 0);
+    store.close().expect("closes");
+    store.close().expect("again");
+}
+
+#[test]
+fn thousands_of_small_transactions_from_everywhere_lose_nothing() {
+    const THREADS: u32 = 4;
+    const EACH: u32 = 500;
+    let store = open(1);
+    run_with(&store, INSERT, r#"{"d": {"_id": "sum", "n": 0}}"#);
+    let seen = Arc::new(AtomicUsize::new(0));
+    let torn = Arc::new(AtomicBool::new(false));
+    let _commits = store.subscribe_commits({
+        let (seen, torn) = (Arc::clone(&seen), Arc::clone(&torn));
+        move |commit| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            torn.fetch_or(commit.changed.len() != 2, Ordering::Relaxed);
+        }
+    });
+    let step = |transaction: &Transaction, id: u32| {
+        let insert = format!("INSERT INTO c DOCUMENTS ({{'_id': {id}}})");
+        transaction.execute(&insert, &Object::new()).expect("inserts");
+        transaction.execute("UPDATE c SET n = n + 1 WHERE _id = 'sum'", &Object::new()).expect("adds");
+        transaction.commit().expect("commits").expect("has an id")
+    };
+    let ids: Vec<u64> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let store = &store;
+                scope.spawn(move || {
+                    let ids = (0..EACH).map(|number| {
+                        let transaction = if number % 2 == 0 {
+                            store.begin(TransactionKind::ReadWrite)
+                        } else {
+                            next(&begin_later(store, TransactionKind::ReadWrite))
+                        };
+                        step(&transaction.expect("begins"), thread * EACH + number)
+                    });
+                    let ids: Vec<u64> = ids.collect();
+                    assert!(ids.windows(2).all(|pair| pair[0] < pair[1]));
+                    ids
+                })
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let distinct: std::collections::BTreeSet<u64> = ids.iter().copied().collect();
+    assert_eq!(distinct.len(), (THREADS * EACH) as usize, "a commit id for each");
+    let expected = format!(r#"{{"n":{}}}"#, THREADS * EACH);
+    assert_eq!(query(&store, "SELECT n FROM c WHERE _id = 'sum'"), [expected]);
+    assert_eq!(seen.load(Ordering::Relaxed), (THREADS * EACH) as usize);
+    assert!(!torn.load(Ordering::Relaxed), "somebody saw half of a transaction");
+    assert_consistent(&store);
+}
+
+#[test]
+fn a_transaction_knows_its_name() {
+    let store = open(1);
+    let named = store.begin(hinted("my hint")).expect("begins");
+    let reader = store.begin(TransactionKind::ReadOnly).expect("begins");
+    assert_eq!(named.info().hint.as_deref(), Some("my hint"));
+    assert_eq!(
+        (named.info().kind, reader.info().kind),
+        (TransactionKind::ReadWrite, TransactionKind::ReadOnly)
+    );
+    assert_ne!(named.info().id, reader.info().id);
+    let info = named.info();
+    named.commit().expect("commits");
+    assert_eq!(named.info(), info);
+    let long = store.begin(hinted(&"é".repeat(1_000))).expect("begins");
+    assert_eq!(long.info().hint.map(|hint| hint.len()), Some(ditto_store::MAX_HINT_BYTES));
+}
