@@ -100,7 +100,11 @@ fn administer(
 ) -> Result<Option<QueryResult>, StoreError> {
     let row = match statement {
         Statement::Show(show) => system::show(&inner.parameters, show)?,
-        Statement::AlterSystem(alter) => system::alter(&inner.parameters, alter, &scope(inner, arguments))?,
+        Statement::AlterSystem(alter) => {
+            let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
+            inner.storage.set_cache_bytes(inner.parameters.settings().record_cache);
+            altered
+        }
         Statement::CreateIndex(_) => return Err(StoreError::unsupported("CREATE INDEX")),
         Statement::DropIndex(_) => return Err(StoreError::unsupported("DROP INDEX")),
         _ => return Ok(None),
