@@ -6,6 +6,9 @@
 use crate::ast::{Comparison, Dialect, Expr, IsTest, Like, NamePattern};
 use crate::evaluate::pattern;
 
+/// Functions that look at more than their arguments.
+const TIMED: [&str; 3] = ["clock", "request_info", "tz_offset"];
+
 /// A test of one field against expressions that are constant for the statement.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Predicate<'e> {
@@ -93,6 +96,15 @@ impl Expr {
             }
         });
         constant
+    }
+
+    /// Whether the value depends on nothing but the row and the arguments: not on when or by whom the statement is run.
+    pub fn is_timeless(&self) -> bool {
+        let mut timeless = true;
+        self.visit(&mut |expr| {
+            timeless &= !matches!(expr, Self::Call(call) if TIMED.contains(&call.function.name));
+        });
+        timeless
     }
 
     /// This condition as a test of one field against constants, if it is one.

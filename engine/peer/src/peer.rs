@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ditto_mesh::{Authority, Identity, IdentityError};
 use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, SubscriptionId};
-use ditto_storage::{CloseOnce, DiskStorage, MemoryStorage, Storage};
+use ditto_storage::{CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage};
 use ditto_store::{CommitSubscription, Store, StoreOptions};
 use ditto_transport::Transports;
 use ditto_value::{Object, Value};
@@ -82,7 +82,8 @@ impl Peer {
         let storage: Arc<dyn Storage> = if config.in_memory {
             Arc::new(MemoryStorage::new())
         } else {
-            Arc::new(DiskStorage::open(directory.join("store"))?)
+            let disk = DiskStorage::open(directory.join("store"))?;
+            Arc::new(CachedStorage::new(Arc::new(disk), DEFAULT_CACHE_BYTES))
         };
         let key = key_file::load_or_create(&directory)?;
         let identity = match Identity::new(&key, &authority) {

@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | [`DiskStorage`] | a directory, over the log-structured tree of `fjall` |
 //! | [`MemoryStorage`] | in-memory peers and tests; ordered maps that share structure between snapshots |
+//! | [`CachedStorage`] | any of them, with the documents read lately in memory |
 //! | [`FaultyStorage`] | simulations: a memory storage whose "disk" fails, fills up, and forgets on power loss |
 //!
 //! All of them pass one conformance suite, so what holds for one holds for the others:
@@ -35,6 +36,7 @@
 
 mod batch;
 mod bytes;
+mod cached;
 mod close;
 mod directory;
 mod disk;
@@ -47,6 +49,7 @@ mod storage;
 
 pub use batch::{Batch, Operation};
 pub use bytes::Bytes;
+pub use cached::{CachedStorage, DEFAULT_CACHE_BYTES};
 pub use close::CloseOnce;
 pub use disk::{DiskOptions, DiskStorage};
 pub use error::{OpenError, StorageError};

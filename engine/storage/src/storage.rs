@@ -75,6 +75,12 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`StorageError::Closed`] or [`StorageError::Io`].
     fn disk_size(&self) -> Result<u64, StorageError>;
+
+    /// Changes how many bytes of rows that were read lately are kept in memory; 0 for nothing. For a storage that keeps
+    /// any: see [`CachedStorage`](crate::CachedStorage).
+    fn set_cache_bytes(&self, bytes: usize) {
+        let _ = bytes;
+    }
 }
 
 /// A consistent view of all keyspaces at one moment.

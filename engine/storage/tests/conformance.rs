@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::thread;
 
 use ditto_storage::{
-    Batch, Bytes, Direction, DiskStorage, FaultyStorage, Keyspace, Loss, MAX_KEY_BYTES, MemoryStorage, Range,
-    Snapshot, Storage, StorageError,
+    Batch, Bytes, CachedStorage, Direction, DiskStorage, FaultyStorage, Keyspace, Loss, MAX_KEY_BYTES,
+    MemoryStorage, Range, Snapshot, Storage, StorageError,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -51,6 +51,16 @@ impl Reopen for FaultyStorage {
     }
 }
 
+impl Backend for CachedStorage {
+    fn create() -> Self {
+        Self::new(Arc::new(MemoryStorage::new()), 1 << 20)
+    }
+
+    fn storage(&self) -> &dyn Storage {
+        self
+    }
+}
+
 struct Disk {
     directory: TempDir,
     storage: DiskStorage,
@@ -86,7 +96,7 @@ macro_rules! run {
     };
 }
 
-run! { for memory = MemoryStorage, faulty = FaultyStorage, disk = Disk; {
+run! { for memory = MemoryStorage, cached = CachedStorage, faulty = FaultyStorage, disk = Disk; {
     what_was_put_can_be_read,
     keyspaces_do_not_mix,
     rows_come_in_byte_order_in_both_directions,

@@ -26,6 +26,20 @@ pub struct Commit {
     pub changed: Vec<ChangedDocument>,
 }
 
+impl Commit {
+    /// What changed, in pieces of one collection each.
+    pub(crate) fn by_collection(&self) -> impl Iterator<Item = &[ChangedDocument]> {
+        self.changed.chunk_by(|left, right| left.key.collection == right.key.collection)
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let length = |record: &Option<Bytes>| record.as_ref().map_or(0, |record| record.len());
+        self.changed.iter().map(|document| length(&document.before) + length(&document.after)).sum::<usize>()
+            + self.changed.len() * size_of::<ChangedDocument>()
+    }
+}
+
 /// What a commit did to one document.
 #[derive(Clone, Debug)]
 pub struct ChangedDocument {

@@ -68,6 +68,7 @@ static REGISTRY: &[Parameter] = &[
     boolean("dql_strict_mode", false),
     duration("live_query_system_collection_refresh_interval", 500, 10, 3_600_000),
     integer("mesh_chooser_max_wlan_connections", 6, 0, 64),
+    integer("record_cache_size_bytes", ditto_storage::DEFAULT_CACHE_BYTES as i64, 0, 64 * GIB),
     integer("tombstone_reap_batch_size", 10_000, 1, 1_000_000),
     boolean("tombstone_ttl_enabled", true),
     integer("tombstone_ttl_hours", 168, 1, 87_600),
@@ -150,6 +151,7 @@ pub(crate) struct Settings {
     pub strict: bool,
     pub soft_limit: usize,
     pub hard_limit: usize,
+    pub record_cache: usize,
 }
 
 struct State {
@@ -258,6 +260,7 @@ fn settings_of(values: &[Value]) -> Settings {
         strict: matches!(value("dql_strict_mode"), Some(Value::Bool(true))),
         soft_limit: bytes("document_size_soft_limit_bytes"),
         hard_limit: bytes("document_size_hard_limit_bytes"),
+        record_cache: bytes("record_cache_size_bytes"),
     }
 }
 

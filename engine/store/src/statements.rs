@@ -1,6 +1,7 @@
 //! Statements by their text, so that a repeated statement is parsed once.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 
 use ditto_dql::{Arguments, Expr, Statement};
@@ -11,7 +12,7 @@ use crate::environment::random_uuid;
 use crate::error::StoreError;
 use crate::store::Inner;
 
-/// How many statements are kept; a full cache starts again from nothing.
+/// How many statements are kept.
 const CACHE_STATEMENTS: usize = 512;
 
 /// Longest text that is kept, in bytes: longer ones carry their data in literals and do not come again.
@@ -60,9 +61,16 @@ impl Prepared {
     }
 }
 
-/// The statement cache.
+/// The statement cache: two generations by text. A statement that is used moves to the young one; when that is full, it becomes
+/// the old one, and what was not used for so long is forgotten. A hit costs one hash.
 #[derive(Default)]
-pub(crate) struct Statements(Mutex<HashMap<Box<str>, Arc<Prepared>>>);
+pub(crate) struct Statements(Mutex<Generations>);
+
+#[derive(Default)]
+struct Generations {
+    young: HashMap<Box<str>, Arc<Prepared>>,
+    old: HashMap<Box<str>, Arc<Prepared>>,
+}
 
 impl Statements {
     pub(crate) fn prepare(&self, text: &str) -> Result<Arc<Prepared>, StoreError> {
@@ -70,14 +78,47 @@ impl Statements {
             return Ok(Arc::new(Prepared::new(text)?));
         }
         if let Some(prepared) = self.0.lock().get(text) {
-            return Ok(Arc::clone(prepared));
+            return Ok(prepared);
         }
         let prepared = Arc::new(Prepared::new(text)?);
-        let mut cache = self.0.lock();
-        if cache.len() >= CACHE_STATEMENTS {
-            cache.clear();
-        }
-        cache.insert(text.into(), Arc::clone(&prepared));
+        self.0.lock().put(text.into(), Arc::clone(&prepared));
         Ok(prepared)
+    }
+}
+
+impl Generations {
+    fn get(&mut self, text: &str) -> Option<Arc<Prepared>> {
+        if let Some(prepared) = self.young.get(text) {
+            return Some(Arc::clone(prepared));
+        }
+        let (text, prepared) = self.old.remove_entry(text)?;
+        self.put(text, Arc::clone(&prepared));
+        Some(prepared)
+    }
+
+    fn put(&mut self, text: Box<str>, prepared: Arc<Prepared>) {
+        if self.young.len() >= CACHE_STATEMENTS / 2 {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(text, prepared);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_used_stays_and_the_number_of_statements_is_bounded() {
+        let statements = Statements::default();
+        let used = statements.prepare("SELECT * FROM used").expect("compiles");
+        for number in 0..3 * CACHE_STATEMENTS {
+            statements.prepare(&format!("SELECT * FROM c{number}")).expect("compiles");
+            let again = statements.prepare("SELECT * FROM used").expect("compiles");
+            assert!(Arc::ptr_eq(&used, &again), "it was parsed again after {number} others");
+            let kept = statements.0.lock();
+            assert!(kept.young.len() + kept.old.len() <= CACHE_STATEMENTS);
+        }
+        assert!(statements.0.lock().get("SELECT * FROM c0").is_none());
     }
 }

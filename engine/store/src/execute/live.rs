@@ -1,14 +1,17 @@
 //! The rows of a live query, kept up to date by the images of the documents that commits change.
 //!
 //! Works for every SELECT without grouping and DISTINCT over a stored collection: a document's place in the
-//! result depends on nothing but itself. The rows before LIMIT and OFFSET are kept in their order; a commit
+//! result depends on nothing but itself. The rows before OFFSET are kept in their order; a commit
 //! removes the place of each before-image and adds that of each after-image, in O(log rows).
+//!
+//! Of a query with LIMIT only the first rows are kept: those that are shown and a *reserve* behind them, which
+//! moves up when shown ones go. When so many have gone that the reserve is used up, the query is read again.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use ditto_crdt::Sequence;
-use ditto_dql::{Expr, Select};
+use ditto_dql::{Expr, Projection, ProjectionItem, Select};
 use ditto_storage::{Bytes, Direction, Keyspace};
 use ditto_value::{Object, ValueRef};
 
@@ -21,40 +24,45 @@ use super::view::View;
 use crate::error::StoreError;
 use crate::feed::Commit;
 use crate::layout;
+use crate::observer::Share;
 use crate::result::Row;
 use crate::store::Inner;
 
 /// How many bytes of rows and keys are kept for one query; those with more are read again instead.
 const MAX_LIVE_BYTES: usize = 64 << 20;
 
-/// The matching rows of a query, before LIMIT and OFFSET.
+/// What a row costs besides its bytes and its key: its place in the tree and three allocations.
+const ROW_BYTES: usize = 128;
+
+/// The smallest reserve of rows. That of a longer window is as long as the window.
+const MIN_RESERVE: usize = 64;
+
+/// The first matching rows of a query, before OFFSET.
 pub(crate) struct LiveRows {
     /// By sort key ‖ encoded `_id`: the order in which running the query would give them.
     rows: BTreeMap<Vec<u8>, Row>,
+    window: Window,
+    /// There are matching rows behind the last of these.
+    cut: bool,
     /// Bytes of them all.
     bytes: usize,
+    memory: Share,
+    too_large: bool,
     /// Changes up to here were in the snapshot that the rows come from.
     seen: Sequence,
 }
 
 /// Whether a query can be kept up to date by single documents.
 pub(crate) fn is_maintainable(inner: &Inner, select: &Select) -> bool {
-    let mut timeless = true;
-    let mut look = |expr: &Expr| {
-        expr.visit(&mut |expr| {
-            // What is called without arguments (a clock, randomness) has another value at another time.
-            timeless &= !matches!(expr, Expr::Call(call) if call.arguments.is_empty());
-        });
-    };
-    select.filter.iter().for_each(&mut look);
-    select.order_by.iter().for_each(|item| look(&item.expr));
-    if let ditto_dql::Projection::Items(items) = &select.projection {
-        for item in items {
-            if let ditto_dql::ProjectionItem::Value { expr, .. } = item {
-                look(expr);
-            }
-        }
-    }
+    let exprs = select.filter.iter().chain(select.order_by.iter().map(|item| &item.expr));
+    let timeless = exprs.chain(&select.limit).chain(&select.offset).all(Expr::is_timeless)
+        && match &select.projection {
+            Projection::All => true,
+            Projection::Items(items) => items.iter().all(|item| match item {
+                ProjectionItem::Value { expr, .. } => expr.is_timeless(),
+                _ => true,
+            }),
+        };
     timeless
         && select.grouping.is_none()
         && !select.distinct
@@ -71,12 +79,20 @@ impl LiveRows {
         select: &Select,
         arguments: &Object,
     ) -> Result<Option<Self>, StoreError> {
+        let scope = super::scope(inner, arguments);
         let committed = inner.last_sequence();
         let snapshot = inner.storage.snapshot();
         let newest = snapshot.prefix(Keyspace::Changes, &[], Direction::Backward).next().transpose()?;
         let newest = newest.and_then(|(key, _)| layout::decode_sequence_key(&key)).unwrap_or_default();
-        let mut live = Self { rows: BTreeMap::new(), bytes: 0, seen: committed.max(newest) };
-        let scope = scope(inner, arguments);
+        let mut live = Self {
+            rows: BTreeMap::new(),
+            window: Window::new(select.limit.as_ref(), select.offset.as_ref(), &scope)?,
+            cut: false,
+            bytes: 0,
+            memory: inner.observers.memory.share(),
+            too_large: false,
+            seen: committed.max(newest),
+        };
         let place = Place::new(select, &scope);
         let view = View::Snapshot(inner, &*snapshot);
         // All matching documents, wherever they stand.
@@ -94,31 +110,52 @@ impl LiveRows {
             for_each_document(view, &scope, plan, &mut |key, _, holder, document| {
                 if let Some((_, id)) = layout::split_document_key(key) {
                     // A row of its own: a view of a cached block would keep the whole block.
-                    let row = Row::new(place.row(holder, document).bytes());
+                    let row = || Row::new(place.row(holder, document).bytes());
                     live.insert(place.of(id, document), row);
                 }
-                Ok(if live.is_too_large() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                Ok(if live.too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })
         })?;
-        Ok((!live.is_too_large()).then_some(live))
+        Ok((!live.too_large).then_some(live))
     }
 
-    /// Whether it holds more than it may.
+    /// Whether it would take more memory than it may.
     pub(crate) fn is_too_large(&self) -> bool {
-        self.bytes > MAX_LIVE_BYTES
+        self.too_large
     }
 
-    fn insert(&mut self, place: Vec<u8>, row: Row) {
-        let length = place.len();
-        self.bytes += length + row.bytes().len();
-        if let Some(old) = self.rows.insert(place, row) {
-            self.bytes -= length + old.bytes().len();
+    /// How many rows are kept of a window.
+    fn kept(&self) -> usize {
+        let needed = self.window.needed();
+        needed.saturating_add(needed.max(MIN_RESERVE))
+    }
+
+    fn insert(&mut self, place: Vec<u8>, row: impl FnOnce() -> Row) {
+        if self.cut && self.rows.last_key_value().is_none_or(|(last, _)| place > *last) {
+            return;
         }
+        let row = row();
+        self.remove(&place);
+        self.bytes += cost(&place, &row);
+        self.rows.insert(place, row);
+        // Not one by one: rows that come and go at the end would be cut off every time.
+        let kept = self.kept();
+        if self.rows.len() > kept.saturating_mul(2) {
+            while self.rows.len() > kept
+                && let Some((place, row)) = self.rows.pop_last()
+            {
+                self.bytes -= cost(&place, &row);
+            }
+            self.cut = true;
+        }
+        self.too_large |= self.bytes > MAX_LIVE_BYTES || !self.memory.fit(self.bytes);
     }
 
     fn remove(&mut self, place: &[u8]) {
         if let Some(old) = self.rows.remove(place) {
-            self.bytes -= place.len() + old.bytes().len();
+            self.bytes -= cost(place, &old);
+            // Less always fits.
+            self.memory.fit(self.bytes);
         }
     }
 
@@ -131,39 +168,32 @@ impl LiveRows {
         collection: &str,
         commit: &Commit,
     ) -> bool {
-        let scope = scope(inner, arguments);
+        let scope = super::scope(inner, arguments);
         let place = Place::new(select, &scope);
+        let accepts = |document: &ValueRef<'_>| super::accepts(select.filter.as_ref(), &scope, *document);
         for changed in commit.changed.iter().filter(|changed| &*changed.key.collection == collection) {
             let Some(sequence) = changed.sequence else { return false };
             if sequence <= self.seen {
                 continue;
             }
-            if let Some(before) = changed.before_value() {
+            if let Some(before) = changed.before_value().filter(accepts) {
                 self.remove(&place.of(&changed.key.id, before));
             }
-            if let (Some(holder), Some(after)) = (&changed.after, changed.after_value())
-                && super::accepts(select.filter.as_ref(), &scope, after)
-            {
-                self.insert(place.of(&changed.key.id, after), place.row(holder, after));
+            if let (Some(holder), Some(after)) = (&changed.after, changed.after_value().filter(accepts)) {
+                self.insert(place.of(&changed.key.id, after), || place.row(holder, after));
             }
         }
-        true
+        !self.cut || self.rows.len() >= self.window.needed()
     }
 
     /// The result.
-    pub(crate) fn result(
-        &self,
-        inner: &Inner,
-        select: &Select,
-        arguments: &Object,
-    ) -> Result<Vec<Row>, StoreError> {
-        let window = Window::new(select.limit.as_ref(), select.offset.as_ref(), &scope(inner, arguments))?;
-        Ok(window.apply(self.rows.values()).cloned().collect())
+    pub(crate) fn result(&self) -> Vec<Row> {
+        self.window.apply(self.rows.values()).cloned().collect()
     }
 }
 
-fn scope<'a>(inner: &Inner, arguments: &'a Object) -> Scope<'a> {
-    super::scope(inner, arguments)
+fn cost(place: &[u8], row: &Row) -> usize {
+    place.len() + row.bytes().len() + ROW_BYTES
 }
 
 /// Where a document stands in the result, and what its row is.

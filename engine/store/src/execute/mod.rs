@@ -19,12 +19,13 @@ mod view;
 
 use std::sync::Arc;
 
-use ditto_dql::{Arguments, Expr, Select, Source, Statement, StatementKind};
+use ditto_dql::{Arguments, Expr, Select, Statement, StatementKind};
 use ditto_value::{Object, Value, ValueRef};
 
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
-pub(crate) use self::scope::{Scope, Shape, of_document};
+pub(crate) use self::plan::listed_ids;
+pub(crate) use self::scope::{Scope, of_document};
 pub(crate) use self::view::View;
 use crate::durability::Durability;
 use crate::error::StoreError;
@@ -144,7 +145,11 @@ fn administer(
 ) -> Result<Option<QueryResult>, StoreError> {
     let row = match statement {
         Statement::Show(show) => system::show(&inner.parameters, show)?,
-        Statement::AlterSystem(alter) => system::alter(&inner.parameters, alter, &scope(inner, arguments))?,
+        Statement::AlterSystem(alter) => {
+            let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
+            inner.storage.set_cache_bytes(inner.parameters.settings().record_cache);
+            altered
+        }
         Statement::CreateIndex(create) => {
             index::create(inner, create)?;
             return Ok(Some(QueryResult::default()));
@@ -177,7 +182,7 @@ pub(crate) fn change(
     }
 }
 
-fn scope<'a>(inner: &Inner, arguments: impl Into<Arguments<'a>>) -> Scope<'a> {
+pub(crate) fn scope<'a>(inner: &Inner, arguments: impl Into<Arguments<'a>>) -> Scope<'a> {
     let settings = inner.parameters.settings();
     Scope { arguments: arguments.into(), now_ms: inner.environment.now_ms(), settings, request: None }
 }
@@ -217,11 +222,6 @@ pub(crate) fn not_allowed(statement: &Statement, context: &'static str) -> Store
 /// A filter compiled for one collection, to be asked about single documents.
 pub(crate) fn accepts(filter: Option<&Expr>, scope: &Scope<'_>, document: ValueRef<'_>) -> bool {
     filter.is_none_or(|filter| filter.accepts(&of_document(&scope.context(), document)))
-}
-
-/// The shape of a source under the present settings.
-pub(crate) fn shape(inner: &Inner, source: &Source) -> Shape {
-    Shape::new(source, inner.parameters.settings())
 }
 
 /// The virtual collections that the store itself offers.

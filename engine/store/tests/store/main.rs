@@ -9,6 +9,7 @@
 mod faults;
 mod index_queries;
 mod indexes;
+mod live;
 mod model;
 mod observers;
 mod opening;

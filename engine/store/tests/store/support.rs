@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ditto_storage::{MemoryStorage, Storage};
+use ditto_storage::{CachedStorage, MemoryStorage, Storage};
 use ditto_store::{Environment, Executor, QueryResult, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
 
@@ -78,8 +78,9 @@ pub fn open_in(storage: Arc<dyn Storage>, seed: u64) -> Store {
         .expect("the store opens")
 }
 
+/// With a cache for a few records, so that they come and go.
 pub fn open(seed: u64) -> Store {
-    open_in(Arc::new(MemoryStorage::new()), seed)
+    open_in(Arc::new(CachedStorage::new(Arc::new(MemoryStorage::new()), 16_000)), seed)
 }
 
 /// The members of a JSON object.

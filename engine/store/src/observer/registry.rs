@@ -1,0 +1,339 @@
+//! Every observer of a store, found by the documents that concern it.
+//!
+//! Observers are kept by collection. One whose filter says what a field must equal (`_id = :id`, `owner = :me`) stands
+//! in a table of that field, from value to observers: a changed document is looked up by what it had there before and has
+//! there now, and concerns no others of the table, however many. The rest are asked one by one.
+//!
+//! Telling them happens in commit order, one batch of commits at a time. It is done by the writer if it is little work,
+//! else by a job on the executor, which takes all commits that have come meanwhile at once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+
+use ditto_value::{ValueRef, key};
+use parking_lot::{Mutex, RwLock};
+
+use super::lanes::Lanes;
+use super::memory::Memory;
+use super::state::{Batch, State};
+use super::watch::{Equality, Images};
+use crate::feed::{ChangedDocument, Commit};
+use crate::parameters::Settings;
+use crate::store::Inner;
+
+/// How often a writer looks up a document or asks an observer about one; more is left to the executor.
+const MAX_TESTS: usize = 64;
+
+/// Bytes of commits that wait to be told of; when there are more, all observers read their results again.
+const MAX_QUEUE_BYTES: usize = 16 << 20;
+
+#[derive(Default)]
+pub(crate) struct Observers {
+    next: AtomicU64,
+    count: AtomicUsize,
+    by_source: RwLock<HashMap<String, OfSource>>,
+    queue: Mutex<Queue>,
+    /// Batches told of so far; only whoever tells counts.
+    batches: AtomicU64,
+    pub(super) lanes: Lanes,
+    pub(crate) memory: Memory,
+}
+
+/// Commits that a job on the executor tells of.
+#[derive(Default)]
+struct Queue {
+    commits: Vec<Arc<Commit>>,
+    bytes: usize,
+    /// Some were too many to be kept.
+    lost: bool,
+    /// The job is there. Later commits must not overtake those that it has.
+    busy: bool,
+}
+
+/// The observers of one collection, by their ids and so in the order of registration.
+#[derive(Default)]
+struct OfSource {
+    all: BTreeMap<u64, Arc<State>>,
+    tables: Vec<Table>,
+    /// Those that stand in no table and have to be asked about every document.
+    others: BTreeMap<u64, Arc<State>>,
+}
+
+/// Observers by the value of one field.
+struct Table {
+    path: Vec<String>,
+    by_key: HashMap<Vec<u8>, Vec<Arc<State>>>,
+}
+
+impl Observers {
+    pub(super) fn next_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asked by the writer after each commit: whether it has to tell anybody.
+    pub(crate) fn is_empty(&self) -> bool {
+        // Either the writer sees the observer here, or the observer sees the commit in its first result.
+        fence(Ordering::SeqCst);
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    pub(super) fn add(&self, state: &Arc<State>) {
+        self.by_source.write().entry(state.source.clone()).or_default().add(state);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn remove(&self, state: &State) {
+        let mut by_source = self.by_source.write();
+        let Some(source) = by_source.get_mut(&state.source) else { return };
+        let Some(removed) = source.remove(state) else { return };
+        if source.all.is_empty() {
+            by_source.remove(&state.source);
+        }
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        drop(by_source);
+        drop(removed);
+    }
+
+    /// Wakes the observers whose result a commit can have changed. Called in the order of the commits, by one writer at a
+    /// time.
+    pub(crate) fn committed(&self, inner: &Arc<Inner>, commit: &Arc<Commit>) {
+        if self.is_empty() {
+            return;
+        }
+        // Only this method makes the queue busy.
+        let idle = {
+            let queue = self.queue.lock();
+            !queue.busy && !queue.lost
+        };
+        if idle && self.tests(commit) <= MAX_TESTS {
+            self.tell(inner, vec![Arc::clone(commit)]);
+            return;
+        }
+        let start = {
+            let mut queue = self.queue.lock();
+            queue.push(commit);
+            !mem::replace(&mut queue.busy, true)
+        };
+        if start {
+            let inner_then = Arc::downgrade(inner);
+            inner.executor.spawn(Box::new(move || {
+                if let Some(inner) = inner_then.upgrade() {
+                    inner.observers.tell_queued(&inner);
+                }
+            }));
+        }
+    }
+
+    /// How much work it is to tell of a commit.
+    fn tests(&self, commit: &Commit) -> usize {
+        let by_source = self.by_source.read();
+        let of_collection = |documents: &[ChangedDocument]| {
+            let collection = &*documents.first()?.key.collection;
+            let source = by_source.get(collection)?;
+            Some(documents.len() * (source.tables.len() + source.others.len()))
+        };
+        commit.by_collection().filter_map(of_collection).sum()
+    }
+
+    /// The job: tells of what is queued until nothing is.
+    fn tell_queued(&self, inner: &Inner) {
+        let busy = Busy(self);
+        loop {
+            let (commits, lost) = {
+                let mut queue = self.queue.lock();
+                if queue.commits.is_empty() && !queue.lost {
+                    queue.busy = false;
+                    mem::forget(busy);
+                    return;
+                }
+                queue.bytes = 0;
+                (mem::take(&mut queue.commits), mem::take(&mut queue.lost))
+            };
+            if lost {
+                self.all().iter().for_each(State::reread);
+            } else {
+                self.tell(inner, commits);
+            }
+        }
+    }
+
+    fn tell(&self, inner: &Inner, commits: Vec<Arc<Commit>>) {
+        let telling = Telling {
+            number: self.batches.fetch_add(1, Ordering::Relaxed) + 1,
+            settings: inner.parameters.settings(),
+            now_ms: inner.environment.now_ms(),
+            batch: Arc::new(Batch::new(commits)),
+        };
+        let by_source = self.by_source.read();
+        let mut concerned: Vec<(&OfSource, Vec<Images<'_>>)> = Vec::new();
+        for documents in telling.batch.commits.iter().flat_map(|commit| commit.by_collection()) {
+            let collection = documents.first().map(|document| &*document.key.collection);
+            let Some(source) = collection.and_then(|collection| by_source.get(collection)) else { continue };
+            let images = documents.iter().map(Images::of);
+            match concerned.iter_mut().find(|(found, _)| std::ptr::eq(*found, source)) {
+                Some((_, found)) => found.extend(images),
+                None => concerned.push((source, images.collect())),
+            }
+        }
+        for (source, images) in concerned {
+            source.tell(&telling, &images);
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<State>> {
+        let by_source = self.by_source.read();
+        by_source.values().flat_map(|source| source.all.values().cloned()).collect()
+    }
+
+    /// Makes every observer of a virtual collection read again.
+    pub(crate) fn poll(&self, source: &str) {
+        let by_source = self.by_source.read();
+        by_source.get(source).into_iter().flat_map(|source| source.all.values()).for_each(State::reread);
+    }
+
+    pub(crate) fn cancel_all(&self) {
+        self.all().iter().for_each(|state| state.cancel());
+    }
+}
+
+impl Queue {
+    fn push(&mut self, commit: &Arc<Commit>) {
+        if self.lost {
+            return;
+        }
+        self.bytes += commit.bytes();
+        if self.bytes > MAX_QUEUE_BYTES {
+            self.commits = Vec::new();
+            self.lost = true;
+        } else {
+            self.commits.push(Arc::clone(commit));
+        }
+    }
+}
+
+/// Whoever tells; if that panics, everybody has to read again.
+struct Busy<'a>(&'a Observers);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue.lock();
+        queue.lost = true;
+        queue.busy = false;
+    }
+}
+
+/// What is the same for all who are told of a batch.
+struct Telling {
+    number: u64,
+    settings: Settings,
+    now_ms: u64,
+    batch: Arc<Batch>,
+}
+
+impl Telling {
+    /// Asks an observer about a document. Of those that were told already, no more is asked.
+    fn concerns(&self, state: &State, images: &Images<'_>) -> bool {
+        state.told.load(Ordering::Relaxed) != self.number
+            && state.is_concerned(self.settings, self.now_ms, images)
+    }
+
+    fn tell(&self, state: &Arc<State>) {
+        state.told.store(self.number, Ordering::Relaxed);
+        state.changed_by(&self.batch);
+    }
+}
+
+impl OfSource {
+    fn add(&mut self, state: &Arc<State>) {
+        self.all.insert(state.id, Arc::clone(state));
+        // Where the fewest stand: of `type = 'order' AND owner = :me` the second, as soon as there are several.
+        let Some(equality) = state.watch.equalities().min_by_key(|equality| self.company(equality)) else {
+            self.others.insert(state.id, Arc::clone(state));
+            return;
+        };
+        let index = self.tables.iter().position(|table| table.path == equality.path);
+        let index = index.unwrap_or_else(|| {
+            self.tables.push(Table { path: equality.path.clone(), by_key: HashMap::new() });
+            self.tables.len() - 1
+        });
+        if let Some(table) = self.tables.get_mut(index) {
+            for key in &equality.keys {
+                table.by_key.entry(key.clone()).or_default().push(Arc::clone(state));
+            }
+        }
+    }
+
+    /// How many observers an observer with this condition would stand beside.
+    fn company(&self, equality: &Equality) -> usize {
+        let table = self.tables.iter().find(|table| table.path == equality.path);
+        let beside = |table: &Table| {
+            equality.keys.iter().filter_map(|key| table.by_key.get(key)).map(Vec::len).max().unwrap_or(0)
+        };
+        table.map_or(0, beside)
+    }
+
+    fn remove(&mut self, state: &State) -> Option<Arc<State>> {
+        let removed = self.all.remove(&state.id)?;
+        self.others.remove(&state.id);
+        for equality in state.watch.equalities() {
+            for table in self.tables.iter_mut().filter(|table| table.path == equality.path) {
+                for key in &equality.keys {
+                    if let Some(states) = table.by_key.get_mut(key) {
+                        states.retain(|other| other.id != state.id);
+                        if states.is_empty() {
+                            table.by_key.remove(key);
+                        }
+                    }
+                }
+            }
+        }
+        self.tables.retain(|table| !table.by_key.is_empty());
+        Some(removed)
+    }
+
+    fn tell(&self, telling: &Telling, images: &[Images<'_>]) {
+        if telling.settings.strict {
+            // What is stored is not what anybody sees.
+            self.all.values().for_each(|state| telling.tell(state));
+            return;
+        }
+        for state in self.others.values() {
+            if !state.will_reread() && images.iter().any(|images| telling.concerns(state, images)) {
+                telling.tell(state);
+            }
+        }
+        for images in images.iter().filter(|images| !images.are_same()) {
+            self.tables.iter().for_each(|table| table.tell(telling, images));
+        }
+    }
+}
+
+impl Table {
+    fn tell(&self, telling: &Telling, images: &Images<'_>) {
+        if Equality::is_of_ids(&self.path) {
+            self.tell_of(images.id, telling, images);
+            return;
+        }
+        let field = |document: Option<ValueRef<'_>>| {
+            document?.path(self.path.iter().map(String::as_str)).map(key::of)
+        };
+        let (before, after) = (field(images.before), field(images.after));
+        if let Some(before) = &before {
+            self.tell_of(before, telling, images);
+        }
+        if let Some(after) = after.filter(|after| before.as_ref() != Some(after)) {
+            self.tell_of(&after, telling, images);
+        }
+    }
+
+    fn tell_of(&self, key: &[u8], telling: &Telling, images: &Images<'_>) {
+        for state in self.by_key.get(key).into_iter().flatten() {
+            if telling.concerns(state, images) {
+                telling.tell(state);
+            }
+        }
+    }
+}
