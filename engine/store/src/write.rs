@@ -96,7 +96,7 @@ pub(crate) struct WriteTransaction {
     /// While a savepoint is set: what it changed, as it was.
     undo: Option<Vec<(Bytes, Option<Pending>)>>,
     /// Rows of `pending` in indexes; `None` until a statement asks for some.
-    index_rows: Mutex<Option<PendingRows>>,
+    index_rows: Mutex<Option<Box<PendingRows>>>,
     origin: Option<u64>,
 }
 
@@ -204,7 +204,7 @@ impl WriteTransaction {
     /// The rows that [`WriteTransaction::changed`] has in indexes. Whoever holds the guard must not ask again.
     pub(crate) fn index_rows(&self) -> Result<MappedMutexGuard<'_, PendingRows>, StoreError> {
         let mut rows = MutexGuard::map(self.index_rows.lock(), |rows| {
-            rows.get_or_insert_with(|| PendingRows::new(self.pending.keys()))
+            &mut **rows.get_or_insert_with(|| Box::new(PendingRows::new(self.pending.keys())))
         });
         rows.refresh(&self.pending, &self.upkeep())?;
         Ok(rows)

@@ -28,6 +28,9 @@ const GO_ON: Flow = Ok(ControlFlow::Continue(()));
 /// Rows of a group that are gathered before it is read again the other way instead.
 const MAX_GATHERED: usize = 1_024;
 
+/// Length of the collection id at the front of a `documents` key.
+const COLLECTION: usize = 4;
+
 /// A row that waits for its turn.
 struct Waiting {
     row: Vec<u8>,
@@ -55,6 +58,8 @@ pub(super) struct IndexScan<'s, 'r, 'e> {
     /// Conditions that need not be asked again of rows that are not marked: those that the ranges stand for if the
     /// document is not read, else lists, to go through which for every document would take long.
     answered: Vec<&'r Expr>,
+    /// The `documents` key of the row before.
+    key: Vec<u8>,
     group: Option<Group>,
 }
 
@@ -68,7 +73,8 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
         let ranges = scan.ranges(collection, &run.context);
         let answers = scan.answers().filter(|condition| scan.covering.is_some() || condition.is_list());
         let answered = answers.filter(|_| ranges.is_exact).map(|condition| condition.conjunct).collect();
-        Self { run, scan, index, collection, ranges, answered, group: None }
+        let key = layout::document_key(collection.id, &[]);
+        Self { run, scan, index, collection, ranges, answered, key, group: None }
     }
 
     /// Offers every document of the scan, in the order in which its rows come, or as ORDER BY wants it.
@@ -218,7 +224,9 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
     /// Offers the document of a row.
     fn offer(&mut self, row: &[u8], is_marked: bool) -> Flow {
         let id = self.index.id_of(row).ok_or_else(malformed)?;
-        let key = Bytes::from(layout::document_key(self.collection.id, id));
+        self.key.truncate(COLLECTION);
+        self.key.extend_from_slice(id);
+        let key = Bytes::from(&self.key[..]);
         let Self { run, scan, index, answered, ranges, .. } = self;
         let is_answered =
             |conjunct: &Expr| !is_marked && answered.iter().any(|answered| std::ptr::eq(*answered, conjunct));

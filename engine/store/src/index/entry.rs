@@ -7,8 +7,9 @@
 //!
 //! Of a value whose encoding is longer than [`MAX_INDEXED_BYTES`] only so many bytes are in the key: it is *cut*. No
 //! encoding is the beginning of another one, so rows remain in the order of the values up to the cut, and a cut value
-//! is told from a whole one by its length. Rows with a cut value, or with one that does not come back from its encoding
-//! as it was (a float without a fraction reads as an integer), are marked; whoever needs the values reads the document.
+//! is told from a whole one by its length. Rows with a value of this length, cut or not, or with one that does not come
+//! back from its encoding as it was (a float without a fraction reads as an integer), are marked; whoever needs the
+//! values reads the document.
 
 use ditto_dql::IndexKey;
 use ditto_value::{Number, ValueKind, ValueRef, key};
@@ -119,7 +120,8 @@ fn append(value: Option<ValueRef<'_>>, descending: bool, out: &mut Vec<u8>) -> b
     } else {
         key::encode(value, out);
     }
-    if out.len() - start > MAX_INDEXED_BYTES {
+    // As long as a cut value is enough to be taken for one when ranges are made.
+    if out.len() - start >= MAX_INDEXED_BYTES {
         out.truncate(start + MAX_INDEXED_BYTES);
         return false;
     }

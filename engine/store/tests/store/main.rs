@@ -13,6 +13,7 @@ mod live;
 mod model;
 mod observers;
 mod opening;
+mod plans;
 mod replication;
 mod statements;
 mod support;

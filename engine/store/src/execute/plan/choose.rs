@@ -214,7 +214,11 @@ impl<'q> Chooser<'q> {
             _ if index.is_none() => Class::IdRange,
             (true, _) => Class::Points,
             (false, true) => Class::Range,
-            (false, false) if scan.ordered.is_some() && (question.is_limited || scan.covering.is_some()) => {
+            (false, false)
+                // By no field means that all rows are one group.
+                if scan.ordered.is_some_and(|ordered| ordered.fields > 0)
+                    && (question.is_limited || scan.covering.is_some()) =>
+            {
                 Class::Order
             }
             (false, false) => return None,
