@@ -16,9 +16,27 @@
  *   return no error it does nothing. ..._free accepts NULL.
  * - Threads. Every function may be called from any thread at any time, also several at once on one handle. A handle
  *   must not be freed while another thread still uses it; give that thread a clone.
- * - Callbacks are {context, call, release}. The library calls `release` exactly once, after the last `call`, also when
- *   the function that took the callback fails. Neither may let an exception escape.
+ * - Callbacks are {context, call, release}. The library calls `release` exactly once, on any thread, after the last
+ *   `call`, also when the function that took the callback fails. Neither may let an exception escape.
  * - Blocking. Functions that may wait for the disk, for running callbacks or for threads say that they block; do not
  *   call those from an event loop. The others return at once.
- * - Text is UTF-8. Structured values cross as CBOR (RFC 8949) or, where said, as JSON.
+ * - Text is UTF-8, with a length and without a terminating zero. Structured values cross as CBOR (RFC 8949) or, where
+ *   said, as JSON.
+ *
+ * How a program goes, without the checks:
+ *
+ *     dittoffi_slice_t config = …;  // the CBOR of {"database_id": "d", "connect": {"type": "small_peers_only"}, "directory": "/d"}
+ *     dittoffi_peer_t *peer;
+ *     dittoffi_peer_open(config, &peer);
+ *     dittoffi_slice_t none = {NULL, 0}, query = {(const uint8_t *)"SELECT * FROM c", 15};
+ *     dittoffi_query_result_t *result;
+ *     dittoffi_peer_execute(peer, query, none, &result);
+ *     for (size_t i = 0; i < dittoffi_query_result_item_count(result); i++) {
+ *         dittoffi_buffer_t json;
+ *         dittoffi_query_result_item_json(result, i, &json);
+ *         printf("%.*s\n", (int)json.len, (const char *)json.ptr);
+ *         dittoffi_buffer_free(json);
+ *     }
+ *     dittoffi_query_result_free(result);
+ *     dittoffi_peer_free(peer);
  */

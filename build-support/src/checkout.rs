@@ -65,6 +65,9 @@ impl Checkout {
             ),
         })?;
         place::link_or_copy(&ready, &settings.out_dir.join(settings.file_name()))?;
+        if let Some(import) = settings.import_library() {
+            place::link_or_copy(&directory.join(import), &settings.out_dir.join(import))?;
+        }
         Ok(Provided {
             directory: settings.out_dir.clone(),
             origin: format!("built from {}", self.root.display()),

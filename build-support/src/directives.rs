@@ -37,7 +37,9 @@ pub fn directives(settings: &Settings, provided: &Provided) -> String {
                 line("rustc-link-lib", &format_args!("dylib={library}"));
             }
         }
-        Linkage::Dynamic => line("rustc-link-lib", &"dylib=dittoffi"),
+        Linkage::Dynamic => {
+            line("rustc-link-lib", &format_args!("dylib={}", settings.target.link_name(settings.linkage)));
+        }
     }
     line("libdir", &provided.directory.display());
     text

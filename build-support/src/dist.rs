@@ -38,6 +38,11 @@ pub fn run(target: Option<String>, out: &Path) -> Result<(), String> {
         let packaged = package.join(target.file_name(Linkage::Dynamic));
         strip(&objcopy, &shared, &packaged)?;
         files.push(packaged);
+        if let Some(import) = target.import_library() {
+            let packaged = package.join(import);
+            fs::copy(built.join(import), &packaged).map_err(|error| format!("{import}: {error}"))?;
+            files.push(packaged);
+        }
     } else {
         eprintln!("no {}: rustc makes none for {target}", target.file_name(Linkage::Dynamic));
     }

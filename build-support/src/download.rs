@@ -53,7 +53,7 @@ impl Default for Patience {
     }
 }
 
-/// Downloads the library into `OUT_DIR`. Returns its address.
+/// Downloads the library, and what the linker needs beside it, into `OUT_DIR`. Returns the library's address.
 pub fn to_out_dir(settings: &Settings, patience: &Patience) -> Result<String, Refusal> {
     let Some(base) = &settings.download_base else {
         return Err(Refusal::new(
@@ -61,27 +61,39 @@ pub fn to_out_dir(settings: &Settings, patience: &Patience) -> Result<String, Re
             format!("{DOWNLOAD_BASE} is not set, so there is nowhere to download from"),
         ));
     };
-    let file = settings.file_name();
-    let url = format!(
-        "{}/rust/Ditto/{}/{}/release/{file}",
-        base.trim_end_matches('/'),
-        crate::VERSION,
-        settings.target
-    );
-    let refuse = |reason: String| Refusal::new(format!("{url} (download)"), reason);
+    let directory =
+        format!("{}/rust/Ditto/{}/{}/release", base.trim_end_matches('/'), crate::VERSION, settings.target);
+    let url = format!("{directory}/{}", settings.file_name());
+    let refuse = |reason: &str| Refusal::new(format!("{url} (download)"), reason);
     if settings.offline {
-        return Err(refuse(
-            "not tried: offline mode is on (DITTOFFI_OFFLINE or CARGO_NET_OFFLINE)".to_owned(),
-        ));
+        return Err(refuse("not tried: offline mode is on (DITTOFFI_OFFLINE or CARGO_NET_OFFLINE)"));
     }
     if base.starts_with("https:") && !cfg!(feature = "https") {
-        return Err(refuse("not tried: https needs the feature `https` of dittolive-ditto-sys".to_owned()));
+        return Err(refuse("not tried: https needs the feature `https` of dittolive-ditto-sys"));
     }
     let agent = agent(patience);
-    let expected = checksum(&agent, &format!("{url}.sha256"), patience).map_err(refuse)?;
-    let target = settings.out_dir.join(file);
-    let temporary = place::beside(&target);
-    let result = attempts(patience, || fetch(&agent, &url, &temporary))
+    if let Some(import) = settings.import_library() {
+        download(&agent, &format!("{directory}/{import}"), &settings.out_dir.join(import), patience, |_| {
+            Ok(())
+        })?;
+    }
+    let fits = |path: &Path| Fingerprint::check(path, &settings.abi, &settings.target);
+    download(&agent, &url, &settings.out_dir.join(settings.file_name()), patience, fits)?;
+    Ok(url)
+}
+
+/// Downloads one file to `target`, if its checksum matches and it `fits`.
+fn download(
+    agent: &Agent,
+    url: &str,
+    target: &Path,
+    patience: &Patience,
+    fits: impl FnOnce(&Path) -> Result<(), String>,
+) -> Result<(), Refusal> {
+    let refuse = |reason: String| Refusal::new(format!("{url} (download)"), reason);
+    let expected = checksum(agent, &format!("{url}.sha256"), patience).map_err(refuse)?;
+    let temporary = place::beside(target);
+    let result = attempts(patience, || fetch(agent, url, &temporary))
         .and_then(|found| {
             if found == expected {
                 return Ok(());
@@ -90,12 +102,12 @@ pub fn to_out_dir(settings: &Settings, patience: &Patience) -> Result<String, Re
                 "the SHA-256 of the file is {found}, of which its .sha256 file says it is {expected}"
             ))
         })
-        .and_then(|()| Fingerprint::check(&temporary, &settings.abi, &settings.target))
-        .and_then(|()| place::rename(&temporary, &target).map_err(|error| error.to_string()));
+        .and_then(|()| fits(&temporary))
+        .and_then(|()| place::rename(&temporary, target).map_err(|error| error.to_string()));
     if result.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
-    result.map(|()| url.clone()).map_err(refuse)
+    result.map_err(refuse)
 }
 
 fn agent(patience: &Patience) -> Agent {
@@ -127,7 +139,9 @@ impl Failure {
 impl From<ureq::Error> for Failure {
     fn from(error: ureq::Error) -> Self {
         match &error {
-            ureq::Error::StatusCode(404 | 410) => Self::lasting("the server does not have it (404)"),
+            ureq::Error::StatusCode(status @ (404 | 410)) => {
+                Self::lasting(format!("the server does not have it ({status})"))
+            }
             ureq::Error::StatusCode(status) => Self {
                 reason: format!("the server answered with status {status}"),
                 may_pass: matches!(status, 408 | 425 | 429 | 500..=599),

@@ -129,7 +129,9 @@ fn settle(settings: &Settings, place: &Place, path: &Path) -> Result<Provided, E
         }
         // Cargo tells the loader of programs that it starts about directories inside the target directory only.
         Linkage::Dynamic if !own => {
-            place::link_or_copy(path, &settings.out_dir.join(settings.file_name()))?;
+            for name in [Some(settings.file_name()), settings.import_library()].into_iter().flatten() {
+                place::link_or_copy(&place.directory.join(name), &settings.out_dir.join(name))?;
+            }
             provided.directory.clone_from(&settings.out_dir);
         }
         Linkage::Dynamic => {}

@@ -81,5 +81,10 @@ fn look(settings: &Settings, place: &Place, path: &Path) -> Result<(), String> {
             "there is no such file".to_owned()
         });
     }
+    if let Some(import) = settings.import_library()
+        && !place.directory.join(import).is_file()
+    {
+        return Err(format!("there is no {import} beside it, which the linker needs"));
+    }
     Fingerprint::check(path, &settings.abi, &settings.target)
 }

@@ -101,17 +101,25 @@ impl Settings {
                 });
             }
         };
+        let target = Target::new(required("TARGET")?);
+        let host = Target::new(required("HOST")?);
+        if linkage == Linkage::Dynamic && target.is_wasm() {
+            return Err(Error::Variable {
+                name: LINKAGE,
+                problem: format!("is 0, but {target} has no shared libraries: unset it to link statically"),
+            });
+        }
         Ok(Self {
             linkage,
-            target: Target::new(required("TARGET")?),
-            host: Target::new(required("HOST")?),
             abi: abi.to_owned(),
             out_dir: required("OUT_DIR")?.into(),
             manifest_dir: required("CARGO_MANIFEST_DIR")?.into(),
             profile: required("PROFILE")?,
             search_path: variable(SEARCH_PATH).map(|path| env::split_paths(&path).collect()),
             working_directory: variable("PWD").map(PathBuf::from),
-            system_directories: SYSTEM_DIRECTORIES.iter().map(PathBuf::from).collect(),
+            system_directories: system_directories(&host),
+            target,
+            host,
             download_base: text(DOWNLOAD_BASE)?,
             offline: set("DITTOFFI_OFFLINE")? || set("CARGO_NET_OFFLINE")?,
             amend_with: variable(AMEND_WITH).filter(|objcopy| !objcopy.is_empty()),
@@ -123,24 +131,45 @@ impl Settings {
         self.target.file_name(self.linkage)
     }
 
+    /// The file that the linker needs beside it.
+    pub fn import_library(&self) -> Option<&'static str> {
+        self.target.import_library().filter(|_| self.linkage == Linkage::Dynamic)
+    }
+
     /// The cargo target directory that is being built in: the ancestor of `OUT_DIR` that cargo tagged.
     pub fn cargo_target_directory(&self) -> Option<&Path> {
         self.out_dir.ancestors().find(|directory| directory.join("CACHEDIR.TAG").is_file())
     }
 }
 
-/// Where systems keep libraries, local ones first. Directories that a system does not have are passed over.
-const SYSTEM_DIRECTORIES: &[&str] = if cfg!(target_os = "macos") {
-    &["/usr/local/lib", "/opt/homebrew/lib", "/usr/lib"]
-} else if cfg!(windows) {
-    &[]
-} else if cfg!(target_arch = "aarch64") {
-    &["/usr/local/lib", "/usr/local/lib64", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"]
-} else if cfg!(target_arch = "x86_64") {
-    &["/usr/local/lib", "/usr/local/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"]
-} else {
-    &["/usr/local/lib", "/usr/lib"]
-};
+/// Where the system of `host` keeps libraries, local ones first. Directories that it does not have are passed over.
+fn system_directories(host: &Target) -> Vec<PathBuf> {
+    let triple = host.triple();
+    let directories: &[&str] = if host.is_windows() || host.is_wasm() {
+        &[]
+    } else if host.is_apple() {
+        &["/usr/local/lib", "/opt/homebrew/lib", "/usr/lib"]
+    } else {
+        &["/usr/local/lib", "/usr/local/lib64"]
+    };
+    let mut directories: Vec<PathBuf> = directories.iter().map(PathBuf::from).collect();
+    if triple.contains("-linux-") {
+        // Debian's directories are named by architecture.
+        let architecture = match triple.split('-').next().unwrap_or_default() {
+            "riscv64gc" => "riscv64",
+            arm if arm.starts_with("arm") || arm.starts_with("thumb") => "arm",
+            x86 if x86.starts_with('i') && x86.ends_with("86") => "i386",
+            other => other,
+        };
+        let abi = triple.rsplit('-').next().unwrap_or_default();
+        directories.push(format!("/usr/lib/{architecture}-linux-{abi}").into());
+        directories.push("/usr/lib64".into());
+    }
+    if !host.is_windows() && !host.is_wasm() && !host.is_apple() {
+        directories.push("/usr/lib".into());
+    }
+    directories
+}
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -190,6 +219,28 @@ pub(crate) mod tests {
         let joined = env::join_paths(["/a", "/b c"]).unwrap().into_string().unwrap();
         let settings = read(&[("DITTOFFI_SEARCH_PATH", &joined)]).unwrap();
         assert_eq!(settings.search_path, Some(vec![PathBuf::from("/a"), PathBuf::from("/b c")]));
+    }
+
+    #[test]
+    fn webassembly_is_linked_statically() {
+        let target = ("TARGET", "wasm32-unknown-unknown");
+        assert!(read(&[target]).is_ok());
+        let message = read(&[target, ("LIBDITTO_STATIC", "0")]).unwrap_err().to_string();
+        assert!(message.contains("wasm32") && message.contains("LIBDITTO_STATIC"), "{message}");
+    }
+
+    #[test]
+    fn systems_keep_libraries_where_they_do() {
+        let has = |host: &str, directory: &str| {
+            system_directories(&Target::new(host)).contains(&PathBuf::from(directory))
+        };
+        assert!(has("x86_64-unknown-linux-gnu", "/usr/lib/x86_64-linux-gnu"));
+        assert!(has("armv7-unknown-linux-gnueabihf", "/usr/lib/arm-linux-gnueabihf"));
+        assert!(has("riscv64gc-unknown-linux-gnu", "/usr/lib/riscv64-linux-gnu"));
+        assert!(has("i686-unknown-linux-gnu", "/usr/lib/i386-linux-gnu"));
+        assert!(has("aarch64-apple-darwin", "/opt/homebrew/lib"));
+        assert!(has("x86_64-unknown-freebsd", "/usr/lib") && !has("x86_64-unknown-freebsd", "/usr/lib64"));
+        assert!(system_directories(&Target::new("x86_64-pc-windows-msvc")).is_empty());
     }
 
     #[test]

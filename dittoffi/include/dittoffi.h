@@ -16,11 +16,29 @@
  *   return no error it does nothing. ..._free accepts NULL.
  * - Threads. Every function may be called from any thread at any time, also several at once on one handle. A handle
  *   must not be freed while another thread still uses it; give that thread a clone.
- * - Callbacks are {context, call, release}. The library calls `release` exactly once, after the last `call`, also when
- *   the function that took the callback fails. Neither may let an exception escape.
+ * - Callbacks are {context, call, release}. The library calls `release` exactly once, on any thread, after the last
+ *   `call`, also when the function that took the callback fails. Neither may let an exception escape.
  * - Blocking. Functions that may wait for the disk, for running callbacks or for threads say that they block; do not
  *   call those from an event loop. The others return at once.
- * - Text is UTF-8. Structured values cross as CBOR (RFC 8949) or, where said, as JSON.
+ * - Text is UTF-8, with a length and without a terminating zero. Structured values cross as CBOR (RFC 8949) or, where
+ *   said, as JSON.
+ *
+ * How a program goes, without the checks:
+ *
+ *     dittoffi_slice_t config = …;  // the CBOR of {"database_id": "d", "connect": {"type": "small_peers_only"}, "directory": "/d"}
+ *     dittoffi_peer_t *peer;
+ *     dittoffi_peer_open(config, &peer);
+ *     dittoffi_slice_t none = {NULL, 0}, query = {(const uint8_t *)"SELECT * FROM c", 15};
+ *     dittoffi_query_result_t *result;
+ *     dittoffi_peer_execute(peer, query, none, &result);
+ *     for (size_t i = 0; i < dittoffi_query_result_item_count(result); i++) {
+ *         dittoffi_buffer_t json;
+ *         dittoffi_query_result_item_json(result, i, &json);
+ *         printf("%.*s\n", (int)json.len, (const char *)json.ptr);
+ *         dittoffi_buffer_free(json);
+ *     }
+ *     dittoffi_query_result_free(result);
+ *     dittoffi_peer_free(peer);
  */
 
 #ifndef DITTOFFI_H
@@ -346,8 +364,7 @@ typedef struct dittoffi_slice_t {
  *
  * `call` gets `context`, a `dittoffi_log_level_t` and the text, which is borrowed for the call. It runs on the thread
  * that logs, on several at once, maybe in the middle of a call of the application's own: it must not call the library.
- * It must return normally. `release` gets
- * `context` once, after the last call; it may be `NULL`.
+ * It must return normally. `release` gets `context` once, after the last call; it may be `NULL`.
  */
 typedef struct dittoffi_log_callback_t {
     /**
@@ -590,7 +607,8 @@ struct dittoffi_error_t *dittoffi_peer_try_execute(const struct dittoffi_peer_t 
                                                    struct dittoffi_query_result_t **out);
 
 /**
- * Starts to sync with other peers by the transport configuration. Doing it twice does nothing.
+ * Starts to sync with other peers by the transport configuration. What of it cannot be served is logged, and told by
+ * `dittoffi_peer_set_transport_config`. Doing it twice does nothing.
  */
 struct dittoffi_error_t *dittoffi_peer_start_sync(const struct dittoffi_peer_t *peer);
 
@@ -605,22 +623,38 @@ void dittoffi_peer_stop_sync(const struct dittoffi_peer_t *peer);
 bool dittoffi_peer_is_sync_active(const struct dittoffi_peer_t *peer);
 
 /**
- * Replaces the transport configuration (JSON); it applies at once when sync is active. `problems` gets a JSON array of
- * texts, one for each part of the configuration that cannot be served, such as a transport that this platform does not
- * have; it may be `NULL`.
+ * Replaces the transport configuration; it applies at once when sync is active: addresses that are gone are
+ * disconnected, new ones connected to. `problems` gets a JSON array of texts, one for each part that cannot be served,
+ * such as a port in use or a transport that this platform does not have; it may be `NULL`. The configuration is a JSON
+ * object, and what it leaves out is off, empty or 0:
+ *
+ * | member | value |
+ * | --- | --- |
+ * | `connect.tcp_servers` | array of texts `host:port`; the host is a DNS name, an IPv4 address or a bracketed IPv6 address |
+ * | `connect.websocket_urls` | array of texts `ws://…` or `wss://…` |
+ * | `connect.retry_interval` | milliseconds: the longest pause between two attempts; 0 is 5000 |
+ * | `listen.tcp` | object: `enabled`, `interface_ip` (an address, text; empty is `[::]`), `port` (0 is any free one) |
+ * | `listen.http` | object: as `tcp`, and `websocket_sync`, `tls_key_path`, `tls_certificate_path` |
+ * | `peer_to_peer` | object: `bluetooth_le`, `lan`, `awdl`, `wifi_aware`, each an object with `enabled`; `lan` has `mdns_enabled` and `multicast_enabled` too |
+ * | `global` | object: `sync_group`, `routing_hint`, numbers |
+ *
+ * `{"listen": {"tcp": {"enabled": true, "interface_ip": "127.0.0.1", "port": 4040}}}` accepts peers of this machine. The
+ * real port is in the row `listen_tcp` of `SELECT * FROM system:transports_info`.
  */
 struct dittoffi_error_t *dittoffi_peer_set_transport_config(const struct dittoffi_peer_t *peer,
                                                             struct dittoffi_slice_t config,
                                                             struct dittoffi_buffer_t *problems);
 
 /**
- * The transport configuration as JSON.
+ * The transport configuration, in the form that `dittoffi_peer_set_transport_config` takes, with all members.
  */
 struct dittoffi_error_t *dittoffi_peer_transport_config(const struct dittoffi_peer_t *peer,
                                                         struct dittoffi_buffer_t *out);
 
 /**
- * The peers that are known and how they are connected, as JSON.
+ * The peers that are known and how they are connected: a JSON object of `localPeer` (a peer) and `remotePeers` (an array
+ * of peers). A peer has `peerKeyString`, `deviceName`, `os`, `dittoSdkVersion` (both may be null), and `connections`: an
+ * array of objects with `id`, `peerKeyString1`, `peerKeyString2` and `connectionType`. More members may come.
  */
 struct dittoffi_error_t *dittoffi_peer_presence(const struct dittoffi_peer_t *peer,
                                                 struct dittoffi_buffer_t *out);
@@ -696,7 +730,8 @@ void dittoffi_buffer_free(struct dittoffi_buffer_t buffer);
 
 /**
  * Asks the peers that this one syncs with for the documents of `SELECT * FROM collection [WHERE condition]`, now and
- * from now on, while sync is active. `arguments` is a CBOR map from parameter name to value, or empty.
+ * from now on, while sync is active. `arguments` is a CBOR map from parameter name to value, or empty. Blocks while the
+ * library is busy with what another peer has sent.
  */
 struct dittoffi_error_t *dittoffi_peer_subscribe(const struct dittoffi_peer_t *peer,
                                                  struct dittoffi_slice_t query,

@@ -54,8 +54,7 @@ pub struct BegunCallback {
 ///
 /// `call` gets `context`, a `dittoffi_log_level_t` and the text, which is borrowed for the call. It runs on the thread
 /// that logs, on several at once, maybe in the middle of a call of the application's own: it must not call the library.
-/// It must return normally. `release` gets
-/// `context` once, after the last call; it may be `NULL`.
+/// It must return normally. `release` gets `context` once, after the last call; it may be `NULL`.
 #[repr(C)]
 #[derive(Debug)]
 pub struct LogCallback {

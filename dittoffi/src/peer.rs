@@ -127,7 +127,8 @@ pub unsafe extern "C" fn dittoffi_peer_try_execute(
     })
 }
 
-/// Starts to sync with other peers by the transport configuration. Doing it twice does nothing.
+/// Starts to sync with other peers by the transport configuration. What of it cannot be served is logged, and told by
+/// `dittoffi_peer_set_transport_config`. Doing it twice does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dittoffi_peer_start_sync(peer: *const Peer) -> *mut Error {
     panic::contain(|| {
@@ -157,9 +158,23 @@ pub unsafe extern "C" fn dittoffi_peer_is_sync_active(peer: *const Peer) -> bool
     })
 }
 
-/// Replaces the transport configuration (JSON); it applies at once when sync is active. `problems` gets a JSON array of
-/// texts, one for each part of the configuration that cannot be served, such as a transport that this platform does not
-/// have; it may be `NULL`.
+/// Replaces the transport configuration; it applies at once when sync is active: addresses that are gone are
+/// disconnected, new ones connected to. `problems` gets a JSON array of texts, one for each part that cannot be served,
+/// such as a port in use or a transport that this platform does not have; it may be `NULL`. The configuration is a JSON
+/// object, and what it leaves out is off, empty or 0:
+///
+/// | member | value |
+/// | --- | --- |
+/// | `connect.tcp_servers` | array of texts `host:port`; the host is a DNS name, an IPv4 address or a bracketed IPv6 address |
+/// | `connect.websocket_urls` | array of texts `ws://…` or `wss://…` |
+/// | `connect.retry_interval` | milliseconds: the longest pause between two attempts; 0 is 5000 |
+/// | `listen.tcp` | object: `enabled`, `interface_ip` (an address, text; empty is `[::]`), `port` (0 is any free one) |
+/// | `listen.http` | object: as `tcp`, and `websocket_sync`, `tls_key_path`, `tls_certificate_path` |
+/// | `peer_to_peer` | object: `bluetooth_le`, `lan`, `awdl`, `wifi_aware`, each an object with `enabled`; `lan` has `mdns_enabled` and `multicast_enabled` too |
+/// | `global` | object: `sync_group`, `routing_hint`, numbers |
+///
+/// `{"listen": {"tcp": {"enabled": true, "interface_ip": "127.0.0.1", "port": 4040}}}` accepts peers of this machine. The
+/// real port is in the row `listen_tcp` of `SELECT * FROM system:transports_info`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dittoffi_peer_set_transport_config(
     peer: *const Peer,
@@ -186,7 +201,7 @@ pub unsafe extern "C" fn dittoffi_peer_set_transport_config(
     })
 }
 
-/// The transport configuration as JSON.
+/// The transport configuration, in the form that `dittoffi_peer_set_transport_config` takes, with all members.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dittoffi_peer_transport_config(peer: *const Peer, out: *mut Buffer) -> *mut Error {
     panic::contain(|| {
@@ -197,7 +212,9 @@ pub unsafe extern "C" fn dittoffi_peer_transport_config(peer: *const Peer, out: 
     })
 }
 
-/// The peers that are known and how they are connected, as JSON.
+/// The peers that are known and how they are connected: a JSON object of `localPeer` (a peer) and `remotePeers` (an array
+/// of peers). A peer has `peerKeyString`, `deviceName`, `os`, `dittoSdkVersion` (both may be null), and `connections`: an
+/// array of objects with `id`, `peerKeyString1`, `peerKeyString2` and `connectionType`. More members may come.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dittoffi_peer_presence(peer: *const Peer, out: *mut Buffer) -> *mut Error {
     panic::contain(|| {

@@ -6,7 +6,8 @@ use crate::{config, error::Error, handle, panic, peer::Peer, slice::Slice};
 pub struct Subscription(ditto_peer::Subscription);
 
 /// Asks the peers that this one syncs with for the documents of `SELECT * FROM collection [WHERE condition]`, now and
-/// from now on, while sync is active. `arguments` is a CBOR map from parameter name to value, or empty.
+/// from now on, while sync is active. `arguments` is a CBOR map from parameter name to value, or empty. Blocks while the
+/// library is busy with what another peer has sent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dittoffi_peer_subscribe(
     peer: *const Peer,

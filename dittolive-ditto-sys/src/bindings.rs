@@ -174,8 +174,7 @@ pub struct dittoffi_slice_t {
 
  `call` gets `context`, a `dittoffi_log_level_t` and the text, which is borrowed for the call. It runs on the thread
  that logs, on several at once, maybe in the middle of a call of the application's own: it must not call the library.
- It must return normally. `release` gets
- `context` once, after the last call; it may be `NULL`.*/
+ It must return normally. `release` gets `context` once, after the last call; it may be `NULL`.*/
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct dittoffi_log_callback_t {
@@ -357,7 +356,8 @@ unsafe extern "C" {
         arguments: dittoffi_slice_t,
         out: *mut *mut dittoffi_query_result_t,
     ) -> *mut dittoffi_error_t;
-    /// Starts to sync with other peers by the transport configuration. Doing it twice does nothing.
+    /** Starts to sync with other peers by the transport configuration. What of it cannot be served is logged, and told by
+ `dittoffi_peer_set_transport_config`. Doing it twice does nothing.*/
     pub fn dittoffi_peer_start_sync(
         peer: *const dittoffi_peer_t,
     ) -> *mut dittoffi_error_t;
@@ -365,20 +365,36 @@ unsafe extern "C" {
     pub fn dittoffi_peer_stop_sync(peer: *const dittoffi_peer_t);
     /// Whether sync is active; `false` for `NULL` and for a closed peer.
     pub fn dittoffi_peer_is_sync_active(peer: *const dittoffi_peer_t) -> bool;
-    /** Replaces the transport configuration (JSON); it applies at once when sync is active. `problems` gets a JSON array of
- texts, one for each part of the configuration that cannot be served, such as a transport that this platform does not
- have; it may be `NULL`.*/
+    /** Replaces the transport configuration; it applies at once when sync is active: addresses that are gone are
+ disconnected, new ones connected to. `problems` gets a JSON array of texts, one for each part that cannot be served,
+ such as a port in use or a transport that this platform does not have; it may be `NULL`. The configuration is a JSON
+ object, and what it leaves out is off, empty or 0:
+
+ | member | value |
+ | --- | --- |
+ | `connect.tcp_servers` | array of texts `host:port`; the host is a DNS name, an IPv4 address or a bracketed IPv6 address |
+ | `connect.websocket_urls` | array of texts `ws://…` or `wss://…` |
+ | `connect.retry_interval` | milliseconds: the longest pause between two attempts; 0 is 5000 |
+ | `listen.tcp` | object: `enabled`, `interface_ip` (an address, text; empty is `[::]`), `port` (0 is any free one) |
+ | `listen.http` | object: as `tcp`, and `websocket_sync`, `tls_key_path`, `tls_certificate_path` |
+ | `peer_to_peer` | object: `bluetooth_le`, `lan`, `awdl`, `wifi_aware`, each an object with `enabled`; `lan` has `mdns_enabled` and `multicast_enabled` too |
+ | `global` | object: `sync_group`, `routing_hint`, numbers |
+
+ `{"listen": {"tcp": {"enabled": true, "interface_ip": "127.0.0.1", "port": 4040}}}` accepts peers of this machine. The
+ real port is in the row `listen_tcp` of `SELECT * FROM system:transports_info`.*/
     pub fn dittoffi_peer_set_transport_config(
         peer: *const dittoffi_peer_t,
         config: dittoffi_slice_t,
         problems: *mut dittoffi_buffer_t,
     ) -> *mut dittoffi_error_t;
-    /// The transport configuration as JSON.
+    /// The transport configuration, in the form that `dittoffi_peer_set_transport_config` takes, with all members.
     pub fn dittoffi_peer_transport_config(
         peer: *const dittoffi_peer_t,
         out: *mut dittoffi_buffer_t,
     ) -> *mut dittoffi_error_t;
-    /// The peers that are known and how they are connected, as JSON.
+    /** The peers that are known and how they are connected: a JSON object of `localPeer` (a peer) and `remotePeers` (an array
+ of peers). A peer has `peerKeyString`, `deviceName`, `os`, `dittoSdkVersion` (both may be null), and `connections`: an
+ array of objects with `id`, `peerKeyString1`, `peerKeyString2` and `connectionType`. More members may come.*/
     pub fn dittoffi_peer_presence(
         peer: *const dittoffi_peer_t,
         out: *mut dittoffi_buffer_t,
@@ -438,7 +454,8 @@ unsafe extern "C" {
     /// Frees a buffer that a function of this library filled in. A buffer whose `ptr` is `NULL` is left alone.
     pub fn dittoffi_buffer_free(buffer: dittoffi_buffer_t);
     /** Asks the peers that this one syncs with for the documents of `SELECT * FROM collection [WHERE condition]`, now and
- from now on, while sync is active. `arguments` is a CBOR map from parameter name to value, or empty.*/
+ from now on, while sync is active. `arguments` is a CBOR map from parameter name to value, or empty. Blocks while the
+ library is busy with what another peer has sent.*/
     pub fn dittoffi_peer_subscribe(
         peer: *const dittoffi_peer_t,
         query: dittoffi_slice_t,

@@ -42,6 +42,7 @@
 //! | [`cbor`] | values of fields |
 //! | [`error`] | errors and their kinds |
 //! | [`fs`], [`logger`] | directories, the log |
+//! | [`identity`] | who may take part, as the builder of older programs says it |
 //!
 //! Functions of the database block and belong to no async runtime; the few `async` ones do their work on the thread
 //! that polls them, and wait for their turn to write without blocking it.
@@ -53,6 +54,7 @@ pub mod dql;
 pub mod error;
 mod ffi;
 pub mod fs;
+pub mod identity;
 mod instance;
 pub mod logger;
 pub mod prelude;
@@ -60,6 +62,8 @@ pub mod store;
 pub mod sync;
 pub mod transport;
 
+#[doc(hidden)]
+pub use self::ditto::builder::DittoBuilder;
 pub use self::{
     c_string::OwnedCString,
     ditto::{AppId, DatabaseId, Ditto, DittoConfig, DittoConfigConnect},

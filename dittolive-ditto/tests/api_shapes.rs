@@ -83,6 +83,76 @@ fn an_instance_has_its_methods() {
 }
 
 #[test]
+#[expect(deprecated, reason = "they stay")]
+fn older_programs_find_what_they_name() {
+    let _: fn(AppId) -> Ditto = Ditto::new;
+    let _: fn() -> DittoBuilder = Ditto::builder;
+    let _: for<'a> fn(&'a Ditto) -> &'a Path = Ditto::persistence_directory;
+    let _: for<'a> fn(&'a Ditto) -> &'a Path = Ditto::root_dir;
+    let _: for<'a> fn(&'a Ditto) -> &'a Path = Ditto::data_dir;
+    let _: fn(&Ditto) -> AppId = Ditto::application_id;
+    let _: (fn(bool), fn() -> bool) = (Ditto::set_logging_enabled, Ditto::get_logging_enabled);
+    let _: (fn(LogLevel), fn() -> LogLevel) = (Ditto::set_minimum_log_level, Ditto::get_minimum_log_level);
+    {
+        use dittolive_ditto::{
+            ditto::{builder::DittoBuilder as Builder, init::DittoConfig as Config},
+            store::collection::document_id::DocumentId as Id,
+        };
+        let _: (Option<Builder>, Option<Config>, Option<Id>) = (None, None, None);
+    }
+    let _: Option<SiteId> = Some(7_u64);
+    let feedback = DittoError::from(ErrorKind::Authentication).get_authentication_client_feedback();
+    let _: Option<serde_json::Value> = feedback.unwrap().feedback;
+    assert!(DittoError::from(ErrorKind::IO).get_authentication_client_feedback().is_none());
+}
+
+#[test]
+fn an_instance_is_built_step_by_step() {
+    let kind = |result: Result<DittoBuilder, DittoError>| result.err().unwrap().kind();
+    let playground = |root| OfflinePlayground::new(root, AppId::from("Garden"));
+    assert_eq!(kind(Ditto::builder().with_identity(playground)), ErrorKind::Config);
+    assert_eq!(kind(Ditto::builder().with_transport_config(|_| TransportConfig::new())), ErrorKind::Config);
+    assert_eq!(Ditto::builder().build().unwrap_err().kind(), ErrorKind::Config);
+
+    let root = Arc::new(TempRoot::new());
+    let path = root.root_path().to_owned();
+    let mut config = TransportConfig::new();
+    config.global.sync_group = 3;
+    let ditto = Ditto::builder()
+        .with_root(root)
+        .with_identity(|root| {
+            assert!(root.exists());
+            playground(root)
+        })
+        .unwrap()
+        .with_transport_config(|identity: Arc<dyn Identity>| {
+            assert!(!identity.is_cloud_sync_enabled() && !identity.requires_offline_only_license_token());
+            assert_eq!(identity.auth_url().unwrap_err().kind(), ErrorKind::InvalidInput);
+            config.clone()
+        })
+        .unwrap()
+        .build()
+        .unwrap();
+    assert_eq!(ditto.transport_config(), config);
+    assert_eq!(ditto.absolute_persistence_directory(), path);
+    let store = ditto.store().clone();
+    block_on(store.execute("INSERT INTO c DOCUMENTS ({'_id': 1})")).unwrap();
+    assert!(path.exists());
+    drop(ditto);
+    assert!(!path.exists(), "the root goes with the instance");
+    assert_eq!(
+        block_on(store.execute("SELECT * FROM c")).unwrap_err().kind(),
+        ErrorKind::ReleasedDittoInstance
+    );
+}
+
+#[test]
+fn a_fresh_instance_has_the_usual_transport_configuration() {
+    let peer = Peer::new();
+    assert_eq!(peer.ditto.transport_config(), TransportConfig::new());
+}
+
+#[test]
 fn a_configuration_is_written_and_read() {
     fn config<T: Clone + Debug + Serialize + DeserializeOwned>() {}
     config::<DittoConfig>();

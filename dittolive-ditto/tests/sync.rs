@@ -10,7 +10,7 @@ use futures::executor::block_on;
 use serde::Serialize;
 use serde_json::json;
 
-use self::support::{PATIENCE, Peer, rows, wait_for};
+use self::support::{Peer, rows, wait_for};
 
 /// Starts `peer` as a listener and returns its address.
 fn listen(peer: &Peer) -> String {
@@ -200,7 +200,6 @@ fn a_taken_address_is_named() {
 #[test]
 fn starting_and_stopping_twice_is_fine() {
     let peer = Peer::new();
-    let begin = std::time::Instant::now();
     for _ in 0..3 {
         peer.ditto.sync().start().unwrap();
         peer.ditto.sync().start().unwrap();
@@ -209,5 +208,4 @@ fn starting_and_stopping_twice_is_fine() {
         peer.ditto.sync().stop();
         assert!(!peer.ditto.sync().is_active());
     }
-    assert!(begin.elapsed() < PATIENCE);
 }

@@ -3,9 +3,13 @@ use std::path::PathBuf;
 use clap::Parser;
 use ditto_examples::address;
 
+const AFTER_HELP: &str = "\
+Type .help at the prompt, or pipe it in, for the commands.
+The peer ends with its input. One that only serves others: tail -f /dev/null | peer --dir DIR --listen IP:PORT";
+
 /// One peer: DQL lines on standard input, rows as JSON lines on standard output
 #[derive(Debug, Parser)]
-#[command(name = "peer", version, after_help = "Type .help at the prompt, or pipe it in, for the commands.")]
+#[command(name = "peer", version, after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Where the documents live; created if absent
     #[arg(long, value_name = "DIR")]

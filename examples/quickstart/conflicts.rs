@@ -7,7 +7,7 @@ use futures::executor::block_on;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::pair::Pair;
+use crate::{output::say, pair::Pair};
 
 /// Between one edit and the next.
 const A_MOMENT: Duration = Duration::from_millis(2);
@@ -62,9 +62,9 @@ impl Conflicts {
         let documents =
             found.iter().map(|row| row.deserialize_value()).collect::<Result<Vec<Document>, _>>()?;
         for (document, case) in documents.iter().zip(&CASES) {
-            println!("   {} ({}): {}", document.title(), document.id(), case.title);
+            say!("   {} ({}): {}", document.title(), document.id(), case.title)?;
             for (name, ditto, statement) in [("A", &pair.a, case.on_a), ("B", &pair.b, case.on_b)] {
-                println!("     on {name}: {statement}");
+                say!("     on {name}: {statement}")?;
                 block_on(ditto.store().execute((statement, json!({"id": document.id}))))?;
                 // Clocks count milliseconds; people are slower than that, so "later" is to mean something here too.
                 thread::sleep(A_MOMENT);
@@ -73,13 +73,23 @@ impl Conflicts {
         Ok(Self(documents))
     }
 
+    /// Whether every edit has arrived at the other peer.
+    pub fn are_merged(&self, pair: &Pair) -> Result<bool, DittoError> {
+        for document in &self.0 {
+            if document.edited(&pair.a)? != document.edited(&pair.b)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Prints how each conflict merged.
     pub fn print(&self, pair: &Pair) -> Result<(), Box<dyn Error>> {
         for (document, case) in self.0.iter().zip(&CASES) {
             let (a, b) = (document.edited(&pair.a)?, document.edited(&pair.b)?);
-            println!("   {}, {}: {}", document.title(), case.title, case.outcome);
-            println!("     now on A: {a}");
-            println!("     now on B: {b}");
+            say!("   {}, {}: {}", document.title(), case.title, case.outcome)?;
+            say!("     now on A: {a}")?;
+            say!("     now on B: {b}")?;
             if a != b {
                 return Err("the two peers disagree".into());
             }

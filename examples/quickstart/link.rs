@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    io,
     num::NonZeroU64,
     thread,
     time::{Duration, Instant},
@@ -13,7 +14,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 
 use crate::{
+    conflicts::Conflicts,
     load::Loaded,
+    output::say,
     pair::Pair,
     summary::{bytes, rate},
     watch::Watch,
@@ -53,18 +56,18 @@ impl Link {
         !self.catching_up && self.documents.synced_up_to_local_commit_id >= commit
     }
 
-    pub fn print(&self, time: Duration, loaded: &Loaded) {
+    pub fn print(&self, time: Duration, loaded: &Loaded) -> io::Result<()> {
         let Self { bytes_sent, bytes_received, documents_sent, .. } = *self;
         let traffic = bytes_sent + bytes_received;
         match (documents_sent, loaded.resumed) {
-            (0, _) => println!(
+            (0, _) => say!(
                 "   B has everything from an earlier run: no document was sent again, the reconnect took {traffic} bytes"
             ),
-            (sent, true) => println!(
+            (sent, true) => say!(
                 "   B resumes where an earlier run ended: {sent} of {} documents were sent, the reconnect took {traffic} bytes",
                 loaded.documents
             ),
-            (sent, false) => println!(
+            (sent, false) => say!(
                 "   B holds them after {:.2} s: {sent} documents, {}, {} sent",
                 time.as_secs_f64(),
                 rate(sent, time),
@@ -79,7 +82,7 @@ pub fn wait(
     pair: &Pair,
     documents: u64,
     [commit_a, commit_b]: [Option<NonZeroU64>; 2],
-    watch: Option<&Watch>,
+    watch: &Watch,
 ) -> Result<Link, Box<dyn Error>> {
     let style = ProgressStyle::with_template("   [{bar:40}] {pos}/{len} documents at B, {per_sec}")?;
     let bar = ProgressBar::new(documents).with_style(style);
@@ -87,8 +90,8 @@ pub fn wait(
     let mut moved = Instant::now();
     loop {
         let now = (Link::of(&pair.a)?, Link::of(&pair.b)?);
-        for report in watch.into_iter().flat_map(Watch::reports) {
-            bar.suspend(|| println!("   {report}"));
+        for report in watch.reports() {
+            bar.suspend(|| say!("   {report}"))?;
         }
         if now.0.is_done(commit_a) && now.1.is_done(commit_b) {
             bar.finish_and_clear();
@@ -100,15 +103,28 @@ pub fn wait(
             (before, moved) = (acknowledged, Instant::now());
         } else if moved.elapsed() > PATIENCE {
             bar.abandon();
-            return Err(format!(
-                "the sync has not moved for {} s; the messages above say why, and with --keep a second run resumes",
-                PATIENCE.as_secs()
-            )
-            .into());
+            return Err(stuck().into());
         }
-        if documents > 0 {
-            bar.set_position(now.1.documents_received.min(documents));
+        bar.set_position(now.1.documents_received.min(documents));
+        thread::sleep(INTERVAL);
+    }
+}
+
+/// Waits until both peers show the same of what was edited apart. Returns how A sees B.
+pub fn wait_for_merge(pair: &Pair, conflicts: &Conflicts) -> Result<Link, Box<dyn Error>> {
+    let started = Instant::now();
+    while !conflicts.are_merged(pair)? {
+        if started.elapsed() > PATIENCE {
+            return Err(stuck().into());
         }
         thread::sleep(INTERVAL);
     }
+    Ok(Link::of(&pair.a)?)
+}
+
+fn stuck() -> String {
+    format!(
+        "the sync has not moved for {} s; the messages above say why, and with --keep a second run resumes",
+        PATIENCE.as_secs()
+    )
 }

@@ -9,6 +9,7 @@ mod compare;
 mod conflicts;
 mod link;
 mod load;
+mod output;
 mod pair;
 mod summary;
 mod watch;
@@ -17,7 +18,9 @@ use std::{error::Error, process::ExitCode, time::Instant};
 
 use clap::Parser;
 
-use self::{arguments::Arguments, conflicts::Conflicts, pair::Pair, summary::Summary, watch::Watch};
+use self::{
+    arguments::Arguments, conflicts::Conflicts, output::say, pair::Pair, summary::Summary, watch::Watch,
+};
 
 /// What the peers share.
 const COLLECTION: &str = "places";
@@ -27,6 +30,7 @@ const SUBSCRIPTION: &str = "SELECT * FROM places";
 fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("quickstart: {error}");
             ExitCode::FAILURE
@@ -36,50 +40,50 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
     let pair = Pair::open(arguments.keep.as_deref())?;
-    println!("Two peers: A in {}", pair.a.absolute_persistence_directory().display());
-    println!("           B in {}", pair.b.absolute_persistence_directory().display());
+    // Before anything is written: it may be wrong.
+    let watch = Watch::start(&pair.b, &arguments.watch)?;
+    say!("Two peers: A in {}", pair.a.absolute_persistence_directory().display())?;
+    say!("           B in {}", pair.b.absolute_persistence_directory().display())?;
 
-    println!("\n1. A loads {}", arguments.input.display());
+    say!("\n1. A loads {}", arguments.input.display())?;
     let started = Instant::now();
     let loaded = load::load(&pair.a, &arguments.input)?;
     let load_time = started.elapsed();
-    loaded.print(load_time);
+    loaded.print(load_time)?;
 
-    println!("\n2. B subscribes to {SUBSCRIPTION}");
-    println!("   and watches {}", arguments.watch);
-    let watch = Watch::start(&pair.b, &arguments.watch)?;
+    say!("\n2. B subscribes to {SUBSCRIPTION}")?;
+    say!("   and watches {}", arguments.watch)?;
     pair.a.sync().register_subscription(SUBSCRIPTION)?;
     pair.b.sync().register_subscription(SUBSCRIPTION)?;
     let commits = pair.commits()?;
     let started = Instant::now();
     let address = pair.go_online()?;
-    println!("   B connects to A at {address}, by TCP and TLS 1.3");
-    let first_sync = link::wait(&pair, loaded.documents, commits, Some(&watch))?;
+    say!("   B connects to A at {address}, by TCP and TLS 1.3")?;
+    let first_sync = link::wait(&pair, loaded.documents, commits, &watch)?;
     let sync_time = started.elapsed();
-    first_sync.print(sync_time, &loaded);
+    first_sync.print(sync_time, &loaded)?;
 
-    println!("\n3. Both go offline and edit the same documents");
+    say!("\n3. Both go offline and edit the same documents")?;
     pair.go_offline();
     let conflicts = Conflicts::edit(&pair)?;
 
-    println!("\n4. Both reconnect");
-    let commits = pair.commits()?;
+    say!("\n4. Both reconnect")?;
     let started = Instant::now();
     pair.go_online()?;
-    let reconnect = link::wait(&pair, 0, commits, None)?;
-    println!(
+    let reconnect = link::wait_for_merge(&pair, &conflicts)?;
+    say!(
         "   merged after {:.2} s, A sent {} bytes and B {}",
         started.elapsed().as_secs_f64(),
         reconnect.bytes_sent - first_sync.bytes_sent,
         reconnect.bytes_received - first_sync.bytes_received,
-    );
+    )?;
     conflicts.print(&pair)?;
     let compared = compare::stores(&pair)?;
-    println!("   Both stores are equal: {compared} documents compared.");
+    say!("   Both stores are equal: {compared} documents compared.")?;
 
-    Summary { loaded, load_time, first_sync, sync_time }.print();
+    Summary { loaded, load_time, first_sync, sync_time }.print()?;
     if let Some(directory) = &arguments.keep {
-        println!("\nThe directories stay. Run it again with --keep {} to resume.", directory.display());
+        say!("\nThe directories stay. Run it again with --keep {} to resume.", directory.display())?;
     }
     drop(watch);
     pair.close();

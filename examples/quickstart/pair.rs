@@ -74,11 +74,11 @@ fn commit(ditto: &Ditto) -> Result<Option<NonZeroU64>, DittoError> {
     Ok(block_on(ditto.store().execute((START_RUN, json!({"run": {}}))))?.commit_id())
 }
 
-fn open(directory: &Path, name: &str) -> Result<Ditto, DittoError> {
+fn open(directory: &Path, name: &str) -> Result<Ditto, String> {
     // Without a key whoever knows the database id may connect: right for a demonstration, wrong for secrets.
     let connect = DittoConfigConnect::SmallPeersOnly { private_key: None };
-    let ditto =
-        Ditto::open_sync(DittoConfig::new(DATABASE_ID, connect).with_persistence_directory(directory))?;
+    let config = DittoConfig::new(DATABASE_ID, connect).with_persistence_directory(directory);
+    let ditto = Ditto::open_sync(config).map_err(|error| format!("{}: {error}", directory.display()))?;
     ditto.set_device_name(name);
     Ok(ditto)
 }

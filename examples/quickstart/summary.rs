@@ -1,8 +1,8 @@
 //! Numbers in words, and the summary at the end.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
-use crate::{link::Link, load::Loaded};
+use crate::{link::Link, load::Loaded, output::say};
 
 /// What the run took.
 pub struct Summary {
@@ -13,28 +13,27 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub fn print(&self) {
+    pub fn print(&self) -> io::Result<()> {
         let Self { loaded, load_time, first_sync, sync_time } = self;
         let Link { documents_sent, bytes_sent, .. } = *first_sync;
-        println!("\nSummary");
-        line("documents", loaded.documents.to_string());
+        say!("\nSummary")?;
+        line("documents", loaded.documents.to_string())?;
         match loaded.resumed {
-            true => line("loading", "done by an earlier run".to_owned()),
-            false => line("loading", pace(loaded.inserted, *load_time)),
+            true => line("loading", "done by an earlier run".to_owned())?,
+            false => line("loading", pace(loaded.inserted, *load_time))?,
         }
         let Some(each) = bytes_sent.checked_div(documents_sent) else {
-            line("sync", format!("{:.2} s, no document had to be sent again", sync_time.as_secs_f64()));
-            line("sent by A", bytes(bytes_sent));
-            return;
+            line("sync", format!("{:.2} s, no document had to be sent again", sync_time.as_secs_f64()))?;
+            return line("sent by A", bytes(bytes_sent));
         };
-        line("first sync", pace(documents_sent, *sync_time));
-        line("sent by A", format!("{documents_sent} documents, {}", bytes(bytes_sent)));
-        line("", format!("{each} bytes per document, encryption and all headers included"));
+        line("first sync", pace(documents_sent, *sync_time))?;
+        line("sent by A", format!("{documents_sent} documents, {}", bytes(bytes_sent)))?;
+        line("", format!("{each} bytes per document, encryption and all headers included"))
     }
 }
 
-fn line(name: &str, value: String) {
-    println!("   {name:<11} {value}");
+fn line(name: &str, value: String) -> io::Result<()> {
+    say!("   {name:<11} {value}")
 }
 
 fn pace(documents: u64, time: Duration) -> String {

@@ -6,6 +6,7 @@ use std::{
     io::Write,
     path::PathBuf,
     process::{Command, Output, Stdio},
+    time::{Duration, SystemTime},
 };
 
 /// A program that cargo has built beside this test.
@@ -53,6 +54,57 @@ fn the_quickstart_loads_nothing_of_a_broken_file() {
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(errors.contains("line 2") && errors.contains("nothing was imported"), "{errors}");
+}
+
+#[test]
+fn the_quickstart_ends_quietly_when_nobody_reads_on() {
+    let mut child = program("quickstart").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)));
+}
+
+#[test]
+fn the_quickstart_says_what_it_cannot_work_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty.jsonl");
+    fs::write(&empty, "\n").unwrap();
+    let other = directory.path().join("other");
+    let peer = pipe(program("peer").arg("--dir").arg(other.join("a")), "INSERT INTO c DOCUMENTS ({'x': 1})");
+    assert!(peer.status.success());
+    for (option, value, expected) in [
+        ("--input", empty.as_os_str(), "nothing to sync"),
+        ("--keep", other.as_os_str(), "other/a"),
+        ("--keep", empty.as_os_str(), "empty.jsonl"),
+        ("--watch", "SELEC".as_ref(), "SELEC"),
+    ] {
+        let output = program("quickstart").arg(option).arg(value).output().unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.starts_with("quickstart: ") && errors.contains(expected), "{errors}");
+    }
+}
+
+#[test]
+fn a_file_that_was_written_anew_is_loaded_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("plants.jsonl");
+    let run = |content: &str, hour: u64| {
+        fs::write(&file, content).unwrap();
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + 3600 * hour);
+        fs::File::options().append(true).open(&file).unwrap().set_modified(written).unwrap();
+        let mut quickstart = program("quickstart");
+        let output =
+            quickstart.arg("--keep").arg(directory.path().join("kept")).arg("--input").arg(&file).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let four = "{\"x\":1}\n{\"x\":2}\n{\"x\":3}\n{\"x\":4}\n";
+    assert!(run(four, 0).contains("4 documents in"));
+    assert!(run(four, 0).contains("nothing is loaded again"));
+    let more = run(&format!("{four}{{\"x\":5}}\n"), 1);
+    assert!(more.contains("were there already") && !more.contains("nothing is loaded again"), "{more}");
 }
 
 #[test]

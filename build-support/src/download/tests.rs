@@ -24,6 +24,8 @@ enum Answer {
     Status(u16),
     /// States the whole length, sends only so many bytes, and hangs up.
     Truncated(Vec<u8>, usize),
+    /// As before, but does not hang up.
+    Stalled(Vec<u8>, usize),
     HangUp,
 }
 
@@ -43,12 +45,12 @@ impl Server {
             let mut checksum = VecDeque::from(checksum);
             let mut artifact = VecDeque::from(artifact);
             for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
+                let stream = stream.unwrap();
                 let path = request(&stream);
                 let answers = if path.ends_with(".sha256") { &mut checksum } else { &mut artifact };
                 log.lock().unwrap().push(path);
                 let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().cloned() };
-                respond(&mut stream, answer.unwrap_or(Answer::Status(404)));
+                respond(stream, answer.unwrap_or(Answer::Status(404)));
             }
         });
         Self { base, requests }
@@ -62,16 +64,23 @@ fn request(stream: &TcpStream) -> String {
     first.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
-fn respond(stream: &mut TcpStream, answer: Answer) {
+fn respond(mut stream: TcpStream, answer: Answer) {
+    let stalls = matches!(answer, Answer::Stalled(..));
     let (status, length, body) = match answer {
         Answer::Body(body) => (200, body.len(), body),
-        Answer::Truncated(body, sent) => (200, body.len(), body[..sent].to_vec()),
+        Answer::Truncated(body, sent) | Answer::Stalled(body, sent) => {
+            (200, body.len(), body[..sent].to_vec())
+        }
         Answer::Status(status) => (status, 0, Vec::new()),
         Answer::HangUp => return,
     };
     // The client may have gone; that is its right.
     let _ = write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
     let _ = stream.write_all(&body);
+    if stalls {
+        // Open for as long as the process lives.
+        std::mem::forget(stream);
+    }
 }
 
 fn artifact() -> Vec<u8> {
@@ -88,6 +97,8 @@ struct Download {
     out_dir: TempDir,
     server: Server,
     settings: Settings,
+    /// How long a file may take.
+    body: Duration,
 }
 
 impl Download {
@@ -109,13 +120,14 @@ impl Download {
             offline: false,
             amend_with: None,
         };
-        Self { out_dir, server, settings }
+        Self { out_dir, server, settings, body: Duration::from_secs(30) }
     }
 
     fn run(&self) -> Result<String, Refusal> {
-        let second = Duration::from_secs(5);
+        let patience = Duration::from_secs(30);
         let pauses = vec![Duration::ZERO; 2];
-        to_out_dir(&self.settings, &Patience { connect: second, answer: second, body: second, pauses })
+        let body = self.body;
+        to_out_dir(&self.settings, &Patience { connect: patience, answer: patience, body, pauses })
     }
 
     /// The reason of the refusal, after which nothing may be left.
@@ -186,6 +198,29 @@ fn a_library_that_stays_truncated_is_refused() {
     let download = Download::of(vec![checksum_of(&artifact())], vec![Answer::Truncated(artifact(), 1000)]);
     let reason = download.refused();
     assert!(reason.contains("3 times"), "{reason}");
+}
+
+#[test]
+fn a_server_that_stops_sending_is_given_up() {
+    let stalled = Answer::Stalled(artifact(), 1000);
+    let mut download = Download::of(vec![checksum_of(&artifact())], vec![stalled]);
+    download.body = Duration::from_millis(200);
+    let reason = download.refused();
+    assert!(reason.contains("timeout") && reason.contains("3 times"), "{reason}");
+}
+
+#[test]
+fn the_import_library_of_a_dll_comes_along() {
+    let msvc = Target::new("x86_64-pc-windows-msvc");
+    let dll = artifact();
+    let mut download = Download::of(vec![checksum_of(&dll)], vec![Answer::Body(dll)]);
+    (download.settings.linkage, download.settings.target) = (Linkage::Dynamic, msvc);
+    // What is served is for another target, which is found out about the DLL, after the import library came.
+    let refusal = download.run().unwrap_err().to_string();
+    assert!(refusal.contains("dittoffi.dll ") && refusal.contains("was built for"), "{refusal}");
+    assert!(download.out_dir.path().join("dittoffi.dll.lib").is_file());
+    let paths = download.server.requests.lock().unwrap().join(" ");
+    assert!(paths.contains("release/dittoffi.dll.lib") && paths.contains("release/dittoffi.dll"), "{paths}");
 }
 
 #[test]

@@ -167,6 +167,22 @@ fn a_shared_library_is_brought_to_where_cargo_tells_the_loader() {
 }
 
 #[test]
+fn a_dll_comes_with_its_import_library() {
+    let mut machine = Machine::new(Linkage::Dynamic);
+    let msvc = Target::new("x86_64-pc-windows-msvc");
+    (machine.settings.target, machine.settings.host) = (msvc.clone(), msvc);
+    machine.put("work", ABI, "x86_64-pc-windows-msvc");
+    let message = machine.refused();
+    assert!(message.contains("there is no dittoffi.dll.lib beside it"), "{message}");
+    fs::write(machine.path("work/dittoffi.dll.lib"), "import").unwrap();
+    let provided = provide(&machine.settings).unwrap();
+    assert_eq!(provided.directory, machine.settings.out_dir);
+    assert_eq!(fs::read(machine.settings.out_dir.join("dittoffi.dll.lib")).unwrap(), b"import");
+    let text = crate::directives::directives(&machine.settings, &provided);
+    assert!(text.lines().any(|line| line == "cargo:rustc-link-lib=dylib=dittoffi.dll"), "{text}");
+}
+
+#[test]
 fn cargo_is_told_to_link_and_when_to_look_again() {
     let machine = Machine::new(Linkage::Static);
     let path = machine.put_good("work");

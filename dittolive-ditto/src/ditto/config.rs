@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -45,7 +46,7 @@ pub struct DittoConfig {
 /// Parts of the configuration that are not settled yet.
 #[doc(hidden)]
 #[non_exhaustive]
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub struct DittoConfigExperimental {
     /// Protects the directory.
     #[serde(default)]
@@ -54,7 +55,7 @@ pub struct DittoConfigExperimental {
 
 /// Whom an instance connects with.
 #[non_exhaustive]
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum DittoConfigConnect {
     /// A server, and the peers that it vouches for.
@@ -64,11 +65,34 @@ pub enum DittoConfigConnect {
     },
     /// Other peers only.
     SmallPeersOnly {
-        /// Only peers with the same key connect. Without a key it is every peer that knows the database id, which is
-        /// for development: the connections are encrypted, but anybody may be at the other end.
+        /// Only peers with the same key connect: any bytes, of which 32 random ones are enough. A key that can be
+        /// guessed can be guessed by whoever reaches the port. Without a key it is every peer that knows the database
+        /// id, which is for development: the connections are encrypted, but anybody may be at the other end.
         #[serde(default, skip_serializing_if = "Option::is_none", with = "base64_text")]
         private_key: Option<Vec<u8>>,
     },
+}
+
+/// Configurations are logged; secrets are not.
+const SECRET: &str = "…";
+
+impl fmt::Debug for DittoConfigExperimental {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let passphrase = self.passphrase.as_ref().map(|_| SECRET);
+        f.debug_struct("DittoConfigExperimental").field("passphrase", &passphrase).finish()
+    }
+}
+
+impl fmt::Debug for DittoConfigConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Server { url } => f.debug_struct("Server").field("url", &url.as_str()).finish(),
+            Self::SmallPeersOnly { private_key } => {
+                let private_key = private_key.as_ref().map(|_| SECRET);
+                f.debug_struct("SmallPeersOnly").field("private_key", &private_key).finish()
+            }
+        }
+    }
 }
 
 impl DittoConfig {
@@ -215,6 +239,15 @@ mod tests {
         assert!(
             matches!(config.connect, DittoConfigConnect::Server { url } if url.host_str() == Some("example.com"))
         );
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let mut config = offline(Some(vec![123, 124, 125]));
+        config.experimental.passphrase = Some("open sesame".to_owned());
+        let shown = format!("{config:?}");
+        assert!(shown.contains("private_key: Some(") && shown.contains("passphrase: Some("), "{shown}");
+        assert!(!shown.contains("124") && !shown.contains("sesame"), "{shown}");
     }
 
     #[test]

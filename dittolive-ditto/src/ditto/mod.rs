@@ -1,11 +1,17 @@
 //! An instance: [`Ditto`].
 
+pub mod builder;
 mod config;
 mod id;
 mod license;
 
-use std::{env, fmt, path::PathBuf, sync::Arc};
+use std::{
+    env, fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use self::builder::DittoBuilder;
 pub use self::{
     config::{DittoConfig, DittoConfigConnect, DittoConfigExperimental},
     id::{AppId, DatabaseId},
@@ -14,12 +20,29 @@ pub use crate::logger::LogLevel;
 use crate::{
     error::{DittoError, ErrorKind},
     ffi,
+    fs::{DittoRoot, PersistentRoot},
+    identity::OfflinePlayground,
     instance::Instance,
-    logger::log,
+    logger::{DittoLogger, log},
     store::Store,
     sync::Sync,
     transport::TransportConfig,
 };
+
+/// The configuration of an instance, under the path of older programs.
+#[doc(hidden)]
+pub mod init {
+    pub use super::{DittoConfig, DittoConfigConnect};
+}
+
+/// A peer's number in older interfaces. Peers are named by their keys.
+#[deprecated(note = "peers are named by their keys")]
+pub type SiteId = u64;
+
+/// A name of older interfaces, without content.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct TransportDiagnostics;
 
 /// A running instance of the database in one directory: documents, and sync with other peers.
 ///
@@ -43,6 +66,8 @@ pub struct Ditto {
     config: DittoConfig,
     directory: PathBuf,
     instance: Arc<Instance>,
+    /// Of an instance that was built: removed, if it is temporary, after the instance has closed.
+    root: Option<Arc<dyn DittoRoot>>,
 }
 
 impl Ditto {
@@ -74,7 +99,35 @@ impl Ditto {
             config: config.with_persistence_directory(&directory),
             directory,
             instance,
+            root: None,
         })
+    }
+
+    /// Opens an instance step by step, in the way of older programs.
+    #[must_use]
+    pub fn builder() -> DittoBuilder {
+        DittoBuilder::default()
+    }
+
+    /// An instance of an [`OfflinePlayground`] in the directory of the running program.
+    ///
+    /// # Panics
+    /// When it cannot be opened; [`Ditto::open_sync`] gives an error instead.
+    #[deprecated(note = "use `Ditto::open` or `Ditto::open_sync`")]
+    #[must_use]
+    #[expect(clippy::panic, reason = "the signature has no other way to fail, and this one is documented")]
+    pub fn new(app_id: AppId) -> Self {
+        let build = || {
+            Self::builder()
+                .with_root(Arc::new(PersistentRoot::from_current_exe()?))
+                .with_minimum_log_level(LogLevel::Info)
+                .with_identity(|root| OfflinePlayground::new(root, app_id))?
+                .build()
+        };
+        match build() {
+            Ok(ditto) => ditto,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// Closes the instance, as dropping it does.
@@ -225,6 +278,60 @@ impl Ditto {
     /// [`version`](Self::version) without an allocation.
     pub fn with_sdk_version<R>(ret: impl FnOnce(&str) -> R) -> R {
         ret(env!("CARGO_PKG_VERSION"))
+    }
+
+    /// [`absolute_persistence_directory`](Self::absolute_persistence_directory) under an older name.
+    #[deprecated(note = "use `absolute_persistence_directory`")]
+    #[must_use]
+    pub fn persistence_directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// [`absolute_persistence_directory`](Self::absolute_persistence_directory) under an older name.
+    #[deprecated(note = "use `absolute_persistence_directory`")]
+    #[must_use]
+    pub fn root_dir(&self) -> &Path {
+        &self.directory
+    }
+
+    /// [`absolute_persistence_directory`](Self::absolute_persistence_directory) under an older name.
+    #[deprecated(note = "use `absolute_persistence_directory`")]
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.directory
+    }
+
+    /// [`app_id`](Self::app_id) under an older name.
+    #[deprecated(note = "use `app_id`")]
+    #[must_use]
+    pub fn application_id(&self) -> AppId {
+        self.app_id()
+    }
+
+    /// [`DittoLogger::set_logging_enabled`].
+    #[deprecated(note = "use `DittoLogger`")]
+    pub fn set_logging_enabled(enabled: bool) {
+        DittoLogger::set_logging_enabled(enabled);
+    }
+
+    /// [`DittoLogger::get_logging_enabled`].
+    #[deprecated(note = "use `DittoLogger`")]
+    #[must_use]
+    pub fn get_logging_enabled() -> bool {
+        DittoLogger::get_logging_enabled()
+    }
+
+    /// [`DittoLogger::set_minimum_log_level`].
+    #[deprecated(note = "use `DittoLogger`")]
+    pub fn set_minimum_log_level(log_level: LogLevel) {
+        DittoLogger::set_minimum_log_level(log_level);
+    }
+
+    /// [`DittoLogger::get_minimum_log_level`].
+    #[deprecated(note = "use `DittoLogger`")]
+    #[must_use]
+    pub fn get_minimum_log_level() -> LogLevel {
+        DittoLogger::get_minimum_log_level()
     }
 
     /// There is nothing to turn off; always succeeds.

@@ -17,7 +17,7 @@ mod kind;
 use std::{borrow::Cow, convert::Infallible, error::Error, fmt, num::NonZeroI32};
 
 pub use self::{core_api::CoreApiErrorKind, kind::ErrorKind};
-use crate::cbor::CborError;
+use crate::{cbor::CborError, identity::AuthenticationClientFeedback};
 
 /// The result of almost everything here.
 pub type Result<Ok, Err = DittoError> = core::result::Result<Ok, Err>;
@@ -42,6 +42,13 @@ impl DittoError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// What an authentication server said about a login that it refused. `None` for errors of other kinds.
+    #[must_use]
+    pub fn get_authentication_client_feedback(&self) -> Option<AuthenticationClientFeedback> {
+        // No login of this version brings words along.
+        (self.kind() == ErrorKind::Authentication).then_some(AuthenticationClientFeedback { feedback: None })
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {

@@ -23,6 +23,14 @@ use crate::{
     instance::Instance,
 };
 
+/// Paths of older programs.
+#[doc(hidden)]
+pub mod collection {
+    pub mod document_id {
+        pub use crate::store::{DocumentId, StringPrimitiveFormat};
+    }
+}
+
 /// The documents of this peer, from [`Ditto::store`](crate::Ditto::store).
 ///
 /// It is a cheap handle that may be cloned and may outlive the instance; then it answers with errors of the kind

@@ -157,6 +157,22 @@ pub enum Problem {
         /// The entry.
         target: String,
     },
+    /// A host has too many handshakes under way. Further connections from it are closed at once.
+    #[error(
+        "{host} has {limit} handshakes under way, which is the most of one host; its further connections are turned away"
+    )]
+    TooManyHandshakes {
+        /// The address or network.
+        host: String,
+        /// [`Options::half_open_per_host`](crate::Options::half_open_per_host).
+        limit: usize,
+    },
+    /// As many connections are accepted as may be. Further ones are closed at once.
+    #[error("{limit} connections are accepted, which is the most; further peers are turned away")]
+    TooManyConnections {
+        /// [`Options::accepted`](crate::Options::accepted).
+        limit: usize,
+    },
     /// A peer could not be reached. It is tried again.
     #[error("cannot reach {target}, trying again: {cause}")]
     Unreachable {

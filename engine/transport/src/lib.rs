@@ -30,9 +30,11 @@
 //! | `link` | a link at work, in one task |
 //! | `registry` | the links of all peers |
 //! | `listen`, `dial` | the two ways to a socket |
+//! | `admission` | how many callers are served, in all and of one host |
 //! | `notices` | keeps repeated complaints out of the log |
 #![forbid(unsafe_code)]
 
+mod admission;
 pub mod config;
 mod counted;
 mod dial;

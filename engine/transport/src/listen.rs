@@ -11,12 +11,12 @@ use ditto_mesh::{Link, LinkKind};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, field, info, info_span};
 
 use crate::LinkSender;
+use crate::admission::{self, Place, Turn};
 use crate::config::ListenTcp;
 use crate::counted::Counted;
 use crate::establish::{Failure, decline, open_accepted, secure};
@@ -93,15 +93,14 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 async fn accept(hub: Arc<Hub>, listener: Arc<Mutex<Option<TcpListener>>>, stop: CancellationToken) {
     let accepting = async {
         loop {
-            // Taken before the connection is, so that a flood waits outside.
-            let Ok(permit) = hub.half_open.clone().acquire_owned().await else { return };
+            let Some(turn) = hub.admission.turn().await else { return };
             let accepted = poll_fn(|cx| match listener.lock().as_ref() {
                 Some(listener) => listener.poll_accept(cx).map(Some),
                 None => Poll::Ready(None),
             });
             match accepted.await {
                 None => return,
-                Some(Ok((socket, address))) => welcome_tcp(&hub, socket, address, permit),
+                Some(Ok((socket, address))) => welcome_tcp(&hub, socket, address, turn),
                 Some(Err(error)) => {
                     debug!(%error, "a connection could not be accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -115,17 +114,21 @@ async fn accept(hub: Arc<Hub>, listener: Arc<Mutex<Option<TcpListener>>>, stop: 
     }
 }
 
-fn welcome_tcp(hub: &Arc<Hub>, socket: TcpStream, address: SocketAddr, permit: OwnedSemaphorePermit) {
+fn welcome_tcp(hub: &Arc<Hub>, socket: TcpStream, address: SocketAddr, mut turn: Turn) {
+    let place = match hub.admission.admit(&mut turn, address.ip()) {
+        Ok(place) => place,
+        Err(problem) => return hub.complain(format!("turned away: {problem}"), |_| problem),
+    };
     if let Err(error) = socket.set_nodelay(true) {
         debug!(%address, %error, "a connection ended before it began");
         return;
     }
     let caller = Caller {
         address: address.to_string(),
-        host: address.ip().to_canonical().to_string(),
+        host: admission::host(address.ip()).to_string(),
         kind: LinkKind::Tcp,
     };
-    hub.spawn(welcome(hub.clone(), Counted::new(socket), caller, Some(permit)));
+    hub.spawn(welcome(hub.clone(), Counted::new(socket), caller, Some((turn, place))));
 }
 
 /// Who calls, as far as that is known before the handshake.
@@ -137,12 +140,8 @@ pub(crate) struct Caller {
 }
 
 /// Makes a link of an accepted connection and runs it.
-pub(crate) async fn welcome(
-    hub: Arc<Hub>,
-    socket: Counted,
-    caller: Caller,
-    permit: Option<OwnedSemaphorePermit>,
-) {
+pub(crate) async fn welcome(hub: Arc<Hub>, socket: Counted, caller: Caller, admitted: Option<(Turn, Place)>) {
+    let (turn, _place) = admitted.unzip();
     let kind = caller.kind;
     let span = info_span!("link", peer = field::Empty, direction = "in", %kind, address = caller.address);
     let answering = Box::pin(answer(&hub, socket, &caller)).instrument(span.clone());
@@ -150,7 +149,7 @@ pub(crate) async fn welcome(
         () = hub.stop.cancelled() => return,
         answered = answering => answered,
     };
-    drop(permit);
+    drop(turn);
     match answered {
         Ok(ready) => {
             Box::pin(run(ready, &hub, &hub.stop)).instrument(span).await;

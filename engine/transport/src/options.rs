@@ -21,6 +21,12 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Accepted connections whose handshake is under way; further ones wait in the operating system's backlog. 128.
     pub half_open: usize,
+    /// The same from one IPv4 address or IPv6 network of 64 bits; further ones are closed at once, so that a host that
+    /// connects and says nothing does not keep the others waiting. 32.
+    pub half_open_per_host: usize,
+    /// Accepted connections at a time, links included; further ones are closed at once. Each takes a file descriptor,
+    /// which the database needs too. 512.
+    pub accepted: usize,
     /// The same complaint is made at most this often. 60 s.
     pub complain_every: Duration,
 }
@@ -36,6 +42,8 @@ impl Default for Options {
             goodbye_timeout: Duration::from_millis(500),
             queue_bytes: 2 * 1024 * 1024,
             half_open: 128,
+            half_open_per_host: 32,
+            accepted: 512,
             complain_every: Duration::from_secs(60),
         }
     }

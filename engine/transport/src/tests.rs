@@ -122,7 +122,10 @@ fn config(port: Option<u16>, targets: &[&str]) -> TransportConfig {
 
 /// Two peers with a TCP link between them; the second one has dialled.
 async fn linked(capacity: usize) -> (TestPeer, Up, TestPeer, Up) {
-    let options = Options::default();
+    linked_with(Options::default(), capacity).await
+}
+
+async fn linked_with(options: Options, capacity: usize) -> (TestPeer, Up, TestPeer, Up) {
     let mut acceptor = TestPeer::with(&playground(), options.clone(), capacity);
     let mut dialer = TestPeer::with(&playground(), options, capacity);
     dialer.connect(&[&acceptor.listen()]);

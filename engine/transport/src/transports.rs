@@ -12,11 +12,12 @@ use ditto_mesh::{Backoff, Identity, LinkId, LinkKind, Refusal};
 use parking_lot::Mutex;
 use tokio::io::duplex;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::admission::Admission;
 use crate::config::{Target, TransportConfig};
 use crate::counted::Counted;
 use crate::dial::{connect_once, keep_connected, refused_subject, unreachable_subject};
@@ -67,7 +68,7 @@ pub(crate) struct Hub {
     pub(crate) identity: Arc<Identity>,
     pub(crate) options: Options,
     pub(crate) registry: Arc<Registry>,
-    pub(crate) half_open: Arc<Semaphore>,
+    pub(crate) admission: Admission,
     /// Ends every task.
     pub(crate) stop: CancellationToken,
     events: mpsc::Sender<LinkEvent>,
@@ -94,7 +95,7 @@ impl Transports {
     ) -> Self {
         let hub = Hub {
             registry: Arc::new(Registry::new(identity.peer_key())),
-            half_open: Arc::new(Semaphore::new(options.half_open.max(1))),
+            admission: Admission::new(&options),
             notices: Notices::new(options.complain_every),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

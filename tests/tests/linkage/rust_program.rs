@@ -21,7 +21,7 @@ name = "program"
 edition.workspace = true
 
 [dependencies]
-dittolive-ditto-sys.workspace = true
+dittolive-ditto-sys = { workspace = true, features = ["download"] }
 "#;
 
 /// The program's workspace. One at a time: all share a target directory, and so `OUT_DIR`.

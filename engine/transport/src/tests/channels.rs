@@ -108,7 +108,9 @@ async fn bulk_on_one_channel_does_not_hold_up_the_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_show_the_real_bytes_of_both_directions() {
-    let (mut acceptor, at_acceptor, dialer, at_dialer) = linked(64).await;
+    // On a busy machine the goodbye may take its time, too.
+    let options = Options { goodbye_timeout: PATIENCE, ..Options::default() };
+    let (mut acceptor, at_acceptor, dialer, at_dialer) = linked_with(options, 64).await;
     let before = at_dialer.outgoing.traffic();
     assert!(before.sent > 500 && before.received > 500, "the handshake counts: {before:?}");
     at_dialer.outgoing.try_send(Channel::Replication, vec![0; 1_000_000]).unwrap();
@@ -132,13 +134,15 @@ async fn counters_show_the_real_bytes_of_both_directions() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_message_costs_few_bytes_on_the_wire() {
     let (mut acceptor, _at_acceptor, _dialer, at_dialer) = linked(64).await;
-    at_dialer.outgoing.try_send(Channel::Replication, vec![0; 100]).unwrap();
-    acceptor.message().await;
-    let before = at_dialer.outgoing.traffic().sent;
-    at_dialer.outgoing.try_send(Channel::Replication, vec![0; 100]).unwrap();
-    acceptor.message().await;
-    let cost = at_dialer.outgoing.traffic().sent - before - 100;
-    assert!(cost <= 4 + 12 + 22, "length, multiplexing and one TLS record, found {cost}");
+    let mut cheapest = u64::MAX;
+    // A sign of life or a window update may share the time of one of them.
+    for _ in 0..5 {
+        let before = at_dialer.outgoing.traffic().sent;
+        at_dialer.outgoing.try_send(Channel::Replication, vec![0; 100]).unwrap();
+        acceptor.message().await;
+        cheapest = cheapest.min(at_dialer.outgoing.traffic().sent - before - 100);
+    }
+    assert!(cheapest <= 4 + 12 + 22, "length, multiplexing and one TLS record, found {cheapest}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

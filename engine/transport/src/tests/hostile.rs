@@ -5,7 +5,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use super::*;
@@ -112,8 +112,7 @@ async fn garbage_is_refused_and_the_next_caller_is_served() {
 
 #[tokio::test]
 async fn a_silent_caller_is_dropped_and_does_not_keep_others_out_for_long() {
-    let options =
-        Options { handshake_timeout: Duration::from_millis(200), half_open: 1, ..Options::default() };
+    let options = Options { handshake_timeout: Duration::from_secs(1), half_open: 1, ..Options::default() };
     let mut acceptor = TestPeer::with(&playground(), options, 64);
     let address = acceptor.listen();
     let mut silent = TcpStream::connect(&address).await.unwrap();
@@ -127,6 +126,60 @@ async fn a_silent_caller_is_dropped_and_does_not_keep_others_out_for_long() {
         let closed = timeout(PATIENCE, socket.read_to_end(&mut Vec::new())).await;
         let _ = closed.expect("a silent connection stays open");
     }
+}
+
+#[tokio::test]
+async fn a_host_that_connects_and_says_nothing_does_not_keep_other_hosts_waiting() {
+    let options = Options {
+        handshake_timeout: 2 * PATIENCE,
+        half_open: 3,
+        half_open_per_host: 2,
+        ..Options::default()
+    };
+    let mut acceptor = TestPeer::with(&playground(), options, 64);
+    let address = acceptor.listen();
+    let mut silent = Vec::new();
+    for _ in 0..2 {
+        silent.push(TcpStream::connect(&address).await.unwrap());
+    }
+    for _ in 0..2 {
+        let mut turned_away = TcpStream::connect(&address).await.unwrap();
+        let closed = timeout(PATIENCE, turned_away.read_to_end(&mut Vec::new())).await;
+        let _ = closed.expect("one connection too many stays open");
+    }
+    let Problem::TooManyHandshakes { host, limit: 2 } = acceptor.problem().await else {
+        panic!("not turned away")
+    };
+    assert_eq!(host, "127.0.0.1");
+
+    // Only Linux has the whole of 127.0.0.0/8 on its loopback interface.
+    if cfg!(target_os = "linux") {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let socket = socket.connect(address.parse().unwrap()).await.unwrap();
+        let mut other = rogue_on(socket).await;
+        tokio::select! {
+            error = drive(&mut other.mux) => panic!("{error}"),
+            _ = acceptor.up() => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_all_connections_are_taken_a_peer_is_turned_away_until_one_is_free() {
+    let mut acceptor = TestPeer::with(&playground(), Options { accepted: 1, ..Options::default() }, 64);
+    let address = acceptor.listen();
+    let first = TestPeer::new(&playground());
+    first.connect(&[&address]);
+    assert_eq!(acceptor.up().await.peer, first.key());
+
+    let second = TestPeer::new(&playground());
+    let quick = TransportConfig { longest_pause: Duration::from_millis(1), ..config(None, &[&address]) };
+    assert_eq!(second.transports.apply(quick), []);
+    assert!(matches!(acceptor.problem().await, Problem::TooManyConnections { limit: 1 }));
+    first.shutdown().await;
+    acceptor.down().await;
+    assert_eq!(acceptor.up().await.peer, second.key());
 }
 
 #[tokio::test]
@@ -147,8 +200,11 @@ async fn an_address_where_no_peer_answers_is_reported_once_and_tried_again() {
 
 /// A peer that has been greeted and now does as it likes.
 async fn rogue(address: &str) -> Opened {
+    rogue_on(TcpStream::connect(address).await.unwrap()).await
+}
+
+async fn rogue_on(socket: TcpStream) -> Opened {
     let identity = Identity::new(&Identity::generate().unwrap(), &playground()).unwrap();
-    let socket = TcpStream::connect(address).await.unwrap();
     let secured = secure(Counted::new(socket), &identity, true).await.unwrap();
     open_dialed(secured.tls, 0).await.unwrap()
 }
@@ -261,9 +317,12 @@ async fn any_cut_of_the_connection_ends_in_one_down() {
     let mut rogue = rogue(&acceptor.listen()).await;
     let up = acceptor.up().await;
     rogue.control.write_all(&[3, 0, 0, 0, 1, 2, 3, 9, 0, 0, 0, 1]).await.unwrap();
-    let driving = timeout(Duration::from_millis(100), drive(&mut rogue.mux));
-    let (_, message) = tokio::join!(driving, acceptor.message());
-    assert_eq!(message, (Channel::Control, vec![1, 2, 3]), "what is whole is delivered");
+    tokio::select! {
+        error = drive(&mut rogue.mux) => panic!("{error}"),
+        message = acceptor.message() => {
+            assert_eq!(message, (Channel::Control, vec![1, 2, 3]), "what is whole is delivered");
+        }
+    }
     drop(rogue);
     let (link, reason) = acceptor.down().await;
     assert_eq!(link, up.link);

@@ -118,16 +118,51 @@ async fn a_peer_that_starts_late_or_again_is_found() {
     }
 }
 
-/// Reads events until nothing is under way, and returns the links that are up.
-async fn settle(peer: &mut TestPeer, links: &mut Vec<Up>) {
-    while let Ok(event) = timeout(Duration::from_millis(300), peer.events.recv()).await {
-        match event.expect("the transports are gone") {
-            LinkEvent::Up { link, peer, dialed, outgoing, .. } => {
-                assert!(links.iter().all(|other| other.peer != peer), "a second link to one peer");
-                links.push(Up { link, peer, dialed, outgoing });
+/// What two peers think of their link to each other, and messages to find out whether they agree.
+struct Meeting {
+    peers: [TestPeer; 2],
+    links: [Option<Up>; 2],
+}
+
+impl Meeting {
+    /// Takes in what happens until both have the same link: each gets on its own what the other sent on its own.
+    async fn settle(&mut self) {
+        let mut round = 0_u64;
+        let mut heard = [None; 2];
+        loop {
+            let [left, right] = &mut self.peers;
+            let (at, event) = tokio::select! {
+                event = left.next() => (0, event),
+                event = right.next() => (1, event),
+            };
+            match event {
+                LinkEvent::Up { link, peer, dialed, outgoing, .. } => {
+                    assert!(self.links[at].is_none(), "a second link to one peer");
+                    self.links[at] = Some(Up { link, peer, dialed, outgoing });
+                }
+                LinkEvent::Down { link, .. } => {
+                    assert_eq!(self.links[at].take().map(|up| up.link), Some(link));
+                }
+                LinkEvent::Message { link, bytes, .. } => {
+                    if self.links[at].as_ref().is_some_and(|up| up.link == link) {
+                        heard[at] = bytes.try_into().ok().map(u64::from_le_bytes);
+                    }
+                    if heard == [Some(round); 2] {
+                        return;
+                    }
+                    continue;
+                }
+                other => panic!("expected links and messages, found {other:?}"),
             }
-            LinkEvent::Down { link, .. } => links.retain(|up| up.link != link),
-            other => panic!("expected only links, found {other:?}"),
+            // Something changed: what was said before proves nothing any more.
+            round += 1;
+            heard = [None; 2];
+            if let [Some(left), Some(right)] = &self.links {
+                for up in [left, right] {
+                    // A link that is about to be replaced may be down already.
+                    let _ = up.outgoing.try_send(Channel::Control, round.to_le_bytes().to_vec());
+                }
+            }
         }
     }
 }
@@ -135,36 +170,27 @@ async fn settle(peer: &mut TestPeer, links: &mut Vec<Up>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn simultaneous_dials_end_in_one_link_that_both_sides_agree_on() {
     for _ in 0..8 {
-        let (mut left, mut right) = (TestPeer::new(&playground()), TestPeer::new(&playground()));
+        let (left, right) = (TestPeer::new(&playground()), TestPeer::new(&playground()));
         let (to_left, to_right) = (left.listen(), right.listen());
         assert_eq!(left.transports.apply(config(Some(0), &[&to_right])), []);
         assert_eq!(right.transports.apply(config(Some(0), &[&to_left])), []);
 
-        let (mut at_left, mut at_right) = (Vec::new(), Vec::new());
-        tokio::join!(settle(&mut left, &mut at_left), settle(&mut right, &mut at_right));
-        let ([at_left], [at_right]) = (at_left.as_slice(), at_right.as_slice()) else {
-            panic!("{} and {} links", at_left.len(), at_right.len())
-        };
+        let mut meeting = Meeting { peers: [left, right], links: [None, None] };
+        meeting.settle().await;
+        let [Some(at_left), Some(at_right)] = &meeting.links else { panic!("no links") };
         assert_ne!(at_left.dialed, at_right.dialed, "the two sides agree");
-        at_left.outgoing.try_send(Channel::Control, vec![1]).unwrap();
-        assert_eq!(right.message().await, (Channel::Control, vec![1]));
-        at_right.outgoing.try_send(Channel::Control, vec![2]).unwrap();
-        assert_eq!(left.message().await, (Channel::Control, vec![2]));
     }
 }
 
 #[tokio::test]
 async fn a_peer_listed_under_two_addresses_gets_one_link() {
-    let mut acceptor = TestPeer::new(&playground());
+    let acceptor = TestPeer::new(&playground());
     let address = acceptor.listen();
     let by_name = format!("localhost:{}", acceptor.transports.listen_addresses()[0].port());
-    let mut dialer = TestPeer::new(&playground());
+    let dialer = TestPeer::new(&playground());
     dialer.connect(&[&address, &by_name]);
-    let (mut at_acceptor, mut at_dialer) = (Vec::new(), Vec::new());
-    tokio::join!(settle(&mut acceptor, &mut at_acceptor), settle(&mut dialer, &mut at_dialer));
-    assert_eq!((at_acceptor.len(), at_dialer.len()), (1, 1));
-    at_dialer[0].outgoing.try_send(Channel::Control, vec![1]).unwrap();
-    assert_eq!(acceptor.message().await.1, [1]);
+    let mut meeting = Meeting { peers: [acceptor, dialer], links: [None, None] };
+    meeting.settle().await;
 }
 
 #[tokio::test]
