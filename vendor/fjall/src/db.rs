@@ -699,7 +699,8 @@ impl Database {
             if !journal_recovery.was_active_created {
                 log::trace!("Replaying active journal");
 
-                let reader = db.supervisor.journal.get_reader()?;
+                // DITTO PATCH: was without the torn tail
+                let reader = db.supervisor.journal.get_reader()?.with_torn_tail();
 
                 let mut persisted_seqnos: HashMap<_, _> = HashMap::default();
 
