@@ -1,6 +1,7 @@
 //! The storage on disk.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::directory::{Directory, open_error};
 use crate::idle::{Flush, IdleFlush};
+use crate::manifest::{ManifestError, check_manifests};
 use crate::storage::{is_key, normalize};
 use crate::{Batch, Bytes, Direction, Entries, Keyspace, OpenError, Range, Snapshot, Storage, StorageError};
 
@@ -116,7 +118,9 @@ impl DiskStorage {
     pub fn open_with(directory: impl AsRef<Path>, options: &DiskOptions) -> Result<Self, OpenError> {
         let directory = Directory::lock(directory.as_ref())?;
         directory.create_database(|path| open_database(path, directory.path(), options).map(drop))?;
-        let (fjall, keyspaces) = open_database(&directory.database(), directory.path(), options)?;
+        check_manifests(&directory.database()).map_err(|error| manifest_error(directory.path(), error))?;
+        let (fjall, keyspaces) =
+            contained(directory.path(), || open_database(&directory.database(), directory.path(), options))?;
         let database = Arc::new(Database {
             keyspaces,
             fjall,
@@ -134,6 +138,17 @@ impl DiskStorage {
     fn with<T>(&self, use_it: impl FnOnce(&Database) -> Result<T, StorageError>) -> Result<T, StorageError> {
         use_it(&self.open.read().as_ref().ok_or(StorageError::Closed)?.database)
     }
+}
+
+/// Makes a panic of fjall an error: it asserts, when it opens, that some parts of its files are what it wrote.
+fn contained<T>(directory: &Path, open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    // What was being opened is dropped while the panic unwinds, so nobody sees it half done.
+    std::panic::catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|panic| {
+        let text =
+            panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let detail = text.unwrap_or("fjall panicked").to_owned();
+        Err(OpenError::Corrupt { directory: directory.to_owned(), detail })
+    })
 }
 
 /// Opens the fjall database in `path` and its keyspaces, creating what does not exist.
@@ -347,6 +362,13 @@ impl Snapshot for DiskSnapshot {
 fn read_row(guard: fjall::Guard) -> Result<(Bytes, Bytes), StorageError> {
     let (key, value) = guard.into_inner().map_err(|error| storage_error("read rows", error))?;
     Ok((key.into(), value.into()))
+}
+
+fn manifest_error(directory: &Path, error: ManifestError) -> OpenError {
+    match error {
+        ManifestError::Io(source) => open_error(directory, source),
+        ManifestError::Damaged(detail) => OpenError::Corrupt { directory: directory.to_owned(), detail },
+    }
 }
 
 fn storage_error(action: &'static str, error: fjall::Error) -> StorageError {

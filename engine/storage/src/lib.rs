@@ -44,6 +44,7 @@ mod error;
 mod faulty;
 mod idle;
 mod keyspace;
+mod manifest;
 mod memory;
 mod storage;
 

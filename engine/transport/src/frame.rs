@@ -12,26 +12,27 @@ const FIRST_ALLOCATION: usize = 64 * 1024;
 
 /// Why no frame could be read.
 #[derive(Debug)]
-pub(crate) enum FrameError {
+pub enum FrameError {
     /// The stream ended, between frames or within one.
     End,
     /// More than allowed was announced.
     TooLong(u32),
+    /// The stream failed.
     Io(io::Error),
 }
 
 /// Appends one frame. `message` has been checked to be no longer than [`MAX_FRAME`].
-pub(crate) fn push_frame(batch: &mut Vec<u8>, message: &[u8]) {
+pub fn push_frame(batch: &mut Vec<u8>, message: &[u8]) {
     batch.reserve(4 + message.len());
     batch.extend_from_slice(&(message.len() as u32).to_le_bytes());
     batch.extend_from_slice(message);
 }
 
 /// Reads one frame of at most `limit` bytes. Not cancel-safe.
-pub(crate) async fn read_frame(
-    stream: &mut (impl AsyncRead + Unpin),
-    limit: usize,
-) -> Result<Vec<u8>, FrameError> {
+///
+/// # Errors
+/// See [`FrameError`]. The stream is of no use then.
+pub async fn read_frame(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<Vec<u8>, FrameError> {
     let announced = stream.read_u32_le().await.map_err(FrameError::from)?;
     let length = announced as usize;
     if length > limit {

@@ -23,8 +23,8 @@
 //! | [`sender`] | the consumer's handle of a link |
 //! | [`transports`] | the handle of everything: apply, shut down |
 //! | `queue` | bounded outgoing messages of a channel |
-//! | `frame` | messages on a byte stream |
-//! | `wire` | what the two ends of a link say to each other below the channels |
+//! | [`mod@frame`] | messages on a byte stream |
+//! | [`wire`] | what the two ends of a link say to each other below the channels |
 //! | `counted` | bytes on the socket |
 //! | `establish` | from a socket to an authenticated link |
 //! | `link` | a link at work, in one task |
@@ -40,7 +40,7 @@ mod counted;
 mod dial;
 mod establish;
 pub mod event;
-mod frame;
+pub mod frame;
 mod link;
 mod listen;
 mod notices;
@@ -49,7 +49,7 @@ mod queue;
 mod registry;
 pub mod sender;
 pub mod transports;
-mod wire;
+pub mod wire;
 
 pub use config::{ListenTcp, TransportConfig};
 pub use ditto_mesh::{LinkId, LinkKind, PeerKey};

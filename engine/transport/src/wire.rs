@@ -17,18 +17,23 @@ pub(crate) const MAX_LINK_FRAME: usize = 1024;
 /// The longest text of a goodbye, in bytes.
 const MAX_REASON: usize = 256;
 
+/// A frame of the link itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LinkFrame {
+pub enum LinkFrame {
     /// First in each direction. The dialer's says the number of its dial; the acceptor's repeats it.
     Greeting {
+        /// Counts the dials of the dialer.
         number: u64,
     },
     /// Asks for a pong.
     Ping,
+    /// Answers a ping.
     Pong,
     /// Last: why the link is closed.
     Goodbye {
+        /// What to make of it.
         cause: Cause,
+        /// Text for a log.
         reason: String,
     },
     /// Of a later version.
@@ -37,7 +42,7 @@ pub(crate) enum LinkFrame {
 
 /// What the other side should make of a goodbye.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// See the text.
     Other,
     /// Another link to the same peer is kept: no need to dial again.
@@ -46,7 +51,8 @@ pub(crate) enum Cause {
 
 impl LinkFrame {
     /// The frame with its length.
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let body = match self {
             Self::Ping => vec![0],
             Self::Pong => vec![1],
@@ -63,7 +69,8 @@ impl LinkFrame {
     }
 
     /// Reads a frame's bytes (without the length). Total: what makes no sense is `Unknown`.
-    pub(crate) fn decode(bytes: &[u8]) -> Self {
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Self {
         match bytes {
             [0, ..] => Self::Ping,
             [1, ..] => Self::Pong,

@@ -81,15 +81,16 @@ impl Drop for DatabaseInner {
 
         // IMPORTANT: Break cyclic Arcs
         self.supervisor.flush_manager.clear();
+        // DITTO PATCH: a poisoned lock panicked here, which while unwinding ends the process
         self.supervisor
             .keyspaces
             .write()
-            .expect("lock is poisoned")
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clear();
         self.supervisor
             .journal_manager
             .write()
-            .expect("lock is poisoned")
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
             .clear();
 
         if self.config.clean_path_on_drop {
@@ -699,7 +700,8 @@ impl Database {
             if !journal_recovery.was_active_created {
                 log::trace!("Replaying active journal");
 
-                let reader = db.supervisor.journal.get_reader()?;
+                // DITTO PATCH: was without the torn tail
+                let reader = db.supervisor.journal.get_reader()?.with_torn_tail();
 
                 let mut persisted_seqnos: HashMap<_, _> = HashMap::default();
 

@@ -32,6 +32,8 @@ pub struct JournalBatchReader {
     batch_seqno: SeqNo,
     last_valid_pos: u64,
     checksum_builder: xxhash_rust::xxh3::Xxh3,
+    // DITTO PATCH
+    tail_may_be_torn: bool,
 }
 
 impl JournalBatchReader {
@@ -45,7 +47,25 @@ impl JournalBatchReader {
             batch_seqno: 0,
             last_valid_pos: 0,
             batch_counter: 0,
+            tail_may_be_torn: false,
         }
+    }
+
+    /// DITTO PATCH: after a loss of power, what was written since the last sync may be there in part and in any order.
+    /// The first batch that is not whole ends the journal, and is not an error.
+    pub fn with_torn_tail(mut self) -> Self {
+        self.tail_may_be_torn = true;
+        self
+    }
+
+    /// DITTO PATCH: a batch that is not whole.
+    fn invalid(&self, error: JournalRecoveryError) -> Option<crate::Result<Batch>> {
+        if !self.tail_may_be_torn {
+            return Some(Err(crate::Error::JournalRecovery(error)));
+        }
+        log::warn!("Journal ends at {} with a torn batch ({error:?})", self.last_valid_pos);
+        fail_iter!(self.truncate_to(self.last_valid_pos));
+        None
     }
 
     // TODO: reallocate space
@@ -78,8 +98,6 @@ impl Iterator for JournalBatchReader {
 
     #[expect(clippy::too_many_lines)]
     fn next(&mut self) -> Option<Self::Item> {
-        use crate::Error::JournalRecovery;
-
         loop {
             let Some(item) = self.reader.next() else {
                 fail_iter!(self.on_close());
@@ -107,9 +125,7 @@ impl Iterator for JournalBatchReader {
                 Entry::End(expected_checksum) => {
                     if self.batch_counter > 0 {
                         log::error!("Invalid batch: insufficient length");
-                        return Some(Err(JournalRecovery(
-                            JournalRecoveryError::InsufficientLength,
-                        )));
+                        return self.invalid(JournalRecoveryError::InsufficientLength);
                     }
 
                     if !self.is_in_batch {
@@ -126,7 +142,7 @@ impl Iterator for JournalBatchReader {
 
                     if got_checksum != expected_checksum {
                         log::error!("Invalid batch: checksum check failed, expected: {expected_checksum}, got: {got_checksum}");
-                        return Some(Err(JournalRecovery(JournalRecoveryError::ChecksumMismatch)));
+                        return self.invalid(JournalRecoveryError::ChecksumMismatch);
                     }
 
                     // Reset all variables
@@ -173,7 +189,7 @@ impl Iterator for JournalBatchReader {
 
                     if self.batch_counter == 0 {
                         log::error!("Invalid batch: Expected end marker (too many items in batch)");
-                        return Some(Err(JournalRecovery(JournalRecoveryError::TooManyItems)));
+                        return self.invalid(JournalRecoveryError::TooManyItems);
                     }
 
                     self.batch_counter -= 1;
@@ -203,7 +219,7 @@ impl Iterator for JournalBatchReader {
 
                     if self.batch_counter == 0 {
                         log::error!("Invalid batch: Expected end marker (too many items in batch)");
-                        return Some(Err(JournalRecovery(JournalRecoveryError::TooManyItems)));
+                        return self.invalid(JournalRecoveryError::TooManyItems);
                     }
 
                     self.batch_counter -= 1;

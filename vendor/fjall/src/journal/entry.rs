@@ -187,7 +187,10 @@ impl Entry {
 
                 let value = match compression {
                     CompressionType::None => {
-                        debug_assert_eq!(value_len, on_disk_value_len);
+                        // DITTO PATCH: was a debug assertion
+                        if value_len != on_disk_value_len {
+                            return Err(crate::Error::Decompress(CompressionType::None));
+                        }
                         Slice::from_reader(reader, on_disk_value_len as usize)?
                     }
 

@@ -1,0 +1,173 @@
+//! Files whose bytes are not what was written: a storage refuses to open or to read what is damaged, or the damage
+//! concerns nothing that is stored. It never panics and never shows a row that was not written.
+//!
+//! `DITTO_ROT_SEEDS=17` replays one seed; `=0..10000` runs a range.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ditto_storage::{Batch, Direction, DiskStorage, Keyspace, Storage};
+
+const DEFAULT_SEEDS: Range<u64> = 0..60;
+const ROWS: u32 = 400;
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end.max(1)
+    }
+}
+
+fn value(number: u32) -> Vec<u8> {
+    (0..20 + number % 500).map(|index| (index * 31 + number) as u8).collect()
+}
+
+/// A directory with tables of two flushes and, unless it was closed, a journal.
+fn original(closed: bool) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let live = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::open(live.path()).unwrap();
+    for number in 0..ROWS {
+        let mut batch = Batch::new();
+        batch.put(Keyspace::Documents, number.to_be_bytes(), value(number));
+        batch.put(Keyspace::Changes, number.to_be_bytes(), number.to_be_bytes());
+        storage.commit(batch).unwrap();
+        if number % 150 == 149 {
+            storage.flush().unwrap();
+        }
+    }
+    if closed {
+        storage.close().unwrap();
+        copy(live.path(), directory.path());
+    } else {
+        storage.sync().unwrap();
+        copy(live.path(), directory.path());
+    }
+    directory
+}
+
+fn copy(from: &Path, to: &Path) {
+    for path in files(from) {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(path, target).unwrap();
+    }
+}
+
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { directories.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Damages one file somewhere. Returns what was done, and whether it may make the last commits disappear: the end of a
+/// journal is where the first batch is that is not whole.
+fn damage(random: &mut Random, directory: &Path) -> (String, bool) {
+    let files: Vec<PathBuf> =
+        files(directory).into_iter().filter(|path| fs::metadata(path).unwrap().len() > 0).collect();
+    let path = &files[random.below(files.len() as u64) as usize];
+    let mut bytes = fs::read(path).unwrap();
+    // A journal is mostly room for more.
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1);
+    let place = random.below(used as u64) as usize;
+    let name = path.strip_prefix(directory).unwrap().display();
+    let done = match random.below(4) {
+        0 | 1 => {
+            let bit = 1 << random.below(8);
+            bytes[place] ^= bit;
+            format!("{name}: bit {bit} of byte {place} of {used}")
+        }
+        2 => {
+            let end = (place + 512).min(bytes.len());
+            bytes[place..end].fill(0);
+            format!("{name}: zeros at {place} of {used}")
+        }
+        _ => {
+            bytes.truncate(place);
+            format!("{name}: cut at {place} of {used}")
+        }
+    };
+    fs::write(path, bytes).unwrap();
+    (done, path.extension().is_some_and(|extension| extension == "jnl"))
+}
+
+/// Reads every row in every way. Returns whether all are there; `None` if some cannot be read.
+fn read(storage: &DiskStorage) -> Option<bool> {
+    let snapshot = storage.snapshot();
+    let (mut readable, mut complete) = (true, true);
+    for direction in [Direction::Forward, Direction::Backward] {
+        let mut found = 0;
+        for row in snapshot.prefix(Keyspace::Documents, b"", direction) {
+            let Ok((key, value_found)) = row else {
+                readable = false;
+                break;
+            };
+            let number = u32::from_be_bytes((*key).try_into().expect("a key that was written"));
+            assert!(number < ROWS && *value_found == *value(number), "row {number} was never written so");
+            found += 1;
+        }
+        complete &= found == ROWS;
+    }
+    for number in 0..ROWS {
+        match storage.get(Keyspace::Changes, &number.to_be_bytes()) {
+            Ok(Some(found)) => assert_eq!(*found, number.to_be_bytes()),
+            Ok(None) => complete = false,
+            Err(_) => readable = false,
+        }
+    }
+    readable.then_some(complete)
+}
+
+fn run(seed: u64, original: &Path) {
+    let mut random = Random(seed);
+    let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    copy(original, directory.path());
+    let (done, in_a_journal) = damage(&mut random, directory.path());
+    println!("seed {seed}: {done}");
+    match DiskStorage::open(directory.path()) {
+        Err(error) => println!("seed {seed}: {error}"),
+        Ok(storage) => {
+            let complete = read(&storage);
+            println!("seed {seed}: opens, complete {complete:?}");
+            assert!(complete != Some(false) || in_a_journal, "rows have disappeared without a word: {done}");
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_and_never_panic() {
+    let chosen = std::env::var("DITTO_ROT_SEEDS").unwrap_or_default();
+    let number = |text: &str| text.trim().parse().expect("DITTO_ROT_SEEDS is `17` or `0..60`");
+    let seeds = match chosen.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None if chosen.is_empty() => DEFAULT_SEEDS,
+        None => number(&chosen)..number(&chosen) + 1,
+    };
+    let originals = [original(false), original(true)];
+    let failures: Vec<u64> = seeds
+        .clone()
+        .filter(|seed| {
+            let original = &originals[(seed % 2) as usize];
+            std::panic::catch_unwind(|| run(*seed, original.path())).is_err()
+        })
+        .collect();
+    assert!(
+        failures.is_empty(),
+        "replay with DITTO_ROT_SEEDS={}: {failures:?} of {seeds:?} fail",
+        failures[0]
+    );
+}
