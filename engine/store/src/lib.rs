@@ -61,6 +61,7 @@ mod feed;
 mod layout;
 mod observer;
 mod parameters;
+mod pending;
 pub mod replica;
 mod result;
 mod statements;

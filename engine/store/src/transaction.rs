@@ -22,6 +22,7 @@ pub enum TransactionKind {
     ReadOnly,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one writer at a time")]
 enum State {
     ReadWrite(WriteTransaction),
     ReadOnly(Box<dyn Snapshot>),

@@ -1,6 +1,6 @@
 //! What a statement reads from: the newest state, a snapshot, or a write transaction.
 
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,8 +9,9 @@ use ditto_storage::{Bytes, Direction, Entries, Keyspace, Snapshot};
 use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::layout::{self, CollectionState};
+use crate::pending::Pending;
 use crate::store::Inner;
-use crate::write::{Pending, WriteTransaction};
+use crate::write::WriteTransaction;
 
 /// Is given the `documents` key and the record of each row; may stop the scan.
 pub(crate) type EachRecord<'f> = dyn FnMut(&Bytes, &Bytes) -> Result<ControlFlow<()>, StoreError> + 'f;
@@ -74,11 +75,7 @@ impl<'a> View<'a> {
             Self::Write(transaction) => {
                 let snapshot = transaction.inner.storage.snapshot();
                 let prefix = layout::collection_prefix(collection.id);
-                let mut changed = transaction
-                    .changed()
-                    .range::<[u8], _>((Bound::Included(&prefix[..]), Bound::Unbounded))
-                    .take_while(|(key, _)| key.starts_with(&prefix))
-                    .peekable();
+                let mut changed = transaction.changed().with_prefix(&prefix).peekable();
                 for row in entries(&*snapshot, collection) {
                     let (key, record) = row?;
                     while let Some((earlier, pending)) = changed.next_if(|(changed, _)| **changed < key) {
@@ -137,5 +134,5 @@ fn scan_rows(rows: Entries<'_>, each: &mut EachRecord<'_>) -> Result<(), StoreEr
 }
 
 fn offer(key: &Bytes, pending: &Pending, each: &mut EachRecord<'_>) -> Result<ControlFlow<()>, StoreError> {
-    pending.after().map_or(Ok(ControlFlow::Continue(())), |record| each(key, record))
+    pending.after.as_ref().map_or(Ok(ControlFlow::Continue(())), |record| each(key, record))
 }
