@@ -201,6 +201,12 @@ impl Writer {
         })
     }
 
+    // DITTO PATCH: for a sync without the lock
+    /// Another handle to the journal file.
+    pub(crate) fn try_clone_file(&self) -> std::io::Result<File> {
+        self.file.get_ref().try_clone()
+    }
+
     /// Persists the journal file.
     pub(crate) fn persist(&mut self, mode: PersistMode) -> std::io::Result<()> {
         log::trace!(
