@@ -187,13 +187,11 @@ pub(crate) struct CollectionState {
 }
 
 impl CollectionState {
-    pub(crate) fn encode(&self) -> [u8; 32] {
-        let mut value = [0; 32];
-        let numbers = [self.documents, self.evictions, self.last.0, self.clock.0];
-        for (place, number) in value.chunks_exact_mut(8).zip(numbers) {
-            place.copy_from_slice(&number.to_be_bytes());
-        }
-        value
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        [self.documents, self.evictions, self.last.0, self.clock.0]
+            .iter()
+            .flat_map(|number| number.to_be_bytes())
+            .collect()
     }
 
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
