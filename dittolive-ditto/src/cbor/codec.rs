@@ -10,7 +10,8 @@ use super::{CborError, CborValue, deserializer::CborDeserializer};
 /// # Errors
 /// When the value's own `Serialize` fails.
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CborError> {
-    let mut bytes = Vec::new();
+    // Small documents fit; growing step by step from nothing would cost as much as writing them.
+    let mut bytes = Vec::with_capacity(512);
     let mut serializer = minicbor_serde::Serializer::new(&mut bytes);
     serializer.serialize_unit_as_null(true);
     value.serialize(&mut serializer).map_err(CborError::new)?;

@@ -63,6 +63,7 @@ mod index;
 mod layout;
 mod observer;
 mod parameters;
+mod pending;
 pub mod replica;
 mod result;
 mod statements;

@@ -11,7 +11,6 @@
 //! Only after the batch is written do the counters in memory change and the feed hear of it, both while the
 //! writer is still held, so that everybody sees commits in one order.
 
-use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,21 +28,10 @@ use crate::index::{self, PendingRows, Upkeep};
 use crate::layout::{
     self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
 };
+use crate::pending::{Pending, PendingDocuments};
 use crate::store::Inner;
 use crate::virtual_collections::SYSTEM_PREFIX;
 use crate::writer::Writer;
-
-/// A document that the transaction changed.
-#[derive(Clone)]
-pub(crate) struct Pending {
-    /// The record before the transaction.
-    before: Option<Bytes>,
-    /// The record now; `None` once evicted.
-    after: Option<Bytes>,
-    /// `None` while nothing but an eviction happened to it.
-    sequence: Option<Sequence>,
-    origin: Option<u64>,
-}
 
 /// A collection that the transaction touched.
 #[derive(Clone)]
@@ -89,7 +77,7 @@ pub(crate) struct WriteTransaction {
     stamp: Hlc,
     first: Sequence,
     next: Sequence,
-    pending: BTreeMap<Bytes, Pending>,
+    pending: PendingDocuments,
     touched: Vec<Touched>,
     /// Rows beside documents: checkpoints and the like.
     rows: Batch,
@@ -118,7 +106,7 @@ impl WriteTransaction {
             stamp: Hlc::ZERO,
             first,
             next: first,
-            pending: BTreeMap::new(),
+            pending: PendingDocuments::default(),
             touched: Vec::new(),
             rows: Batch::new(),
             undo: None,
@@ -196,15 +184,16 @@ impl WriteTransaction {
         }
     }
 
-    /// The records that this transaction changed, by key; `None` if it evicted one.
-    pub(crate) fn changed(&self) -> &BTreeMap<Bytes, Pending> {
+    /// The documents that this transaction changed.
+    pub(crate) fn changed(&self) -> &PendingDocuments {
         &self.pending
     }
 
     /// The rows that [`WriteTransaction::changed`] has in indexes. Whoever holds the guard must not ask again.
     pub(crate) fn index_rows(&self) -> Result<MappedMutexGuard<'_, PendingRows>, StoreError> {
         let mut rows = MutexGuard::map(self.index_rows.lock(), |rows| {
-            &mut **rows.get_or_insert_with(|| Box::new(PendingRows::new(self.pending.keys())))
+            &mut **rows
+                .get_or_insert_with(|| Box::new(PendingRows::new(self.pending.iter().map(|(key, _)| key))))
         });
         rows.refresh(&self.pending, &self.upkeep())?;
         Ok(rows)
@@ -240,6 +229,14 @@ impl WriteTransaction {
         self.pending.get(key).and_then(|pending| pending.sequence).unwrap_or(self.next)
     }
 
+    /// [`WriteTransaction::get`] and [`WriteTransaction::sequence_of`] in one.
+    pub(crate) fn get_with_sequence(&self, key: &[u8]) -> Result<(Option<Bytes>, Sequence), StoreError> {
+        match self.pending.get(key) {
+            Some(pending) => Ok((pending.after.clone(), pending.sequence.unwrap_or(self.next))),
+            None => Ok((self.inner.storage.get(Keyspace::Documents, key)?, self.next)),
+        }
+    }
+
     /// The sequence of the next document that changes for the first time in this transaction.
     pub(crate) fn next_sequence(&self) -> Sequence {
         self.next
@@ -254,17 +251,16 @@ impl WriteTransaction {
         before: Option<Bytes>,
         new: NewRecord,
     ) {
-        let sequence = self.sequence_of(&key);
-        if sequence == self.next {
-            self.next = Sequence(sequence.0 + 1);
-        }
-        let touched = self.touch(collection);
-        touched.documents += i64::from(new.is_alive) - i64::from(new.was_alive);
-        self.replace(key, before, |pending| {
+        self.touch(collection).documents += i64::from(new.is_alive) - i64::from(new.was_alive);
+        let next = self.next;
+        let sequence = self.replace(key, before, |pending| {
             pending.after = Some(new.record);
-            pending.sequence = Some(sequence);
             pending.origin = new.origin;
+            *pending.sequence.get_or_insert(next)
         });
+        if sequence == next {
+            self.next = Sequence(next.0 + 1);
+        }
     }
 
     /// Forgets a document. `before` is what [`WriteTransaction::get`] gave.
@@ -275,25 +271,16 @@ impl WriteTransaction {
         self.replace(key, Some(before), |pending| pending.after = None);
     }
 
-    fn replace(&mut self, key: Bytes, before: Option<Bytes>, change: impl FnOnce(&mut Pending)) {
-        use std::collections::btree_map::Entry;
+    fn replace<T>(&mut self, key: Bytes, before: Option<Bytes>, change: impl FnOnce(&mut Pending) -> T) -> T {
         if let Some(rows) = self.index_rows.get_mut() {
             rows.touch(&key);
         }
-        match self.pending.entry(key) {
-            Entry::Occupied(mut entry) => {
-                if let Some(undo) = &mut self.undo {
-                    undo.push((entry.key().clone(), Some(entry.get().clone())));
-                }
-                change(entry.get_mut());
-            }
-            Entry::Vacant(entry) => {
-                if let Some(undo) = &mut self.undo {
-                    undo.push((entry.key().clone(), None));
-                }
-                change(entry.insert(Pending { before, after: None, sequence: None, origin: None }));
-            }
+        let (pending, new) =
+            self.pending.get_or_insert_with(&key, || Pending { before, ..Pending::default() });
+        if let Some(undo) = &mut self.undo {
+            undo.push((key, (!new).then(|| pending.clone())));
         }
+        change(pending)
     }
 
     /// Adds a row that is written with the documents.
@@ -327,10 +314,7 @@ impl WriteTransaction {
             if let Some(rows) = self.index_rows.get_mut() {
                 rows.touch(&key);
             }
-            match pending {
-                Some(pending) => self.pending.insert(key, pending),
-                None => self.pending.remove(&key),
-            };
+            self.pending.restore(key, pending);
         }
         self.next = savepoint.next;
         self.touched = savepoint.touched;
@@ -378,7 +362,7 @@ impl WriteTransaction {
         let mut batch = Batch::with_capacity(
             rows_each * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1,
         );
-        for (key, pending) in &self.pending {
+        for (key, pending) in self.pending.iter() {
             if let Some((collection, id)) = layout::split_document_key(key) {
                 let indexes = upkeep.of(collection);
                 if !indexes.is_empty() {
@@ -430,7 +414,7 @@ impl WriteTransaction {
 
     fn notification(&self, last: Sequence) -> Commit {
         let mut changed: Vec<ChangedDocument> = Vec::with_capacity(self.pending.len());
-        for (key, pending) in &self.pending {
+        for (key, pending) in self.pending.iter() {
             let Some((collection, id)) = layout::split_document_key(key) else { continue };
             let Some(touched) = self.touched.iter().find(|touched| touched.collection.id == collection)
             else {
@@ -459,13 +443,6 @@ impl Drop for WriteTransaction {
             }
             self.inner.give_back(writer);
         }
-    }
-}
-
-impl Pending {
-    /// The record now; `None` once evicted.
-    pub(crate) fn after(&self) -> Option<&Bytes> {
-        self.after.as_ref()
     }
 }
 
@@ -515,8 +492,11 @@ pub(crate) fn check_id(id: &Value) -> Result<(), DataError> {
 
 /// The `documents` key of an `_id`, which may be of any kind: one that cannot be an `_id` finds nothing.
 pub(crate) fn key_of_id(collection: CollectionId, id: &Value) -> Result<Vec<u8>, DataError> {
-    let mut key = layout::document_key(collection, &[]);
+    let prefix = layout::collection_prefix(collection);
+    // Room for most ids.
+    let mut key = Vec::with_capacity(64);
+    key.extend_from_slice(&prefix);
     ditto_value::key::encode(id, &mut key);
-    let found = key.len().saturating_sub(4);
+    let found = key.len() - prefix.len();
     if found > MAX_ID_BYTES { Err(DataError::LongId { found }) } else { Ok(key) }
 }

@@ -30,6 +30,8 @@
 //! There is exactly one encoding of a value ([`ValueRef::parse`](crate::ValueRef::parse) refuses any other), so equal
 //! bytes mean equal values (`0.0` and `-0.0` are two values that compare equal).
 
+use std::cmp::Ordering;
+
 use crate::{CborError, MAX_DEPTH, Node, Number, Tree, Value, cbor};
 
 pub(crate) const NULL: u8 = 0x00;
@@ -89,6 +91,33 @@ pub struct Writer {
     out: Vec<u8>,
     /// The table entries of all open containers, the innermost last.
     ends: Vec<usize>,
+    /// Holds members while they are sorted.
+    scratch: Vec<u8>,
+}
+
+/// Where a member of an object that is being written starts, where its name ends, and where it ends.
+struct Member {
+    /// The first bytes of the name, so that most comparisons look at nothing else.
+    prefix: u64,
+    start: usize,
+    name: usize,
+    end: usize,
+}
+
+impl Member {
+    fn new(data: &[u8], start: usize, name: usize, end: usize) -> Self {
+        let mut prefix = [0; 8];
+        let bytes = data.get(start..name).unwrap_or_default();
+        let length = bytes.len().min(8);
+        prefix[..length].copy_from_slice(&bytes[..length]);
+        Self { prefix: u64::from_be_bytes(prefix), start, name, end }
+    }
+
+    /// By name.
+    fn compare(&self, other: &Self, data: &[u8]) -> Ordering {
+        let rest = |member: &Self| data.get(member.start..member.name).unwrap_or_default();
+        self.prefix.cmp(&other.prefix).then_with(|| rest(self).cmp(rest(other)))
+    }
 }
 
 impl Writer {
@@ -100,7 +129,7 @@ impl Writer {
     /// Writes behind what `out` holds already.
     pub fn after(out: Vec<u8>) -> Self {
         // Enough for two dozen members; growing step by step would cost as much as writing them.
-        Self { out, ends: Vec::with_capacity(64) }
+        Self { out, ends: Vec::with_capacity(64), scratch: Vec::new() }
     }
 
     /// The output, which includes what [`Writer::after`] was given.
@@ -180,7 +209,7 @@ impl Writer {
         self.out.extend_from_slice(content);
     }
 
-    fn number(&mut self, number: Number) {
+    pub(crate) fn number(&mut self, number: Number) {
         match number {
             Number::Int(value) => {
                 let length = int_length(value);
@@ -217,36 +246,29 @@ impl Writer {
     pub(crate) fn sort_members(&mut self, open: Open) {
         let ends = self.ends.get(open.ends..).unwrap_or_default();
         let data = self.out.get(open.start..).unwrap_or_default();
-        // Where each name starts and ends, and where its value ends.
-        let mut members: Vec<[usize; 3]> = Vec::with_capacity(ends.len() / 2);
-        let mut start = 0;
-        for member in ends.chunks_exact(2) {
-            if let [name, value] = *member {
-                members.push([start, name, value]);
-                start = value;
-            }
-        }
-        let name = |member: &[usize; 3]| data.get(member[0]..member[1]).unwrap_or_default();
-        if members.is_sorted_by(|left, right| name(left) < name(right)) {
+        let members = || {
+            let starts = std::iter::once(0).chain(ends.iter().skip(1).step_by(2).copied());
+            starts.zip(ends.chunks_exact(2)).filter_map(|(start, ends)| match *ends {
+                [name, end] => Some(Member::new(data, start, name, end)),
+                _ => None,
+            })
+        };
+        if members().is_sorted_by(|left, right| left.compare(right, data).is_lt()) {
             return;
         }
-        // The sort is stable.
-        members.sort_by(|left, right| name(left).cmp(name(right)));
-        members.dedup_by(|later, kept| {
-            let same = name(later) == name(kept);
-            if same {
-                *kept = *later;
-            }
-            same
-        });
-        let unsorted = self.out.len();
+        let mut sorted: Vec<Member> = members().collect();
+        // Of equal names the one that came last is first.
+        sorted.sort_unstable_by(|left, right| left.compare(right, data).then(right.start.cmp(&left.start)));
+        sorted.dedup_by(|later, kept| later.compare(kept, data).is_eq());
+        self.scratch.clear();
+        self.scratch.extend_from_slice(data);
+        self.out.truncate(open.start);
         self.ends.truncate(open.ends);
-        for [start, name, end] in members {
-            let moved = self.out.len() - unsorted;
-            self.out.extend_from_within(open.start + start..open.start + end);
+        for Member { start, name, end, .. } in sorted {
+            let moved = self.out.len() - open.start;
+            self.out.extend_from_slice(self.scratch.get(start..end).unwrap_or_default());
             self.ends.extend([moved + name - start, moved + end - start]);
         }
-        self.out.drain(open.start..unsorted);
     }
 
     fn finish(&mut self, Open { start, ends: open }: Open, count: usize) {

@@ -1,16 +1,22 @@
 //! CBOR (RFC 8949) both ways.
 
-use minicbor::Decoder;
-use minicbor::data::{Tag, Type};
+mod decode;
 
-use crate::{MAX_DEPTH, Node, Number, Tree, Value, Writer, binary};
+use crate::{MAX_DEPTH, Node, Number, Tree};
+
+pub(crate) use decode::transcode;
 
 /// Bytes that are not CBOR, or not CBOR that a value can hold.
 #[derive(Debug, thiserror::Error)]
 pub enum CborError {
     /// Malformed or truncated.
-    #[error("malformed CBOR: {0}")]
-    Malformed(#[from] minicbor::decode::Error),
+    #[error("malformed CBOR at byte {position}: {reason}")]
+    Malformed {
+        /// Offset in the input.
+        position: usize,
+        /// What was found and what is expected.
+        reason: &'static str,
+    },
     /// Something that no value holds.
     #[error("CBOR at byte {position}: {reason}")]
     Unsupported {
@@ -19,147 +25,6 @@ pub enum CborError {
         /// What was found and what is expected.
         reason: &'static str,
     },
-}
-
-fn unsupported<T>(position: usize, reason: &'static str) -> Result<T, CborError> {
-    Err(CborError::Unsupported { position, reason })
-}
-
-/// The binary form of what one CBOR item holds, without a tree in between.
-pub(crate) fn transcode(bytes: &[u8]) -> Result<Vec<u8>, CborError> {
-    let mut decoder = Decoder::new(bytes);
-    // The binary form is about as long.
-    let mut writer = Writer::after(Vec::with_capacity(bytes.len() + bytes.len() / 8));
-    item(&mut decoder, &mut writer, 0)?;
-    if decoder.position() == bytes.len() {
-        Ok(writer.into_bytes())
-    } else {
-        unsupported(decoder.position(), "bytes follow the item; exactly one item is expected")
-    }
-}
-
-fn item(decoder: &mut Decoder<'_>, writer: &mut Writer, depth: usize) -> Result<(), CborError> {
-    let position = decoder.position();
-    match decoder.datatype()? {
-        Type::Null => {
-            decoder.null()?;
-            writer.value(&Value::Null);
-        }
-        Type::Undefined => {
-            decoder.undefined()?;
-            writer.value(&Value::Null);
-        }
-        Type::Bool => writer.value(&Value::Bool(decoder.bool()?)),
-        Type::U8 | Type::U16 | Type::U32 | Type::U64 => writer.value(&Value::from(decoder.u64()?)),
-        Type::I8 | Type::I16 | Type::I32 | Type::I64 => writer.value(&Value::Int(decoder.i64()?)),
-        Type::Int => return unsupported(position, "a negative integer is below -2^63"),
-        Type::F16 => writer.value(&decode_half(decoder)?),
-        Type::F32 => writer.value(&finite(f64::from(decoder.f32()?), position)?),
-        Type::F64 => writer.value(&finite(decoder.f64()?, position)?),
-        Type::Bytes => {
-            writer.bytes_mut().push(binary::BYTES);
-            writer.bytes_mut().extend_from_slice(decoder.bytes()?);
-        }
-        Type::BytesIndef => {
-            writer.bytes_mut().push(binary::BYTES);
-            for chunk in decoder.bytes_iter()? {
-                writer.bytes_mut().extend_from_slice(chunk?);
-            }
-        }
-        datatype @ (Type::String | Type::StringIndef) => {
-            writer.bytes_mut().push(binary::STRING);
-            text(decoder, datatype, writer.bytes_mut())?;
-        }
-        Type::Array | Type::ArrayIndef | Type::Map | Type::MapIndef | Type::Tag if depth >= MAX_DEPTH => {
-            return unsupported(position, "items are nested deeper than 128");
-        }
-        Type::Array | Type::ArrayIndef => {
-            let length = decoder.array()?;
-            let array = writer.begin(binary::ARRAY);
-            let mut taken = 0;
-            while more(decoder, length, taken)? {
-                item(decoder, writer, depth + 1)?;
-                writer.mark_end(array);
-                taken += 1;
-            }
-            writer.finish_array(array);
-        }
-        Type::Map | Type::MapIndef => {
-            let length = decoder.map()?;
-            let object = writer.begin(binary::OBJECT);
-            let mut taken = 0;
-            while more(decoder, length, taken)? {
-                let position = decoder.position();
-                match decoder.datatype()? {
-                    datatype @ (Type::String | Type::StringIndef) => {
-                        text(decoder, datatype, writer.bytes_mut())?;
-                    }
-                    _ => return unsupported(position, "a map key is not text"),
-                }
-                writer.mark_end(object);
-                item(decoder, writer, depth + 1)?;
-                writer.mark_end(object);
-                taken += 1;
-            }
-            writer.sort_members(object);
-            writer.finish_object(object);
-        }
-        Type::Tag => match decoder.tag()? {
-            // Big numbers would read as byte strings, silently.
-            tag if tag == Tag::new(2) || tag == Tag::new(3) => {
-                return unsupported(position, "a number is beyond 64 bits (tag 2 or 3)");
-            }
-            // Other tags say how to understand an item; the item itself is what is kept.
-            _ => item(decoder, writer, depth + 1)?,
-        },
-        Type::Simple | Type::Break | Type::Unknown(_) => {
-            return unsupported(position, "a simple value other than false, true, null and undefined");
-        }
-    }
-    Ok(())
-}
-
-/// Whether a container of that length (none: until a break) has an item after `taken`.
-fn more(decoder: &mut Decoder<'_>, length: Option<u64>, taken: u64) -> Result<bool, CborError> {
-    match length {
-        Some(length) => Ok(taken < length),
-        None if decoder.datatype()? == Type::Break => {
-            decoder.set_position(decoder.position() + 1);
-            Ok(false)
-        }
-        None => Ok(true),
-    }
-}
-
-fn text(decoder: &mut Decoder<'_>, datatype: Type, out: &mut Vec<u8>) -> Result<(), CborError> {
-    if datatype == Type::String {
-        out.extend_from_slice(decoder.str()?.as_bytes());
-        return Ok(());
-    }
-    for chunk in decoder.str_iter()? {
-        out.extend_from_slice(chunk?.as_bytes());
-    }
-    Ok(())
-}
-
-fn finite(value: f64, position: usize) -> Result<Value, CborError> {
-    if value.is_finite() { Ok(Value::Float(value)) } else { unsupported(position, "a float is not finite") }
-}
-
-fn decode_half(decoder: &mut Decoder<'_>) -> Result<Value, CborError> {
-    let position = decoder.position();
-    let Some(&[high, low]) = decoder.input().get(position + 1..position + 3) else {
-        return unsupported(position, "a half-precision float is cut off");
-    };
-    decoder.set_position(position + 3);
-    let bits = u16::from_be_bytes([high, low]);
-    let (exponent, fraction) = ((bits >> 10) & 0x1F, f64::from(bits & 0x3FF));
-    let magnitude = match exponent {
-        0 => fraction * 2f64.powi(-24),
-        31 => return unsupported(position, "a float is not finite"),
-        _ => (1024.0 + fraction) * 2f64.powi(i32::from(exponent) - 25),
-    };
-    Ok(Value::Float(if bits & 0x8000 == 0 { magnitude } else { -magnitude }))
 }
 
 const UNSIGNED: u8 = 0 << 5;

@@ -187,6 +187,11 @@ fn worker_tick(ctx: &WorkerState) -> crate::Result<bool> {
                 return Ok(false);
             };
 
+            // DITTO PATCH: most of what is synced below with the lock held is synced before without it
+            ctx.supervisor
+                .journal
+                .persist(crate::PersistMode::SyncAll)?;
+
             {
                 log::trace!("acquiring journal lock to maybe rotate journal");
                 let mut journal_writer = ctx.supervisor.journal.get_writer()?;

@@ -89,7 +89,7 @@ impl IndexRows<'_> {
             }
             document.truncate(prefix);
             document.extend_from_slice(index.id_of(&row).ok_or_else(malformed)?);
-            if !transaction.changed().contains_key(&document[..])
+            if transaction.changed().get(&document[..]).is_none()
                 && each(&row, index::is_marked(&value))?.is_break()
             {
                 return Ok(ControlFlow::Break(()));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use ditto_crdt::{Birth, Definition, Definitions, Hlc, Kind, record};
+use ditto_crdt::{Birth, Definition, Definitions, Hlc, Kind, Sequence, record};
 use ditto_dql::{ConflictPolicy, Insert, InsertBody, Item};
 use ditto_storage::Bytes;
 use ditto_value::{Object, Value, ValueKind, ValueRef};
@@ -196,8 +196,11 @@ struct Run<'a> {
 impl Run<'_> {
     /// The new record; `None` if the document stays as it is.
     fn insert(&self, transaction: &mut WriteTransaction, new: New<'_>) -> Result<Option<Bytes>, StoreError> {
-        let before = if new.generated { None } else { transaction.get(&new.key)? };
-        let Some(before) = before else { return self.insert_fresh(transaction, new).map(Some) };
+        let (before, sequence) = match new.generated {
+            true => (None, transaction.next_sequence()),
+            false => transaction.get_with_sequence(&new.key)?,
+        };
+        let Some(before) = before else { return self.insert_fresh(transaction, new, sequence).map(Some) };
         let parsed = parse_record(&before)?;
         let was_alive = parsed.alive;
         let mut body = without_id(new.body.into_tree());
@@ -220,7 +223,6 @@ impl Run<'_> {
             }
         }
         let mut document = parsed.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
-        let sequence = transaction.sequence_of(&new.key);
         let mut birth = self.birth(transaction, document.newest_stamp())?;
         // Inserted and deleted earlier in this very transaction: the new life needs a stamp of its own.
         if !self.initial && document.removed_births().any(|removed| removed == birth) {
@@ -239,9 +241,13 @@ impl Run<'_> {
         Ok(Some(record))
     }
 
-    fn insert_fresh(&self, transaction: &mut WriteTransaction, new: New<'_>) -> Result<Bytes, StoreError> {
+    fn insert_fresh(
+        &self,
+        transaction: &mut WriteTransaction,
+        new: New<'_>,
+        sequence: Sequence,
+    ) -> Result<Bytes, StoreError> {
         let birth = self.birth(transaction, Hlc::ZERO)?;
-        let sequence = transaction.sequence_of(&new.key);
         let definitions = &self.shape.definitions;
         let inserted = match &new.body {
             Body::Tree(body) => record::insert(&new.id, body, definitions, birth, sequence),

@@ -11,8 +11,9 @@ use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::index::{Definition, Index};
 use crate::layout::{self, CollectionState};
+use crate::pending::Pending;
 use crate::store::Inner;
-use crate::write::{Pending, WriteTransaction};
+use crate::write::WriteTransaction;
 
 /// Is given the `documents` key and the record of each row; may stop the scan.
 pub(crate) type EachRecord<'f> = dyn FnMut(&Bytes, &Bytes) -> Result<ControlFlow<()>, StoreError> + 'f;
@@ -129,10 +130,7 @@ fn scan_pending(
     direction: Direction,
     each: &mut EachRecord<'_>,
 ) -> Result<ControlFlow<()>, StoreError> {
-    // Ordered maps panic on a range that ends before it starts.
-    let is_empty = range.high.as_ref().is_some_and(|high| *high <= range.low);
-    let changed = (!is_empty).then(|| transaction.changed().range::<[u8], _>(bounds(range)));
-    let changed = changed.into_iter().flatten();
+    let changed = transaction.changed().range(bounds(range));
     let changed: Box<dyn Iterator<Item = (&Bytes, &Pending)>> = match direction {
         Direction::Forward => Box::new(changed),
         Direction::Backward => Box::new(changed.rev()),
@@ -166,5 +164,5 @@ fn scan_pending(
 }
 
 fn offer(key: &Bytes, pending: &Pending, each: &mut EachRecord<'_>) -> Result<ControlFlow<()>, StoreError> {
-    pending.after().map_or(Ok(ControlFlow::Continue(())), |record| each(key, record))
+    pending.after.as_ref().map_or(Ok(ControlFlow::Continue(())), |record| each(key, record))
 }

@@ -8,7 +8,8 @@ use ditto_storage::Bytes;
 use super::Upkeep;
 use crate::error::StoreError;
 use crate::layout;
-use crate::write::{Pending, parse_record};
+use crate::pending::PendingDocuments;
+use crate::write::parse_record;
 
 /// The rows of the documents that a transaction changed. They are put together when a statement first asks for rows
 /// of an index, and kept up to date from then on: a transaction that only writes pays nothing.
@@ -34,18 +35,16 @@ impl PendingRows {
     }
 
     /// Looks at what changed.
-    pub(crate) fn refresh(
-        &mut self,
-        pending: &BTreeMap<Bytes, Pending>,
-        upkeep: &Upkeep,
-    ) -> Result<(), StoreError> {
+    pub(crate) fn refresh(&mut self, pending: &PendingDocuments, upkeep: &Upkeep) -> Result<(), StoreError> {
         for document in std::mem::take(&mut self.changed) {
             for row in self.by_document.remove(&document).unwrap_or_default() {
                 self.rows.remove(&row);
             }
             let Some((collection, id)) = layout::split_document_key(&document) else { continue };
             let indexes = upkeep.of(collection);
-            let Some(record) = pending.get(&document).and_then(Pending::after) else { continue };
+            let Some(record) = pending.get(&document).and_then(|pending| pending.after.as_ref()) else {
+                continue;
+            };
             let record = parse_record(record)?;
             if indexes.is_empty() || !record.alive {
                 continue;

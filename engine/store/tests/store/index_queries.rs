@@ -481,8 +481,8 @@ proptest! {
         let subject = Subject::new(open(1));
         insert(&subject.store, &before);
         subject.create(&indexes);
-        let mut reader = subject.store.begin(TransactionKind::ReadOnly).expect("begins");
-        let mut transaction = subject.store.begin(TransactionKind::ReadWrite).expect("begins");
+        let reader = subject.store.begin(TransactionKind::ReadOnly).expect("begins");
+        let transaction = subject.store.begin(TransactionKind::ReadWrite).expect("begins");
         for (change, query) in &steps {
             for (text, arguments) in change.statements() {
                 transaction.execute(&text, &arguments).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -584,7 +584,7 @@ fn large_groups_come_in_order_backward_too() {
         order(&[("a", true), ("_id", true)], None, Some(3_000)),
         order(&[("a", true), ("_id", false)], None, Some(3_000)),
     ];
-    let mut transaction = subject.store.begin(TransactionKind::ReadWrite).expect("begins");
+    let transaction = subject.store.begin(TransactionKind::ReadWrite).expect("begins");
     transaction.execute(insert, &Object::from([("d", documents(-1_500, 0))])).expect("inserts");
     transaction.execute("UPDATE t SET a = 1 - a WHERE _id > 4900", &Object::new()).expect("updates");
     transaction.execute("DELETE FROM t WHERE _id BETWEEN 10 AND 20", &Object::new()).expect("deletes");

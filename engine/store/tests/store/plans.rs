@@ -360,7 +360,7 @@ fn index_statements_are_explained_and_not_run() {
 fn a_transaction_explains_what_it_would_do() {
     let store = store_with(&["a"]);
     for kind in [TransactionKind::ReadOnly, TransactionKind::ReadWrite] {
-        let mut transaction = store.begin(kind).expect("begins");
+        let transaction = store.begin(kind).expect("begins");
         let text = "EXPLAIN SELECT * FROM t WHERE a = 1";
         let found = rows(&transaction.execute(text, &Object::new()).expect("explains"));
         assert!(found[0].contains("indexScan"), "{found:?}");

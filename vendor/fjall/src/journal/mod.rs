@@ -117,8 +117,22 @@ impl Journal {
 
     /// Persists the journal.
     pub fn persist(&self, mode: PersistMode) -> crate::Result<()> {
-        let mut journal_writer = self.get_writer()?;
-        journal_writer.persist(mode).map_err(Into::into)
+        // DITTO PATCH: was one call under the lock, so that nobody could write while the disk was busy. What was written
+        // before is in this file, or in one that was synced when it was sealed
+        let file = {
+            let mut journal_writer = self.get_writer()?;
+            journal_writer.persist(PersistMode::Buffer)?;
+            match mode {
+                PersistMode::Buffer => return Ok(()),
+                PersistMode::SyncData | PersistMode::SyncAll => journal_writer.try_clone_file()?,
+            }
+        };
+        match mode {
+            PersistMode::SyncAll => file.sync_all(),
+            _ => file.sync_data(),
+        }
+        .inspect_err(|e| log::error!("Failed to sync the journal: {e:?}"))
+        .map_err(Into::into)
     }
 
     pub fn recover<P: AsRef<Path>>(

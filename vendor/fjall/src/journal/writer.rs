@@ -19,7 +19,8 @@ use std::{
 // DITTO PATCH: was 64 MiB
 pub const PRE_ALLOCATED_BYTES: u64 = 4 * 1_024 * 1_024;
 
-pub const JOURNAL_BUFFER_BYTES: usize = 8 * 1_024;
+// DITTO PATCH: was 8 KiB, and not used for a new file
+pub const JOURNAL_BUFFER_BYTES: usize = 64 * 1_024;
 
 pub struct Writer {
     pub(crate) path: PathBuf,
@@ -142,7 +143,7 @@ impl Writer {
 
         Ok(Self {
             path,
-            file: BufWriter::new(file),
+            file: BufWriter::with_capacity(JOURNAL_BUFFER_BYTES, file),
             buf: Vec::new(),
             is_buffer_dirty: false,
             compression: CompressionType::None,
@@ -198,6 +199,12 @@ impl Writer {
             compression: CompressionType::None,
             compression_threshold: 0,
         })
+    }
+
+    // DITTO PATCH: for a sync without the lock
+    /// Another handle to the journal file.
+    pub(crate) fn try_clone_file(&self) -> std::io::Result<File> {
+        self.file.get_ref().try_clone()
     }
 
     /// Persists the journal file.
