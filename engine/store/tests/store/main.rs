@@ -6,6 +6,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod backup;
 mod faults;
 mod index_queries;
 mod indexes;
@@ -13,6 +14,7 @@ mod live;
 mod model;
 mod observers;
 mod opening;
+mod recovery;
 mod replication;
 mod statements;
 mod support;
