@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::{Batch, Bytes, Direction, Entries, Keyspace, Range, Snapshot, Storage, StorageError};
+use crate::{Batch, Bytes, Direction, Entries, Keyspace, Place, Range, Snapshot, Storage, StorageError};
 
 /// The keyspace whose rows are kept.
 const CACHED: Keyspace = Keyspace::Documents;
@@ -182,6 +182,17 @@ impl Cache {
         Ok(value)
     }
 
+    /// As [`Self::begin`], for something that may write anything.
+    fn begin_anew(&self) -> Commit<'_> {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        self.forget();
+        Commit(self)
+    }
+
+    fn forget(&self) {
+        self.shards.iter().for_each(|shard| *shard.lock() = Shard::default());
+    }
+
     /// Makes room for what a commit writes. The commit has ended when the answer is dropped.
     fn begin(&self, batch: &Batch) -> Commit<'_> {
         self.begun.fetch_add(1, Ordering::SeqCst);
@@ -259,6 +270,16 @@ impl Storage for CachedStorage {
         self.below.flush()
     }
 
+    fn compact(&self) -> Result<(), StorageError> {
+        self.below.compact()
+    }
+
+    fn recover(&self) -> Result<(), StorageError> {
+        // What was committed and not synced may be gone, what failed may be there.
+        let _anew = self.cache.begin_anew();
+        self.below.recover()
+    }
+
     fn close(&self) -> Result<(), StorageError> {
         // A commit that never ends: nothing is put in any more.
         self.cache.begun.fetch_add(1, Ordering::SeqCst);
@@ -270,9 +291,17 @@ impl Storage for CachedStorage {
         self.below.disk_size()
     }
 
+    fn keyspace_size(&self, keyspace: Keyspace) -> Result<u64, StorageError> {
+        self.below.keyspace_size(keyspace)
+    }
+
+    fn place(&self) -> Result<Option<Place>, StorageError> {
+        self.below.place()
+    }
+
     fn set_cache_bytes(&self, bytes: usize) {
         if bytes < self.cache.bytes.swap(bytes, Ordering::Relaxed) {
-            self.cache.shards.iter().for_each(|shard| *shard.lock() = Shard::default());
+            self.cache.forget();
         }
     }
 }

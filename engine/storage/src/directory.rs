@@ -10,8 +10,10 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::OpenError;
 use crate::error::is_disk_full;
+use crate::gone::{Gone, Sentinel};
+use crate::place::{self, Place};
+use crate::{OpenError, StorageError};
 
 const LOCK_FILE: &str = "storage.lock";
 const DATABASE: &str = "storage";
@@ -21,8 +23,11 @@ const PROBE_FILE: &str = "storage.probe";
 /// More than any process id has digits.
 const MAX_OWNER_BYTES: u64 = 32;
 
-/// What [`Directory::probe`] tries to write.
-const PROBE_BYTES: usize = 1 << 20;
+/// What [`Directory::probe`] writes at once.
+const PROBE_CHUNK: usize = 1 << 20;
+
+/// Below the database: the file that fjall writes when it has made one.
+const DATABASE_MARKER: &str = "version";
 
 /// A directory that this instance has locked. The operating system releases the lock when the value is dropped or the
 /// process ends, however it ends.
@@ -30,7 +35,27 @@ const PROBE_BYTES: usize = 1 << 20;
 pub(crate) struct Directory {
     path: PathBuf,
     lock: File,
+    /// Which file the lock is.
+    lock_file: FileIdentity,
+    /// The last field: the lock is released then.
+    unlocked: Sentinel,
 }
+
+/// Tells a file from another one that has taken its name.
+#[cfg(unix)]
+type FileIdentity = (u64, u64);
+/// There is no stable way to ask for it here; that there is a file has to do.
+#[cfg(not(unix))]
+type FileIdentity = ();
+
+#[cfg(unix)]
+fn identity_of(file: &fs::Metadata) -> FileIdentity {
+    use std::os::unix::fs::MetadataExt as _;
+    (file.dev(), file.ino())
+}
+
+#[cfg(not(unix))]
+fn identity_of(_file: &fs::Metadata) -> FileIdentity {}
 
 impl Directory {
     /// Creates `path` if need be and locks it, without waiting.
@@ -52,7 +77,8 @@ impl Directory {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         lock.set_len(0).and_then(|()| write!(lock, "{}", std::process::id())).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), lock })
+        let lock_file = identity_of(&lock.metadata().map_err(failed)?);
+        Ok(Self { path: path.to_owned(), lock, lock_file, unlocked: Sentinel::default() })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -84,11 +110,41 @@ impl Directory {
         sync_directory(&self.path).map_err(failed)
     }
 
-    /// Writes some bytes, to find out why a write of which the reason is not known did fail.
-    pub(crate) fn probe(&self) -> io::Result<()> {
+    /// Hears of the end of the lock.
+    pub(crate) fn watch(&self) -> Gone {
+        self.unlocked.watch()
+    }
+
+    /// Where this is: see [`Place`].
+    pub(crate) fn place(&self) -> Result<Place, StorageError> {
+        place::of_directory(&self.path).map_err(|error| StorageError::from_io("look at the directory", error))
+    }
+
+    /// Whether the directory is still there with the database in it. Files that are open go on working when it is not.
+    pub(crate) fn check(&self) -> Result<(), StorageError> {
+        let removed = || StorageError::DirectoryRemoved { directory: self.path.as_path().into() };
+        let is_there = match fs::metadata(self.path.join(LOCK_FILE)) {
+            Ok(found) => identity_of(&found) == self.lock_file,
+            // Whether it is there cannot be seen at the moment.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Ok(()),
+            Err(_) => false,
+        };
+        // An answer that is none is not that it is gone.
+        if is_there && self.database().join(DATABASE_MARKER).try_exists().unwrap_or(true) {
+            Ok(())
+        } else {
+            Err(removed())
+        }
+    }
+
+    /// Writes and removes so many bytes, to find out whether that is possible and why not.
+    pub(crate) fn probe(&self, bytes: u64) -> io::Result<()> {
         let path = self.path.join(PROBE_FILE);
         let written = File::create(&path).and_then(|mut file| {
-            file.write_all(&vec![1; PROBE_BYTES])?;
+            let chunk = vec![1; PROBE_CHUNK];
+            for _ in 0..bytes.div_ceil(PROBE_CHUNK as u64) {
+                file.write_all(&chunk)?;
+            }
             file.sync_all()
         });
         let removed = fs::remove_file(&path);

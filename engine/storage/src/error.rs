@@ -1,7 +1,7 @@
 //! What can go wrong.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Keyspace;
@@ -28,11 +28,26 @@ pub enum StorageError {
         length: usize,
     },
     /// The disk (or the quota on it) is full.
-    #[error("the disk is full: make room and open the database again")]
+    #[error("the disk is full: make room")]
     DiskFull {
         /// What the operating system said.
         #[source]
         source: Arc<io::Error>,
+    },
+    /// The permission to write or read was lost, or the disk is read-only now.
+    #[error("the permission is missing to {action}: give it back, or open the database elsewhere")]
+    PermissionDenied {
+        /// What was being done.
+        action: &'static str,
+        /// What the operating system said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// The directory, or the database in it, is not where it was.
+    #[error("the directory {} was removed or replaced: put it back, or open the database again", directory.display())]
+    DirectoryRemoved {
+        /// Where it was.
+        directory: Arc<Path>,
     },
     /// The operating system refused to read or write.
     #[error("the disk could not be read or written while trying to {action}")]
@@ -52,30 +67,50 @@ pub enum StorageError {
         detail: Arc<str>,
     },
     /// An earlier write failed; what is on disk is known only after the database was opened again.
-    #[error("an earlier write failed ({cause}), nothing more is written until the database is opened again")]
+    #[error("an earlier write failed ({cause}), nothing more is written until that is put right")]
     Failed {
         /// The error of that write.
         cause: Arc<StorageError>,
     },
+    /// Somebody reads what is to be closed. Nothing was done.
+    #[error("the database is being read and cannot be opened again now: try later")]
+    Busy,
     /// The storage was closed.
     #[error("the database is closed")]
     Closed,
 }
 
 impl StorageError {
+    /// What went wrong first: the cause of [`Self::Failed`], else the error itself.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Failed { cause } => cause.root(),
+            error => error,
+        }
+    }
+
     /// Whether making room on the disk is what helps.
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
-        match self {
-            Self::DiskFull { .. } => true,
-            Self::Failed { cause } => cause.is_disk_full(),
-            _ => false,
-        }
+        matches!(self.root(), Self::DiskFull { .. })
+    }
+
+    /// Whether nothing is written after this error before a recovery ([`Storage::recover`](crate::Storage::recover)).
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        !matches!(self, Self::Key { .. } | Self::Value { .. } | Self::Busy | Self::Closed)
     }
 
     pub(crate) fn from_io(action: &'static str, source: io::Error) -> Self {
         let source = Arc::new(source);
-        if is_disk_full(&source) { Self::DiskFull { source } } else { Self::Io { action, source } }
+        match source.kind() {
+            _ if is_disk_full(&source) => Self::DiskFull { source },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Self::PermissionDenied { action, source }
+            }
+            _ => Self::Io { action, source },
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! A storage with a disk that misbehaves.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::memory::Image;
-use crate::{Batch, Bytes, Keyspace, MemoryStorage, Snapshot, Storage, StorageError};
+use crate::{
+    Batch, Bytes, Direction, Entries, Keyspace, MemoryStorage, Place, Range, Snapshot, Storage, StorageError,
+};
 
 /// What the end of a process or of the power supply takes with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub enum Loss {
     AllUnsynced,
 }
 
-/// A [`MemoryStorage`] on a simulated disk that fails, fills up and loses what was not synced, always in the same way
+/// A [`MemoryStorage`] on a simulated disk that fails, fills up, is damaged and loses what was not synced, always in the same way
 /// for the same seed. Made for simulations; clones are handles to the same storage.
 ///
 /// ```
@@ -53,6 +56,9 @@ struct Disk {
     /// The write that failed in the running process.
     failure: Option<Arc<StorageError>>,
     full: bool,
+    /// Keyspaces whose rows cannot be read.
+    damaged: BTreeSet<Keyspace>,
+    place: Option<Place>,
     commit_fails_in: Option<u64>,
     sync_fails_in: Option<u64>,
     commit_failures_per_million: u32,
@@ -81,6 +87,32 @@ impl Disk {
         let error = StorageError::from_io(action, std::io::Error::new(kind, "injected by the simulation"));
         self.failure = Some(Arc::new(error.clone()));
         error
+    }
+
+    /// What is left after such a loss.
+    fn lose(&mut self, loss: Loss) -> Arc<Image> {
+        let kept = match loss {
+            Loss::Nothing => self.written.len(),
+            Loss::AllUnsynced => 0,
+            Loss::SomeUnsynced => {
+                let choices = self.written.len() as u64 + 1;
+                usize::try_from(self.random() % choices).unwrap_or(0)
+            }
+        };
+        self.written.truncate(kept);
+        self.failure = None;
+        self.newest()
+    }
+
+    /// Refuses to read what is damaged, and remembers that as a failure.
+    fn check_readable(&mut self, keyspace: Keyspace) -> Result<(), StorageError> {
+        if !self.damaged.contains(&keyspace) {
+            return Ok(());
+        }
+        let error =
+            StorageError::Corrupt { detail: format!("a block of `{keyspace}`, by the simulation").into() };
+        self.failure.get_or_insert_with(|| Arc::new(error.clone()));
+        Err(error)
     }
 
     fn newest(&self) -> Arc<Image> {
@@ -116,6 +148,8 @@ impl FaultyStorage {
                 written: Vec::new(),
                 failure: None,
                 full: false,
+                damaged: BTreeSet::new(),
+                place: None,
                 commit_fails_in: None,
                 sync_fails_in: None,
                 commit_failures_per_million: 0,
@@ -131,17 +165,7 @@ impl FaultyStorage {
     pub fn restart(&self, loss: Loss) -> Self {
         let mut disk = self.disk.lock();
         self.memory.set_image(None);
-        let kept = match loss {
-            Loss::Nothing => disk.written.len(),
-            Loss::AllUnsynced => 0,
-            Loss::SomeUnsynced => {
-                let choices = disk.written.len() as u64 + 1;
-                usize::try_from(disk.random() % choices).unwrap_or(0)
-            }
-        };
-        disk.written.truncate(kept);
-        disk.failure = None;
-        let memory = Arc::new(MemoryStorage::from_image(disk.newest()));
+        let memory = Arc::new(MemoryStorage::from_image(disk.lose(loss)));
         Self { memory, disk: Arc::clone(&self.disk) }
     }
 
@@ -169,6 +193,22 @@ impl FaultyStorage {
         self.disk.lock().full = full;
     }
 
+    /// Damages a keyspace, or puts it right. While it is damaged its rows cannot be read, and who tries finds the storage
+    /// failed.
+    pub fn set_damaged(&self, keyspace: Keyspace, damaged: bool) {
+        let mut disk = self.disk.lock();
+        if damaged {
+            disk.damaged.insert(keyspace)
+        } else {
+            disk.damaged.remove(&keyspace)
+        };
+    }
+
+    /// Sets what [`Storage::place`] answers.
+    pub fn set_place(&self, place: Option<Place>) {
+        self.disk.lock().place = place;
+    }
+
     /// How many syncs had something to sync.
     #[must_use]
     pub fn sync_count(&self) -> u64 {
@@ -184,10 +224,11 @@ impl FaultyStorage {
 
 impl Storage for FaultyStorage {
     fn snapshot(&self) -> Box<dyn Snapshot> {
-        self.memory.snapshot()
+        Box::new(FaultySnapshot { memory: self.memory.snapshot(), disk: Arc::clone(&self.disk) })
     }
 
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.disk.lock().check_readable(keyspace)?;
         self.memory.get(keyspace, key)
     }
 
@@ -237,6 +278,33 @@ impl Storage for FaultyStorage {
         self.sync()
     }
 
+    fn compact(&self) -> Result<(), StorageError> {
+        self.sync()
+    }
+
+    /// Takes some of what was not synced with it, as the seed decides: after a sync that failed, nobody knows what is there.
+    fn recover(&self) -> Result<(), StorageError> {
+        let mut disk = self.disk.lock();
+        self.memory.sync()?;
+        if disk.failure.is_none() {
+            return Ok(());
+        }
+        if disk.full {
+            let error = std::io::Error::new(std::io::ErrorKind::StorageFull, "injected by the simulation");
+            return Err(StorageError::from_io("open the database again", error));
+        }
+        let damaged = disk.damaged.first().copied();
+        if let Some(keyspace) = damaged {
+            disk.check_readable(keyspace)?;
+        }
+        let image = disk.lose(Loss::SomeUnsynced);
+        // A recovery writes everything anew.
+        disk.durable = Arc::clone(&image);
+        disk.written.clear();
+        self.memory.set_image(Some(image));
+        Ok(())
+    }
+
     fn close(&self) -> Result<(), StorageError> {
         match self.sync() {
             Err(StorageError::Closed) => Ok(()),
@@ -252,5 +320,32 @@ impl Storage for FaultyStorage {
 
     fn disk_size(&self) -> Result<u64, StorageError> {
         self.memory.disk_size()
+    }
+
+    fn keyspace_size(&self, keyspace: Keyspace) -> Result<u64, StorageError> {
+        self.memory.keyspace_size(keyspace)
+    }
+
+    fn place(&self) -> Result<Option<Place>, StorageError> {
+        self.memory.sync().map(|()| self.disk.lock().place)
+    }
+}
+
+struct FaultySnapshot {
+    memory: Box<dyn Snapshot>,
+    disk: Arc<Mutex<Disk>>,
+}
+
+impl Snapshot for FaultySnapshot {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.disk.lock().check_readable(keyspace)?;
+        self.memory.get(keyspace, key)
+    }
+
+    fn range(&self, keyspace: Keyspace, range: Range<'_>, direction: Direction) -> Entries<'_> {
+        match self.disk.lock().check_readable(keyspace) {
+            Ok(()) => self.memory.range(keyspace, range, direction),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
     }
 }

@@ -15,8 +15,9 @@
 //!   returns, to none taken before.
 //! * A commit that returned survives the death of the process; one that was followed by a [`Storage::sync`] that
 //!   returned survives the loss of power. What survives is always a prefix of the commits, in their order.
-//! * After a failed write the storage is *failed*: it accepts no further write until it is opened again, because
-//!   what a failed write left behind is known only after recovery. Reads go on where the backend can serve them.
+//! * After a failed write the storage is *failed*: it accepts no further write until it is opened again or recovered
+//!   ([`Storage::recover`]), because what a failed write left behind is known only then. Damaged files and a missing
+//!   directory, whoever finds them, count as one. Reads go on where the backend can serve them.
 //!
 //! ```
 //! use ditto_storage::{Batch, Direction, Keyspace, MemoryStorage, Snapshot, Storage};
@@ -38,14 +39,17 @@ mod batch;
 mod bytes;
 mod cached;
 mod close;
+mod database;
 mod directory;
 mod disk;
 mod error;
 mod faulty;
+mod gone;
 mod idle;
 mod keyspace;
 mod manifest;
 mod memory;
+mod place;
 mod storage;
 
 pub use batch::{Batch, Operation};
@@ -57,4 +61,5 @@ pub use error::{OpenError, StorageError};
 pub use faulty::{FaultyStorage, Loss};
 pub use keyspace::Keyspace;
 pub use memory::MemoryStorage;
+pub use place::Place;
 pub use storage::{Direction, Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, Range, Snapshot, Storage, prefix_end};

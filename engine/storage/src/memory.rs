@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use rpds::RedBlackTreeMapSync;
 
 use crate::storage::normalize;
-use crate::{Batch, Bytes, Direction, Entries, Keyspace, Range, Snapshot, Storage, StorageError};
+use crate::{Batch, Bytes, Direction, Entries, Keyspace, Place, Range, Snapshot, Storage, StorageError};
 
 /// Ordered maps in memory, one for each keyspace, gone with the last handle.
 ///
@@ -96,6 +96,14 @@ impl Storage for MemoryStorage {
         self.sync()
     }
 
+    fn compact(&self) -> Result<(), StorageError> {
+        self.sync()
+    }
+
+    fn recover(&self) -> Result<(), StorageError> {
+        self.sync()
+    }
+
     fn close(&self) -> Result<(), StorageError> {
         self.set_image(None);
         Ok(())
@@ -103,6 +111,14 @@ impl Storage for MemoryStorage {
 
     fn disk_size(&self) -> Result<u64, StorageError> {
         self.sync().map(|()| 0)
+    }
+
+    fn keyspace_size(&self, _keyspace: Keyspace) -> Result<u64, StorageError> {
+        self.disk_size()
+    }
+
+    fn place(&self) -> Result<Option<Place>, StorageError> {
+        self.sync().map(|()| None)
     }
 }
 

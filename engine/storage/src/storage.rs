@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use crate::{Batch, Bytes, Keyspace, StorageError};
+use crate::{Batch, Bytes, Keyspace, Place, StorageError};
 
 /// Longest key that can be stored, in bytes. The shortest has one byte.
 pub const MAX_KEY_BYTES: usize = 65_535;
@@ -63,8 +63,24 @@ pub trait Storage: Send + Sync {
     /// As for [`Self::sync`].
     fn flush(&self) -> Result<(), StorageError>;
 
-    /// Syncs, flushes and gives the directory back. Later calls return [`StorageError::Closed`]; a second close does
-    /// nothing. The directory can be opened again when this returns and the last [`Snapshot`] is dropped.
+    /// Writes the rows anew without those that were deleted and overwritten, so that they take no more room. Changes
+    /// nothing that a reader can see. Costs time and, for a while, room in proportion to the size of the database.
+    ///
+    /// # Errors
+    /// As for [`Self::sync`].
+    fn compact(&self) -> Result<(), StorageError>;
+
+    /// Opens a failed storage again, as after a crash, without closing this one: what was synced is there, of what was
+    /// committed after that some first part, and of the commit that failed all or nothing. Does nothing if it has not
+    /// failed. While the cause of the failure is there it changes nothing, and reads go on as before.
+    ///
+    /// # Errors
+    /// Why it cannot be opened yet; [`StorageError::Busy`] while there are snapshots of before; [`StorageError::Closed`].
+    fn recover(&self) -> Result<(), StorageError>;
+
+    /// Syncs, flushes and gives the directory back. Later calls return [`StorageError::Closed`]. A second close does
+    /// nothing; one that comes while another is under way waits for that one. Waits for the last [`Snapshot`] to be
+    /// dropped, though not for ever: the directory can be opened again when this has returned and the last one is.
     ///
     /// # Errors
     /// The first problem met on the way; the storage is closed all the same.
@@ -81,6 +97,19 @@ pub trait Storage: Send + Sync {
     fn set_cache_bytes(&self, bytes: usize) {
         let _ = bytes;
     }
+
+    /// Bytes of one keyspace on disk, without what is only in the journal or in memory; zero for a storage without a disk.
+    ///
+    /// # Errors
+    /// [`StorageError::Closed`].
+    fn keyspace_size(&self, keyspace: Keyspace) -> Result<u64, StorageError>;
+
+    /// Where the storage lies: the same after it was moved on its file system, another one for a copy. `None` for a
+    /// storage that cannot be copied behind the back of who uses it.
+    ///
+    /// # Errors
+    /// [`StorageError::Closed`] or [`StorageError::Io`].
+    fn place(&self) -> Result<Option<Place>, StorageError>;
 }
 
 /// A consistent view of all keyspaces at one moment.

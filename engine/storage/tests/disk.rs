@@ -177,9 +177,36 @@ fn a_second_opener_is_told_who_has_the_directory() {
 }
 
 #[test]
-fn a_snapshot_keeps_the_directory_locked_after_a_close() {
+fn closing_waits_for_snapshots_and_for_another_close() {
     let directory = tempfile::tempdir().unwrap();
     let storage = DiskStorage::open(directory.path()).unwrap();
+    storage.commit(put(1)).unwrap();
+    let snapshot = storage.snapshot();
+    thread::scope(|scope| {
+        let closing: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    storage.close().unwrap();
+                    // Free, or in the hands of another one of these.
+                    DiskStorage::open(directory.path()).is_ok()
+                })
+            })
+            .collect();
+        while storage.commit(put(2)).is_ok() {
+            thread::yield_now();
+        }
+        assert!(snapshot.get(Keyspace::Documents, &1_u32.to_be_bytes()).unwrap().is_some());
+        drop(snapshot);
+        let free: Vec<bool> = closing.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(free.contains(&true), "closed, and still locked");
+    });
+}
+
+#[test]
+fn a_snapshot_keeps_the_directory_locked_when_closing_loses_patience() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = DiskOptions { close_patience: Duration::ZERO, ..DiskOptions::default() };
+    let storage = DiskStorage::open_with(directory.path(), &options).unwrap();
     storage.commit(put(1)).unwrap();
     let snapshot = storage.snapshot();
     storage.close().unwrap();
@@ -237,6 +264,45 @@ fn opening_after_a_clean_close_replays_nothing() {
     let storage = DiskStorage::open(directory.path()).unwrap();
     assert_eq!(numbers(&storage, Keyspace::Changes).len(), 60_000);
     assert!(storage.disk_size().unwrap() > 60_000 * 300);
+}
+
+#[test]
+fn compacting_gives_back_the_room_of_what_was_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    let mut batch = Batch::new();
+    (0..20_000).for_each(|number| batch.append(put(number)));
+    storage.commit(batch).unwrap();
+    storage.flush().unwrap();
+    let full = storage.keyspace_size(Keyspace::Documents).unwrap();
+    assert!(full > 20_000, "{full}");
+    let mut batch = Batch::new();
+    (10..20_000_u32).for_each(|number| batch.delete(Keyspace::Documents, number.to_be_bytes()));
+    storage.commit(batch).unwrap();
+    storage.compact().unwrap();
+    let compact = storage.keyspace_size(Keyspace::Documents).unwrap();
+    assert!(compact < full / 10, "{full} bytes became {compact}");
+    assert_eq!(numbers(&storage, Keyspace::Documents), (0..10).collect::<Vec<_>>());
+    assert_eq!(numbers(&storage, Keyspace::Changes).len(), 20_000);
+    storage.close().unwrap();
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    assert_eq!(numbers(&storage, Keyspace::Documents).len(), 10);
+}
+
+#[test]
+fn a_copy_of_a_closed_directory_has_another_place() {
+    let root = tempfile::tempdir().unwrap();
+    let place = |name: &str| DiskStorage::open(root.path().join(name)).unwrap().place().unwrap();
+    let first = place("first");
+    assert!(first.is_some());
+    assert_eq!(place("first"), first);
+    let copied = Command::new("cp").args(["-a", "first", "copy"]).current_dir(&root).status().unwrap();
+    assert!(copied.success());
+    assert_ne!(place("copy"), first);
+    fs::rename(root.path().join("first"), root.path().join("moved")).unwrap();
+    assert_eq!(place("moved"), first);
+    fs::rename(root.path().join("copy"), root.path().join("first")).unwrap();
+    assert_ne!(place("first"), first);
 }
 
 #[test]

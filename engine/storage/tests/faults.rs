@@ -123,6 +123,48 @@ fn a_full_disk_can_be_told_from_a_broken_one() {
 }
 
 #[test]
+fn a_recovery_keeps_what_was_synced_and_ends_the_failure() {
+    let mut kept = std::collections::BTreeSet::new();
+    for seed in 0..64 {
+        let storage = FaultyStorage::new(seed);
+        storage.commit(put(1)).unwrap();
+        storage.sync().unwrap();
+        storage.commit(put(2)).unwrap();
+        storage.fail_sync(1);
+        storage.sync().unwrap_err();
+        storage.set_disk_full(true);
+        assert!(storage.recover().unwrap_err().is_disk_full());
+        assert!(matches!(storage.commit(put(3)), Err(StorageError::Failed { .. })));
+        storage.set_disk_full(false);
+        storage.recover().unwrap();
+        let numbers = stored(&storage);
+        assert!(numbers == [1] || numbers == [1, 2], "{numbers:?}");
+        kept.insert(numbers.len());
+        assert_eq!(storage.unsynced_commits(), 0, "what is there is there to stay");
+        storage.commit(put(3)).unwrap();
+    }
+    assert_eq!(kept.len(), 2);
+}
+
+#[test]
+fn damage_is_found_by_reading_and_stops_writes() {
+    let storage = FaultyStorage::new(0);
+    storage.commit(put(1)).unwrap();
+    storage.sync().unwrap();
+    storage.set_damaged(Keyspace::Changes, true);
+    storage.commit(put(2)).unwrap();
+    assert!(storage.get(Keyspace::Documents, &[1]).unwrap().is_some());
+    assert!(matches!(storage.get(Keyspace::Changes, &[1]), Err(StorageError::Corrupt { .. })));
+    let error = storage.commit(put(3)).unwrap_err();
+    assert!(matches!(error.root(), StorageError::Corrupt { .. }), "{error}");
+    assert!(matches!(storage.recover(), Err(StorageError::Corrupt { .. })));
+    assert!(storage.get(Keyspace::Documents, &[1]).unwrap().is_some());
+    storage.set_damaged(Keyspace::Changes, false);
+    storage.recover().unwrap();
+    storage.commit(put(3)).unwrap();
+}
+
+#[test]
 fn a_sync_with_nothing_new_does_nothing() {
     let storage = FaultyStorage::new(0);
     storage.sync().unwrap();

@@ -76,6 +76,14 @@ impl Collections {
         self.0.read().by_name.values().cloned().collect()
     }
 
+    /// Forgets all and takes over those of `other`. Whoever still builds an index of before, or has a plan with it, finds
+    /// it dropped.
+    pub(crate) fn replace(&self, other: Self) {
+        let mut tables = self.0.write();
+        tables.by_name.values().for_each(|collection| collection.indexes.abandon());
+        *tables = other.0.into_inner();
+    }
+
     pub(crate) fn statistics(&self) -> Vec<CollectionStatistics> {
         let tables = self.0.read();
         tables
@@ -92,6 +100,8 @@ impl Collections {
 
 /// What opening found or made.
 pub(crate) struct Catalog {
+    /// Whether this is a copy that was opened for the first time.
+    pub is_copy: bool,
     pub identity: Identity,
     pub collections: Collections,
     pub writer: Writer,
@@ -137,15 +147,29 @@ pub(crate) fn open(
         None if fresh => SiteId(0),
         None => return Err(corrupt("site", &[])),
     };
+    let place = storage.place()?;
+    let is_elsewhere = match &place {
+        // What cannot be copied behind our back is where it was.
+        None => false,
+        Some(place) => snapshot.get(Keyspace::Catalog, layout::CATALOG_PLACE)?.as_deref() != Some(&place[..]),
+    };
     drop(snapshot);
+    if is_elsewhere && let Some(place) = place {
+        batch.put(Keyspace::Catalog, layout::CATALOG_PLACE, place);
+    }
+    let is_copy = is_elsewhere && !fresh;
     let mut identity =
         Identity { site, runs: runs.into_iter().map(|(run, _, first)| (run, first)).collect(), next_run };
-    append_run(&mut batch, &mut identity, environment, last, fresh || options.new_site);
+    append_run(&mut batch, &mut identity, environment, last, fresh || options.new_site || is_copy);
     storage.commit(batch)?;
     // What a killed process left was recovered, perhaps from memory only; from here on it counts as durable, as does the
     // new run, of which the first greeting tells.
     storage.sync()?;
+    if is_copy {
+        tracing::info!("this database was copied or moved here: it continues under a new site id");
+    }
     Ok(Catalog {
+        is_copy,
         identity,
         collections,
         writer: Writer { clock: HybridClock::new(clock), last, next_collection },
@@ -308,7 +332,7 @@ fn commit_run(inner: &Inner, last: Sequence, new_site: bool) -> Result<RunId, St
     let mut next = Identity { site: identity.site, runs: identity.runs.clone(), next_run: identity.next_run };
     let mut batch = Batch::new();
     append_run(&mut batch, &mut next, &*inner.environment, last, new_site);
-    inner.storage.commit(batch)?;
+    inner.storage.commit(batch).inspect_err(|error| inner.storage_failed(error))?;
     *identity = next;
     inner.platter.committed(last);
     Ok(identity.run())

@@ -1,5 +1,7 @@
 //! Which commits are on the platter, and one storage sync for everybody who waits for it.
 
+use std::sync::Arc;
+
 use ditto_crdt::Sequence;
 use ditto_storage::{Storage, StorageError};
 use parking_lot::{Condvar, Mutex};
@@ -21,6 +23,8 @@ pub(crate) struct Mark {
     pub commits: u64,
     /// The last sequence.
     pub last: Sequence,
+    /// How often the storage was recovered before.
+    recoveries: u64,
 }
 
 #[derive(Default)]
@@ -28,6 +32,8 @@ struct State {
     committed: Mark,
     durable: Mark,
     syncing: bool,
+    /// Why the last sync failed.
+    failure: Option<StorageError>,
 }
 
 /// Tracks commits and syncs.
@@ -40,7 +46,7 @@ impl Platter {
     /// Everything up to `last` was read from disk at open. It is durable as soon as a first sync succeeds:
     /// after a crash of the process alone it may still be on its way.
     pub(crate) fn new(last: Sequence) -> Self {
-        let state = State { committed: Mark { commits: 1, last }, ..State::default() };
+        let state = State { committed: Mark { commits: 1, last, recoveries: 0 }, ..State::default() };
         Self { state: Mutex::new(state), synced: Condvar::new() }
     }
 
@@ -50,6 +56,16 @@ impl Platter {
         state.committed.commits += 1;
         state.committed.last = last;
         state.committed
+    }
+
+    /// The storage was recovered: everything that is there is durable, and what was committed before may not be there.
+    pub(crate) fn recovered(&self, last: Sequence) {
+        let mut state = self.state.lock();
+        state.committed.commits += 1;
+        state.committed.last = last;
+        state.committed.recoveries += 1;
+        state.durable = state.committed;
+        self.synced.notify_all();
     }
 
     /// What is committed now.
@@ -67,6 +83,11 @@ impl Platter {
     pub(crate) fn wait(&self, storage: &dyn Storage, mark: Mark) -> Result<Sequence, StorageError> {
         let mut state = self.state.lock();
         loop {
+            if state.committed.recoveries != mark.recoveries {
+                // Whether it is there, nobody knows any more.
+                let cause = state.failure.clone().unwrap_or(StorageError::Busy);
+                return Err(StorageError::Failed { cause: Arc::new(cause) });
+            }
             if state.durable.commits >= mark.commits {
                 return Ok(state.durable.last);
             }
@@ -81,8 +102,11 @@ impl Platter {
         let leader = Leader(self);
         let result = storage.sync();
         drop(leader);
-        result?;
         let mut state = self.state.lock();
+        if let Err(error) = result {
+            state.failure = Some(error.clone());
+            return Err(error);
+        }
         if target.commits > state.durable.commits {
             state.durable = target;
         }

@@ -21,6 +21,8 @@ pub(crate) const CATALOG_FORMAT: &[u8] = b"format";
 pub(crate) const CATALOG_DATABASE: &[u8] = b"database";
 /// Catalog row: the site id (u64).
 pub(crate) const CATALOG_SITE: &[u8] = b"site";
+/// Catalog row: where the storage lay when the site id was chosen (16 bytes, see [`ditto_storage::Place`]).
+pub(crate) const CATALOG_PLACE: &[u8] = b"place";
 
 /// First byte of a catalog row that names a collection: tag ‖ name → id (u32).
 pub(crate) const TAG_COLLECTION: u8 = 0x01;

@@ -17,6 +17,8 @@
 //! | `observer` | live queries |
 //! | `replica` | the store as replication sees it: changes, deltas, checkpoints |
 //! | `verify` | consistency of everything that is stored twice |
+//! | `backup` | a copy of one moment, while others write |
+//! | `recovery` | going on after the storage has failed |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -53,6 +55,7 @@
 //! Nothing here spawns a thread, reads a clock or draws randomness: see [`Environment`] and [`Executor`].
 #![forbid(unsafe_code)]
 
+mod backup;
 mod catalog;
 mod durability;
 mod environment;
@@ -64,6 +67,7 @@ mod layout;
 mod observer;
 mod parameters;
 mod pending;
+mod recovery;
 pub mod replica;
 mod result;
 mod statements;
@@ -74,6 +78,7 @@ mod virtual_collections;
 mod write;
 mod writer;
 
+pub use backup::{BackupError, BackupProgress};
 pub use durability::Durability;
 pub use environment::{Environment, Executor};
 pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreError};

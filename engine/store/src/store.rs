@@ -1,15 +1,17 @@
 //! [`Store`]: the handle that everybody holds.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ditto_crdt::{RunId, Sequence, SiteId};
 use ditto_dql::Arguments;
-use ditto_storage::{CloseOnce, Storage};
+use ditto_storage::{CloseOnce, Storage, StorageError};
 use ditto_value::Object;
 use parking_lot::RwLock;
 
+use crate::backup::{self, BackupError, BackupProgress};
 use crate::catalog::{self, Collections, Identity};
 use crate::durability::{Durability, Mark, Platter};
 use crate::environment::{Environment, Executor};
@@ -20,6 +22,7 @@ use crate::index;
 use crate::layout::IndexId;
 use crate::observer::{Observer, Observers, SignalNext};
 use crate::parameters::Parameters;
+use crate::recovery;
 use crate::replica::Replica;
 use crate::result::QueryResult;
 use crate::statements::Statements;
@@ -67,6 +70,10 @@ pub struct Store {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// Is told of failures of the storage.
+type FailureHook = Box<dyn Fn(&StorageError) + Send + Sync>;
+
+/// What of it repeats what is stored is listed in `recovery`.
 pub(crate) struct Inner {
     pub database_id: Arc<str>,
     pub storage: Arc<dyn Storage>,
@@ -79,7 +86,7 @@ pub(crate) struct Inner {
     pub identity: RwLock<Identity>,
     pub writer: WriterQueue,
     /// Id of the next index.
-    next_index: AtomicU32,
+    pub next_index: AtomicU32,
     /// Last sequence of the newest commit.
     pub last: AtomicU64,
     pub platter: Platter,
@@ -87,6 +94,8 @@ pub(crate) struct Inner {
     pub observers: Observers,
     pub virtual_collections: VirtualCollections,
     pub transactions: OpenTransactions,
+    pub is_copy: bool,
+    pub on_failure: OnceLock<FailureHook>,
     pub closed: AtomicBool,
     pub close_once: CloseOnce,
 }
@@ -122,6 +131,8 @@ impl Store {
             observers: Observers::default(),
             virtual_collections: VirtualCollections::default(),
             transactions: OpenTransactions::default(),
+            is_copy: catalog.is_copy,
+            on_failure: OnceLock::new(),
             closed: AtomicBool::new(false),
             close_once: CloseOnce::default(),
         });
@@ -282,13 +293,62 @@ impl Store {
         self.inner.collections.statistics()
     }
 
-    /// Reads every row and reports where two of them contradict each other. For tests and repair; linear in the
-    /// size of the store, on a snapshot; nobody waits.
+    /// Reads every row and reports where two of them contradict each other, and what of the files is damaged. Linear
+    /// in the size of the store, on a snapshot; nobody waits.
     ///
     /// # Errors
     /// [`StoreError::Storage`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
         verify::verify(&self.inner)
+    }
+
+    /// Copies everything as it is at one moment to an empty storage, while others read and write. The copy is a
+    /// database of its own: it opens under a new site id. Holds about a mebibyte of rows in memory. `on_progress` is
+    /// called after each such part, and once at the end; it may end the copying.
+    ///
+    /// # Errors
+    /// See [`BackupError`]; what is in the target then is not a database.
+    pub fn backup(
+        &self,
+        target: &dyn Storage,
+        on_progress: &mut dyn FnMut(&BackupProgress) -> ControlFlow<()>,
+    ) -> Result<BackupProgress, BackupError> {
+        backup::backup(&self.inner, target, on_progress)
+    }
+
+    /// Gives back the room that deleted and overwritten rows take. Nobody waits, but it costs time, and room for a
+    /// while, in proportion to the size of the database.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Closed`].
+    pub fn compact(&self) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.inner.storage.compact().inspect_err(|error| self.inner.storage_failed(error))?;
+        Ok(())
+    }
+
+    /// Goes on after the storage has failed, if the cause is gone: as after a crash, everything that was synced is
+    /// there, and a first part of what was committed after that. A new run begins; transactions that were open are
+    /// rolled back, observers read again. Does nothing if it has not failed; while the cause is there, reads go on as
+    /// before. No peer may be connected meanwhile.
+    ///
+    /// # Errors
+    /// [`OpenError::Storage`]: why it cannot go on yet.
+    pub fn recover(&self) -> Result<(), OpenError> {
+        recovery::recover(self)
+    }
+
+    /// Calls `hook` whenever a write finds that the storage has failed: nothing is written, and nothing may be told to
+    /// anybody, before [`Self::recover`]. On the thread of the write; must be quick. Can be set once.
+    pub fn on_storage_failure(&self, hook: impl Fn(&StorageError) + Send + Sync + 'static) {
+        // Set once, while the peer opens.
+        let _ = self.inner.on_failure.set(Box::new(hook));
+    }
+
+    /// Whether this opening found that the directory is a copy of another one (or was brought here from another file
+    /// system or machine), and gave it a new site id.
+    pub fn is_copy(&self) -> bool {
+        self.inner.is_copy
     }
 
     /// The storage below, for its size on disk and the like.
@@ -341,7 +401,16 @@ impl Inner {
 
     pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {
         self.check_open()?;
-        Ok(self.platter.wait(&*self.storage, mark)?)
+        Ok(self.platter.wait(&*self.storage, mark).inspect_err(|error| self.storage_failed(error))?)
+    }
+
+    /// Tells who wants to know that the storage has failed, if this is what the error says.
+    pub(crate) fn storage_failed(&self, error: &StorageError) {
+        if error.is_failure()
+            && let Some(hook) = self.on_failure.get()
+        {
+            hook(error);
+        }
     }
 
     /// Whether anybody wants to know of commits.

@@ -65,6 +65,7 @@ impl fmt::Display for Inconsistency {
 }
 
 struct Walk<'s> {
+    inner: &'s Inner,
     snapshot: &'s dyn Snapshot,
     /// Living documents by collection, as counted.
     counts: BTreeMap<CollectionId, u64>,
@@ -78,22 +79,55 @@ pub(crate) fn verify(inner: &Inner) -> Result<Verified, StoreError> {
     inner.check_open()?;
     let snapshot = inner.storage.snapshot();
     let mut walk = Walk {
+        inner,
         snapshot: &*snapshot,
         counts: BTreeMap::new(),
         indexes: BTreeMap::new(),
         last: Sequence::ZERO,
         found: Verified::default(),
     };
-    walk.definitions()?;
-    walk.documents()?;
-    walk.index_rows()?;
-    walk.states()?;
-    walk.changes()?;
-    walk.commits()?;
+    walk.attempt("index definitions", |walk| walk.definitions())?;
+    walk.attempt("documents", |walk| walk.documents())?;
+    walk.attempt("indexes", |walk| walk.index_rows())?;
+    walk.attempt("collections", |walk| walk.states())?;
+    walk.attempt("changes", |walk| walk.changes())?;
+    walk.attempt("commits", |walk| walk.commits())?;
+    for keyspace in [Keyspace::Catalog, Keyspace::Graves, Keyspace::Replication, Keyspace::Attachments] {
+        walk.attempt(keyspace.name(), |walk| walk.readable(keyspace))?;
+    }
     Ok(walk.found)
 }
 
 impl Walk<'_> {
+    /// Goes through a part. Where the files are damaged the part ends, and that is a part of the answer.
+    fn attempt(
+        &mut self,
+        place: &str,
+        step: impl FnOnce(&mut Self) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        match step(self) {
+            Err(StorageError::Corrupt { detail }) => {
+                self.found.report(place.to_owned(), &*detail);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Reads every row, and with it the checksum of every block that holds one.
+    fn readable(&mut self, keyspace: Keyspace) -> Result<(), StorageError> {
+        for row in self.snapshot.prefix(keyspace, &[], Direction::Forward) {
+            row?;
+            self.check_open()?;
+        }
+        Ok(())
+    }
+
+    /// So that closing need not wait for the end of the walk.
+    fn check_open(&self) -> Result<(), StorageError> {
+        self.inner.check_open().map_err(|_| StorageError::Closed)
+    }
+
     fn definitions(&mut self) -> Result<(), StorageError> {
         for row in self.snapshot.prefix(Keyspace::Catalog, &[layout::TAG_INDEX], Direction::Forward) {
             let (key, value) = row?;
@@ -173,6 +207,7 @@ impl Walk<'_> {
     fn documents(&mut self) -> Result<(), StorageError> {
         for row in self.snapshot.prefix(Keyspace::Documents, &[], Direction::Forward) {
             let (key, record) = row?;
+            self.check_open()?;
             let place = || format!("document {}", key.escape_ascii());
             let Some((collection, id)) = layout::split_document_key(&key) else {
                 self.found.report(place(), "the key is shorter than a collection id");
@@ -255,6 +290,7 @@ impl Walk<'_> {
     fn changes(&mut self) -> Result<(), StorageError> {
         for row in self.snapshot.prefix(Keyspace::Changes, &[], Direction::Forward) {
             let (key, value) = row?;
+            self.check_open()?;
             self.found.changes += 1;
             let place = || format!("change {}", key.escape_ascii());
             let Ok((sequence, document, _)) = read_change(&key, &value) else {

@@ -338,7 +338,7 @@ impl WriteTransaction {
             let mark = self.inner.platter.newest();
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
-        self.inner.storage.commit(batch)?;
+        self.inner.storage.commit(batch).inspect_err(|error| self.inner.storage_failed(error))?;
         writer.last = last;
         for touched in &self.touched {
             let collection = &touched.collection;

@@ -362,6 +362,37 @@ impl Database {
         Ok(())
     }
 
+    /// DITTO PATCH: seals the active journal, whatever its size, and begins another one.
+    ///
+    /// # Errors
+    ///
+    /// Returns error, if an IO error occurred.
+    #[doc(hidden)]
+    #[expect(clippy::expect_used)]
+    pub fn rotate_journal(&self) -> crate::Result<()> {
+        let mut journal_writer = self.supervisor.journal.get_writer()?;
+
+        // IMPORTANT: Check the poisoned flag after getting journal mutex, otherwise TOCTOU
+        if self.is_poisoned.is_poisoned() {
+            return Err(crate::Error::Poisoned);
+        }
+
+        let mut journal_manager = self
+            .supervisor
+            .journal_manager
+            .write()
+            .expect("lock is poisoned");
+
+        let seqno_map = {
+            let keyspaces = self.supervisor.keyspaces.write().expect("lock is poisoned");
+            self.supervisor.build_seqno_map(&keyspaces)
+        };
+
+        journal_manager
+            .rotate_journal(&mut journal_writer, seqno_map)
+            .inspect_err(|_| self.is_poisoned.poison())
+    }
+
     #[doc(hidden)]
     #[must_use]
     pub fn cache_capacity(&self) -> u64 {

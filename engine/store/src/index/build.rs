@@ -156,8 +156,9 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
         let (collection, name) = (statement.collection.name.clone(), statement.name.clone());
         if statement.if_exists { Ok(()) } else { Err(IndexError::Unknown { collection, name }.into()) }
     };
-    let Some(collection) = inner.collections.get(&statement.collection.to_string()) else { return unknown() };
     let mut transaction = inner.begin_write()?;
+    // Not before: a recovery may have replaced it.
+    let Some(collection) = inner.collections.get(&statement.collection.to_string()) else { return unknown() };
     let Some(index) = collection.indexes.get(&statement.name) else { return unknown() };
     let definition = index.definition(State::Dropped, &Position::default()).encode();
     transaction.put_row(Keyspace::Catalog, layout::index_definition_key(index.id).to_vec(), definition);

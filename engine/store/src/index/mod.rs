@@ -141,6 +141,11 @@ impl IndexList {
         *list = list.iter().cloned().chain([index]).collect();
     }
 
+    /// Ends the use of all of them; the catalog is not concerned.
+    pub(crate) fn abandon(&self) {
+        self.0.read().iter().for_each(|index| index.set_state(State::Dropped));
+    }
+
     fn remove(&self, id: IndexId) {
         let mut list = self.0.write();
         *list = list.iter().filter(|index| index.id != id).cloned().collect();

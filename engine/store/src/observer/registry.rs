@@ -112,9 +112,19 @@ impl Observers {
             self.tell(inner, vec![Arc::clone(commit)]);
             return;
         }
+        self.enqueue(inner, |queue| queue.push(commit));
+    }
+
+    /// Makes every observer read again: what they were told may not be there any more.
+    pub(crate) fn reread_all(&self, inner: &Arc<Inner>) {
+        self.enqueue(inner, Queue::lose);
+    }
+
+    /// Changes the queue, and sees to it that the job is there.
+    fn enqueue(&self, inner: &Arc<Inner>, change: impl FnOnce(&mut Queue)) {
         let start = {
             let mut queue = self.queue.lock();
-            queue.push(commit);
+            change(&mut queue);
             !mem::replace(&mut queue.busy, true)
         };
         if start {
@@ -200,14 +210,18 @@ impl Observers {
 }
 
 impl Queue {
+    fn lose(&mut self) {
+        self.commits = Vec::new();
+        self.lost = true;
+    }
+
     fn push(&mut self, commit: &Arc<Commit>) {
         if self.lost {
             return;
         }
         self.bytes += commit.bytes();
         if self.bytes > MAX_QUEUE_BYTES {
-            self.commits = Vec::new();
-            self.lost = true;
+            self.lose();
         } else {
             self.commits.push(Arc::clone(commit));
         }

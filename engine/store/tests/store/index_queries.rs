@@ -633,8 +633,24 @@ impl Storage for Interrupted {
         self.storage.close()
     }
 
+    fn compact(&self) -> Result<(), StorageError> {
+        self.storage.compact()
+    }
+
+    fn recover(&self) -> Result<(), StorageError> {
+        self.storage.recover()
+    }
+
     fn disk_size(&self) -> Result<u64, StorageError> {
         self.storage.disk_size()
+    }
+
+    fn keyspace_size(&self, keyspace: Keyspace) -> Result<u64, StorageError> {
+        self.storage.keyspace_size(keyspace)
+    }
+
+    fn place(&self) -> Result<Option<ditto_storage::Place>, StorageError> {
+        self.storage.place()
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod backup;
 mod faults;
 mod index_queries;
 mod indexes;
@@ -14,6 +15,7 @@ mod model;
 mod observers;
 mod opening;
 mod plans;
+mod recovery;
 mod replication;
 mod statements;
 mod support;

@@ -1,0 +1,48 @@
+//! Going on after the storage has failed, without opening the store again.
+//!
+//! A failed write or sync is treated as a crash: what is on disk is known only after the storage was opened again. So
+//! everything in memory that repeats a part of it is read anew, a new run begins, and what was open meanwhile is told
+//! that it failed. **Whoever adds something to [`Inner`] that repeats what is stored has to bring it up to date here.**
+
+use std::sync::atomic::Ordering;
+
+use ditto_storage::StorageError;
+
+use crate::catalog;
+use crate::error::{OpenError, StoreError};
+use crate::index::{self, Unfinished};
+use crate::store::{Inner, Store, StoreOptions};
+use crate::writer::{Holder, Writer};
+
+/// Recovers the storage, and the store with it; does nothing if it has not failed.
+pub(crate) fn recover(store: &Store) -> Result<(), OpenError> {
+    let inner = &store.inner;
+    if inner.check_open().is_err() {
+        return Err(StorageError::Closed.into());
+    }
+    let Err(failure) = inner.storage.sync() else { return Ok(()) };
+    // They have read what may be gone, and a snapshot holds on to the failed storage.
+    inner.transactions.abort(&StoreError::Storage(failure));
+    let turn = inner.writer.take(Holder::Maintenance("a recovery"));
+    let mut writer = turn.map_err(|_| OpenError::Storage(StorageError::Busy))?;
+    let recovered = recover_with(inner, &mut writer);
+    inner.give_back(writer);
+    index::resume(inner, recovered?);
+    inner.observers.reread_all(inner);
+    inner.feed.signal();
+    Ok(())
+}
+
+/// Answers with what has to go on.
+fn recover_with(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, OpenError> {
+    inner.storage.recover()?;
+    let options = StoreOptions::new(&*inner.database_id, std::sync::Arc::clone(&inner.executor));
+    let catalog = catalog::open(&*inner.storage, &*inner.environment, &options)?;
+    *inner.identity.write() = catalog.identity;
+    inner.collections.replace(catalog.collections);
+    *writer = catalog.writer;
+    inner.last.store(writer.last.0, Ordering::Release);
+    inner.next_index.store(catalog.next_index.0, Ordering::Relaxed);
+    inner.platter.recovered(writer.last);
+    Ok(catalog.unfinished)
+}

@@ -1,0 +1,208 @@
+//! The storage fails while the store is open, and the store goes on when it works again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ditto_storage::{FaultyStorage, Keyspace, StorageError};
+use ditto_store::{Durability, OpenError, Store, StoreError, StoreOptions, TransactionKind};
+use ditto_value::Object;
+
+use crate::support::{DATABASE, TestEnvironment, Threads, assert_consistent, open_in, query, run};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn insert(store: &Store, id: u32) -> Result<(), StoreError> {
+    store.execute(&format!("INSERT INTO c DOCUMENTS ({{'_id': {id}}})"), &Object::new()).map(drop)
+}
+
+fn ids(store: &Store) -> Vec<u32> {
+    let rows = run(store, "SELECT _id FROM c ORDER BY _id").rows;
+    let id =
+        |row: &ditto_store::Row| row.value().get("_id").and_then(|id| id.to_value().as_i64()).expect("an id");
+    rows.iter().map(|row| u32::try_from(id(row)).expect("small")).collect()
+}
+
+/// SplitMix64.
+fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn recover(store: &Store) {
+    // A recovery writes as well, and may fail.
+    for _ in 0..1_000 {
+        match store.recover() {
+            Ok(()) => return,
+            Err(OpenError::Storage(error)) => assert!(error.is_failure(), "{error}"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("does not recover");
+}
+
+/// Writes, syncs and fails at random; checks after each failure that what is left is a history that was.
+fn survive(seed: u64) -> usize {
+    let storage = FaultyStorage::new(seed);
+    let store = open_in(Arc::new(storage.clone()), seed);
+    let (sender, results) = mpsc::channel();
+    let _observer = store
+        .observe(
+            "SELECT _id FROM c",
+            Object::new(),
+            Box::new(move |result, next| {
+                // Nobody listens after the end.
+                let _ = sender.send(result.rows.len());
+                next.signal();
+            }),
+        )
+        .expect("observes");
+    let mut state = seed;
+    let (mut written, mut durable, mut failures) = (Vec::new(), 0, 0);
+    storage.set_failure_rates(40_000, 60_000);
+    let mut last_run = store.runs().last().copied();
+    for id in 0..150 {
+        let outcome = match random(&mut state) % 8 {
+            0 => store.sync().map(|_| durable = written.len()),
+            1 => {
+                let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+                transaction
+                    .execute(&format!("INSERT INTO c DOCUMENTS ({{'_id': {id}}})"), &Object::new())
+                    .expect("inserts");
+                transaction.commit().map(|_| written.push(id))
+            }
+            _ => insert(&store, id).map(|()| written.push(id)),
+        };
+        let Err(error) = outcome else { continue };
+        failures += 1;
+        assert!(matches!(error, StoreError::Storage(_)), "{error}");
+        // Reads go on, nothing is written.
+        assert_eq!(ids(&store), written);
+        assert!(matches!(insert(&store, 1_000), Err(StoreError::Storage(StorageError::Failed { .. }))));
+        recover(&store);
+        let found = ids(&store);
+        let mut possible = written.clone();
+        possible.push(id);
+        assert!(possible.starts_with(&found), "seed {seed}: {found:?} is no part of {possible:?}");
+        assert!(found.len() >= durable, "seed {seed}: {durable} were durable, {} are there", found.len());
+        written = found;
+        durable = written.len();
+        let run = store.runs().last().copied();
+        assert!(run != last_run && run.map(|(_, first)| first.0) == Some(store.last_sequence().0 + 1));
+        last_run = run;
+        assert_consistent(&store);
+    }
+    storage.set_failure_rates(0, 0);
+    recover(&store);
+    let expected = ids(&store);
+    insert(&store, 10_000).expect("goes on");
+    while results.recv_timeout(PATIENCE).expect("the observer hears of it") != expected.len() + 1 {}
+    assert_consistent(&store);
+    failures
+}
+
+#[test]
+fn a_store_that_fails_again_and_again_keeps_what_was_durable() {
+    let failures: usize = (0..40).map(survive).sum();
+    assert!(failures > 100, "{failures} failures are not worth the name");
+}
+
+#[test]
+fn a_full_disk_is_told_and_over_when_there_is_room() {
+    let storage = FaultyStorage::new(1);
+    let store = open_in(Arc::new(storage.clone()), 1);
+    let told = Arc::new(AtomicUsize::new(0));
+    store.on_storage_failure({
+        let told = Arc::clone(&told);
+        move |error| {
+            assert!(error.is_disk_full());
+            told.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    insert(&store, 1).expect("inserts");
+    storage.set_disk_full(true);
+    let open = store.begin(TransactionKind::ReadWrite).expect("begins");
+    open.execute("INSERT INTO c DOCUMENTS ({'_id': 2})", &Object::new()).expect("in memory");
+    let error = open.commit().expect_err("is full");
+    assert!(matches!(&error, StoreError::Storage(StorageError::DiskFull { .. })), "{error}");
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    assert!(matches!(store.recover(), Err(OpenError::Storage(error)) if error.is_disk_full()));
+    assert_eq!(query(&store, "SELECT * FROM c"), [r#"{"_id":1}"#]);
+
+    // What is open while it recovers has read what may be gone.
+    storage.set_disk_full(false);
+    let (writer, reader) = (
+        store.begin(TransactionKind::ReadWrite).expect("begins"),
+        store.begin(TransactionKind::ReadOnly).expect("begins"),
+    );
+    let site = store.site();
+    store.recover().expect("recovers");
+    for transaction in [writer, reader] {
+        let error = transaction.execute("SELECT * FROM c", &Object::new()).expect_err("was ended");
+        assert!(matches!(&error, StoreError::Storage(error) if error.is_disk_full()), "{error}");
+    }
+    insert(&store, 3).expect("inserts");
+    assert_eq!(store.site(), site);
+    let runs = store.runs().len();
+    store.recover().expect("there is nothing to do");
+    assert_eq!(store.runs().len(), runs);
+    assert_consistent(&store);
+}
+
+#[test]
+fn a_damaged_keyspace_stops_writes_until_it_is_put_right() {
+    let storage = FaultyStorage::new(1);
+    let store = open_in(Arc::new(storage.clone()), 1);
+    insert(&store, 1).expect("inserts");
+    store.sync().expect("syncs");
+    storage.set_damaged(Keyspace::Documents, true);
+    let error = store.execute("SELECT * FROM c", &Object::new()).expect_err("cannot be read");
+    assert!(matches!(&error, StoreError::Storage(StorageError::Corrupt { .. })), "{error}");
+    let error = store.execute("SHOW ALL", &Object::new());
+    assert!(error.is_ok(), "what does not lie there works");
+    assert!(insert(&store, 2).is_err());
+    assert!(matches!(store.recover(), Err(OpenError::Storage(StorageError::Corrupt { .. }))));
+    storage.set_damaged(Keyspace::Documents, false);
+    store.recover().expect("recovers");
+    insert(&store, 2).expect("inserts");
+    assert_eq!(ids(&store), [1, 2]);
+}
+
+#[test]
+fn who_waits_for_a_sync_that_fails_is_not_told_that_it_was_done() {
+    let mut outcomes = BTreeSet::new();
+    for seed in 0..64 {
+        let storage = FaultyStorage::new(seed);
+        let options = StoreOptions {
+            durability: Durability::Immediate,
+            ..StoreOptions::new(DATABASE, Arc::new(Threads))
+        };
+        let store =
+            Store::open(Arc::new(storage.clone()), TestEnvironment::new(seed), options).expect("opens");
+        insert(&store, 1).expect("inserts");
+        storage.fail_sync(1);
+        let error = insert(&store, 2).expect_err("is not durable");
+        assert!(matches!(error, StoreError::Storage(_)), "{error}");
+        recover(&store);
+        outcomes.insert(ids(&store));
+        insert(&store, 3).expect("goes on");
+        assert_eq!(store.durable_sequence(), store.last_sequence());
+    }
+    // It may be there or not; the one before is.
+    assert_eq!(outcomes, BTreeSet::from([vec![1], vec![1, 2]]));
+}
+
+#[test]
+fn a_closed_store_does_not_recover() {
+    let storage = FaultyStorage::new(1);
+    let store = open_in(Arc::new(storage.clone()), 1);
+    storage.set_disk_full(true);
+    insert(&store, 1).expect_err("is full");
+    store.close().expect("closes");
+    assert!(matches!(store.recover(), Err(OpenError::Storage(StorageError::Closed))));
+}
