@@ -14,7 +14,8 @@
 //! | `transaction` | transactions of several statements |
 //! | `feed` | commit notifications, in commit order, under no lock |
 //! | `observer` | live queries |
-//! | `replica` | the store as replication sees it: changes, deltas, checkpoints |
+//! | `lifecycle` | what becomes of deleted documents, lost writes and evictions; housekeeping |
+//! | `replica`, `merge` | the store as replication sees it: changes, deltas, checkpoints; and the way in |
 //! | `verify` | consistency of everything that is stored twice |
 //!
 //! ```
@@ -59,6 +60,8 @@ mod error;
 mod execute;
 mod feed;
 mod layout;
+mod lifecycle;
+mod merge;
 mod observer;
 mod parameters;
 pub mod replica;
@@ -76,6 +79,11 @@ pub use environment::{Environment, Executor};
 pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreError};
 pub use feed::{ChangedDocument, Commit, CommitSubscription};
 pub use layout::{DocumentKey, FORMAT_VERSION, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES};
+pub use lifecycle::conflicts::{
+    MAX_CONFLICT_BYTES, MAX_CONFLICT_FIELDS, MAX_CONFLICT_VALUE_BYTES, MAX_CONFLICTS,
+};
+pub use lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
+pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, Reaped};
 pub use observer::{Observer, SignalNext};
 pub use parameters::SYNC_SCOPES;
 pub use replica::{

@@ -1,13 +1,14 @@
 //! [`Store`]: the handle that everybody holds.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ditto_crdt::{RunId, Sequence, SiteId};
 use ditto_dql::Arguments;
-use ditto_storage::Storage;
+use ditto_storage::{Batch, Storage};
 use ditto_value::Object;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::catalog::{self, Collections, Identity};
 use crate::durability::{Durability, Mark, Platter};
@@ -15,9 +16,14 @@ use crate::environment::{Environment, Executor};
 use crate::error::{OpenError, StoreError};
 use crate::execute;
 use crate::feed::{Commit, CommitSubscription, Feed, Hook};
+use crate::lifecycle::evictions::Evictions;
+use crate::lifecycle::holdings::Holdings;
+use crate::lifecycle::names::NameFinder;
+use crate::lifecycle::reaper::{self, Reaped, Reaper};
+use crate::lifecycle::recency::Recency;
 use crate::observer::{Observer, Observers, SignalNext};
 use crate::parameters::Parameters;
-use crate::replica::Replica;
+use crate::replica::{self, Interest, Replica};
 use crate::result::QueryResult;
 use crate::statements::Statements;
 use crate::transaction::{Transaction, TransactionKind};
@@ -37,12 +43,20 @@ pub struct StoreOptions {
     pub executor: Arc<dyn Executor>,
     /// Continue under a new site id, because the directory was copied or restored.
     pub new_site: bool,
+    /// How remote peers are called in `system:conflicts`.
+    pub peer_name: fn(&[u8; 32]) -> String,
 }
 
 impl StoreOptions {
     /// Options with the defaults: [`Durability::Eventual`], the site id that the directory has.
     pub fn new(database_id: impl Into<String>, executor: Arc<dyn Executor>) -> Self {
-        Self { database_id: database_id.into(), durability: Durability::default(), executor, new_site: false }
+        Self {
+            database_id: database_id.into(),
+            durability: Durability::default(),
+            executor,
+            new_site: false,
+            peer_name: |peer| peer.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
 }
 
@@ -81,6 +95,14 @@ pub(crate) struct Inner {
     pub feed: Arc<Feed>,
     pub observers: Observers,
     pub virtual_collections: VirtualCollections,
+    /// Those that changed with a commit that is not told of yet.
+    pub changed_virtuals: Mutex<BTreeSet<&'static str>>,
+    pub holdings: Holdings,
+    pub names: NameFinder,
+    pub recency: Recency,
+    pub evictions: Evictions,
+    pub reaper: Reaper,
+    pub peer_name: fn(&[u8; 32]) -> String,
     pub closed: AtomicBool,
 }
 
@@ -97,6 +119,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let catalog = catalog::open(&*storage, &*environment, &options)?;
         let last = catalog.writer.last;
+        let reaper = Reaper::new(&*environment, catalog.reaped_ms);
         let inner = Arc::new(Inner {
             database_id: options.database_id.into(),
             storage,
@@ -113,6 +136,13 @@ impl Store {
             feed: Feed::new(),
             observers: Observers::default(),
             virtual_collections: VirtualCollections::default(),
+            changed_virtuals: Mutex::default(),
+            holdings: catalog.holdings,
+            names: NameFinder::default(),
+            recency: Recency::default(),
+            evictions: Evictions::default(),
+            reaper,
+            peer_name: options.peer_name,
             closed: AtomicBool::new(false),
         });
         let store = Self { inner };
@@ -234,6 +264,16 @@ impl Store {
         self.inner.collections.statistics()
     }
 
+    /// Does a bounded part of the housekeeping that is due: buries tombstones whose time is over, removes rows of `commits`
+    /// and `replication` that are of no use any more. To be called from time to time, as the answer says; costs nothing
+    /// when nothing is due.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`], [`StoreError::Closed`].
+    pub fn reap(&self) -> Result<Reaped, StoreError> {
+        reaper::step(&self.inner)
+    }
+
     /// Reads every row and reports where two of them contradict each other. For tests and repair; linear in the
     /// size of the store, on a snapshot; nobody waits.
     ///
@@ -259,6 +299,8 @@ impl Store {
         }
         self.inner.observers.cancel_all();
         let writer = self.inner.writer.take();
+        // What a failing storage does not take is heard again.
+        let _ = self.inner.flush_holdings();
         let closed = self.inner.storage.close();
         self.inner.writer.give_back(writer);
         Ok(closed?)
@@ -272,6 +314,36 @@ impl Inner {
 
     pub(crate) fn last_sequence(&self) -> Sequence {
         Sequence(self.last.load(Ordering::Acquire))
+    }
+
+    /// Understands the queries of remote peers.
+    pub(crate) fn compile(&self) -> impl Fn(&str, &Object) -> Option<Interest> + '_ {
+        |query, arguments| replica::compile(self, query, arguments).ok()
+    }
+
+    /// Whether some remote peer is known to have asked for documents of the collection.
+    pub(crate) fn is_asked_for(&self, collection: &str) -> bool {
+        self.holdings.is_asked_for(collection, &self.compile())
+    }
+
+    /// Writes what is known of remote peers at once.
+    pub(crate) fn store_holdings(&self) -> Result<(), StoreError> {
+        self.check_open()?;
+        let writer = self.writer.take();
+        let result = self.flush_holdings();
+        self.writer.give_back(writer);
+        result
+    }
+
+    /// Writes what is known of remote peers and not stored yet. For the writer.
+    pub(crate) fn flush_holdings(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        self.holdings.flush(&mut batch, self.environment.now_ms());
+        if !batch.is_empty() {
+            self.storage.commit(batch)?;
+            self.platter.committed(self.last_sequence());
+        }
+        Ok(())
     }
 
     pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {
@@ -288,6 +360,9 @@ impl Inner {
     pub(crate) fn deliver_commits(self: &Arc<Self>) {
         self.feed.signal();
         self.feed.deliver(|commit| self.observers.committed(self, commit));
+        for name in std::mem::take(&mut *self.changed_virtuals.lock()) {
+            self.observers.poll(name);
+        }
     }
 
     pub(crate) fn begin_write(self: &Arc<Self>) -> Result<WriteTransaction, StoreError> {

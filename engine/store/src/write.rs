@@ -4,6 +4,7 @@
 //!
 //! * a row of `documents` for each changed document, none for an evicted one;
 //! * its row of `changes`, and the removal of the row of its previous change;
+//! * of a document that died, a row that waits for its burial; of one that was buried, the removal of its grave;
 //! * a row of `commits` if more than one document changed;
 //! * the counters of each touched collection, with the clock and the last sequence.
 //!
@@ -26,6 +27,7 @@ use crate::feed::{ChangedDocument, Commit};
 use crate::layout::{
     self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
 };
+use crate::lifecycle::{graves, names, rows};
 use crate::store::Inner;
 use crate::virtual_collections::SYSTEM_PREFIX;
 use crate::writer::Writer;
@@ -49,7 +51,18 @@ struct Touched {
     created: bool,
     /// Change of the number of living documents.
     documents: i64,
+    /// Change of the number of graves. Known when the batch is put together.
+    graves: i64,
     evictions: u64,
+    /// Remote peers have a part in it.
+    shared: bool,
+}
+
+impl Touched {
+    fn new(collection: &Arc<Collection>, created: bool) -> Self {
+        let collection = Arc::clone(collection);
+        Self { collection, created, documents: 0, graves: 0, evictions: 0, shared: false }
+    }
 }
 
 /// What a failed statement of a longer transaction is undone by.
@@ -93,6 +106,8 @@ pub(crate) struct WriteTransaction {
     /// While a savepoint is set: what it changed, as it was.
     undo: Option<Vec<(Bytes, Option<Pending>)>>,
     origin: Option<u64>,
+    /// Virtual collections that show what the transaction changes.
+    virtuals: Vec<&'static str>,
 }
 
 impl WriteTransaction {
@@ -119,6 +134,7 @@ impl WriteTransaction {
             rows: Batch::new(),
             undo: None,
             origin: None,
+            virtuals: Vec::new(),
         }
     }
 
@@ -149,13 +165,8 @@ impl WriteTransaction {
         let Some(writer) = &mut self.writer else { return Err(StoreError::TransactionEnded) };
         let id = writer.next_collection;
         writer.next_collection = CollectionId(id.0 + 1);
-        let collection = Arc::new(Collection::new(id, name.into(), 0, 0));
-        self.touched.push(Touched {
-            collection: Arc::clone(&collection),
-            created: true,
-            documents: 0,
-            evictions: 0,
-        });
+        let collection = Arc::new(Collection::new(id, name.into(), &CollectionState::default()));
+        self.touched.push(Touched::new(&collection, true));
         Ok(collection)
     }
 
@@ -163,12 +174,7 @@ impl WriteTransaction {
         let found = self.touched.iter().position(|touched| touched.collection.id == collection.id);
         let index = found.unwrap_or(self.touched.len());
         if found.is_none() {
-            self.touched.push(Touched {
-                collection: Arc::clone(collection),
-                created: false,
-                documents: 0,
-                evictions: 0,
-            });
+            self.touched.push(Touched::new(collection, false));
         }
         #[expect(clippy::indexing_slicing, reason = "found, or pushed just now")]
         &mut self.touched[index]
@@ -183,12 +189,23 @@ impl WriteTransaction {
             .saturating_add_signed(delta.map_or(0, |touched| touched.documents))
     }
 
-    /// The record under a `documents` key, tombstones included.
+    /// The record under a `documents` key, tombstones included, buried ones too. The key may name a buried document by its
+    /// hash.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match self.pending.get(key) {
             Some(pending) => Ok(pending.after.clone()),
-            None => Ok(self.inner.storage.get(Keyspace::Documents, key)?),
+            None => graves::stored(&self.inner, key),
         }
+    }
+
+    /// Remote peers have a part in the collection from now on.
+    pub(crate) fn share(&mut self, collection: &Arc<Collection>) {
+        self.touch(collection).shared = true;
+    }
+
+    /// A virtual collection shows what the transaction changes.
+    pub(crate) fn changes_virtual(&mut self, name: &'static str) {
+        self.virtuals.push(name);
     }
 
     /// The records that this transaction changed, by key; `None` if it evicted one.
@@ -280,6 +297,11 @@ impl WriteTransaction {
         self.rows.put(keyspace, key, value);
     }
 
+    /// Removes a row together with what is written.
+    pub(crate) fn delete_row(&mut self, keyspace: Keyspace, key: Vec<u8>) {
+        self.rows.delete(keyspace, key);
+    }
+
     /// Remembers this moment, until [`WriteTransaction::release`] or [`WriteTransaction::rollback_to`].
     pub(crate) fn savepoint(&mut self) -> Savepoint {
         self.undo = Some(Vec::new());
@@ -320,18 +342,22 @@ impl WriteTransaction {
 
     fn commit_with(&mut self, writer: &mut Writer) -> Result<Committed, StoreError> {
         let last = Sequence(self.next.0 - 1);
-        let batch = self.batch(writer, last)?;
+        let mut batch = self.batch(writer, last)?;
         if batch.is_empty() {
             let mark = self.inner.platter.newest();
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
+        self.inner.holdings.join_commit(&mut batch, self.now_ms);
         self.inner.storage.commit(batch)?;
         writer.last = last;
         for touched in &self.touched {
             let collection = &touched.collection;
             collection.documents.store(self.count(collection), Ordering::Release);
             collection.evictions.fetch_add(touched.evictions, Ordering::AcqRel);
+            collection.add_graves(touched.graves);
+            collection.shared.fetch_or(touched.shared, Ordering::AcqRel);
         }
+        self.inner.changed_virtuals.lock().extend(mem::take(&mut self.virtuals));
         for touched in self.touched.iter().filter(|touched| touched.created) {
             self.inner.collections.add(Arc::clone(&touched.collection));
         }
@@ -346,23 +372,18 @@ impl WriteTransaction {
     fn batch(&mut self, writer: &Writer, last: Sequence) -> Result<Batch, StoreError> {
         let mut batch =
             Batch::with_capacity(3 * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1);
+        let arrived_ms = self.now_ms.max(writer.clock.last().millis());
+        let mut graves = BTreeMap::new();
         for (key, pending) in &self.pending {
-            if let Some(before) = &pending.before {
-                let newest = newest_sequence(before)?;
-                batch.delete(Keyspace::Changes, layout::sequence_key(newest));
+            let (collection, change) = self.document_rows(key, pending, arrived_ms, &mut batch)?;
+            if change != 0 {
+                *graves.entry(collection).or_insert(0) += change;
             }
-            match (&pending.after, pending.sequence) {
-                (Some(after), Some(sequence)) => {
-                    batch.put(
-                        Keyspace::Changes,
-                        layout::sequence_key(sequence),
-                        layout::encode_change(key, pending.origin),
-                    );
-                    batch.put(Keyspace::Documents, key.clone(), after.clone());
-                }
-                _ if pending.before.is_some() => batch.delete(Keyspace::Documents, key.clone()),
-                _ => {}
-            }
+        }
+        for touched in &mut self.touched {
+            touched.graves = graves.get(&touched.collection.id).copied().unwrap_or_default();
+            touched.shared |= touched.collection.shared.load(Ordering::Acquire)
+                || self.inner.is_asked_for(&touched.collection.name);
         }
         if last > self.first {
             batch.put(Keyspace::Commits, layout::sequence_key(last), layout::sequence_key(self.first));
@@ -381,6 +402,8 @@ impl WriteTransaction {
                 evictions: collection.evictions.load(Ordering::Acquire) + touched.evictions,
                 last,
                 clock: writer.clock.last(),
+                graves: collection.graves.load(Ordering::Acquire).saturating_add_signed(touched.graves),
+                shared: touched.shared,
             };
             batch.put(Keyspace::Catalog, layout::state_key(collection.id), state.encode());
         }
@@ -388,10 +411,51 @@ impl WriteTransaction {
         Ok(batch)
     }
 
+    /// Adds the rows of one document: of `documents` and `changes`, and of `graves` if it died, is buried, or was.
+    /// Answers with the change of the number of graves in its collection.
+    fn document_rows(
+        &self,
+        key: &Bytes,
+        pending: &Pending,
+        arrived_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(CollectionId, i64), StoreError> {
+        let (collection, name) = layout::split_document_key(key).unwrap_or((CollectionId(0), &[]));
+        let mut change = 0;
+        if let Some(before) = &pending.before {
+            let before = parse_record(before)?;
+            batch.delete(Keyspace::Changes, layout::sequence_key(before.newest_sequence));
+            if !before.alive && graves::is_buried(&self.inner, collection, name)? {
+                batch.delete(Keyspace::Graves, rows::grave_key(collection, &names::hash_of(name)));
+                change -= 1;
+            }
+        }
+        match (&pending.after, pending.sequence) {
+            (Some(after), Some(sequence)) => {
+                let row = layout::encode_change(key, pending.origin);
+                batch.put(Keyspace::Changes, layout::sequence_key(sequence), row);
+                if let Some(hash) = names::as_hash(name) {
+                    graves::bury(batch, collection, &hash, after)?;
+                    return Ok((collection, change + 1));
+                }
+                batch.put(Keyspace::Documents, key.clone(), after.clone());
+                if !parse_record(after)?.alive {
+                    batch.put(Keyspace::Graves, rows::waiting_key(arrived_ms, sequence), []);
+                }
+            }
+            _ if pending.before.is_some() => batch.delete(Keyspace::Documents, key.clone()),
+            _ => {}
+        }
+        Ok((collection, change))
+    }
+
     fn notification(&self, last: Sequence) -> Commit {
         let mut changed: Vec<ChangedDocument> = Vec::with_capacity(self.pending.len());
         for (key, pending) in &self.pending {
             let Some((collection, id)) = layout::split_document_key(key) else { continue };
+            if names::as_hash(id).is_some() {
+                continue; // Nobody can see a grave.
+            }
             let Some(touched) = self.touched.iter().find(|touched| touched.collection.id == collection)
             else {
                 continue;
@@ -427,10 +491,6 @@ impl Pending {
     pub(crate) fn after(&self) -> Option<&Bytes> {
         self.after.as_ref()
     }
-}
-
-fn newest_sequence(record: &[u8]) -> Result<Sequence, StoreError> {
-    Ok(parse_record(record)?.newest_sequence)
 }
 
 /// Reads a stored record.

@@ -25,6 +25,7 @@ pub(crate) use self::scope::{Scope, Shape, of_document};
 pub(crate) use self::view::View;
 use crate::durability::Durability;
 use crate::error::StoreError;
+use crate::lifecycle::{conflicts, evictions};
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
 use crate::store::{Inner, Store};
@@ -177,6 +178,14 @@ pub(crate) fn shape(inner: &Inner, source: &Source) -> Shape {
 pub(crate) fn register_builtin_collections(store: &Store) {
     store.register_virtual_collection("system:dual", Arc::new(|| vec![Object::new()]));
     store.register_virtual_collection("system:indexes", Arc::new(Vec::new));
+    type List = fn(&Inner) -> Vec<Object>;
+    for (name, list) in
+        [(conflicts::CONFLICTS, conflicts::list as List), (evictions::EVICTIONS, evictions::list)]
+    {
+        let inner = Arc::downgrade(&store.inner);
+        let rows = move || inner.upgrade().map(|inner| list(&inner)).unwrap_or_default();
+        store.register_virtual_collection(name, Arc::new(rows));
+    }
     for name in ["system:collections", "__collections"] {
         let inner = Arc::downgrade(&store.inner);
         store.register_virtual_collection(
