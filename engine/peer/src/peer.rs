@@ -7,7 +7,7 @@ use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ditto_mesh::{Authority, Identity};
+use ditto_mesh::{Authority, Identity, PeerKey};
 use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, SubscriptionId};
 use ditto_storage::{DiskStorage, MemoryStorage, Storage};
 use ditto_store::{CommitSubscription, Store, StoreOptions};
@@ -84,7 +84,8 @@ impl Peer {
 
         let runtime = BackgroundRuntime::start(NETWORK_THREADS).map_err(PeerError::Threads)?;
         let executor = Arc::new(CallbackThreads(runtime.handle().clone()));
-        let options = StoreOptions::new(config.database_id.to_lowercase(), executor);
+        let mut options = StoreOptions::new(config.database_id.to_lowercase(), executor);
+        options.peer_name = |peer| PeerKey::from(*peer).to_string();
         let store = Store::open(storage, Arc::new(SystemEnvironment), options)?;
         for (name, value) in &config.system_parameters {
             set_parameter(&store, name, value)?;
