@@ -83,6 +83,11 @@ impl Replica for StoreReplica {
         Ok(Some(Stored { version: document.version, newest: document.newest, alive: document.alive, value }))
     }
 
+    fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
+        let named = self.0.named(&name(key)).map_err(failed)?;
+        Ok(named.map(|key| DocumentKey { collection: key.collection, id: key.id }))
+    }
+
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
         Ok(self.0.delta_since(&name(key), after).map_err(failed)?.map(excerpt))
     }

@@ -578,7 +578,10 @@ impl Candidate {
         link: &Link,
         events: &mut VecDeque<crate::Event>,
     ) -> Result<Weighed, CloseReason> {
-        let Some(excerpt) = replica.delta_since(&self.key, self.since)? else { return Ok(Weighed::Nothing) };
+        let Some(excerpt) = replica.delta_since(&self.key, self.since)? else {
+            // Evicted; or buried no longer, and inserted again.
+            return Ok(if self.key.is_by_hash() { Weighed::Moved } else { Weighed::Nothing });
+        };
         if excerpt.newest != self.sequence {
             return Ok(Weighed::Moved);
         }

@@ -37,8 +37,16 @@ impl fmt::Debug for PeerId {
 pub struct DocumentKey {
     /// Name of the collection.
     pub collection: Arc<str>,
-    /// `_id` in the order-preserving encoding of `ditto_value::key`.
+    /// `_id` in the order-preserving encoding of `ditto_value::key`; or, of a buried document, `00` and the first 16
+    /// bytes of the BLAKE3 hash of that.
     pub id: Arc<[u8]>,
+}
+
+impl DocumentKey {
+    /// Whether the document is named by the hash of its `_id`.
+    pub fn is_by_hash(&self) -> bool {
+        self.id.first() == Some(&0)
+    }
 }
 
 impl fmt::Debug for DocumentKey {
@@ -244,13 +252,17 @@ pub trait Replica {
     /// The document, living or tombstone; `None` if unknown or evicted.
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError>;
 
-    /// Births and entries whose local sequence is greater than `after` (all of them for 0).
+    /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
+    fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError>;
+
+    /// Births and entries whose local sequence is greater than `after` (all of them for 0). `None` also if `key` names by
+    /// its hash a document that is alive.
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError>;
 
     /// Hashes of all births and entries; empty if the document is unknown.
     fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError>;
 
-    /// Births and entries whose hashes are not among `known`.
+    /// Births and entries whose hashes are not among `known`; `None` as [`Self::delta_since`].
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError>;
 
     /// The version that merging `delta` into the present state would yield. Changes nothing.

@@ -226,6 +226,12 @@ impl Subscriber {
         }
         let mut keys = HashSet::with_capacity(inbound.documents.len());
         for document in &mut inbound.documents {
+            if document.key.is_by_hash()
+                && let Some(key) = turn.replica.named(&document.key)?
+            {
+                // From here on it has the name under which everything else can be said of it.
+                document.key = key;
+            }
             let hash = key_hash(&document.key);
             if !keys.insert(hash) {
                 return Err(Violation::Unexpected("document twice in a batch").into());

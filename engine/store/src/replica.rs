@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::execute::{self, Scope};
 use crate::layout::{self, DocumentKey, MAX_ID_BYTES};
 use crate::lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
-use crate::lifecycle::{conflicts, graves};
+use crate::lifecycle::{conflicts, graves, names};
 use crate::merge::merge_all;
 use crate::store::{Inner, Store};
 use crate::write::parse_record;
@@ -248,7 +248,25 @@ impl Replica {
         Ok(Some(StoredDocument { record, version, newest, alive }))
     }
 
-    /// Births and entries whose local sequence is greater than `after`; all of them for 0.
+    /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, StoreError> {
+        let inner = &self.store.inner;
+        let Some(hash) = names::as_hash(&key.id) else { return Ok(None) };
+        let Some(collection) = inner.collections.get(&key.collection) else { return Ok(None) };
+        let snapshot = inner.storage.snapshot();
+        if graves::grave(&*snapshot, collection.id, &hash)?.is_some() {
+            return Ok(None);
+        }
+        let found = inner.names.find(&*snapshot, collection.id, &hash)?;
+        let id = found.as_deref().and_then(layout::split_document_key).map(|(_, id)| id.into());
+        Ok(id.map(|id| DocumentKey { collection: Arc::clone(&key.collection), id }))
+    }
+
+    /// Births and entries whose local sequence is greater than `after`; all of them for 0. `None` also if `key` names by its
+    /// hash a document that is alive: it has another name, and that is to be asked for.
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Corrupt`].
@@ -265,7 +283,7 @@ impl Replica {
         Ok(decode(&record)?.entry_hashes())
     }
 
-    /// Births and entries whose hashes are not among `known`.
+    /// Births and entries whose hashes are not among `known`; `None` as [`Replica::delta_since`].
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Corrupt`].
@@ -441,6 +459,9 @@ impl Replica {
     ) -> Result<Option<Excerpt>, StoreError> {
         let Some(record) = self.record(key)? else { return Ok(None) };
         let parsed = parse_record(&record)?;
+        if parsed.alive && names::as_hash(&key.id).is_some() {
+            return Ok(None);
+        }
         let delta = part(&parsed).map_err(|error| StoreError::corrupt(error.to_string()))?;
         Ok(Some(Excerpt { version: parsed.version, newest: parsed.newest_sequence, delta }))
     }

@@ -314,6 +314,10 @@ impl Replica for Model {
         }))
     }
 
+    fn named(&self, _: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
+        Ok(None)
+    }
+
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
         self.usable()?;
         Ok(self.excerpt(key, |document| document.delta_since(after)))
