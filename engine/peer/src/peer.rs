@@ -264,7 +264,11 @@ impl Peer {
 
     fn register_virtual_collections(&self) {
         let (status, transports) = (self.0.status.clone(), Arc::clone(&self.0.transports));
-        let rows = move || status.rows(transports.lock().is_some());
+        let store = self.0.store.downgrade();
+        let rows = move || {
+            let skews = store.upgrade().map(|store| store.clock_skews()).unwrap_or_default();
+            status.rows(transports.lock().is_some(), &skews)
+        };
         self.0.store.register_virtual_collection(SYNC_INFO, Arc::new(rows));
         let transports = Arc::clone(&self.0.transports);
         let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();

@@ -84,6 +84,7 @@ pub use lifecycle::conflicts::{
 };
 pub use lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
 pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, Reaped};
+pub use lifecycle::skew::ClockSkew;
 pub use observer::{Observer, SignalNext};
 pub use parameters::SYNC_SCOPES;
 pub use replica::{
@@ -91,6 +92,6 @@ pub use replica::{
     Replica, StoredDocument,
 };
 pub use result::{QueryResult, Row};
-pub use store::{CollectionStatistics, Store, StoreOptions};
+pub use store::{CollectionStatistics, Store, StoreOptions, WeakStore};
 pub use transaction::{Transaction, TransactionKind};
 pub use verify::{Inconsistency, Verified};

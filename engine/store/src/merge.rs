@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 
 use ditto_crdt::record::{self, Inserted};
-use ditto_crdt::{Delta, Lost, Record, Sequence, Version};
+use ditto_crdt::{Delta, Lost, Record, Sequence, Stamp, Version};
 use ditto_storage::{Bytes, Keyspace};
 use ditto_value::Value;
 
 use crate::error::StoreError;
 use crate::layout::{self, CollectionId, DocumentKey, MAX_ID_BYTES};
 use crate::lifecycle::conflicts::{Conflict, LostField};
-use crate::lifecycle::graves;
 use crate::lifecycle::holdings::Facts;
 use crate::lifecycle::names::{self, KeyHash};
+use crate::lifecycle::{graves, skew};
 use crate::replica::{Incoming, IncomingDocument, Outcome, Refused, read_change};
 use crate::write::{NewRecord, WriteTransaction, check_collection_name, check_id, parse_record};
 
@@ -105,9 +105,19 @@ impl<'i> Merging<'i> {
             return Ok(Err(Refused::TooLarge(reason)));
         }
         let parsed = parse_record(&record)?;
-        let newest = parsed.newest_stamp().map_err(|error| StoreError::corrupt(error.to_string()))?;
+        let newest = parsed.newest_write().map_err(|error| StoreError::corrupt(error.to_string()))?;
         let is_alive = parsed.alive;
-        transaction.observe(newest);
+        transaction.observe(newest.time);
+        if skew::ahead(newest, transaction.now_ms).is_some() {
+            let before = match &stored {
+                Some(record) => parse_record(record)?.newest_write().unwrap_or_default(),
+                None => Stamp::ZERO,
+            };
+            if newest > before {
+                let inner = &transaction.inner;
+                inner.skews.measured(inner, &self.incoming.from, newest, transaction.now_ms);
+            }
+        }
         let known_collection = collection.is_some();
         let collection = transaction.collection_for_write(&incoming.key.collection)?;
         let key = if known_collection {

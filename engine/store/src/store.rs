@@ -1,8 +1,8 @@
 //! [`Store`]: the handle that everybody holds.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use ditto_crdt::{RunId, Sequence, SiteId};
 use ditto_dql::Arguments;
@@ -21,6 +21,7 @@ use crate::lifecycle::holdings::Holdings;
 use crate::lifecycle::names::NameFinder;
 use crate::lifecycle::reaper::{self, Reaped, Reaper};
 use crate::lifecycle::recency::Recency;
+use crate::lifecycle::skew::{ClockSkew, Skews};
 use crate::observer::{Observer, Observers, SignalNext};
 use crate::parameters::Parameters;
 use crate::replica::{self, Interest, Replica};
@@ -78,6 +79,17 @@ pub struct Store {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// A [`Store`] that may be gone.
+#[derive(Clone)]
+pub struct WeakStore(Weak<Inner>);
+
+impl WeakStore {
+    /// The store, if somebody still holds it.
+    pub fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(|inner| Store { inner })
+    }
+}
+
 pub(crate) struct Inner {
     pub database_id: Arc<str>,
     pub storage: Arc<dyn Storage>,
@@ -100,6 +112,7 @@ pub(crate) struct Inner {
     pub holdings: Holdings,
     pub names: NameFinder,
     pub recency: Recency,
+    pub skews: Skews,
     pub evictions: Evictions,
     pub reaper: Reaper,
     pub peer_name: fn(&[u8; 32]) -> String,
@@ -140,6 +153,7 @@ impl Store {
             holdings: catalog.holdings,
             names: NameFinder::default(),
             recency: Recency::default(),
+            skews: Skews::default(),
             evictions: Evictions::default(),
             reaper,
             peer_name: options.peer_name,
@@ -148,6 +162,11 @@ impl Store {
         let store = Self { inner };
         execute::register_builtin_collections(&store);
         Ok(store)
+    }
+
+    /// A handle that does not keep the store alive, for closures that the store itself keeps.
+    pub fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.inner))
     }
 
     /// Runs one statement with its named arguments (an empty object: none), a tree or the binary form of an object; what
@@ -257,6 +276,12 @@ impl Store {
     /// The newest sequence that survives a loss of power.
     pub fn durable_sequence(&self) -> Sequence {
         self.inner.platter.durable()
+    }
+
+    /// The remote peers that sent writes from further in the future than the bound
+    /// ([`ditto_crdt::MAX_SKEW_MS`]) since the store was opened.
+    pub fn clock_skews(&self) -> Vec<ClockSkew> {
+        self.inner.skews.list()
     }
 
     /// Every collection, by name.

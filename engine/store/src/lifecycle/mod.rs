@@ -14,6 +14,7 @@
 //! | [`conflicts`] | writes that lost against a deletion, as `system:conflicts` |
 //! | [`evictions`] | what EVICT may forget, and what it kept, as `system:evictions` |
 //! | [`recency`] | which rows of `replication` are in use |
+//! | [`skew`] | remote clocks that are wrong |
 //! | [`reaper`] | the housekeeping that the owner of the store calls from time to time |
 
 pub(crate) mod conflicts;
@@ -24,3 +25,4 @@ pub(crate) mod names;
 pub(crate) mod reaper;
 pub(crate) mod recency;
 pub(crate) mod rows;
+pub(crate) mod skew;

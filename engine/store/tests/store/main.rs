@@ -6,6 +6,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod clocks;
 mod lifecycle;
 mod model;
 mod observers;
