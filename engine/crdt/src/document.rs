@@ -46,6 +46,8 @@ pub struct Merged {
     /// A part of the delta was older than what is here, or written under a birth that is removed here: its sender
     /// lacks something that this document holds.
     pub surplus: bool,
+    /// A part of the delta was written under a birth that is removed here: its sender takes for alive what is dead.
+    pub absorbed: bool,
 }
 
 impl Document {
@@ -141,10 +143,12 @@ impl Document {
     pub fn merge(&mut self, delta: &Delta, sequence: Sequence) -> Merged {
         let was_known = self.is_known();
         let mut total = Joined::default();
+        let mut absorbed = false;
         for (birth, theirs) in &delta.lives {
             let joined = self.merge_life(*birth, theirs, sequence);
             total.changed |= joined.changed;
             total.surplus |= joined.surplus;
+            absorbed |= matches!(theirs, DeltaLife::Living(_)) && self.removed(*birth);
         }
         if total.changed {
             if !was_known {
@@ -152,7 +156,11 @@ impl Document {
             }
             self.newest_sequence = self.newest_sequence.max(sequence);
         }
-        Merged { changed: total.changed, surplus: total.surplus }
+        Merged { changed: total.changed, surplus: total.surplus, absorbed }
+    }
+
+    fn removed(&self, birth: Birth) -> bool {
+        self.lives.get(&birth).is_some_and(|life| matches!(life.state, LifeState::Removed))
     }
 
     fn merge_life(&mut self, birth: Birth, theirs: &DeltaLife, sequence: Sequence) -> Joined {

@@ -16,7 +16,7 @@ pub const MAX_UNKNOWN_PAYLOADS: usize = 16;
 ///
 /// Named by the site and by the sequence at which this copy began: a copy that came back after an EVICT, and every copy
 /// after an unclean open, counts in a new slot, because the maximum over a forgotten slot would swallow increments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot {
     /// Whose copy.
     pub site: SiteId,
@@ -83,6 +83,12 @@ impl Tally {
 
     fn covers(&self, other: &Tally) -> bool {
         !self.clone().raise(other)
+    }
+
+    /// What it adds to its counter.
+    pub(crate) fn value(&self, kind: Kind) -> Value {
+        let alone = Counter { slots: [(Slot::default(), *self)].into(), ..Counter::null() };
+        alone.value(kind)
     }
 }
 
@@ -162,6 +168,11 @@ impl Counter {
             return if exact { Value::Int(whole) } else { Value::from(sum.clamp(f64::MIN, f64::MAX)) };
         }
         Value::Int(self.exact().clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+    }
+
+    /// What it started from.
+    pub(crate) fn base_value(&self, kind: Kind) -> Option<Value> {
+        self.base.map(|_| Self { slots: BTreeMap::new(), ..*self }.value(kind))
     }
 
     /// The value of a COUNTER before clamping.

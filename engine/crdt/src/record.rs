@@ -129,12 +129,20 @@ impl<'a> Record<'a> {
     /// # Errors
     /// As [`Record::document`].
     pub fn newest_stamp(&self) -> Result<crate::Hlc, DecodeError> {
+        Ok(self.newest_write()?.time)
+    }
+
+    /// When the newest write was made, and by whom. Costs as [`Record::newest_stamp`].
+    ///
+    /// # Errors
+    /// As [`Record::document`].
+    pub fn newest_write(&self) -> Result<Stamp, DecodeError> {
         match self.metadata {
-            Metadata::Plain(birth) => Ok(birth.stamp.time),
+            Metadata::Plain(birth) => Ok(birth.stamp),
             Metadata::General(bytes) => {
                 let mut reader = Reader::new(bytes);
                 let lives = read_lives(&mut reader)?;
-                Ok(newest(&lives, &read_marks(&mut reader)?).time)
+                Ok(newest(&lives, &read_marks(&mut reader)?))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod laws;
+mod lost;
 mod model;
 mod outcomes;
 mod peers;

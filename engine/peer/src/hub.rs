@@ -16,12 +16,16 @@ use ditto_store::Store;
 use ditto_transport::{Channel, LinkEvent, LinkId, LinkSender, SendError};
 use ditto_value::Object;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::clock::SteadyClock;
 use crate::durability::DurabilityHandle;
 use crate::replica::StoreReplica;
 use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::StorageFailure;
+
+/// When the housekeeping is tried again after it failed.
+const REAPING_RETRY: Duration = Duration::from_secs(600);
 
 /// What the application asks of the sync thread.
 pub(crate) enum Command {
@@ -62,6 +66,8 @@ pub(crate) struct Hub {
     sessions: HashMap<SessionId, LinkId>,
     next_session: u64,
     clock: SteadyClock,
+    /// When the store wants to be reminded of its housekeeping.
+    next_reaping: Instant,
 }
 
 struct LinkState {
@@ -92,6 +98,7 @@ impl Hub {
             sessions: HashMap::new(),
             next_session: 1,
             clock: SteadyClock::start(),
+            next_reaping: Instant::now(),
         }
     }
 
@@ -130,9 +137,28 @@ impl Hub {
                 () = tokio::time::sleep(timeout.unwrap_or_default()), if timeout.is_some() => {
                     self.replicator.tick(&mut self.replica, self.clock.now_ms());
                 }
+                () = tokio::time::sleep_until(self.next_reaping) => self.reap(),
             }
             self.pump();
         }
+    }
+
+    /// Lets the store bury what is due, a bounded step at a time.
+    fn reap(&mut self) {
+        let wait = match self.store.reap() {
+            Ok(reaped) => {
+                if reaped.buried + reaped.commits + reaped.replication > 0 {
+                    tracing::debug!(?reaped, "housekeeping");
+                }
+                self.durability.committed();
+                Duration::from_millis(reaped.again_in_ms)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the housekeeping of the store failed");
+                REAPING_RETRY
+            }
+        };
+        self.next_reaping = Instant::now() + wait;
     }
 
     fn on_link(&mut self, event: LinkEvent) {

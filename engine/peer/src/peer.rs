@@ -8,7 +8,7 @@ use std::sync::mpsc::{self as blocking, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ditto_mesh::{Authority, Identity, IdentityError};
+use ditto_mesh::{Authority, Identity, IdentityError, PeerKey};
 use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, SubscriptionId};
 use ditto_storage::{CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage};
 use ditto_store::{CommitSubscription, Store, StoreOptions};
@@ -93,7 +93,8 @@ impl Peer {
 
         let runtime = BackgroundRuntime::start(NETWORK_THREADS).map_err(PeerError::Threads)?;
         let executor = Arc::new(CallbackThreads(runtime.handle().clone()));
-        let options = StoreOptions::new(config.database_id.to_lowercase(), executor);
+        let mut options = StoreOptions::new(config.database_id.to_lowercase(), executor);
+        options.peer_name = |peer| PeerKey::from(*peer).to_string();
         let store = Store::open(storage, Arc::new(SystemEnvironment), options)?;
         for (name, value) in &config.system_parameters {
             set_parameter(&store, name, value)?;
@@ -285,7 +286,11 @@ impl Peer {
 
     fn register_virtual_collections(&self) {
         let (status, transports) = (self.0.status.clone(), Arc::clone(&self.0.transports));
-        let rows = move || status.rows(transports.lock().is_some());
+        let store = self.0.store.downgrade();
+        let rows = move || {
+            let skews = store.upgrade().map(|store| store.clock_skews()).unwrap_or_default();
+            status.rows(transports.lock().is_some(), &skews)
+        };
         self.0.store.register_virtual_collection(SYNC_INFO, Arc::new(rows));
         let transports = Arc::clone(&self.0.transports);
         let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_replication::{
-    Applied, Change, Checkpoint, DocumentKey, Excerpt, Incoming, Interest, Outcome, PeerId, Refused, Replica,
-    ReplicaError, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
+    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_store::{Store, StoreError, replica as store};
 use ditto_value::Object;
@@ -83,6 +83,11 @@ impl Replica for StoreReplica {
         Ok(Some(Stored { version: document.version, newest: document.newest, alive: document.alive, value }))
     }
 
+    fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
+        let named = self.0.named(&name(key)).map_err(failed)?;
+        Ok(named.map(|key| DocumentKey { collection: key.collection, id: key.id }))
+    }
+
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
         Ok(self.0.delta_since(&name(key), after).map_err(failed)?.map(excerpt))
     }
@@ -118,6 +123,36 @@ impl Replica for StoreReplica {
         self.0.eviction_count(collection)
     }
 
+    fn eviction_total(&self) -> u64 {
+        self.0.eviction_total()
+    }
+
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
+        let Greeting { site, evictions, is_behind } = greeting;
+        let greeting = ditto_store::Greeting { site, evictions, is_behind };
+        self.0.greeted(&remote.0, remote.origin(), greeting).map_err(failed)
+    }
+
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError> {
+        self.0.remote_evicted(&remote.0, evictions).map_err(failed)
+    }
+
+    fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
+        let ServedInterest { selection, query, arguments } = interest;
+        let interest = ditto_store::ServedInterest { selection, query, arguments };
+        self.0.serves(&remote.0, remote.origin(), interest);
+    }
+
+    fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged) {
+        let Acknowledged { interests, held, unheld } = acknowledged;
+        let acknowledged = ditto_store::Acknowledged {
+            interests: interests.clone(),
+            held: held.iter().map(name).collect(),
+            unheld: unheld.iter().map(|(key, sequence)| (name(key), *sequence)).collect(),
+        };
+        self.0.acknowledged(&remote.0, &acknowledged);
+    }
+
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {
         let checkpoint = self.0.checkpoint(&remote.0, interest).map_err(failed)?;
         Ok(checkpoint.map(|store::Checkpoint { run, sequence }| Checkpoint { run, sequence }))
@@ -151,7 +186,11 @@ impl Replica for StoreReplica {
             seen: incoming.seen.map(checkpoint),
         });
         let applied = applied.map_err(failed)?;
-        let outcome = |outcome: store::Outcome| Outcome { before: outcome.before, after: outcome.after };
+        let outcome = |outcome: store::Outcome| Outcome {
+            before: outcome.before,
+            after: outcome.after,
+            absorbed: outcome.absorbed,
+        };
         let outcomes = applied.outcomes.into_iter().map(|result| result.map(outcome).map_err(refused));
         Ok(Applied { last: applied.last, outcomes: outcomes.collect() })
     }

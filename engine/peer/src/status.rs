@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ditto_mesh::{LinkKind, PeerKey};
 use ditto_replication::Statistics;
+use ditto_store::ClockSkew;
 use ditto_transport::LinkSender;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -87,8 +88,12 @@ impl SyncStatus {
     }
 
     /// The rows of [`SYNC_INFO`].
-    pub(crate) fn rows(&self, sync_is_active: bool) -> Vec<Object> {
-        self.0.lock().iter().map(|(peer, remote)| remote.row(peer, sync_is_active)).collect()
+    pub(crate) fn rows(&self, sync_is_active: bool, skews: &[ClockSkew]) -> Vec<Object> {
+        let skew = |peer: &PeerKey| {
+            skews.iter().find(|skew| skew.peer == *peer.as_bytes()).map(|skew| skew.ahead_ms)
+        };
+        let remotes = self.0.lock();
+        remotes.iter().map(|(peer, remote)| remote.row(peer, sync_is_active, skew(peer))).collect()
     }
 }
 
@@ -109,7 +114,7 @@ impl Remote {
         }
     }
 
-    fn row(&self, peer: &PeerKey, sync_is_active: bool) -> Object {
+    fn row(&self, peer: &PeerKey, sync_is_active: bool, clock_skew_ms: Option<u64>) -> Object {
         let state = match (sync_is_active, &self.connection) {
             (false, _) => "Disabled",
             (true, Some(_)) => "Connected",
@@ -132,6 +137,8 @@ impl Remote {
             ("documents_sent".to_owned(), Value::from(counters.documents_sent)),
             ("documents_received".to_owned(), Value::from(counters.documents_received)),
             ("catching_up".to_owned(), Value::Bool(catching_up)),
+            // How far ahead writes from there were, if that is more than a clock may be wrong.
+            ("clock_skew_ms".to_owned(), optional(clock_skew_ms)),
         ])
     }
 }

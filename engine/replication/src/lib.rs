@@ -33,7 +33,7 @@ pub mod wire;
 
 pub use event::{CloseReason, Event, SessionId, Statistics, SubscriptionId, Violation};
 pub use replica::{
-    Applied, Change, Checkpoint, DocumentKey, Excerpt, Incoming, IncomingDocument, Interest, Outcome, PeerId,
-    Refused, Replica, ReplicaError, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, IncomingDocument,
+    Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 pub use replicator::{LocalPeer, Replicator};

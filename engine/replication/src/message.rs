@@ -46,6 +46,8 @@ pub(crate) struct Hello {
     /// Per run of the receiver, the highest sequence that the sender has seen.
     pub(crate) seen: Vec<(RunId, Sequence)>,
     pub(crate) capabilities: u64,
+    /// How often the sender has evicted documents.
+    pub(crate) evictions: u64,
 }
 
 /// What the sender wants from now on, as a change to what it wanted before.
@@ -56,6 +58,8 @@ pub(crate) struct Interests {
     pub(crate) removed: Vec<u64>,
     /// The sender has evicted documents: nothing that it was sent counts as held by it.
     pub(crate) forgotten: bool,
+    /// How often the sender has evicted documents, if more often than it said before.
+    pub(crate) evictions: Option<u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -167,6 +171,16 @@ pub(crate) struct Part {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Acknowledge {
     pub(crate) batch: u64,
+    /// Batches that were not taken as they were sent, as a whole: of each, the documents.
+    pub(crate) exceptions: Vec<Exceptions>,
+}
+
+/// Documents that are not held as they were sent: refused, not wanted any more, or dead at the sender of this message.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Exceptions {
+    pub(crate) batch: u64,
+    /// Bit *i* is set for document *i* of the batch.
+    pub(crate) documents: Vec<u8>,
 }
 
 /// Asks for what the sender of this message lacks of one document.
@@ -231,11 +245,7 @@ impl Message {
                 out.bytes(3, &part.bytes);
                 out.0
             }
-            Message::Acknowledge(acknowledge) => {
-                let mut out = Writer::kind(8);
-                out.number(1, acknowledge.batch);
-                out.0
-            }
+            Message::Acknowledge(acknowledge) => acknowledge.encode(),
             Message::Question(question) => question.encode(),
             Message::Rest(rest) => rest.encode(),
             Message::Surplus(surplus) => {

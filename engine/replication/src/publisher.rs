@@ -20,10 +20,13 @@ use crate::limits::{
     WINDOW_BYTES, WINDOW_DOCUMENTS,
 };
 use crate::message::{
-    AddedInterest, Answer, Batch, BatchEnd, Interests, Message, Offer, OfferItem, SentDocument, Start, Walk,
-    bits,
+    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Interests, Message, Offer, OfferItem, SentDocument,
+    Start, Walk, bits,
 };
-use crate::replica::{Change, Checkpoint, DocumentKey, Interest, Replica, ReplicaError};
+use crate::replica::{
+    Acknowledged, Change, Checkpoint, DocumentKey, Interest, PeerId, Replica, ReplicaError, ServedInterest,
+};
+use crate::subscription::selection;
 use crate::turn::{Link, Turn};
 
 /// The publishing half of one session.
@@ -44,6 +47,8 @@ pub(crate) struct Publisher {
     /// Changes up to here may have come from the other peer before it forgot them.
     origin_floor: Sequence,
     flights: VecDeque<Flight>,
+    /// Documents of the present position that cannot be sent.
+    unsendable: Vec<(DocumentKey, Sequence)>,
     last_batch: u64,
     last_offer: u64,
     draft: Option<Draft>,
@@ -61,15 +66,21 @@ struct Served {
     start: Sequence,
     /// Rows up to here have been considered.
     from: Sequence,
+    /// Generation of the interests that brought it.
+    generation: u64,
+    /// Names it in acknowledgements.
+    selection: [u8; 16],
 }
 
 /// A batch that is not yet acknowledged.
 #[derive(Debug)]
 struct Flight {
     batch: u64,
-    documents: usize,
+    documents: Vec<(DocumentKey, Sequence)>,
+    unsendable: Vec<(DocumentKey, Sequence)>,
     bytes: usize,
     end: Sequence,
+    generation: u64,
 }
 
 #[derive(Debug)]
@@ -121,6 +132,9 @@ impl Publisher {
         }
         let first = self.served.is_empty();
         self.generation = interests.generation;
+        if let Some(evictions) = interests.evictions {
+            turn.replica.remote_evicted(link.remote, evictions)?;
+        }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
         if interests.forgotten {
@@ -142,7 +156,7 @@ impl Publisher {
             if self.served.len() >= MAX_INTERESTS {
                 return Err(Violation::Limit("interests").into());
             }
-            starts.push(self.serve(&added, &runs, turn)?);
+            starts.push(self.serve(&added, &runs, link.remote, turn)?);
         }
         let least = self.served.values().map(|served| served.from).min();
         self.position = match least {
@@ -163,6 +177,7 @@ impl Publisher {
         &mut self,
         added: &AddedInterest,
         runs: &[(RunId, Sequence)],
+        remote: PeerId,
         turn: &mut Turn<'_>,
     ) -> Result<Start, CloseReason> {
         let refuse = |reason: String| Start {
@@ -183,7 +198,11 @@ impl Publisher {
             .filter(|_| !self.distrust)
             .and_then(|checkpoint| locate(checkpoint, runs, turn.replica.last_sequence()))
             .unwrap_or(Sequence(0));
-        self.served.insert(added.id, Served { interest, start, from: start });
+        let selection = selection(&interest.normalized, &added.arguments).to_le_bytes();
+        let query = interest.normalized.clone();
+        turn.replica.serves(remote, ServedInterest { selection, query, arguments: added.arguments.clone() });
+        let generation = self.generation;
+        self.served.insert(added.id, Served { interest, start, from: start, generation, selection });
         Ok(Start { interest: added.id, sequence: start, refused: None })
     }
 
@@ -243,12 +262,17 @@ impl Publisher {
     fn window_is_open(&self) -> bool {
         self.flights.is_empty()
             || self.flights.len() < WINDOW_BATCHES
-                && self.flights.iter().map(|flight| flight.documents).sum::<usize>() < WINDOW_DOCUMENTS
+                && self.flights.iter().map(|flight| flight.documents.len()).sum::<usize>() < WINDOW_DOCUMENTS
                 && self.flights.iter().map(|flight| flight.bytes).sum::<usize>() < WINDOW_BYTES
     }
 
     /// Walks on from the position until a batch is full, everything durable is seen, or `rows` are used up.
-    fn collect(&self, rows: &mut usize, link: &mut Link, turn: &mut Turn<'_>) -> Result<Draft, CloseReason> {
+    fn collect(
+        &mut self,
+        rows: &mut usize,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<Draft, CloseReason> {
         let mut draft = Draft {
             items: Vec::new(),
             bytes: 0,
@@ -279,6 +303,7 @@ impl Publisher {
                 match self.weigh(change, link, turn)? {
                     Weighed::Nothing => {}
                     Weighed::Moved => torn = true,
+                    Weighed::Unsendable(key) => self.unsendable.push((key, sequence)),
                     Weighed::Item(item) => {
                         offered += usize::from(matches!(item, Item::Offered(..)));
                         draft.bytes += item.bytes();
@@ -372,9 +397,11 @@ impl Publisher {
                 Item::Offered(candidate, version, matching) => (candidate, version, matching),
             };
             if bits::get(&answer.wanted, index) {
+                let sequence = candidate.sequence;
                 match candidate.read(turn.replica, link, turn.events)? {
                     Weighed::Item(item) => items.push(item),
                     Weighed::Moved => (draft.torn, draft.caught_up) = (true, false),
+                    Weighed::Unsendable(key) => self.unsendable.push((key, sequence)),
                     Weighed::Nothing => {}
                 }
             } else if matching {
@@ -413,12 +440,18 @@ impl Publisher {
 
     fn send(&mut self, items: Vec<Item>, link: &mut Link, turn: &Turn<'_>) {
         self.last_batch += 1;
-        let mut flight = Flight { batch: self.last_batch, documents: 0, bytes: 0, end: self.position };
+        let mut flight = Flight {
+            batch: self.last_batch,
+            documents: Vec::with_capacity(items.len()),
+            unsendable: std::mem::take(&mut self.unsendable),
+            bytes: 0,
+            end: self.position,
+            generation: self.generation,
+        };
         let mut message = Batch { batch: self.last_batch, ..Batch::default() };
         let mut size = 0;
         for item in items {
             let Item::Ready(Ready { candidate, after, delta }) = item else { continue };
-            flight.documents += 1;
             flight.bytes += candidate.key.id.len() + delta.len();
             size += candidate.key.id.len() + delta.len() + 64;
             link.known.sent(candidate.hash, candidate.sequence, after);
@@ -430,6 +463,7 @@ impl Publisher {
                 complete: candidate.since == Sequence(0),
                 delta: link.body(delta),
             });
+            flight.documents.push((candidate.key, candidate.sequence));
             if size >= MESSAGE_TARGET_BYTES {
                 let full = std::mem::take(&mut message);
                 message.batch = full.batch;
@@ -444,7 +478,7 @@ impl Publisher {
             sequence: self.position,
             caught_up: self.told_caught_up,
         });
-        link.statistics.documents_sent += flight.documents as u64;
+        link.statistics.documents_sent += flight.documents.len() as u64;
         link.send(&Message::Batch(message));
         self.told = self.position;
         self.silent_since = None;
@@ -452,14 +486,36 @@ impl Publisher {
     }
 
     /// The other peer holds, durably, everything up to a batch.
-    pub(crate) fn acknowledge(&mut self, batch: u64, link: &mut Link) -> Result<(), CloseReason> {
-        if batch > self.last_batch {
+    pub(crate) fn acknowledge(
+        &mut self,
+        acknowledge: &Acknowledge,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if acknowledge.batch > self.last_batch {
             return Err(Violation::Unexpected("acknowledgement of no batch").into());
         }
-        while let Some(flight) = self.flights.front().filter(|flight| flight.batch <= batch) {
+        let mut acknowledged = Acknowledged::default();
+        while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
+            let Some(flight) = self.flights.pop_front() else { break };
             link.statistics.acknowledged = flight.end;
-            self.flights.pop_front();
+            let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
+            for (index, (key, sequence)) in flight.documents.into_iter().enumerate() {
+                if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
+                    acknowledged.unheld.push((key, sequence));
+                } else {
+                    acknowledged.held.push(key);
+                }
+            }
+            acknowledged.unheld.extend(flight.unsendable);
+            // What was on its way before an interest was stated says nothing about it.
+            let earlier = self.served.values().filter(|served| served.generation <= flight.generation);
+            for served in earlier {
+                acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
+                acknowledged.interests.push((served.selection, flight.end));
+            }
         }
+        turn.replica.acknowledged(link.remote, &acknowledged);
         Ok(())
     }
 
@@ -488,6 +544,8 @@ enum Weighed {
     Nothing,
     /// Changed since its row was read; a later row is about it.
     Moved,
+    /// Too large to travel.
+    Unsendable(DocumentKey),
     Item(Item),
 }
 
@@ -520,14 +578,17 @@ impl Candidate {
         link: &Link,
         events: &mut VecDeque<crate::Event>,
     ) -> Result<Weighed, CloseReason> {
-        let Some(excerpt) = replica.delta_since(&self.key, self.since)? else { return Ok(Weighed::Nothing) };
+        let Some(excerpt) = replica.delta_since(&self.key, self.since)? else {
+            // Evicted; or buried no longer, and inserted again.
+            return Ok(if self.key.is_by_hash() { Weighed::Moved } else { Weighed::Nothing });
+        };
         if excerpt.newest != self.sequence {
             return Ok(Weighed::Moved);
         }
         if excerpt.delta.len() > MAX_DELTA_BYTES {
             let reason = format!("{} bytes; at most {MAX_DELTA_BYTES} travel", excerpt.delta.len());
-            events.push_back(link.refused(self.key, reason));
-            return Ok(Weighed::Nothing);
+            events.push_back(link.refused(self.key.clone(), reason));
+            return Ok(Weighed::Unsendable(self.key));
         }
         Ok(Weighed::Item(Item::Ready(Ready {
             candidate: self,

@@ -37,8 +37,16 @@ impl fmt::Debug for PeerId {
 pub struct DocumentKey {
     /// Name of the collection.
     pub collection: Arc<str>,
-    /// `_id` in the order-preserving encoding of `ditto_value::key`.
+    /// `_id` in the order-preserving encoding of `ditto_value::key`; or, of a buried document, `00` and the first 16
+    /// bytes of the BLAKE3 hash of that.
     pub id: Arc<[u8]>,
+}
+
+impl DocumentKey {
+    /// Whether the document is named by the hash of its `_id`.
+    pub fn is_by_hash(&self) -> bool {
+        self.id.first() == Some(&0)
+    }
 }
 
 impl fmt::Debug for DocumentKey {
@@ -145,6 +153,8 @@ pub struct Outcome {
     pub before: Option<Version>,
     /// Version right after it.
     pub after: Version,
+    /// Something of what was sent is dead here: the other peer takes for alive what was removed.
+    pub absorbed: bool,
 }
 
 /// The result of [`Replica::apply`].
@@ -169,6 +179,41 @@ pub enum Refused {
     /// This peer does not take that document from that peer.
     #[error("not permitted: {0}")]
     NotPermitted(String),
+}
+
+/// What a remote peer says of itself at the beginning of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// The identity under which it writes.
+    pub site: SiteId,
+    /// How often it has evicted documents.
+    pub evictions: u64,
+    /// It has less of its own history than was seen of it: it was restored.
+    pub is_behind: bool,
+}
+
+/// What a remote peer asks for and is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServedInterest {
+    /// Equal for equal queries with equal arguments.
+    pub selection: [u8; 16],
+    /// Normalised.
+    pub query: String,
+    /// A CBOR map; empty for none.
+    pub arguments: Vec<u8>,
+}
+
+/// What a remote peer holds durably of what it was sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// By interest ([`ServedInterest::selection`]): all changes up to this local sequence that the interest asks for, but for
+    /// the exceptions.
+    pub interests: Vec<([u8; 16], Sequence)>,
+    /// Documents that it took as they were sent.
+    pub held: Vec<DocumentKey>,
+    /// The exceptions: documents that it did not take as they were sent, with the sequence of the change. It refused them, or
+    /// they are dead there.
+    pub unheld: Vec<(DocumentKey, Sequence)>,
 }
 
 /// The store failed; nothing of the call has happened.
@@ -207,13 +252,17 @@ pub trait Replica {
     /// The document, living or tombstone; `None` if unknown or evicted.
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError>;
 
-    /// Births and entries whose local sequence is greater than `after` (all of them for 0).
+    /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
+    fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError>;
+
+    /// Births and entries whose local sequence is greater than `after` (all of them for 0). `None` also if `key` names by
+    /// its hash a document that is alive.
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError>;
 
     /// Hashes of all births and entries; empty if the document is unknown.
     fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError>;
 
-    /// Births and entries whose hashes are not among `known`.
+    /// Births and entries whose hashes are not among `known`; `None` as [`Self::delta_since`].
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError>;
 
     /// The version that merging `delta` into the present state would yield. Changes nothing.
@@ -228,6 +277,22 @@ pub trait Replica {
 
     /// How often documents were evicted from the collection; survives restarts, never falls.
     fn eviction_count(&self, collection: &str) -> u64;
+
+    /// How often documents were evicted from all collections together; survives restarts, never falls.
+    fn eviction_total(&self) -> u64;
+
+    /// A session with `remote` begins. What it was known to hold is void if it is not what it was: has evicted since, writes
+    /// under another identity, or is behind.
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError>;
+
+    /// `remote` has evicted, this often by now: what it was known to hold is void.
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError>;
+
+    /// `remote` asks for something and is served from now on.
+    fn serves(&mut self, remote: PeerId, interest: ServedInterest);
+
+    /// `remote` has acknowledged what it was sent.
+    fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged);
 
     /// The position in `remote`'s history that was applied for an effective interest.
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError>;

@@ -9,7 +9,7 @@ use crate::message::{Body, Hello, Message};
 use crate::parts::Reassembly;
 use crate::publisher::{Publisher, locate};
 use crate::questions::Respondent;
-use crate::replica::{Checkpoint, PeerId};
+use crate::replica::{Checkpoint, Greeting, PeerId};
 use crate::replicator::LocalPeer;
 use crate::subscriber::Subscriber;
 use crate::subscription::Subscriptions;
@@ -60,6 +60,7 @@ impl Session {
         seen.sort_by_key(|(_, sequence)| std::cmp::Reverse(*sequence));
         seen.truncate(MAX_RUNS);
         let run = turn.replica.runs().last().map(|(run, _)| *run).unwrap_or_default();
+        self.subscriber.told_evictions = turn.replica.eviction_total();
         self.link.send(&Message::Hello(Hello {
             versions: (PROTOCOL_MIN, PROTOCOL_MAX),
             database: local.database,
@@ -68,6 +69,7 @@ impl Session {
             durable: turn.durable,
             seen,
             capabilities: CAPABILITIES,
+            evictions: self.subscriber.told_evictions,
         }));
         Ok(())
     }
@@ -139,7 +141,7 @@ impl Session {
             Message::Batch(batch) => subscriber.batch(batch, reassembly, link),
             Message::Part(part) => Ok(reassembly.receive(part)?),
             Message::Acknowledge(acknowledge) => {
-                publisher.acknowledge(acknowledge.batch, link)?;
+                publisher.acknowledge(&acknowledge, link, turn)?;
                 let session = link.session;
                 if turn.events.back() != Some(&Event::Progress { session }) {
                     turn.events.push_back(Event::Progress { session });
@@ -177,6 +179,9 @@ impl Session {
         let (session, remote) = (self.link.session, self.link.remote);
         self.settle_forks(hello, turn);
         let recorded = turn.replica.remembered(remote)?;
+        let is_behind = recorded.iter().any(|(_, sequence)| *sequence > hello.durable);
+        let greeting = Greeting { site: hello.site, evictions: hello.evictions, is_behind };
+        turn.replica.greeted(remote, greeting)?;
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
             self.subscriber.remember(Checkpoint { run, sequence });
         }

@@ -8,7 +8,7 @@
 mod gap;
 mod wanted;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use ditto_crdt::{Sequence, Version};
 
@@ -18,7 +18,9 @@ use crate::limits::{
     ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES,
     MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
 };
-use crate::message::{Acknowledge, Answer, Batch, BatchEnd, Found, Message, Offer, Question, Rest, bits};
+use crate::message::{
+    Acknowledge, Answer, Batch, BatchEnd, Exceptions, Found, Message, Offer, Question, Rest, bits,
+};
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
@@ -51,6 +53,10 @@ pub(crate) struct Subscriber {
     seen: Option<Checkpoint>,
     /// Documents arrived that were not wanted any more.
     dropped: bool,
+    /// Of applied batches, the documents that are not held as they were sent.
+    exceptions: VecDeque<Exceptions>,
+    /// How often was evicted here, as the other peer was told.
+    pub(crate) told_evictions: u64,
     /// Own checkpoints are not to be used.
     pub(crate) distrust: bool,
 }
@@ -65,6 +71,8 @@ struct Inbound {
 
 #[derive(Debug)]
 struct Document {
+    /// Place in the batch.
+    index: usize,
     key: DocumentKey,
     before: Option<Version>,
     stated: Version,
@@ -158,6 +166,7 @@ impl Subscriber {
             inbound.bytes += document.id.len() + delta.len();
             self.buffered_bytes += document.id.len() + delta.len();
             inbound.documents.push(Document {
+                index: inbound.documents.len(),
                 key: DocumentKey { collection: interest.collection.clone(), id: document.id.into() },
                 before: document.before,
                 stated: document.after,
@@ -217,6 +226,12 @@ impl Subscriber {
         }
         let mut keys = HashSet::with_capacity(inbound.documents.len());
         for document in &mut inbound.documents {
+            if document.key.is_by_hash()
+                && let Some(key) = turn.replica.named(&document.key)?
+            {
+                // From here on it has the name under which everything else can be said of it.
+                document.key = key;
+            }
             let hash = key_hash(&document.key);
             if !keys.insert(hash) {
                 return Err(Violation::Unexpected("document twice in a batch").into());
@@ -373,7 +388,14 @@ impl Subscriber {
         let Some(end) = inbound.end else { return Ok(()) };
         self.buffered_bytes = self.buffered_bytes.saturating_sub(inbound.bytes);
         self.buffered_documents = self.buffered_documents.saturating_sub(inbound.documents.len());
-        inbound.documents.retain(|document| document.state != State::Dropped);
+        let mut exceptions: BTreeSet<usize> = BTreeSet::new();
+        inbound.documents.retain(|document| {
+            let dropped = document.state == State::Dropped;
+            if dropped {
+                exceptions.insert(document.index);
+            }
+            !dropped
+        });
         let incoming = Incoming {
             from: link.remote,
             documents: inbound
@@ -397,15 +419,23 @@ impl Subscriber {
             for (document, outcome) in inbound.documents.iter().zip(applied.outcomes) {
                 match outcome {
                     Ok(outcome) => {
+                        if outcome.absorbed {
+                            exceptions.insert(document.index);
+                        }
                         self.merged(document, (outcome, applied.last), publisher, respondent, link, turn)?;
                     }
                     Err(refused) => {
+                        exceptions.insert(document.index);
                         turn.events.push_back(link.refused(document.key.clone(), refused.to_string()));
                     }
                 }
             }
             applied.last
         };
+        if let Some(last) = exceptions.last() {
+            let documents = bits::collect((0..=*last).map(|index| exceptions.contains(&index)));
+            self.exceptions.push_back(Exceptions { batch: inbound.batch, documents });
+        }
         if !inbound.documents.is_empty() {
             link.statistics.last_update_received_ms = Some(turn.now);
         }
@@ -465,7 +495,9 @@ impl Subscriber {
             self.unacknowledged.pop_front();
         }
         if let Some(batch) = acknowledged {
-            link.send(&Message::Acknowledge(Acknowledge { batch }));
+            let due = self.exceptions.iter().take_while(|exceptions| exceptions.batch <= batch).count();
+            let exceptions = self.exceptions.drain(..due).collect();
+            link.send(&Message::Acknowledge(Acknowledge { batch, exceptions }));
         }
     }
 

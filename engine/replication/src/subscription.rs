@@ -28,6 +28,17 @@ pub(crate) struct Selected {
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     pub(crate) selected: BTreeMap<Selection, Selected>,
+    /// From any collection, as last seen.
+    evictions: u64,
+}
+
+/// What stands for a query with its arguments.
+pub(crate) fn selection(normalized: &str, arguments: &[u8]) -> Selection {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(normalized.len() as u64).to_le_bytes());
+    hasher.update(normalized.as_bytes());
+    hasher.update(arguments);
+    first_16(hasher.finalize().as_bytes())
 }
 
 impl Subscriptions {
@@ -42,11 +53,7 @@ impl Subscriptions {
         let interest = replica.compile(query, arguments)?;
         let arguments =
             if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&(interest.normalized.len() as u64).to_le_bytes());
-        hasher.update(interest.normalized.as_bytes());
-        hasher.update(&arguments);
-        let selection = first_16(hasher.finalize().as_bytes());
+        let selection = selection(&interest.normalized, &arguments);
         let mut new = false;
         let selected = self.selected.entry(selection).or_insert_with(|| {
             new = true;
@@ -76,7 +83,8 @@ impl Subscriptions {
 
     /// Looks for evictions since the last look; returns whether there were any.
     pub(crate) fn refresh(&mut self, replica: &dyn Replica) -> bool {
-        let mut evicted = false;
+        let total = replica.eviction_total();
+        let mut evicted = std::mem::replace(&mut self.evictions, total) != total;
         for selected in self.selected.values_mut() {
             let evictions = replica.eviction_count(&selected.collection);
             evicted |= evictions != selected.evictions;

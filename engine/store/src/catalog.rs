@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ditto_crdt::{Hlc, HybridClock, RunId, Sequence, SiteId};
 use ditto_storage::{Batch, Bytes, Direction, Keyspace, Snapshot, Storage, StorageError};
@@ -12,6 +12,7 @@ use crate::environment::Environment;
 use crate::error::{OpenError, StoreError};
 use crate::index::{Definition, Index, IndexList, State, Unfinished};
 use crate::layout::{self, CollectionId, CollectionState, FORMAT_VERSION, IndexId, Reader};
+use crate::lifecycle::holdings::Holdings;
 use crate::store::{CollectionStatistics, Inner, StoreOptions};
 use crate::writer::{Holder, Writer};
 
@@ -38,12 +39,29 @@ pub(crate) struct Collection {
     pub documents: AtomicU64,
     pub evictions: AtomicU64,
     pub indexes: IndexList,
+    /// Deleted documents of which only the grave is left.
+    pub graves: AtomicU64,
+    /// Remote peers have a part in it.
+    pub shared: AtomicBool,
 }
 
 impl Collection {
-    pub(crate) fn new(id: CollectionId, name: Arc<str>, documents: u64, evictions: u64) -> Self {
-        let (documents, evictions) = (AtomicU64::new(documents), AtomicU64::new(evictions));
-        Self { id, name, documents, evictions, indexes: IndexList::default() }
+    pub(crate) fn new(id: CollectionId, name: Arc<str>, state: &CollectionState) -> Self {
+        Self {
+            id,
+            name,
+            documents: AtomicU64::new(state.documents),
+            evictions: AtomicU64::new(state.evictions),
+            indexes: IndexList::default(),
+            graves: AtomicU64::new(state.graves),
+            shared: AtomicBool::new(state.shared),
+        }
+    }
+
+    /// Called by the writer after a commit.
+    pub(crate) fn add_graves(&self, change: i64) {
+        let graves = self.graves.load(Ordering::Acquire).saturating_add_signed(change);
+        self.graves.store(graves, Ordering::Release);
     }
 }
 
@@ -104,6 +122,9 @@ pub(crate) struct Catalog {
     pub is_copy: bool,
     pub identity: Identity,
     pub collections: Collections,
+    pub holdings: Holdings,
+    /// When the last housekeeping was done; 0 for never.
+    pub reaped_ms: u64,
     pub writer: Writer,
     /// The least id that no index has.
     pub next_index: IndexId,
@@ -135,6 +156,10 @@ pub(crate) fn open(
     let (collections, last, clock, next_collection) = read_collections(&*snapshot)?;
     let (next_index, unfinished) = read_indexes(&*snapshot, &collections)?;
     let (last, next_run, runs) = read_runs(&*snapshot, last)?;
+    let holdings = Holdings::read(&*snapshot)?;
+    let reaped = snapshot.get(Keyspace::Catalog, layout::CATALOG_REAPED)?;
+    let reaped_ms =
+        reaped.map_or(Ok(0), |value| Reader(&value).u64().ok_or_else(|| corrupt("reaped", &value)))?;
     let site = match snapshot.get(Keyspace::Catalog, layout::CATALOG_SITE)? {
         Some(value) => {
             let mut reader = Reader(&value);
@@ -172,6 +197,8 @@ pub(crate) fn open(
         is_copy,
         identity,
         collections,
+        holdings,
+        reaped_ms,
         writer: Writer { clock: HybridClock::new(clock), last, next_collection },
         next_index,
         unfinished,
@@ -233,7 +260,7 @@ fn read_collections(snapshot: &dyn Snapshot) -> Result<FoundCollections, OpenErr
         last = last.max(state.last);
         clock = clock.max(state.clock);
         next = next.max(CollectionId(id.0.saturating_add(1)));
-        collections.add(Arc::new(Collection::new(id, name.into(), state.documents, state.evictions)));
+        collections.add(Arc::new(Collection::new(id, name.into(), &state)));
     }
     Ok((collections, last, clock, next))
 }

@@ -24,6 +24,9 @@ pub(crate) const CATALOG_SITE: &[u8] = b"site";
 /// Catalog row: where the storage lay when the site id was chosen (16 bytes, see [`ditto_storage::Place`]).
 pub(crate) const CATALOG_PLACE: &[u8] = b"place";
 
+/// Catalog row: when the last housekeeping was done, in milliseconds (u64).
+pub(crate) const CATALOG_REAPED: &[u8] = b"reaped";
+
 /// First byte of a catalog row that names a collection: tag ‖ name → id (u32).
 pub(crate) const TAG_COLLECTION: u8 = 0x01;
 /// First byte of a catalog row that counts: tag ‖ collection id → [`CollectionState`].
@@ -232,14 +235,18 @@ pub(crate) struct CollectionState {
     pub last: Sequence,
     /// The hybrid clock when this row was written.
     pub clock: Hlc,
+    /// Deleted documents of which only the grave is left.
+    pub graves: u64,
+    /// Remote peers have sent documents of it, or asked for some.
+    pub shared: bool,
 }
 
 impl CollectionState {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [self.documents, self.evictions, self.last.0, self.clock.0]
-            .iter()
-            .flat_map(|number| number.to_be_bytes())
-            .collect()
+        let numbers = [self.documents, self.evictions, self.last.0, self.clock.0, self.graves];
+        let mut value: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        value.push(self.shared.into());
+        value
     }
 
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
@@ -249,6 +256,12 @@ impl CollectionState {
             evictions: reader.u64()?,
             last: Sequence(reader.u64()?),
             clock: Hlc(reader.u64()?),
+            graves: reader.u64()?,
+            shared: match reader.u8()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
         };
         reader.end()?;
         Some(state)
@@ -260,15 +273,16 @@ pub(crate) fn checkpoint_key(remote: &[u8; 32], interest: &[u8; 16]) -> Vec<u8> 
     [&[TAG_CHECKPOINT][..], remote, interest].concat()
 }
 
-/// `replication` value of a checkpoint: run id (8) ‖ sequence (8).
-pub(crate) fn encode_checkpoint(run: RunId, sequence: Sequence) -> Vec<u8> {
-    [run.0.to_be_bytes(), sequence.0.to_be_bytes()].concat()
+/// `replication` value of a checkpoint: run id (8) ‖ sequence (8) ‖ when it was last of use, in milliseconds (8).
+pub(crate) fn encode_checkpoint(run: RunId, sequence: Sequence, used_ms: u64) -> Vec<u8> {
+    [run.0.to_be_bytes(), sequence.0.to_be_bytes(), used_ms.to_be_bytes()].concat()
 }
 
 /// Reads a value written by [`encode_checkpoint`].
 pub(crate) fn decode_checkpoint(value: &[u8]) -> Option<(RunId, Sequence)> {
     let mut reader = Reader(value);
     let checkpoint = (RunId(reader.u64()?), Sequence(reader.u64()?));
+    reader.u64()?;
     reader.end()?;
     Some(checkpoint)
 }
@@ -278,7 +292,21 @@ pub(crate) fn seen_prefix(remote: &[u8; 32]) -> Vec<u8> {
     [&[TAG_SEEN][..], remote].concat()
 }
 
-/// `replication` key of what was seen of one run: [`seen_prefix`] ‖ run id (8); the value is the sequence (8).
+/// `replication` value of what was seen of one run: sequence (8) ‖ when that was, in milliseconds (8).
+pub(crate) fn encode_seen(sequence: Sequence, used_ms: u64) -> Vec<u8> {
+    [sequence.0.to_be_bytes(), used_ms.to_be_bytes()].concat()
+}
+
+/// Reads a value written by [`encode_seen`].
+pub(crate) fn decode_seen(value: &[u8]) -> Option<Sequence> {
+    let mut reader = Reader(value);
+    let sequence = Sequence(reader.u64()?);
+    reader.u64()?;
+    reader.end()?;
+    Some(sequence)
+}
+
+/// `replication` key of what was seen of one run: [`seen_prefix`] ‖ run id (8); the value is [`encode_seen`].
 pub(crate) fn seen_key(remote: &[u8; 32], run: RunId) -> Vec<u8> {
     [&[TAG_SEEN][..], remote, &run.0.to_be_bytes()].concat()
 }
@@ -288,7 +316,7 @@ pub(crate) fn seen_key(remote: &[u8; 32], run: RunId) -> Vec<u8> {
 pub struct DocumentKey {
     /// Name of the collection.
     pub collection: Arc<str>,
-    /// Encoded `_id`.
+    /// Encoded `_id`; or, of a buried document, `00` and the first 16 bytes of the BLAKE3 hash of that.
     pub id: Arc<[u8]>,
 }
 
@@ -306,10 +334,17 @@ mod tests {
 
     #[test]
     fn rows_with_bytes_too_few_or_too_many_are_refused() {
-        let state = CollectionState { documents: 1, evictions: 2, last: Sequence(3), clock: Hlc(4) };
+        let state = CollectionState {
+            documents: 1,
+            evictions: 2,
+            last: Sequence(3),
+            clock: Hlc(4),
+            graves: 5,
+            shared: true,
+        };
         let bytes = state.encode();
         assert_eq!(CollectionState::decode(&bytes), Some(state));
-        assert_eq!(CollectionState::decode(&bytes[..31]), None);
+        assert_eq!(CollectionState::decode(&bytes[..40]), None);
         assert_eq!(CollectionState::decode(&[&bytes[..], &[0]].concat()), None);
         let run = encode_run(RunId(1), SiteId(2), Sequence(3));
         assert_eq!(decode_run(&run), Some((RunId(1), SiteId(2), Sequence(3))));

@@ -15,7 +15,8 @@
 //! | `transaction` | transactions of several statements |
 //! | `feed` | commit notifications, in commit order, under no lock |
 //! | `observer` | live queries |
-//! | `replica` | the store as replication sees it: changes, deltas, checkpoints |
+//! | `lifecycle` | what becomes of deleted documents, lost writes and evictions; housekeeping |
+//! | `replica`, `merge` | the store as replication sees it: changes, deltas, checkpoints; and the way in |
 //! | `verify` | consistency of everything that is stored twice |
 //! | `backup` | a copy of one moment, while others write |
 //! | `recovery` | going on after the storage has failed |
@@ -64,6 +65,8 @@ mod execute;
 mod feed;
 mod index;
 mod layout;
+mod lifecycle;
+mod merge;
 mod observer;
 mod parameters;
 mod pending;
@@ -85,6 +88,12 @@ pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreErr
 pub use feed::{ChangedDocument, Commit, CommitSubscription};
 pub use index::{IndexError, MAX_INDEX_KEYS, MAX_INDEXES};
 pub use layout::{DocumentKey, FORMAT_VERSION, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES};
+pub use lifecycle::conflicts::{
+    MAX_CONFLICT_BYTES, MAX_CONFLICT_FIELDS, MAX_CONFLICT_VALUE_BYTES, MAX_CONFLICTS,
+};
+pub use lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
+pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, Reaped};
+pub use lifecycle::skew::ClockSkew;
 pub use observer::{Observer, SignalNext};
 pub use parameters::SYNC_SCOPES;
 pub use replica::{
@@ -92,6 +101,6 @@ pub use replica::{
     Replica, StoredDocument,
 };
 pub use result::{QueryResult, Row};
-pub use store::{CollectionStatistics, Store, StoreOptions};
+pub use store::{CollectionStatistics, Store, StoreOptions, WeakStore};
 pub use transaction::{MAX_HINT_BYTES, Transaction, TransactionInfo, TransactionKind, TransactionOptions};
 pub use verify::{Inconsistency, Verified};

@@ -40,6 +40,8 @@ fn recover_with(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, O
     let catalog = catalog::open(&*inner.storage, &*inner.environment, &options)?;
     *inner.identity.write() = catalog.identity;
     inner.collections.replace(catalog.collections);
+    inner.holdings.replace(catalog.holdings);
+    inner.names.forget();
     *writer = catalog.writer;
     inner.last.store(writer.last.0, Ordering::Release);
     inner.next_index.store(catalog.next_index.0, Ordering::Relaxed);

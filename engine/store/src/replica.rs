@@ -1,6 +1,9 @@
 //! The store as replication sees it: changes by sequence, documents and deltas by key, one atomic way in, and
 //! what is remembered of each remote peer.
 //!
+//! A buried document has the name `00` ‖ hash of its `_id` ([`DocumentKey`]); both of its names find it, and so does the hash
+//! of a document that is not buried here.
+//!
 //! Everything that comes from elsewhere is hostile until decoded: a delta that cannot be read, a key that is no
 //! key, a stamp out of bounds refuse the one document and nothing else.
 
@@ -8,17 +11,19 @@ use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ditto_crdt::record::{self, Inserted};
 use ditto_crdt::{DecodeError, Delta, Document, Record, RunId, Sequence, SiteId, Version};
 use ditto_storage::{Bytes, Direction, Keyspace};
-use ditto_value::{Object, Value, ValueRef};
+use ditto_value::{Object, ValueRef};
 
 use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::execute::{self, Scope};
 use crate::layout::{self, DocumentKey, MAX_ID_BYTES};
-use crate::store::Store;
-use crate::write::{NewRecord, WriteTransaction, check_collection_name, check_id, parse_record};
+use crate::lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
+use crate::lifecycle::{conflicts, graves, names};
+use crate::merge::merge_all;
+use crate::store::{Inner, Store};
+use crate::write::parse_record;
 use crate::writer::Holder;
 
 /// One row of the change log: the newest change of one document.
@@ -126,6 +131,8 @@ pub struct Outcome {
     pub before: Option<Version>,
     /// Version right after it.
     pub after: Version,
+    /// Something of what was sent is dead here: written under a birth that is removed.
+    pub absorbed: bool,
 }
 
 /// What [`Replica::apply`] did.
@@ -242,7 +249,25 @@ impl Replica {
         Ok(Some(StoredDocument { record, version, newest, alive }))
     }
 
-    /// Births and entries whose local sequence is greater than `after`; all of them for 0.
+    /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, StoreError> {
+        let inner = &self.store.inner;
+        let Some(hash) = names::as_hash(&key.id) else { return Ok(None) };
+        let Some(collection) = inner.collections.get(&key.collection) else { return Ok(None) };
+        let snapshot = inner.storage.snapshot();
+        if graves::grave(&*snapshot, collection.id, &hash)?.is_some() {
+            return Ok(None);
+        }
+        let found = inner.names.find(&*snapshot, collection.id, &hash)?;
+        let id = found.as_deref().and_then(layout::split_document_key).map(|(_, id)| id.into());
+        Ok(id.map(|id| DocumentKey { collection: Arc::clone(&key.collection), id }))
+    }
+
+    /// Births and entries whose local sequence is greater than `after`; all of them for 0. `None` also if `key` names by its
+    /// hash a document that is alive: it has another name, and that is to be asked for.
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Corrupt`].
@@ -259,7 +284,7 @@ impl Replica {
         Ok(decode(&record)?.entry_hashes())
     }
 
-    /// Births and entries whose hashes are not among `known`.
+    /// Births and entries whose hashes are not among `known`; `None` as [`Replica::delta_since`].
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Corrupt`].
@@ -294,17 +319,7 @@ impl Replica {
     /// # Errors
     /// [`StoreError::Compile`].
     pub fn compile(&self, query: &str, arguments: &Object) -> Result<Interest, StoreError> {
-        let subscription = ditto_dql::subscription(query, arguments)?;
-        let collection: Arc<str> = subscription.collection.to_string().into();
-        let arguments = arguments.clone();
-        let filter = subscription.filter;
-        let unfiltered = filter.is_none();
-        let settings = self.store.inner.parameters.settings();
-        let matcher: Matcher = Arc::new(move |document| {
-            let scope = Scope { arguments: (&arguments).into(), now_ms: 0, settings, request: None };
-            execute::accepts(filter.as_ref(), &scope, document)
-        });
-        Ok(Interest { collection, normalized: subscription.normalized, unfiltered, matcher })
+        compile(&self.store.inner, query, arguments)
     }
 
     /// How often documents were evicted from the collection; survives restarts, never falls.
@@ -324,6 +339,7 @@ impl Replica {
     ) -> Result<Option<Checkpoint>, StoreError> {
         let key = layout::checkpoint_key(remote, interest);
         let Some(row) = self.store.inner.storage.get(Keyspace::Replication, &key)? else { return Ok(None) };
+        self.store.inner.recency.read(&key);
         let (run, sequence) = layout::decode_checkpoint(&row)
             .ok_or_else(|| StoreError::corrupt("a checkpoint cannot be read"))?;
         Ok(Some(Checkpoint { run, sequence }))
@@ -341,12 +357,51 @@ impl Replica {
             .map(|row| {
                 let (key, value) = row?;
                 let run = key.get(prefix.len()..).and_then(layout::decode_sequence_key);
-                match (run, layout::decode_sequence_key(&value)) {
+                match (run, layout::decode_seen(&value)) {
                     (Some(run), Some(sequence)) => Ok((RunId(run.0), sequence)),
                     _ => Err(StoreError::corrupt("what was seen of a run cannot be read")),
                 }
             })
             .collect()
+    }
+
+    /// How often documents were evicted from all collections together; survives restarts, never falls.
+    pub fn eviction_total(&self) -> u64 {
+        self.store.inner.collections.statistics().iter().map(|collection| collection.evictions).sum()
+    }
+
+    /// A remote peer has introduced itself. What it is known to hold is void if it has evicted since, has another
+    /// identity, or lost a part of its history.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Closed`].
+    pub fn greeted(&self, remote: &[u8; 32], origin: u64, greeting: Greeting) -> Result<(), StoreError> {
+        let inner = &self.store.inner;
+        let now_ms = inner.environment.now_ms();
+        let void = inner.holdings.greeted(remote, origin, greeting, self.last_sequence(), now_ms);
+        if void { inner.store_holdings() } else { Ok(()) }
+    }
+
+    /// A remote peer says how often it has evicted by now, as [`Replica::greeted`].
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Closed`].
+    pub fn remote_evicted(&self, remote: &[u8; 32], evictions: u64) -> Result<(), StoreError> {
+        let inner = &self.store.inner;
+        let void = inner.holdings.evicted(remote, evictions, self.last_sequence());
+        if void { inner.store_holdings() } else { Ok(()) }
+    }
+
+    /// A remote peer asks for something, and is served from now on.
+    pub fn serves(&self, remote: &[u8; 32], origin: u64, interest: ServedInterest) {
+        let inner = &self.store.inner;
+        inner.holdings.serves(remote, origin, interest, inner.environment.now_ms());
+    }
+
+    /// A remote peer holds what it was sent, durably, but for the exceptions. Kept in memory at first; what a crash takes
+    /// is heard again.
+    pub fn acknowledged(&self, remote: &[u8; 32], acknowledged: &Acknowledged) {
+        self.store.inner.holdings.acknowledged(remote, acknowledged);
     }
 
     /// Merges documents and records checkpoints in one commit. A refused document does not stop the others.
@@ -358,29 +413,34 @@ impl Replica {
         let inner = &self.store.inner;
         let mut transaction = inner.begin_write_as(Holder::Sync)?;
         transaction.set_origin(incoming.origin);
-        let mut outcomes = Vec::with_capacity(incoming.documents.len());
-        for document in &incoming.documents {
-            outcomes.push(merge(&mut transaction, incoming.origin, document)?);
-        }
+        let now_ms = transaction.now_ms;
+        inner.holdings.met(&incoming.from, incoming.origin, now_ms);
+        let (outcomes, conflicts) = merge_all(&mut transaction, &incoming)?;
+        conflicts::report(&mut transaction, conflicts)?;
         for (interest, checkpoint) in &incoming.checkpoints {
             transaction.put_row(
                 Keyspace::Replication,
                 layout::checkpoint_key(&incoming.from, interest),
-                layout::encode_checkpoint(checkpoint.run, checkpoint.sequence),
+                layout::encode_checkpoint(checkpoint.run, checkpoint.sequence, now_ms),
             );
         }
         if let Some(seen) = incoming.seen {
             let key = layout::seen_key(&incoming.from, seen.run);
             let known = inner.storage.get(Keyspace::Replication, &key)?;
-            let known = known.and_then(|row| layout::decode_sequence_key(&row));
+            let known = known.and_then(|row| layout::decode_seen(&row));
             if known.is_none_or(|known| known < seen.sequence) {
-                let value = layout::sequence_key(seen.sequence).to_vec();
+                let value = layout::encode_seen(seen.sequence, now_ms);
                 transaction.put_row(Keyspace::Replication, key, value);
             }
         }
         transaction.commit()?;
         let last = inner.last_sequence();
         inner.deliver_commits();
+        for (document, outcome) in incoming.documents.iter().zip(&outcomes) {
+            if matches!(outcome, Ok(outcome) if outcome.after == document.stated) {
+                inner.holdings.is_equal(&incoming.from, &document.key.collection, &document.key.id);
+            }
+        }
         Ok(Applied { last, outcomes })
     }
 
@@ -390,7 +450,7 @@ impl Replica {
         if key.id.is_empty() || key.id.len() > MAX_ID_BYTES {
             return Ok(None);
         }
-        Ok(inner.storage.get(Keyspace::Documents, &layout::document_key(collection.id, &key.id))?)
+        graves::found(inner, collection.id, &key.id)
     }
 
     fn excerpt(
@@ -400,9 +460,27 @@ impl Replica {
     ) -> Result<Option<Excerpt>, StoreError> {
         let Some(record) = self.record(key)? else { return Ok(None) };
         let parsed = parse_record(&record)?;
+        if parsed.alive && names::as_hash(&key.id).is_some() {
+            return Ok(None);
+        }
         let delta = part(&parsed).map_err(|error| StoreError::corrupt(error.to_string()))?;
         Ok(Some(Excerpt { version: parsed.version, newest: parsed.newest_sequence, delta }))
     }
+}
+
+/// Compiles a subscription.
+pub(crate) fn compile(inner: &Inner, query: &str, arguments: &Object) -> Result<Interest, StoreError> {
+    let subscription = ditto_dql::subscription(query, arguments)?;
+    let collection: Arc<str> = subscription.collection.to_string().into();
+    let arguments = arguments.clone();
+    let filter = subscription.filter;
+    let unfiltered = filter.is_none();
+    let settings = inner.parameters.settings();
+    let matcher: Matcher = Arc::new(move |document| {
+        let scope = Scope { arguments: (&arguments).into(), now_ms: 0, settings, request: None };
+        execute::accepts(filter.as_ref(), &scope, document)
+    });
+    Ok(Interest { collection, normalized: subscription.normalized, unfiltered, matcher })
 }
 
 fn corrupt_change() -> StoreError {
@@ -421,106 +499,4 @@ pub(crate) fn read_change<'r>(
 
 fn decode(record: &[u8]) -> Result<Document, StoreError> {
     parse_record(record)?.document().map_err(|error| StoreError::corrupt(error.to_string()))
-}
-
-/// Merges one document into the transaction.
-fn merge(
-    transaction: &mut WriteTransaction,
-    origin: u64,
-    incoming: &IncomingDocument,
-) -> Result<Result<Outcome, Refused>, StoreError> {
-    let id = match readable_id(&incoming.key) {
-        Ok(id) => id,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let collection = transaction.collection(&incoming.key.collection);
-    let (stored, sequence) = match &collection {
-        Some(collection) => {
-            let key = Bytes::from(layout::document_key(collection.id, &incoming.key.id));
-            (transaction.get(&key)?, transaction.sequence_of(&key))
-        }
-        None => (None, transaction.next_sequence()),
-    };
-    let (merged, known, was_alive) = match &stored {
-        None => (receive(&id, incoming, sequence), None, false),
-        Some(record) => {
-            let parsed = parse_record(record)?;
-            (merge_into(&parsed, &id, incoming, sequence)?, Some(parsed.version), parsed.alive)
-        }
-    };
-    let merged = match merged {
-        Ok(merged) => merged,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let Some(Merged { record, version }) = merged else {
-        return Ok(Ok(Outcome { before: known, after: known.unwrap_or(Version::NOTHING) }));
-    };
-    if record.len() > ditto_storage::MAX_VALUE_BYTES {
-        let reason = format!("the merged document takes {} bytes", record.len());
-        return Ok(Err(Refused::TooLarge(reason)));
-    }
-    let parsed = parse_record(&record)?;
-    let newest = parsed.newest_stamp().map_err(|error| StoreError::corrupt(error.to_string()))?;
-    let is_alive = parsed.alive;
-    transaction.observe(newest);
-    let collection = transaction.collection_for_write(&incoming.key.collection)?;
-    let key = Bytes::from(layout::document_key(collection.id, &incoming.key.id));
-    let origin = (version == incoming.stated).then_some(origin);
-    transaction.put(
-        &collection,
-        key,
-        stored,
-        NewRecord { record: record.into(), was_alive, is_alive, origin },
-    );
-    Ok(Ok(Outcome { before: known, after: version }))
-}
-
-/// What a merge made of a document.
-struct Merged {
-    record: Vec<u8>,
-    version: Version,
-}
-
-/// A document that was not known; `None` if nothing is said of it.
-fn receive(id: &Value, incoming: &IncomingDocument, sequence: Sequence) -> Result<Option<Merged>, Refused> {
-    let received = record::receive(id, &incoming.delta, sequence).map_err(malformed)?;
-    let Inserted { record, version } = received;
-    Ok((version != Version::NOTHING).then_some(Merged { record, version }))
-}
-
-/// A document that is known; `None` if nothing is new.
-fn merge_into(
-    stored: &Record<'_>,
-    id: &Value,
-    incoming: &IncomingDocument,
-    sequence: Sequence,
-) -> Result<Result<Option<Merged>, Refused>, StoreError> {
-    let delta = match Delta::decode(&incoming.delta) {
-        Ok(delta) => delta,
-        Err(error) => return Ok(Err(malformed(error))),
-    };
-    let mut document = stored.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
-    if !document.merge(&delta, sequence).changed {
-        return Ok(Ok(None));
-    }
-    let version = document.version();
-    Ok(Ok(Some(Merged { record: record::encode(&document, id), version })))
-}
-
-fn malformed(error: impl std::fmt::Display) -> Refused {
-    Refused::Malformed(error.to_string())
-}
-
-/// The `_id` of a document from elsewhere.
-fn readable_id(key: &DocumentKey) -> Result<Value, Refused> {
-    check_collection_name(&key.collection).map_err(malformed)?;
-    if key.id.len() > MAX_ID_BYTES {
-        return Err(Refused::TooLarge(format!("the _id takes {} bytes", key.id.len())));
-    }
-    let (id, rest) = ditto_value::key::decode(&key.id).map_err(malformed)?;
-    if !rest.is_empty() || *ditto_value::key::of(&id) != *key.id {
-        return Err(malformed("the _id is not in its one encoding"));
-    }
-    check_id(&id).map_err(malformed)?;
-    Ok(id)
 }

@@ -1,15 +1,16 @@
 //! [`Store`]: the handle that everybody holds.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use ditto_crdt::{RunId, Sequence, SiteId};
 use ditto_dql::Arguments;
-use ditto_storage::{CloseOnce, Storage, StorageError};
+use ditto_storage::{Batch, CloseOnce, Storage, StorageError};
 use ditto_value::Object;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::backup::{self, BackupError, BackupProgress};
 use crate::catalog::{self, Collections, Identity};
@@ -20,10 +21,16 @@ use crate::execute;
 use crate::feed::{Commit, CommitSubscription, Feed, Hook};
 use crate::index;
 use crate::layout::IndexId;
+use crate::lifecycle::evictions::Evictions;
+use crate::lifecycle::holdings::Holdings;
+use crate::lifecycle::names::NameFinder;
+use crate::lifecycle::reaper::{self, Reaped, Reaper};
+use crate::lifecycle::recency::Recency;
+use crate::lifecycle::skew::{ClockSkew, Skews};
 use crate::observer::{Observer, Observers, SignalNext};
 use crate::parameters::Parameters;
 use crate::recovery;
-use crate::replica::Replica;
+use crate::replica::{self, Interest, Replica};
 use crate::result::QueryResult;
 use crate::statements::Statements;
 use crate::transaction::{OpenTransactions, Transaction, TransactionOptions};
@@ -43,12 +50,20 @@ pub struct StoreOptions {
     pub executor: Arc<dyn Executor>,
     /// Continue under a new site id, because the directory was copied or restored.
     pub new_site: bool,
+    /// How remote peers are called in `system:conflicts`.
+    pub peer_name: fn(&[u8; 32]) -> String,
 }
 
 impl StoreOptions {
     /// Options with the defaults: [`Durability::Eventual`], the site id that the directory has.
     pub fn new(database_id: impl Into<String>, executor: Arc<dyn Executor>) -> Self {
-        Self { database_id: database_id.into(), durability: Durability::default(), executor, new_site: false }
+        Self {
+            database_id: database_id.into(),
+            durability: Durability::default(),
+            executor,
+            new_site: false,
+            peer_name: |peer| peer.iter().map(|byte| format!("{byte:02x}")).collect(),
+        }
     }
 }
 
@@ -68,6 +83,17 @@ pub struct CollectionStatistics {
 #[derive(Clone)]
 pub struct Store {
     pub(crate) inner: Arc<Inner>,
+}
+
+/// A [`Store`] that may be gone.
+#[derive(Clone)]
+pub struct WeakStore(Weak<Inner>);
+
+impl WeakStore {
+    /// The store, if somebody still holds it.
+    pub fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(|inner| Store { inner })
+    }
 }
 
 /// Is told of failures of the storage.
@@ -96,6 +122,15 @@ pub(crate) struct Inner {
     pub transactions: OpenTransactions,
     pub is_copy: bool,
     pub on_failure: OnceLock<FailureHook>,
+    /// Those that changed with a commit that is not told of yet.
+    pub changed_virtuals: Mutex<BTreeSet<&'static str>>,
+    pub holdings: Holdings,
+    pub names: NameFinder,
+    pub recency: Recency,
+    pub skews: Skews,
+    pub evictions: Evictions,
+    pub reaper: Reaper,
+    pub peer_name: fn(&[u8; 32]) -> String,
     pub closed: AtomicBool,
     pub close_once: CloseOnce,
 }
@@ -113,6 +148,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let catalog = catalog::open(&*storage, &*environment, &options)?;
         let last = catalog.writer.last;
+        let reaper = Reaper::new(&*environment, catalog.reaped_ms);
         let inner = Arc::new(Inner {
             database_id: options.database_id.into(),
             storage,
@@ -133,6 +169,14 @@ impl Store {
             transactions: OpenTransactions::default(),
             is_copy: catalog.is_copy,
             on_failure: OnceLock::new(),
+            changed_virtuals: Mutex::default(),
+            holdings: catalog.holdings,
+            names: NameFinder::default(),
+            recency: Recency::default(),
+            skews: Skews::default(),
+            evictions: Evictions::default(),
+            reaper,
+            peer_name: options.peer_name,
             closed: AtomicBool::new(false),
             close_once: CloseOnce::default(),
         });
@@ -140,6 +184,11 @@ impl Store {
         execute::register_builtin_collections(&store);
         index::resume(&store.inner, catalog.unfinished);
         Ok(store)
+    }
+
+    /// A handle that does not keep the store alive, for closures that the store itself keeps.
+    pub fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.inner))
     }
 
     /// Runs one statement with its named arguments (an empty object: none), a tree or the binary form of an object; what
@@ -288,9 +337,25 @@ impl Store {
         self.inner.platter.durable()
     }
 
+    /// The remote peers that sent writes from further in the future than the bound
+    /// ([`ditto_crdt::MAX_SKEW_MS`]) since the store was opened.
+    pub fn clock_skews(&self) -> Vec<ClockSkew> {
+        self.inner.skews.list()
+    }
+
     /// Every collection, by name.
     pub fn collections(&self) -> Vec<CollectionStatistics> {
         self.inner.collections.statistics()
+    }
+
+    /// Does a bounded part of the housekeeping that is due: buries tombstones whose time is over, removes rows of `commits`
+    /// and `replication` that are of no use any more. To be called from time to time, as the answer says; costs nothing
+    /// when nothing is due.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`], [`StoreError::Closed`].
+    pub fn reap(&self) -> Result<Reaped, StoreError> {
+        reaper::step(&self.inner)
     }
 
     /// Reads every row and reports where two of them contradict each other, and what of the files is damaged. Linear
@@ -377,6 +442,8 @@ impl Store {
             inner.observers.cancel_all();
             self.end_transactions(Duration::ZERO);
             let writer = inner.writer.take(Holder::Maintenance("the close of the store"))?;
+            // What a failing storage does not take is heard again.
+            let _ = inner.flush_holdings();
             let closed = inner.storage.close();
             inner.give_back(writer);
             Ok(closed?)
@@ -397,6 +464,35 @@ impl Inner {
     /// An id that no index had since the store was opened.
     pub(crate) fn next_index_id(&self) -> IndexId {
         IndexId(self.next_index.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Understands the queries of remote peers.
+    pub(crate) fn compile(&self) -> impl Fn(&str, &Object) -> Option<Interest> + '_ {
+        |query, arguments| replica::compile(self, query, arguments).ok()
+    }
+
+    /// Whether some remote peer is known to have asked for documents of the collection.
+    pub(crate) fn is_asked_for(&self, collection: &str) -> bool {
+        self.holdings.is_asked_for(collection, &self.compile())
+    }
+
+    /// Writes what is known of remote peers at once.
+    pub(crate) fn store_holdings(self: &Arc<Self>) -> Result<(), StoreError> {
+        let writer = self.writer.take(Holder::Maintenance("the record of what other peers hold"))?;
+        let result = self.flush_holdings();
+        self.give_back(writer);
+        result
+    }
+
+    /// Writes what is known of remote peers and not stored yet. For the writer.
+    pub(crate) fn flush_holdings(&self) -> Result<(), StoreError> {
+        let mut batch = Batch::new();
+        self.holdings.flush(&mut batch, self.environment.now_ms());
+        if !batch.is_empty() {
+            self.storage.commit(batch).inspect_err(|error| self.storage_failed(error))?;
+            self.platter.committed(self.last_sequence());
+        }
+        Ok(())
     }
 
     pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {
@@ -422,6 +518,9 @@ impl Inner {
     pub(crate) fn deliver_commits(self: &Arc<Self>) {
         self.feed.signal();
         self.feed.deliver(|commit| self.observers.committed(self, commit));
+        for name in std::mem::take(&mut *self.changed_virtuals.lock()) {
+            self.observers.poll(name);
+        }
     }
 
     /// Waits for the writer on behalf of a statement.

@@ -1,7 +1,7 @@
 //! Consistency of what is stored twice: documents and changes, documents and index rows, counters and documents,
 //! records and their parts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ditto_crdt::{Definitions, Sequence};
@@ -11,6 +11,9 @@ use ditto_value::{Value, ValueRef};
 use crate::error::StoreError;
 use crate::index::{Definition, Index, Position, State};
 use crate::layout::{self, CollectionId, CollectionState, IndexId};
+use crate::lifecycle::names::{self, KeyHash};
+use crate::lifecycle::rows::{self, Grave};
+use crate::lifecycle::{conflicts, graves};
 use crate::replica::read_change;
 use crate::store::Inner;
 use crate::write::parse_record;
@@ -25,6 +28,10 @@ pub struct Verified {
     pub documents: u64,
     /// Deleted documents that are remembered.
     pub tombstones: u64,
+    /// Deleted documents of which only the grave is left.
+    pub graves: u64,
+    /// Reports of lost writes.
+    pub conflicts: u64,
     /// Rows of the change log.
     pub changes: u64,
     /// Rows of all indexes.
@@ -71,6 +78,11 @@ struct Walk<'s> {
     counts: BTreeMap<CollectionId, u64>,
     /// Every index, and how far its build is.
     indexes: BTreeMap<IndexId, (Index, Position)>,
+    /// Graves, and how many of them each collection has.
+    graves: BTreeMap<(CollectionId, KeyHash), Sequence>,
+    grave_counts: BTreeMap<CollectionId, u64>,
+    /// Sequences of the tombstones that wait for their burial.
+    waiting: BTreeSet<Sequence>,
     last: Sequence,
     found: Verified,
 }
@@ -83,16 +95,20 @@ pub(crate) fn verify(inner: &Inner) -> Result<Verified, StoreError> {
         snapshot: &*snapshot,
         counts: BTreeMap::new(),
         indexes: BTreeMap::new(),
+        graves: BTreeMap::new(),
+        grave_counts: BTreeMap::new(),
+        waiting: BTreeSet::new(),
         last: Sequence::ZERO,
         found: Verified::default(),
     };
     walk.attempt("index definitions", |walk| walk.definitions())?;
+    walk.attempt("graves", |walk| walk.graves())?;
     walk.attempt("documents", |walk| walk.documents())?;
     walk.attempt("indexes", |walk| walk.index_rows())?;
     walk.attempt("collections", |walk| walk.states())?;
     walk.attempt("changes", |walk| walk.changes())?;
     walk.attempt("commits", |walk| walk.commits())?;
-    for keyspace in [Keyspace::Catalog, Keyspace::Graves, Keyspace::Replication, Keyspace::Attachments] {
+    for keyspace in [Keyspace::Catalog, Keyspace::Replication, Keyspace::Attachments] {
         walk.attempt(keyspace.name(), |walk| walk.readable(keyspace))?;
     }
     Ok(walk.found)
@@ -204,6 +220,47 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn graves(&mut self) -> Result<(), StorageError> {
+        for row in self.snapshot.prefix(Keyspace::Graves, &[], Direction::Forward) {
+            let (key, value) = row?;
+            self.check_open()?;
+            let place = || format!("grave {}", key.escape_ascii());
+            match key.first() {
+                Some(&rows::TAG_GRAVE) => match (rows::split_grave_key(&key), Grave::decode(&value)) {
+                    (Some((collection, hash)), Some(grave)) => {
+                        self.found.graves += 1;
+                        *self.grave_counts.entry(collection).or_default() += 1;
+                        self.graves.insert((collection, hash), grave.sequence);
+                        self.last = self.last.max(grave.sequence);
+                        if !self.is_named_at(grave.sequence, &graves::buried_key(collection, &hash))? {
+                            self.found.report(place(), "its change is missing or names another document");
+                        }
+                    }
+                    _ => self.found.report(place(), "it cannot be read"),
+                },
+                Some(&rows::TAG_WAITING) => match rows::split_waiting_key(&key) {
+                    Some((_, sequence)) => drop(self.waiting.insert(sequence)),
+                    None => self.found.report(place(), "it cannot be read"),
+                },
+                Some(&rows::TAG_CONFLICT) => {
+                    self.found.conflicts += 1;
+                    if rows::split_conflict_key(&key).is_none() || conflicts::read(&value).is_none() {
+                        self.found.report(place(), "the report of a conflict cannot be read");
+                    }
+                }
+                _ => self.found.report(place(), "nothing has such a key"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the change log has a row of this sequence for this document.
+    fn is_named_at(&self, sequence: Sequence, document_key: &[u8]) -> Result<bool, StorageError> {
+        let change = self.snapshot.get(Keyspace::Changes, &layout::sequence_key(sequence))?;
+        let named = change.as_ref().and_then(|row| layout::decode_change(row)).map(|(named, _)| named);
+        Ok(named == Some(document_key))
+    }
+
     fn documents(&mut self) -> Result<(), StorageError> {
         for row in self.snapshot.prefix(Keyspace::Documents, &[], Direction::Forward) {
             let (key, record) = row?;
@@ -224,10 +281,13 @@ impl Walk<'_> {
             *self.counts.entry(collection).or_default() += u64::from(alive);
             *(if alive { &mut self.found.documents } else { &mut self.found.tombstones }) += 1;
             self.last = self.last.max(parsed.newest_sequence);
-            let change =
-                self.snapshot.get(Keyspace::Changes, &layout::sequence_key(parsed.newest_sequence))?;
-            let named = change.as_ref().and_then(|row| layout::decode_change(row)).map(|(named, _)| named);
-            if named != Some(&*key) {
+            if !alive && !self.waiting.contains(&parsed.newest_sequence) {
+                self.found.report(place(), "it is deleted and does not wait for its burial");
+            }
+            if self.graves.contains_key(&(collection, names::key_hash(id))) {
+                self.found.report(place(), "it has a grave");
+            }
+            if !self.is_named_at(parsed.newest_sequence, &key)? {
                 let sequence = parsed.newest_sequence.0;
                 self.found
                     .report(place(), format!("its change {sequence} is missing or names another document"));
@@ -277,6 +337,11 @@ impl Walk<'_> {
                         let problem = format!("{} documents are recorded, {counted} found", state.documents);
                         self.found.report(place(), problem);
                     }
+                    let buried = self.grave_counts.remove(&id).unwrap_or_default();
+                    if state.graves != buried {
+                        let problem = format!("{} graves are recorded, {buried} found", state.graves);
+                        self.found.report(place(), problem);
+                    }
                 }
                 _ => self.found.report(place(), "its counters are missing or cannot be read"),
             }
@@ -299,6 +364,14 @@ impl Walk<'_> {
             };
             if sequence > self.last {
                 self.found.report(place(), "it is newer than every counter says");
+            }
+            let buried = layout::split_document_key(document)
+                .and_then(|(collection, name)| Some((collection, names::as_hash(name)?)));
+            if let Some(buried) = buried {
+                if self.graves.get(&buried) != Some(&sequence) {
+                    self.found.report(place(), "its grave is missing or has another newest change");
+                }
+                continue;
             }
             let record = self.snapshot.get(Keyspace::Documents, document)?;
             let newest =

@@ -4,6 +4,7 @@
 //!
 //! * a row of `documents` for each changed document, none for an evicted one;
 //! * its row of `changes`, and the removal of the row of its previous change;
+//! * of a document that died, a row that waits for its burial; of one that was buried, the removal of its grave;
 //! * a row of `commits` if more than one document changed;
 //! * the rows of each changed document in the indexes of its collection, where its fields changed;
 //! * the counters of each touched collection, with the clock and the last sequence.
@@ -11,6 +12,7 @@
 //! Only after the batch is written do the counters in memory change and the feed hear of it, both while the
 //! writer is still held, so that everybody sees commits in one order.
 
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +30,7 @@ use crate::index::{self, PendingRows, Upkeep};
 use crate::layout::{
     self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
 };
+use crate::lifecycle::{graves, names, rows};
 use crate::pending::{Pending, PendingDocuments};
 use crate::store::Inner;
 use crate::virtual_collections::SYSTEM_PREFIX;
@@ -40,7 +43,18 @@ struct Touched {
     created: bool,
     /// Change of the number of living documents.
     documents: i64,
+    /// Change of the number of graves. Known when the batch is put together.
+    graves: i64,
     evictions: u64,
+    /// Remote peers have a part in it.
+    shared: bool,
+}
+
+impl Touched {
+    fn new(collection: &Arc<Collection>, created: bool) -> Self {
+        let collection = Arc::clone(collection);
+        Self { collection, created, documents: 0, graves: 0, evictions: 0, shared: false }
+    }
 }
 
 /// What a failed statement of a longer transaction is undone by.
@@ -86,6 +100,8 @@ pub(crate) struct WriteTransaction {
     /// Rows of `pending` in indexes; `None` until a statement asks for some.
     index_rows: Mutex<Option<Box<PendingRows>>>,
     origin: Option<u64>,
+    /// Virtual collections that show what the transaction changes.
+    virtuals: Vec<&'static str>,
 }
 
 impl WriteTransaction {
@@ -112,6 +128,7 @@ impl WriteTransaction {
             undo: None,
             index_rows: Mutex::new(None),
             origin: None,
+            virtuals: Vec::new(),
         }
     }
 
@@ -142,13 +159,8 @@ impl WriteTransaction {
         let Some(writer) = &mut self.writer else { return Err(StoreError::TransactionEnded) };
         let id = writer.next_collection;
         writer.next_collection = CollectionId(id.0 + 1);
-        let collection = Arc::new(Collection::new(id, name.into(), 0, 0));
-        self.touched.push(Touched {
-            collection: Arc::clone(&collection),
-            created: true,
-            documents: 0,
-            evictions: 0,
-        });
+        let collection = Arc::new(Collection::new(id, name.into(), &CollectionState::default()));
+        self.touched.push(Touched::new(&collection, true));
         Ok(collection)
     }
 
@@ -156,12 +168,7 @@ impl WriteTransaction {
         let found = self.touched.iter().position(|touched| touched.collection.id == collection.id);
         let index = found.unwrap_or(self.touched.len());
         if found.is_none() {
-            self.touched.push(Touched {
-                collection: Arc::clone(collection),
-                created: false,
-                documents: 0,
-                evictions: 0,
-            });
+            self.touched.push(Touched::new(collection, false));
         }
         #[expect(clippy::indexing_slicing, reason = "found, or pushed just now")]
         &mut self.touched[index]
@@ -176,12 +183,23 @@ impl WriteTransaction {
             .saturating_add_signed(delta.map_or(0, |touched| touched.documents))
     }
 
-    /// The record under a `documents` key, tombstones included.
+    /// The record under a `documents` key, tombstones included, buried ones too. The key may name a buried document by its
+    /// hash.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match self.pending.get(key) {
             Some(pending) => Ok(pending.after.clone()),
-            None => Ok(self.inner.storage.get(Keyspace::Documents, key)?),
+            None => graves::stored(&self.inner, key),
         }
+    }
+
+    /// Remote peers have a part in the collection from now on.
+    pub(crate) fn share(&mut self, collection: &Arc<Collection>) {
+        self.touch(collection).shared = true;
+    }
+
+    /// A virtual collection shows what the transaction changes.
+    pub(crate) fn changes_virtual(&mut self, name: &'static str) {
+        self.virtuals.push(name);
     }
 
     /// The documents that this transaction changed.
@@ -333,18 +351,22 @@ impl WriteTransaction {
 
     fn commit_with(&mut self, writer: &mut Writer) -> Result<Committed, StoreError> {
         let last = Sequence(self.next.0 - 1);
-        let batch = self.batch(writer, last)?;
+        let mut batch = self.batch(writer, last)?;
         if batch.is_empty() {
             let mark = self.inner.platter.newest();
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
+        self.inner.holdings.join_commit(&mut batch, self.now_ms);
         self.inner.storage.commit(batch).inspect_err(|error| self.inner.storage_failed(error))?;
         writer.last = last;
         for touched in &self.touched {
             let collection = &touched.collection;
             collection.documents.store(self.count(collection), Ordering::Release);
             collection.evictions.fetch_add(touched.evictions, Ordering::AcqRel);
+            collection.add_graves(touched.graves);
+            collection.shared.fetch_or(touched.shared, Ordering::AcqRel);
         }
+        self.inner.changed_virtuals.lock().extend(mem::take(&mut self.virtuals));
         for touched in self.touched.iter().filter(|touched| touched.created) {
             self.inner.collections.add(Arc::clone(&touched.collection));
         }
@@ -362,6 +384,8 @@ impl WriteTransaction {
         let mut batch = Batch::with_capacity(
             rows_each * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1,
         );
+        let arrived_ms = self.now_ms.max(writer.clock.last().millis());
+        let mut graves = BTreeMap::new();
         for (key, pending) in self.pending.iter() {
             if let Some((collection, id)) = layout::split_document_key(key) {
                 let indexes = upkeep.of(collection);
@@ -371,22 +395,15 @@ impl WriteTransaction {
                     index::change(indexes, id, before, after, &mut batch);
                 }
             }
-            if let Some(before) = &pending.before {
-                let newest = newest_sequence(before)?;
-                batch.delete(Keyspace::Changes, layout::sequence_key(newest));
+            let (collection, change) = self.document_rows(key, pending, arrived_ms, &mut batch)?;
+            if change != 0 {
+                *graves.entry(collection).or_insert(0) += change;
             }
-            match (&pending.after, pending.sequence) {
-                (Some(after), Some(sequence)) => {
-                    batch.put(
-                        Keyspace::Changes,
-                        layout::sequence_key(sequence),
-                        layout::encode_change(key, pending.origin),
-                    );
-                    batch.put(Keyspace::Documents, key.clone(), after.clone());
-                }
-                _ if pending.before.is_some() => batch.delete(Keyspace::Documents, key.clone()),
-                _ => {}
-            }
+        }
+        for touched in &mut self.touched {
+            touched.graves = graves.get(&touched.collection.id).copied().unwrap_or_default();
+            touched.shared |= touched.collection.shared.load(Ordering::Acquire)
+                || self.inner.is_asked_for(&touched.collection.name);
         }
         if last > self.first {
             batch.put(Keyspace::Commits, layout::sequence_key(last), layout::sequence_key(self.first));
@@ -405,6 +422,8 @@ impl WriteTransaction {
                 evictions: collection.evictions.load(Ordering::Acquire) + touched.evictions,
                 last,
                 clock: writer.clock.last(),
+                graves: collection.graves.load(Ordering::Acquire).saturating_add_signed(touched.graves),
+                shared: touched.shared,
             };
             batch.put(Keyspace::Catalog, layout::state_key(collection.id), state.encode());
         }
@@ -412,10 +431,51 @@ impl WriteTransaction {
         Ok(batch)
     }
 
+    /// Adds the rows of one document: of `documents` and `changes`, and of `graves` if it died, is buried, or was.
+    /// Answers with the change of the number of graves in its collection.
+    fn document_rows(
+        &self,
+        key: &Bytes,
+        pending: &Pending,
+        arrived_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<(CollectionId, i64), StoreError> {
+        let (collection, name) = layout::split_document_key(key).unwrap_or((CollectionId(0), &[]));
+        let mut change = 0;
+        if let Some(before) = &pending.before {
+            let before = parse_record(before)?;
+            batch.delete(Keyspace::Changes, layout::sequence_key(before.newest_sequence));
+            if !before.alive && graves::is_buried(&self.inner, collection, name)? {
+                batch.delete(Keyspace::Graves, rows::grave_key(collection, &names::hash_of(name)));
+                change -= 1;
+            }
+        }
+        match (&pending.after, pending.sequence) {
+            (Some(after), Some(sequence)) => {
+                let row = layout::encode_change(key, pending.origin);
+                batch.put(Keyspace::Changes, layout::sequence_key(sequence), row);
+                if let Some(hash) = names::as_hash(name) {
+                    graves::bury(batch, collection, &hash, after)?;
+                    return Ok((collection, change + 1));
+                }
+                batch.put(Keyspace::Documents, key.clone(), after.clone());
+                if !parse_record(after)?.alive {
+                    batch.put(Keyspace::Graves, rows::waiting_key(arrived_ms, sequence), []);
+                }
+            }
+            _ if pending.before.is_some() => batch.delete(Keyspace::Documents, key.clone()),
+            _ => {}
+        }
+        Ok((collection, change))
+    }
+
     fn notification(&self, last: Sequence) -> Commit {
         let mut changed: Vec<ChangedDocument> = Vec::with_capacity(self.pending.len());
         for (key, pending) in self.pending.iter() {
             let Some((collection, id)) = layout::split_document_key(key) else { continue };
+            if names::as_hash(id).is_some() {
+                continue; // Nobody can see a grave.
+            }
             let Some(touched) = self.touched.iter().find(|touched| touched.collection.id == collection)
             else {
                 continue;
@@ -444,10 +504,6 @@ impl Drop for WriteTransaction {
             self.inner.give_back(writer);
         }
     }
-}
-
-fn newest_sequence(record: &[u8]) -> Result<Sequence, StoreError> {
-    Ok(parse_record(record)?.newest_sequence)
 }
 
 /// Reads a stored record.

@@ -125,6 +125,12 @@ impl Peer {
         self.environment.now.store(now.saturating_add_signed(self.skew), Ordering::Relaxed);
     }
 
+    /// Moves the peer's clock on by so many days.
+    pub fn pass(&mut self, days: u64, now: u64) {
+        self.skew = self.skew.saturating_add_unsigned(days * 86_400_000);
+        self.at(now);
+    }
+
     /// Opens the store and begins to subscribe.
     pub fn start(&mut self, now: u64) -> Result<(), StoreError> {
         self.at(now);

@@ -93,8 +93,27 @@ impl World {
                 peers[peer].break_disk(random);
                 Ok(())
             }
+            91..93 => self.housekeeping(peer),
             _ => Ok(()),
         }
+    }
+
+    /// Time passes at one peer, and what is due is buried.
+    fn housekeeping(&mut self, peer: usize) -> Result<(), StoreError> {
+        let days = self.random.below(12);
+        self.note(|| format!("{days} days pass at peer {peer}"));
+        self.peers[peer].pass(days, self.now);
+        let Some(process) = &self.peers[peer].process else { return Ok(()) };
+        let mut buried = 0;
+        loop {
+            let reaped = process.store.reap()?;
+            buried += reaped.buried;
+            if reaped.again_in_ms > 1_000 {
+                break;
+            }
+        }
+        self.note(|| format!("peer {peer} buries {buried}"));
+        Ok(())
     }
 
     fn execute(&mut self, peer: usize, statement: &str, arguments: &Object) -> Result<bool, StoreError> {

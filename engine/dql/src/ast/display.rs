@@ -246,6 +246,16 @@ impl Display for Path {
     }
 }
 
+/// The path of these names as a statement writes it.
+///
+/// ```
+/// assert_eq!(ditto_dql::path_text(["care", "per week"]), "care.`per week`");
+/// ```
+pub fn path_text<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| Name(name).to_string()).collect();
+    names.join(".")
+}
+
 /// A name, in backticks where it needs them.
 pub(crate) struct Name<'n>(pub &'n str);
 

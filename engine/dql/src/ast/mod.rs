@@ -8,6 +8,7 @@ mod source;
 mod statement;
 mod walk;
 
+pub use display::path_text;
 pub(crate) use display::{Definitions, Name, Written};
 pub use expression::*;
 pub use source::*;

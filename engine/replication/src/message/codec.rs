@@ -3,12 +3,13 @@
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use super::{
-    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Found, Goodbye, Hello, Interests, Offer,
-    OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
+    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Exceptions, Found, Goodbye, Hello, Interests,
+    Offer, OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
 };
 use crate::limits::{
-    MAX_ARGUMENT_BYTES, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES, MAX_INTERESTS, MAX_OFFER_ITEMS,
-    MAX_QUERY_BYTES, MAX_QUESTION_HASHES, MAX_REASON_BYTES, MAX_RUNS, PART_BYTES,
+    MAX_ARGUMENT_BYTES, MAX_BATCH_DOCUMENTS, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES,
+    MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_QUERY_BYTES, MAX_QUESTION_HASHES, MAX_REASON_BYTES, MAX_RUNS,
+    PART_BYTES, WINDOW_BATCHES,
 };
 use crate::replica::Checkpoint;
 use crate::wire::{Content, DecodeError, Fields, Writer};
@@ -54,6 +55,7 @@ impl Hello {
             });
         }
         out.nonzero(8, self.capabilities);
+        out.nonzero(9, self.evictions);
         out.0
     }
 
@@ -73,6 +75,7 @@ impl Hello {
                     push(&mut hello.seen, (run, sequence), MAX_RUNS, "seen")?;
                 }
                 8 => hello.capabilities = content.number("capabilities")?,
+                9 => hello.evictions = content.number("evictions")?,
                 _ => {}
             }
         }
@@ -117,6 +120,9 @@ impl Interests {
             out.number(3, *removed);
         }
         out.flag(4, self.forgotten);
+        if let Some(evictions) = self.evictions {
+            out.number(5, evictions);
+        }
         out.0
     }
 
@@ -131,6 +137,7 @@ impl Interests {
                 }
                 3 => push(&mut interests.removed, content.number("removed")?, MAX_INTERESTS, "removed")?,
                 4 => interests.forgotten = content.number("forgotten")? != 0,
+                5 => interests.evictions = Some(content.number("evictions")?),
                 _ => {}
             }
         }
@@ -366,11 +373,39 @@ impl Part {
 }
 
 impl Acknowledge {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(8);
+        out.number(1, self.batch);
+        for exceptions in &self.exceptions {
+            out.structure(2, |out| {
+                out.number(1, exceptions.batch);
+                out.bytes(2, &exceptions.documents);
+            });
+        }
+        out.0
+    }
+
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut acknowledge = Acknowledge::default();
         while let Some((field, content)) = fields.field()? {
-            if field == 1 {
-                acknowledge.batch = content.number("batch")?;
+            match field {
+                1 => acknowledge.batch = content.number("batch")?,
+                2 => {
+                    let mut exceptions = Exceptions::default();
+                    let mut inner = content.fields("exceptions")?;
+                    while let Some((field, content)) = inner.field()? {
+                        match field {
+                            1 => exceptions.batch = content.number("batch")?,
+                            2 => {
+                                let bits = content.bytes("documents", MAX_BATCH_DOCUMENTS / 8 + 1)?;
+                                exceptions.documents = bits.to_vec();
+                            }
+                            _ => {}
+                        }
+                    }
+                    push(&mut acknowledge.exceptions, exceptions, WINDOW_BATCHES + 1, "exceptions")?;
+                }
+                _ => {}
             }
         }
         Ok(acknowledge)

@@ -24,8 +24,8 @@ fn bodies() -> impl Strategy<Value = Body> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 4]>(), prop::collection::vec(checkpoints(), 0..5))
-        .prop_map(|(versions, database, [site, run, durable, capabilities], seen)| Hello {
+    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 5]>(), prop::collection::vec(checkpoints(), 0..5))
+        .prop_map(|(versions, database, [site, run, durable, capabilities, evictions], seen)| Hello {
             versions,
             database,
             site: SiteId(site),
@@ -33,6 +33,7 @@ fn hello() -> impl Strategy<Value = Hello> {
             durable: Sequence(durable),
             seen: seen.into_iter().map(|seen| (seen.run, seen.sequence)).collect(),
             capabilities,
+            evictions,
         })
 }
 
@@ -40,8 +41,15 @@ fn interests() -> impl Strategy<Value = Interests> {
     let added = (any::<u64>(), ".{0,20}", bytes(9), prop::option::of(checkpoints()))
         .prop_map(|(id, query, arguments, checkpoint)| AddedInterest { id, query, arguments, checkpoint });
     let removed = prop::collection::vec(any::<u64>(), 0..4);
-    (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<bool>()).prop_map(
-        |(generation, added, removed, forgotten)| Interests { generation, added, removed, forgotten },
+    let evictions = prop::option::of(any::<u64>());
+    (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<bool>(), evictions).prop_map(
+        |(generation, added, removed, forgotten, evictions)| Interests {
+            generation,
+            added,
+            removed,
+            forgotten,
+            evictions,
+        },
     )
 }
 
@@ -95,7 +103,13 @@ fn messages() -> impl Strategy<Value = Message> {
             total,
             bytes
         })),
-        any::<u64>().prop_map(|batch| Message::Acknowledge(Acknowledge { batch })),
+        (any::<u64>(), prop::collection::vec((any::<u64>(), bytes(9)), 0..3)).prop_map(
+            |(batch, exceptions)| {
+                let exceptions =
+                    exceptions.into_iter().map(|(batch, documents)| Exceptions { batch, documents });
+                Message::Acknowledge(Acknowledge { batch, exceptions: exceptions.collect() })
+            }
+        ),
         (any::<u64>(), ".{0,9}", bytes(20), hashes).prop_map(|(question, collection, id, hashes)| {
             Message::Question(Question { question, collection, id, hashes })
         }),
@@ -160,6 +174,7 @@ fn the_documented_vectors_are_what_is_written() {
                 durable: Sequence(300),
                 seen: vec![(RunId(3), Sequence(4))],
                 capabilities: 0,
+                evictions: 0,
             }),
             "0102010401071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0c\
              030803000000000000000404",
@@ -175,6 +190,7 @@ fn the_documented_vectors_are_what_is_written() {
                 }],
                 removed: Vec::new(),
                 forgotten: false,
+                evictions: None,
             }),
             "02020105130201050f53454c454354202a2046524f4d2063",
         ),
@@ -193,7 +209,14 @@ fn the_documented_vectors_are_what_is_written() {
             }),
             "060201051e0201050231780910050000000000000000000000000000000b0201000e01071002010508020000000000000006090801",
         ),
-        (Message::Acknowledge(Acknowledge { batch: 1 }), "080201"),
+        (Message::Acknowledge(Acknowledge { batch: 1, exceptions: Vec::new() }), "080201"),
+        (
+            Message::Acknowledge(Acknowledge {
+                batch: 2,
+                exceptions: vec![Exceptions { batch: 1, documents: vec![1, 2] }],
+            }),
+            "0802020506020105020102",
+        ),
         (Message::Goodbye(Goodbye { reason: "why".to_owned() }), "0c0303776879"),
     ];
     let documentation = include_str!("../../../../docs/protocol.md");

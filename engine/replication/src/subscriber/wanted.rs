@@ -88,16 +88,24 @@ impl Subscriber {
                 },
             );
             if size >= MESSAGE_TARGET_BYTES {
+                interests.evictions = self.untold_evictions(turn);
                 interests.forgotten |= std::mem::take(&mut self.dropped);
                 self.send_interests(std::mem::take(&mut interests), link);
                 size = 0;
             }
         }
-        if !interests.added.is_empty() || !interests.removed.is_empty() {
+        interests.evictions = self.untold_evictions(turn);
+        if !interests.added.is_empty() || !interests.removed.is_empty() || interests.evictions.is_some() {
             interests.forgotten |= std::mem::take(&mut self.dropped);
             self.send_interests(interests, link);
         }
         Ok(())
+    }
+
+    /// How often was evicted here, if the other peer does not know it.
+    fn untold_evictions(&mut self, turn: &Turn<'_>) -> Option<u64> {
+        let total = turn.replica.eviction_total();
+        (std::mem::replace(&mut self.told_evictions, total) != total).then_some(total)
     }
 
     fn send_interests(&mut self, mut interests: Interests, link: &mut Link) {

@@ -10,8 +10,8 @@ use ditto_crdt::{
     Birth, Definitions, Delta, Document, Hlc, HybridClock, Path, RunId, Sequence, SiteId, Stamp, Version,
 };
 use ditto_replication::{
-    Applied, Change, Checkpoint, DocumentKey, Excerpt, Incoming, Interest, Outcome, PeerId, Refused, Replica,
-    ReplicaError, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
+    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_value::{Object, Value, ValueRef, key};
 
@@ -47,6 +47,18 @@ pub struct Model {
     pub illiterate: bool,
     /// Fails every call that reads or writes.
     pub broken: bool,
+    /// What is known of others.
+    pub others: Others,
+}
+
+/// What remote peers said of themselves and acknowledged.
+#[derive(Clone, Default)]
+pub struct Others {
+    pub greetings: Vec<(PeerId, Greeting)>,
+    pub evictions: Vec<(PeerId, u64)>,
+    pub serves: Vec<(PeerId, ServedInterest)>,
+    pub acknowledged: BTreeMap<(PeerId, [u8; 16]), Sequence>,
+    pub unheld: BTreeMap<(PeerId, DocumentKey), Sequence>,
 }
 
 pub fn document_key(collection: &str, id: &str) -> DocumentKey {
@@ -66,6 +78,7 @@ impl Model {
             refuses: None,
             illiterate: false,
             broken: false,
+            others: Others::default(),
         };
         model.open();
         model
@@ -110,6 +123,7 @@ impl Model {
             refuses: None,
             illiterate: false,
             broken: false,
+            others: Others::default(),
         }
     }
 
@@ -300,6 +314,10 @@ impl Replica for Model {
         }))
     }
 
+    fn named(&self, _: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
+        Ok(None)
+    }
+
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
         self.usable()?;
         Ok(self.excerpt(key, |document| document.delta_since(after)))
@@ -358,6 +376,40 @@ impl Replica for Model {
         self.state.evictions.get(collection).copied().unwrap_or(0)
     }
 
+    fn eviction_total(&self) -> u64 {
+        self.state.evictions.values().sum()
+    }
+
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
+        self.usable()?;
+        self.others.greetings.push((remote, greeting));
+        Ok(())
+    }
+
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError> {
+        self.usable()?;
+        self.others.evictions.push((remote, evictions));
+        self.others.acknowledged.retain(|(peer, _), _| *peer != remote);
+        Ok(())
+    }
+
+    fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
+        self.others.serves.push((remote, interest));
+    }
+
+    fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged) {
+        for (selection, up_to) in &acknowledged.interests {
+            let held = self.others.acknowledged.entry((remote, *selection)).or_default();
+            *held = (*held).max(*up_to);
+        }
+        for key in &acknowledged.held {
+            self.others.unheld.remove(&(remote, key.clone()));
+        }
+        for (key, sequence) in &acknowledged.unheld {
+            self.others.unheld.entry((remote, key.clone())).or_insert(*sequence);
+        }
+    }
+
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {
         Ok(self.state.checkpoints.get(&(remote, *interest)).copied())
     }
@@ -395,12 +447,13 @@ impl Replica for Model {
             let mut document = self.state.documents.get(key).cloned().unwrap_or_default();
             let before = document.is_known().then(|| document.version());
             let sequence = Sequence(self.state.last.0 + 1);
-            if document.merge(&delta, sequence).changed {
+            let ditto_crdt::Merged { changed, absorbed, .. } = document.merge(&delta, sequence);
+            if changed {
                 let after = document.version();
                 let origin = (after == incoming_document.stated).then(|| incoming.from.origin());
                 self.state.record(key, document.clone(), sequence, origin);
             }
-            outcomes.push(Ok(Outcome { before, after: document.version() }));
+            outcomes.push(Ok(Outcome { before, after: document.version(), absorbed }));
         }
         if self.state.last > first {
             self.state.commits.insert(self.state.last, first);

@@ -235,7 +235,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let record = Bytes::from(record::encode(&document, &new.id));
-        check_size(&new.id, &record, self.scope.settings)?;
+        check_size(&new.id, was_alive.then_some(&*before), &record, self.scope.settings)?;
         let put = NewRecord { record: record.clone(), was_alive, is_alive: true, origin: None };
         transaction.put(&self.collection, new.key, Some(before), put);
         Ok(Some(record))
@@ -256,7 +256,7 @@ impl Run<'_> {
         let inserted =
             inserted.map_err(|error| DataError::Write { id: new.id.to_json(), reason: error.to_string() })?;
         let record = Bytes::from(inserted.record);
-        check_size(&new.id, &record, self.scope.settings)?;
+        check_size(&new.id, None, &record, self.scope.settings)?;
         let put = NewRecord { record: record.clone(), was_alive: false, is_alive: true, origin: None };
         transaction.put(&self.collection, new.key, None, put);
         Ok(record)

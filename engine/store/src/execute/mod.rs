@@ -30,6 +30,7 @@ pub(crate) use self::view::View;
 use crate::durability::Durability;
 use crate::error::StoreError;
 use crate::index;
+use crate::lifecycle::{conflicts, evictions};
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
 use crate::store::{Inner, Store};
@@ -235,6 +236,14 @@ pub(crate) fn register_builtin_collections(store: &Store) {
             inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
         }),
     );
+    type List = fn(&Inner) -> Vec<Object>;
+    for (name, list) in
+        [(conflicts::CONFLICTS, conflicts::list as List), (evictions::EVICTIONS, evictions::list)]
+    {
+        let inner = Arc::downgrade(&store.inner);
+        let rows = move || inner.upgrade().map(|inner| list(&inner)).unwrap_or_default();
+        store.register_virtual_collection(name, Arc::new(rows));
+    }
     for name in ["system:collections", "__collections"] {
         let inner = Arc::downgrade(&store.inner);
         store.register_virtual_collection(

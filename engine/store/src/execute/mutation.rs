@@ -39,6 +39,20 @@ pub(crate) fn targets(
     selection: &Selection,
 ) -> Result<Vec<Target>, StoreError> {
     check_collection_name(&selection.source.collection.to_string())?;
+    selected(transaction, scope, directives, selection, &mut |_, _| Ok(true))
+}
+
+/// Whether a document, by its `documents` key and its record, may be affected.
+pub(crate) type Permit<'p> = dyn FnMut(&Bytes, &Bytes) -> Result<bool, StoreError> + 'p;
+
+/// As [`targets`], of any collection, and only what is permitted: nothing else counts for LIMIT and OFFSET.
+pub(crate) fn selected(
+    transaction: &WriteTransaction,
+    scope: &Scope<'_>,
+    directives: &Directives,
+    selection: &Selection,
+    permit: &mut Permit<'_>,
+) -> Result<Vec<Target>, StoreError> {
     let window = Window::new(selection.limit.as_ref(), selection.offset.as_ref(), scope)?;
     if window.limit == 0 {
         return Ok(Vec::new());
@@ -49,6 +63,9 @@ pub(crate) fn targets(
         let mut found = Vec::new();
         let mut sort_key = Vec::new();
         for_each_document(view, scope, plan, &mut |key, record, _, document| {
+            if !permit(key, record)? {
+                return Ok(ControlFlow::Continue(()));
+            }
             let target = || Target { key: key.clone(), record: record.clone() };
             if plan.is_ordered {
                 found.push(target());
@@ -88,11 +105,17 @@ pub(crate) fn id_of(document: ValueRef<'_>) -> Value {
     document.get("_id").map_or(Value::Null, ValueRef::to_value)
 }
 
-/// Refuses a document over the hard limit, warns of one over the soft limit.
-pub(crate) fn check_size(id: &Value, record: &[u8], settings: Settings) -> Result<(), DataError> {
+/// Refuses a document over the hard limit, warns of one over the soft limit. `before` is the record that is replaced: a
+/// document that merging has brought over the hard limit may be written as long as it becomes smaller.
+pub(crate) fn check_size(
+    id: &Value,
+    before: Option<&[u8]>,
+    record: &[u8],
+    settings: Settings,
+) -> Result<(), DataError> {
     // The whole record, with what merging needs: it is what is stored and sent.
     let size = record.len();
-    if size > settings.hard_limit {
+    if size > settings.hard_limit && before.is_none_or(|before| before.len() <= size) {
         return Err(DataError::TooLarge { id: id.to_json(), size, limit: settings.hard_limit });
     }
     if size > settings.soft_limit {

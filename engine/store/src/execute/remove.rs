@@ -1,13 +1,19 @@
 //! DELETE and EVICT.
 
+use std::sync::Arc;
+
 use ditto_crdt::record;
 use ditto_dql::{Delete, Directives, Evict, Returning, Selection};
+use ditto_value::ValueRef;
 
-use super::mutation::{Effect, id_of, targets};
+use super::mutation::{Effect, Target, id_of, selected, targets};
 use super::returning::Rows;
 use super::scope::{Scope, Shape};
 use crate::error::StoreError;
-use crate::write::{NewRecord, WriteTransaction, parse_record};
+use crate::lifecycle::conflicts::{self, CONFLICTS};
+use crate::lifecycle::evictions::{EVICTIONS, Protection};
+use crate::result::Row;
+use crate::write::{NewRecord, WriteTransaction, check_collection_name, parse_record};
 
 /// Removes the births that the documents have, and leaves tombstones.
 pub(crate) fn delete(
@@ -15,66 +21,107 @@ pub(crate) fn delete(
     scope: &Scope<'_>,
     statement: &Delete,
 ) -> Result<Effect, StoreError> {
-    remove(
-        transaction,
-        scope,
-        &statement.directives,
-        &statement.selection,
-        statement.returning.as_ref(),
-        false,
-    )
+    let Delete { selection, returning, directives } = statement;
+    if let Some(effect) = dismiss(transaction, scope, directives, selection, returning.as_ref())? {
+        return Ok(effect);
+    }
+    let targets = targets(transaction, scope, directives, selection)?;
+    let Some(collection) = transaction.collection(&selection.source.collection.name) else {
+        return Ok(Effect {
+            rows: returned(scope, selection, returning.as_ref(), &[])?,
+            mutated_ids: Vec::new(),
+        });
+    };
+    let rows = returned(scope, selection, returning.as_ref(), &targets)?;
+    let mut mutated_ids = Vec::with_capacity(targets.len());
+    for target in targets {
+        let parsed = parse_record(&target.record)?;
+        let id = id_of(parsed.value);
+        let mut document = parsed.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
+        document.delete(transaction.sequence_of(&target.key));
+        let record = record::encode(&document, &id);
+        let new = NewRecord { record: record.into(), was_alive: true, is_alive: false, origin: None };
+        transaction.put(&collection, target.key, Some(target.record.clone()), new);
+        mutated_ids.push(id);
+    }
+    Ok(Effect { rows, mutated_ids })
 }
 
-/// Forgets documents, here and without a trace.
+/// Forgets documents, here and without a trace, except those with changes that exist nowhere else.
 pub(crate) fn evict(
     transaction: &mut WriteTransaction,
     scope: &Scope<'_>,
     statement: &Evict,
 ) -> Result<Effect, StoreError> {
-    remove(
-        transaction,
-        scope,
-        &statement.directives,
-        &statement.selection,
-        statement.returning.as_ref(),
-        true,
-    )
+    let Evict { selection, returning, directives } = statement;
+    if let Some(effect) = dismiss(transaction, scope, directives, selection, returning.as_ref())? {
+        return Ok(effect);
+    }
+    check_collection_name(&selection.source.collection.to_string())?;
+    let Some(collection) = transaction.collection(&selection.source.collection.name) else {
+        // The clauses of the statement are checked all the same.
+        targets(transaction, scope, directives, selection)?;
+        return Ok(Effect {
+            rows: returned(scope, selection, returning.as_ref(), &[])?,
+            mutated_ids: Vec::new(),
+        });
+    };
+    let inner = Arc::clone(&transaction.inner);
+    let mut protection = Protection::new(&inner, &collection, [directives, &selection.source.directives]);
+    let targets = selected(transaction, scope, directives, selection, &mut |key, record| {
+        protection.allows(key, &parse_record(record)?)
+    })?;
+    let rows = returned(scope, selection, returning.as_ref(), &targets)?;
+    let mut mutated_ids = Vec::with_capacity(targets.len());
+    for Target { key, record } in targets {
+        mutated_ids.push(id_of(parse_record(&record)?.value));
+        transaction.evict(&collection, key, record, true);
+    }
+    if protection.report(mutated_ids.len(), scope.now_ms) || !mutated_ids.is_empty() {
+        transaction.changes_virtual(EVICTIONS);
+    }
+    Ok(Effect { rows, mutated_ids })
 }
 
-fn remove(
+/// Removes rows of `system:conflicts`, which either statement does; `None` for all other collections.
+fn dismiss(
     transaction: &mut WriteTransaction,
     scope: &Scope<'_>,
     directives: &Directives,
     selection: &Selection,
     returning: Option<&Returning>,
-    evict: bool,
-) -> Result<Effect, StoreError> {
-    let targets = targets(transaction, scope, directives, selection)?;
+) -> Result<Option<Effect>, StoreError> {
+    if selection.source.collection.to_string() != CONFLICTS {
+        return Ok(None);
+    }
+    let targets = selected(transaction, scope, directives, selection, &mut |_, _| Ok(true))?;
     let mut rows = Rows::new(returning, selection.source.name(), scope);
     let mut mutated_ids = Vec::with_capacity(targets.len());
-    let Some(collection) = transaction.collection(&selection.source.collection.name) else {
-        return Ok(Effect { rows: rows.finish(), mutated_ids });
-    };
-    let shape = Shape::new(&selection.source, scope.settings);
-    for target in targets {
-        if rows.wanted() {
+    for Target { record, .. } in &targets {
+        let row = ValueRef::from_stored(record);
+        rows.accept(record, row);
+        mutated_ids.push(id_of(row));
+    }
+    conflicts::forget(transaction, &mutated_ids);
+    Ok(Some(Effect { rows: rows.finish(), mutated_ids }))
+}
+
+/// The rows of RETURNING: the documents as they were.
+fn returned(
+    scope: &Scope<'_>,
+    selection: &Selection,
+    returning: Option<&Returning>,
+    targets: &[Target],
+) -> Result<Vec<Row>, StoreError> {
+    let mut rows = Rows::new(returning, selection.source.name(), scope);
+    if rows.wanted() {
+        let shape = Shape::new(&selection.source, scope.settings);
+        for target in targets {
             shape.document(&target.record, |holder, document| {
                 rows.accept(holder, document);
                 Ok(())
             })?;
         }
-        let parsed = parse_record(&target.record)?;
-        let id = id_of(parsed.value);
-        if evict {
-            transaction.evict(&collection, target.key, target.record.clone(), true);
-        } else {
-            let mut document = parsed.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
-            document.delete(transaction.sequence_of(&target.key));
-            let record = record::encode(&document, &id);
-            let new = NewRecord { record: record.into(), was_alive: true, is_alive: false, origin: None };
-            transaction.put(&collection, target.key, Some(target.record.clone()), new);
-        }
-        mutated_ids.push(id);
     }
-    Ok(Effect { rows: rows.finish(), mutated_ids })
+    Ok(rows.finish())
 }

@@ -97,7 +97,7 @@ impl Run<'_> {
             }
         };
         let record = Bytes::from(record);
-        check_size(&id, &record, self.scope.settings)?;
+        check_size(&id, Some(&target.record), &record, self.scope.settings)?;
         let new = NewRecord { record: record.clone(), was_alive: true, is_alive: true, origin: None };
         transaction.put(collection, target.key, Some(target.record), new);
         Ok(Some((id, record)))

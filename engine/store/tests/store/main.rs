@@ -7,9 +7,11 @@
 )]
 
 mod backup;
+mod clocks;
 mod faults;
 mod index_queries;
 mod indexes;
+mod lifecycle;
 mod live;
 mod model;
 mod observers;

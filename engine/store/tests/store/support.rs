@@ -21,6 +21,10 @@ impl TestEnvironment {
     pub fn set_now(&self, now: u64) {
         self.now.store(now, Ordering::Relaxed);
     }
+
+    pub fn advance(&self, by: u64) {
+        self.now.fetch_add(by, Ordering::Relaxed);
+    }
 }
 
 impl Environment for TestEnvironment {

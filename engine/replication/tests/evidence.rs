@@ -1,0 +1,173 @@
+//! What a peer learns of what others hold.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod model;
+mod pair;
+
+use ditto_crdt::{Sequence, SiteId};
+use ditto_replication::{PeerId, SessionId};
+
+use model::document_key;
+use pair::{Net, int, peer_id};
+
+const EVERYTHING: &str = "SELECT * FROM c";
+
+/// Peer 1 subscribes to what peer 0 has.
+fn pair() -> (Net, SessionId) {
+    let mut net = Net::new(2);
+    net.subscribe(1, EVERYTHING);
+    let (session, _) = net.connect(0, 1);
+    (net, session)
+}
+
+fn insert(net: &mut Net, peer: usize, id: &str) {
+    let now = net.now;
+    net.model(peer).insert(now, "c", id, &[("a", int(1))]);
+}
+
+/// Up to where peer 1 has acknowledged each of its interests, as peer 0 knows it.
+fn acknowledged(net: &mut Net) -> Vec<(String, u64)> {
+    let others = net.model(0).others.clone();
+    let query = |selection: &[u8; 16]| {
+        let interest = others.serves.iter().find(|(_, interest)| interest.selection == *selection);
+        interest.map(|(_, interest)| interest.query.clone()).expect("it is served")
+    };
+    others.acknowledged.iter().map(|((_, selection), up_to)| (query(selection), up_to.0)).collect()
+}
+
+fn everything(up_to: u64) -> Vec<(String, u64)> {
+    vec![(EVERYTHING.to_owned(), up_to)]
+}
+
+#[test]
+fn acknowledgements_are_told_by_interest() {
+    let (mut net, _) = pair();
+    insert(&mut net, 0, "x");
+    net.settle();
+    assert_eq!(acknowledged(&mut net), everything(1));
+    insert(&mut net, 0, "y");
+    net.rest();
+    assert_eq!(acknowledged(&mut net), everything(2));
+    // An interest that is added later has its own history.
+    net.subscribe(1, "SELECT * FROM c WHERE a = 1");
+    net.rest();
+    let of_both = acknowledged(&mut net);
+    assert!(of_both.iter().all(|(_, up_to)| *up_to == 2) && of_both.len() == 2, "{of_both:?}");
+}
+
+#[test]
+fn what_is_not_durable_there_is_not_acknowledged() {
+    let (mut net, _) = pair();
+    net.settle();
+    net.nodes[1].syncs = false;
+    insert(&mut net, 0, "x");
+    net.settle();
+    assert_eq!(acknowledged(&mut net), everything(0));
+    net.nodes[1].syncs = true;
+    net.rest();
+    assert_eq!(acknowledged(&mut net), everything(1));
+}
+
+#[test]
+fn a_document_that_was_not_taken_is_an_exception() {
+    let (mut net, _) = pair();
+    net.model(1).refuses = Some(b"bad".to_vec());
+    for id in ["good", "bad", "fine"] {
+        insert(&mut net, 0, id);
+    }
+    net.rest();
+    assert_eq!(acknowledged(&mut net), everything(3));
+    let unheld = net.model(0).others.unheld.clone();
+    let expected = ((peer_id(1), document_key("c", "bad")), Sequence(2));
+    assert_eq!(unheld.into_iter().collect::<Vec<_>>(), [expected]);
+    net.model(1).refuses = None;
+    let now = net.now;
+    net.model(0).set(now, "c", "bad", "a", 2);
+    net.rest();
+    assert!(net.model(0).others.unheld.is_empty(), "taken now");
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn a_document_that_is_dead_there_is_an_exception_and_its_end_is_told() {
+    let (mut net, _) = pair();
+    insert(&mut net, 0, "x");
+    net.rest();
+    let now = net.now;
+    net.disconnect(0, 1);
+    net.model(1).delete(now, "c", "x");
+    net.model(0).set(now, "c", "x", "a", 2);
+    net.connect(0, 1);
+    net.rest();
+    let unheld = net.model(0).others.unheld.clone();
+    let expected = ((peer_id(1), document_key("c", "x")), Sequence(2));
+    assert_eq!(unheld.into_iter().collect::<Vec<_>>(), [expected]);
+    assert_eq!(net.model(0).visible("c", "x"), None, "peer 0 does not subscribe, and is told all the same");
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn a_document_that_nobody_wants_any_more_is_an_exception() {
+    let (mut net, session) = pair();
+    net.settle();
+    let other = net.subscribe(1, "SELECT * FROM d");
+    net.settle();
+    let now = net.now;
+    net.model(0).insert(now, "d", "x", &[]);
+    // Both are on their way when the other arrives.
+    net.unsubscribe(1, other);
+    net.rest();
+    assert_eq!(net.statistics(0, session).documents_sent, 1);
+    let unheld = net.model(0).others.unheld.clone();
+    let expected = ((peer_id(1), document_key("d", "x")), Sequence(1));
+    assert_eq!(unheld.into_iter().collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
+fn evictions_are_told_whatever_is_subscribed_to() {
+    let (mut net, _) = pair();
+    insert(&mut net, 0, "x");
+    let now = net.now;
+    net.model(1).insert(now, "private", "p", &[]);
+    net.rest();
+    assert_eq!(acknowledged(&mut net), everything(1));
+    net.model(1).evict("private", "p");
+    net.settle();
+    assert_eq!(net.model(0).others.evictions, [(peer_id(1), 1)]);
+    net.rest();
+    assert_eq!(acknowledged(&mut net), everything(1), "what it holds of this is confirmed again");
+    net.disconnect(0, 1);
+    net.model(1).evict("c", "x");
+    net.connect(0, 1);
+    net.settle();
+    let last = |net: &mut Net| net.model(0).others.greetings.last().map(|(_, greeting)| *greeting);
+    assert_eq!(last(&mut net).map(|greeting| greeting.evictions), Some(2));
+    net.rest();
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn a_peer_that_lost_a_part_of_its_history_is_noticed() {
+    let mut net = Net::new(2);
+    net.subscribe(0, EVERYTHING);
+    net.connect(0, 1);
+    insert(&mut net, 1, "x");
+    net.rest();
+    let image = net.model(1).image();
+    insert(&mut net, 1, "y");
+    net.rest();
+    let greeting = |net: &mut Net| net.model(0).others.greetings.last().copied();
+    let first = |site, is_behind: bool| {
+        move |found: Option<(PeerId, ditto_replication::Greeting)>| {
+            let (remote, greeting) = found.expect("greeted");
+            assert_eq!((remote, greeting.site, greeting.is_behind), (peer_id(1), site, is_behind));
+        }
+    };
+    first(SiteId(2), false)(greeting(&mut net));
+    net.restart(1);
+    net.model(1).restore(&image);
+    net.connect(0, 1);
+    net.settle();
+    first(SiteId(2), true)(greeting(&mut net));
+}

@@ -1,0 +1,107 @@
+//! Graves as records.
+//!
+//! To writers and to merges a grave looks like the tombstone that it was: [`stored`] and [`found`] make the record again.
+//! What is written then replaces the grave.
+
+use std::sync::atomic::Ordering;
+
+use ditto_crdt::{Document, record};
+use ditto_storage::{Batch, Bytes, Keyspace, Snapshot};
+use ditto_value::Value;
+
+use super::names::{self, KeyHash};
+use super::rows::{self, Grave};
+use crate::error::StoreError;
+use crate::layout::{self, CollectionId};
+use crate::store::Inner;
+use crate::write::parse_record;
+
+/// The grave of a document, if it is buried.
+pub(crate) fn grave(
+    snapshot: &dyn Snapshot,
+    collection: CollectionId,
+    hash: &KeyHash,
+) -> Result<Option<Grave>, StoreError> {
+    snapshot.get(Keyspace::Graves, &rows::grave_key(collection, hash))?.map(|row| decode(&row)).transpose()
+}
+
+fn decode(row: &[u8]) -> Result<Grave, StoreError> {
+    Grave::decode(row).ok_or_else(|| StoreError::corrupt("a grave cannot be read"))
+}
+
+/// Whether a document has a grave, by its name of either form. For the writer.
+pub(crate) fn is_buried(inner: &Inner, collection: CollectionId, name: &[u8]) -> Result<bool, StoreError> {
+    if !has_graves(inner, collection) {
+        return Ok(false);
+    }
+    let key = rows::grave_key(collection, &names::hash_of(name));
+    Ok(inner.storage.get(Keyspace::Graves, &key)?.is_some())
+}
+
+/// Most collections have none, and then nobody needs to look.
+fn has_graves(inner: &Inner, collection: CollectionId) -> bool {
+    inner.collections.by_id(collection).is_some_and(|found| found.graves.load(Ordering::Acquire) > 0)
+}
+
+/// The record under a `documents` key of either form, also of a buried document. For the writer, since whoever else reads
+/// needs a snapshot: the document may be buried or inserted again meanwhile.
+pub(crate) fn stored(inner: &Inner, document_key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    if let Some(record) = inner.storage.get(Keyspace::Documents, document_key)? {
+        return Ok(Some(record));
+    }
+    let Some((collection, name)) = layout::split_document_key(document_key) else { return Ok(None) };
+    if !has_graves(inner, collection) {
+        return Ok(None);
+    }
+    let row = inner.storage.get(Keyspace::Graves, &rows::grave_key(collection, &names::hash_of(name)))?;
+    Ok(row.map(|row| decode(&row)).transpose()?.as_ref().map(record_of))
+}
+
+/// As [`stored`], of one moment; and a document that is not buried is found by its hash as well.
+pub(crate) fn found(
+    inner: &Inner,
+    collection: CollectionId,
+    name: &[u8],
+) -> Result<Option<Bytes>, StoreError> {
+    let hash = names::as_hash(name);
+    if hash.is_none() {
+        let record = inner.storage.get(Keyspace::Documents, &layout::document_key(collection, name))?;
+        if record.is_some() {
+            return Ok(record);
+        }
+    }
+    let snapshot = inner.storage.snapshot();
+    if let Some(grave) = grave(&*snapshot, collection, &hash.unwrap_or_else(|| names::key_hash(name)))? {
+        return Ok(Some(record_of(&grave)));
+    }
+    let key = match &hash {
+        Some(hash) => inner.names.find(&*snapshot, collection, hash)?,
+        None => Some(layout::document_key(collection, name).into()),
+    };
+    Ok(key.map(|key| snapshot.get(Keyspace::Documents, &key)).transpose()?.flatten())
+}
+
+/// The record of the tombstone that a grave was.
+pub(crate) fn record_of(grave: &Grave) -> Bytes {
+    let document = Document::buried(grave.births.iter().copied(), grave.sequence);
+    record::encode(&document, &Value::Null).into()
+}
+
+/// Adds the grave of a document of which only removed births are left.
+pub(crate) fn bury(
+    batch: &mut Batch,
+    collection: CollectionId,
+    hash: &KeyHash,
+    record: &[u8],
+) -> Result<(), StoreError> {
+    let parsed = parse_record(record)?;
+    let document = parsed.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
+    let grave = Grave { sequence: parsed.newest_sequence, births: document.removed_births().collect() };
+    batch.put(Keyspace::Graves, rows::grave_key(collection, hash), grave.encode());
+    Ok(())
+}
+
+/// The `documents` key that stands for a buried document: collection id ‖ name by hash.
+pub(crate) fn buried_key(collection: CollectionId, hash: &KeyHash) -> Vec<u8> {
+    layout::document_key(collection, &names::hash_name(hash))
+}

@@ -1,0 +1,492 @@
+//! What remote peers are known to hold.
+//!
+//! A write exists elsewhere if some peer has acknowledged it. That is kept small: for each interest of each remote peer the
+//! local sequence up to which it has acknowledged what the interest asks for, and the exceptions, documents that it did not
+//! take as they were sent. Beyond that, the `changes` row of a document names a peer that holds exactly what is here.
+//!
+//! All of it is evidence, which may be lost (then less is known to exist elsewhere, and more is protected) but must not be
+//! wrong. So what a peer acknowledged is void when the peer says that it has evicted documents since, or continues
+//! under another identity, or has lost a part of its history.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::OnceLock;
+
+use ditto_crdt::{Sequence, SiteId};
+use ditto_storage::{Batch, Direction, Keyspace, Snapshot};
+use ditto_value::{Object, Value, ValueRef};
+use parking_lot::RwLock;
+
+use super::names;
+use super::rows::{self, InterestRow, PeerRow};
+use crate::error::{OpenError, StoreError};
+use crate::layout::{self, DocumentKey, Reader};
+use crate::replica::Matcher;
+
+/// Exceptions of one peer that are remembered; beyond it its acknowledgements do not advance.
+pub(crate) const MAX_UNHELD: usize = 10_000;
+/// The longest query with arguments, in bytes, whose acknowledgements are kept.
+const MAX_INTEREST_BYTES: usize = 16 * 1024;
+/// How long evidence may wait in memory for a commit to go with, in milliseconds.
+const FLUSH_AFTER_MS: u64 = 1_000;
+
+/// The public key of a remote peer.
+pub(crate) type PeerBytes = [u8; 32];
+/// What stands for query and arguments of an interest.
+pub(crate) type SelectionBytes = [u8; 16];
+
+/// What a remote peer says of itself when a session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// Under which identity it writes.
+    pub site: SiteId,
+    /// How often it has evicted documents.
+    pub evictions: u64,
+    /// It has less of its own history than was seen of it.
+    pub is_behind: bool,
+}
+
+/// An interest of a remote peer that is served.
+#[derive(Clone, Debug)]
+pub struct ServedInterest {
+    /// What stands for query and arguments.
+    pub selection: [u8; 16],
+    /// `SELECT * FROM c [WHERE …]`, normalised.
+    pub query: String,
+    /// A CBOR map; empty for none.
+    pub arguments: Vec<u8>,
+}
+
+/// What a remote peer has acknowledged.
+#[derive(Clone, Debug, Default)]
+pub struct Acknowledged {
+    /// For interests, up to where.
+    pub interests: Vec<([u8; 16], Sequence)>,
+    /// Documents that it took as they were sent.
+    pub held: Vec<DocumentKey>,
+    /// Documents that it did not take as they were sent: refused, or dead there. With the sequence that was sent.
+    pub unheld: Vec<(DocumentKey, Sequence)>,
+}
+
+/// What is to be known of a document to tell who holds it.
+pub(crate) struct Facts<'a> {
+    pub collection: &'a str,
+    /// Encoded `_id` or hash.
+    pub name: &'a [u8],
+    /// The visible document; `None` if it is dead.
+    pub value: Option<ValueRef<'a>>,
+    /// Sequence of its newest change.
+    pub newest: Sequence,
+    /// Who holds exactly this, by its `changes` row.
+    pub origin: Option<u64>,
+}
+
+#[derive(Default)]
+pub(crate) struct Holdings(RwLock<State>);
+
+#[derive(Default)]
+struct State {
+    peers: HashMap<PeerBytes, Holder>,
+    /// Rows that are newer here than in the storage.
+    dirty: BTreeSet<Vec<u8>>,
+    flushed_ms: u64,
+}
+
+#[derive(Default)]
+struct Holder {
+    row: PeerRow,
+    interests: BTreeMap<SelectionBytes, Held>,
+    /// First sequence that it does not hold, by collection and hash of the `_id`.
+    unheld: HashMap<Unheld, Sequence>,
+}
+
+type Unheld = (Box<str>, names::KeyHash);
+
+struct Held {
+    row: InterestRow,
+    /// `None` inside: the query cannot be understood any more, so it covers nothing.
+    compiled: OnceLock<Option<Covers>>,
+}
+
+#[derive(Clone)]
+struct Covers {
+    collection: String,
+    /// `None`: all documents.
+    matcher: Option<Matcher>,
+}
+
+/// Understands the query of an interest.
+pub(crate) type Compile<'c> = &'c dyn Fn(&str, &Object) -> Option<crate::replica::Interest>;
+
+impl Held {
+    fn covers(&self, compile: Compile<'_>) -> Option<&Covers> {
+        let compiled = self.compiled.get_or_init(|| {
+            let arguments = match self.row.arguments.as_slice() {
+                [] => Object::new(),
+                cbor => match Value::from_cbor(cbor) {
+                    Ok(Value::Object(arguments)) => arguments,
+                    _ => return None,
+                },
+            };
+            let interest = compile(&self.row.query, &arguments)?;
+            let matcher = (!interest.unfiltered).then_some(interest.matcher);
+            Some(Covers { collection: interest.collection.to_string(), matcher })
+        });
+        compiled.as_ref()
+    }
+}
+
+impl Holder {
+    /// The sequence up to which this peer holds all changes of the document. A dead document is covered by every interest
+    /// in its collection: whoever was told holds the deletion, or nothing of the document.
+    fn holds(&self, facts: &Facts<'_>, compile: Compile<'_>) -> Sequence {
+        if facts.origin == Some(self.row.origin) && facts.newest > self.row.floor {
+            return facts.newest;
+        }
+        let covering = self.interests.values().filter(|held| {
+            held.covers(compile).is_some_and(|covers| {
+                covers.collection == facts.collection
+                    && match (&covers.matcher, facts.value) {
+                        (Some(matcher), Some(value)) => matcher(value),
+                        _ => true,
+                    }
+            })
+        });
+        let up_to = covering.map(|held| held.row.acknowledged).max().unwrap_or_default();
+        if up_to == Sequence::ZERO || self.unheld.is_empty() {
+            return up_to;
+        }
+        match self.unheld.get(&unheld(facts.collection, facts.name)) {
+            Some(first) => up_to.min(Sequence(first.0.saturating_sub(1))),
+            None => up_to,
+        }
+    }
+}
+
+fn unheld(collection: &str, name: &[u8]) -> Unheld {
+    (collection.into(), names::hash_of(name))
+}
+
+/// The rest of the `replication` key: length of the collection's name (2) ‖ name ‖ hash (16).
+fn unheld_name((collection, hash): &Unheld) -> Vec<u8> {
+    let length = u16::try_from(collection.len()).unwrap_or(u16::MAX);
+    [&length.to_be_bytes()[..], collection.as_bytes(), hash].concat()
+}
+
+fn split_unheld_name(bytes: &[u8]) -> Option<Unheld> {
+    let (length, rest) = bytes.split_first_chunk::<2>()?;
+    let (collection, hash) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+    Some((std::str::from_utf8(collection).ok()?.into(), hash.try_into().ok()?))
+}
+
+impl Holdings {
+    /// Reads what was kept.
+    pub(crate) fn read(snapshot: &dyn Snapshot) -> Result<Self, OpenError> {
+        let mut state = State::default();
+        for tag in [rows::TAG_PEER, rows::TAG_INTEREST, rows::TAG_UNHELD] {
+            for row in snapshot.prefix(Keyspace::Replication, &[tag], Direction::Forward) {
+                let (key, value) = row?;
+                if state.read_row(&key, &value).is_none() {
+                    return Err(OpenError::Corrupt { row: "replication".to_string(), found: value.len() });
+                }
+            }
+        }
+        Ok(Self(RwLock::new(state)))
+    }
+
+    /// Knows from now on what `read` knows, and nothing else.
+    pub(crate) fn replace(&self, read: Self) {
+        *self.0.write() = read.0.into_inner();
+    }
+
+    /// Whether anybody is known to have asked for documents of the collection.
+    pub(crate) fn is_asked_for(&self, collection: &str, compile: Compile<'_>) -> bool {
+        let state = self.0.read();
+        let mut interests = state.peers.values().flat_map(|holder| holder.interests.values());
+        interests.any(|held| held.covers(compile).is_some_and(|covers| covers.collection == collection))
+    }
+
+    /// The sequence up to which `peer` is known to hold all changes of the document.
+    pub(crate) fn held_by(&self, peer: &PeerBytes, facts: &Facts<'_>, compile: Compile<'_>) -> Sequence {
+        let state = self.0.read();
+        state.peers.get(peer).map_or(Sequence::ZERO, |holder| holder.holds(facts, compile))
+    }
+
+    /// The sequence up to which some peer is known to hold all changes of the document.
+    pub(crate) fn held_by_anybody(&self, facts: &Facts<'_>, compile: Compile<'_>) -> Sequence {
+        let state = self.0.read();
+        state.peers.values().map(|holder| holder.holds(facts, compile)).max().unwrap_or_default()
+    }
+
+    /// Under which identity a peer writes.
+    pub(crate) fn site(&self, peer: &PeerBytes) -> Option<SiteId> {
+        self.0.read().peers.get(peer).map(|holder| holder.row.site).filter(|site| site.0 != 0)
+    }
+
+    /// A peer has sent something. Its row must exist before anything is recorded as coming from it.
+    pub(crate) fn met(&self, peer: &PeerBytes, origin: u64, now_ms: u64) {
+        let known = self.0.read().peers.contains_key(peer);
+        if !known {
+            self.0.write().holder(peer, origin, now_ms);
+        }
+    }
+
+    /// A session begins. Answers whether earlier evidence became void, which must be stored at once.
+    pub(crate) fn greeted(
+        &self,
+        peer: &PeerBytes,
+        origin: u64,
+        greeting: Greeting,
+        last: Sequence,
+        now_ms: u64,
+    ) -> bool {
+        let mut state = self.0.write();
+        let known = state.peers.contains_key(peer);
+        let holder = state.holder(peer, origin, now_ms);
+        let same = holder.row.evictions == greeting.evictions
+            && (holder.row.site == greeting.site || holder.row.site.0 == 0);
+        let void = known && (greeting.is_behind || !same);
+        holder.row.site = greeting.site;
+        holder.row.evictions = greeting.evictions;
+        holder.row.used_ms = now_ms;
+        if void {
+            state.void(peer, last);
+        }
+        state.dirty.insert(rows::peer_key(peer));
+        void
+    }
+
+    /// A peer says in a running session how often it has evicted by now. As [`Holdings::greeted`].
+    pub(crate) fn evicted(&self, peer: &PeerBytes, evictions: u64, last: Sequence) -> bool {
+        let mut state = self.0.write();
+        let Some(holder) = state.peers.get_mut(peer) else { return false };
+        if std::mem::replace(&mut holder.row.evictions, evictions) == evictions {
+            return false;
+        }
+        state.void(peer, last);
+        true
+    }
+
+    /// A peer asks for something from now on.
+    pub(crate) fn serves(&self, peer: &PeerBytes, origin: u64, interest: ServedInterest, now_ms: u64) {
+        let ServedInterest { selection, query, arguments } = interest;
+        if query.len() + arguments.len() > MAX_INTEREST_BYTES {
+            return;
+        }
+        let mut state = self.0.write();
+        let holder = state.holder(peer, origin, now_ms);
+        let held = holder.interests.entry(selection).or_insert_with(|| Held {
+            row: InterestRow { acknowledged: Sequence::ZERO, used_ms: now_ms, query, arguments },
+            compiled: OnceLock::new(),
+        });
+        held.row.used_ms = now_ms;
+        state.dirty.insert(rows::interest_key(peer, &selection));
+    }
+
+    /// A peer has acknowledged something.
+    pub(crate) fn acknowledged(&self, peer: &PeerBytes, acknowledged: &Acknowledged) {
+        let mut state = self.0.write();
+        let State { peers, dirty, .. } = &mut *state;
+        let Some(holder) = peers.get_mut(peer) else { return };
+        if !holder.unheld.is_empty() {
+            for key in &acknowledged.held {
+                holder.hold(peer, &key.collection, &key.id, dirty);
+            }
+        }
+        for (key, sequence) in &acknowledged.unheld {
+            let name = unheld(&key.collection, &key.id);
+            if holder.unheld.len() >= MAX_UNHELD && !holder.unheld.contains_key(&name) {
+                continue;
+            }
+            dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
+            holder.unheld.entry(name).or_insert(*sequence);
+        }
+        if holder.unheld.len() >= MAX_UNHELD {
+            return;
+        }
+        for (selection, up_to) in &acknowledged.interests {
+            if let Some(held) = holder.interests.get_mut(selection)
+                && held.row.acknowledged < *up_to
+            {
+                held.row.acknowledged = *up_to;
+                dirty.insert(rows::interest_key(peer, selection));
+            }
+        }
+    }
+
+    /// A peer has sent exactly what is here now.
+    pub(crate) fn is_equal(&self, peer: &PeerBytes, collection: &str, name: &[u8]) {
+        if self.0.read().peers.get(peer).is_none_or(|holder| holder.unheld.is_empty()) {
+            return;
+        }
+        let mut state = self.0.write();
+        let State { peers, dirty, .. } = &mut *state;
+        if let Some(holder) = peers.get_mut(peer) {
+            holder.hold(peer, collection, name, dirty);
+        }
+    }
+
+    /// Adds what the storage does not have to a commit, unless that was done a moment ago.
+    pub(crate) fn join_commit(&self, batch: &mut Batch, now_ms: u64) {
+        let due = {
+            let state = self.0.read();
+            !state.dirty.is_empty() && now_ms.abs_diff(state.flushed_ms) >= FLUSH_AFTER_MS
+        };
+        if due {
+            self.flush(batch, now_ms);
+        }
+    }
+
+    /// Adds everything that the storage does not have.
+    pub(crate) fn flush(&self, batch: &mut Batch, now_ms: u64) {
+        let mut state = self.0.write();
+        state.flushed_ms = now_ms;
+        for key in std::mem::take(&mut state.dirty) {
+            match state.row(&key) {
+                Some(value) => batch.put(Keyspace::Replication, key, value),
+                None => batch.delete(Keyspace::Replication, key),
+            }
+        }
+    }
+
+    /// The keys of all rows with the time of their last use. Exceptions are as old as their peer.
+    pub(crate) fn ages(&self) -> Vec<(Vec<u8>, u64)> {
+        let state = self.0.read();
+        let mut ages = Vec::new();
+        for (peer, holder) in &state.peers {
+            ages.push((rows::peer_key(peer), holder.row.used_ms));
+            let interests = holder.interests.iter();
+            ages.extend(interests.map(|(name, held)| (rows::interest_key(peer, name), held.row.used_ms)));
+            let exceptions = holder.unheld.keys();
+            ages.extend(
+                exceptions.map(|name| (rows::unheld_key(peer, &unheld_name(name)), holder.row.used_ms)),
+            );
+        }
+        ages
+    }
+
+    /// Forgets the rows of these keys; their removal from the storage is the caller's. With an exception goes all that
+    /// the peer has acknowledged, with a peer everything.
+    pub(crate) fn forget(&self, keys: &BTreeSet<Vec<u8>>) {
+        let mut state = self.0.write();
+        for key in keys {
+            let Some((tag, peer, rest)) = rows::split_replication_key(key) else { continue };
+            if tag == rows::TAG_PEER {
+                if let Some(holder) = state.peers.remove(&peer) {
+                    state.dirty.extend(holder.keys(&peer));
+                }
+                continue;
+            }
+            let Some(holder) = state.peers.get_mut(&peer) else { continue };
+            match tag {
+                rows::TAG_INTEREST => {
+                    if let Ok(selection) = SelectionBytes::try_from(rest) {
+                        holder.interests.remove(&selection);
+                    }
+                }
+                _ => {
+                    if let Some(name) = split_unheld_name(rest) {
+                        holder.unheld.remove(&name);
+                    }
+                    holder.interests.values_mut().for_each(|held| held.row.acknowledged = Sequence::ZERO);
+                    let keys: Vec<_> =
+                        holder.interests.keys().map(|name| rows::interest_key(&peer, name)).collect();
+                    state.dirty.extend(keys);
+                }
+            }
+        }
+    }
+
+    /// The exceptions whose document is dead or gone: `is_needed` says of collection and hash whether it lives.
+    pub(crate) fn drop_exceptions(
+        &self,
+        is_needed: &dyn Fn(&str, &names::KeyHash) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let all: Vec<(PeerBytes, Unheld)> = {
+            let state = self.0.read();
+            let of = |(peer, holder): (&PeerBytes, &Holder)| {
+                holder.unheld.keys().map(|name| (*peer, name.clone())).collect::<Vec<_>>()
+            };
+            state.peers.iter().flat_map(of).collect()
+        };
+        for (peer, name) in all {
+            if !is_needed(&name.0, &name.1)? {
+                let mut state = self.0.write();
+                let State { peers, dirty, .. } = &mut *state;
+                if let Some(holder) = peers.get_mut(&peer)
+                    && holder.unheld.remove(&name).is_some()
+                {
+                    dirty.insert(rows::unheld_key(&peer, &unheld_name(&name)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Holder {
+    fn hold(&mut self, peer: &PeerBytes, collection: &str, name: &[u8], dirty: &mut BTreeSet<Vec<u8>>) {
+        let name = unheld(collection, name);
+        if self.unheld.remove(&name).is_some() {
+            dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
+        }
+    }
+
+    /// The keys of all its rows.
+    fn keys(&self, peer: &PeerBytes) -> Vec<Vec<u8>> {
+        let interests = self.interests.keys().map(|name| rows::interest_key(peer, name));
+        let exceptions = self.unheld.keys().map(|name| rows::unheld_key(peer, &unheld_name(name)));
+        interests.chain(exceptions).chain([rows::peer_key(peer)]).collect()
+    }
+}
+
+impl State {
+    fn holder(&mut self, peer: &PeerBytes, origin: u64, now_ms: u64) -> &mut Holder {
+        let dirty = &mut self.dirty;
+        self.peers.entry(*peer).or_insert_with(|| {
+            dirty.insert(rows::peer_key(peer));
+            Holder { row: PeerRow { origin, used_ms: now_ms, ..PeerRow::default() }, ..Holder::default() }
+        })
+    }
+
+    /// What is known of the peer holds no longer.
+    fn void(&mut self, peer: &PeerBytes, last: Sequence) {
+        let Self { peers, dirty, .. } = self;
+        let Some(holder) = peers.get_mut(peer) else { return };
+        dirty.extend(holder.keys(peer));
+        holder.row.floor = last;
+        holder.unheld.clear();
+        holder.interests.values_mut().for_each(|held| held.row.acknowledged = Sequence::ZERO);
+    }
+
+    /// What is to be stored under a key; `None` if nothing is.
+    fn row(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let (tag, peer, rest) = rows::split_replication_key(key)?;
+        let holder = self.peers.get(&peer)?;
+        match tag {
+            rows::TAG_PEER => Some(holder.row.encode()),
+            rows::TAG_INTEREST => {
+                Some(holder.interests.get::<SelectionBytes>(rest.try_into().ok()?)?.row.encode())
+            }
+            _ => Some(layout::sequence_key(*holder.unheld.get(&split_unheld_name(rest)?)?).to_vec()),
+        }
+    }
+
+    fn read_row(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
+        let (tag, peer, rest) = rows::split_replication_key(key)?;
+        if tag == rows::TAG_PEER {
+            let row = PeerRow::decode(value)?;
+            self.peers.entry(peer).or_default().row = row;
+            return Some(());
+        }
+        // Rows of a peer without its own row were left by a pruning.
+        let Some(holder) = self.peers.get_mut(&peer) else { return Some(()) };
+        if tag == rows::TAG_INTEREST {
+            let row = InterestRow::decode(value)?;
+            holder.interests.insert(rest.try_into().ok()?, Held { row, compiled: OnceLock::new() });
+        } else {
+            let mut reader = Reader(value);
+            holder.unheld.insert(split_unheld_name(rest)?, Sequence(reader.u64()?));
+        }
+        Some(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Clocks that are wrong, and documents that are too large.
+
+use ditto_crdt::{MAX_SKEW_MS, Sequence};
+use ditto_store::{DataError, StoreError};
+
+use crate::lifecycle::Peer;
+use crate::support::{assert_consistent, failure, query, run, run_with};
+
+const NOW: u64 = 1_800_000_000_000;
+const YEAR_MS: u64 = 365 * 86_400_000;
+
+#[test]
+fn a_write_beats_what_it_replaces_whatever_the_clocks_say() {
+    for skew in [-3 * YEAR_MS as i64, 3 * YEAR_MS as i64, 60 * YEAR_MS as i64] {
+        let (a, b) = (Peer::with_clock(1, NOW), Peer::with_clock(2, NOW.saturating_add_signed(skew)));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 0, 'y': 0})");
+        for round in 1..5 {
+            let (from, to) = if round % 2 == 1 { (&a, &b) } else { (&b, &a) };
+            to.receive(from, from.changes(Sequence::ZERO));
+            run(&to.store, &format!("UPDATE c SET x = {round}"));
+            run(&to.store, &format!("UPDATE c SET y = {round}"));
+            assert_eq!(
+                query(&to.store, "SELECT x, y FROM c"),
+                [format!(r#"{{"x":{round},"y":{round}}}"#)],
+                "skew {skew}"
+            );
+        }
+        a.receive(&b, b.changes(Sequence::ZERO));
+        b.receive(&a, a.changes(Sequence::ZERO));
+        assert_eq!(query(&a.store, "SELECT * FROM c"), query(&b.store, "SELECT * FROM c"), "skew {skew}");
+        run(&a.store, "DELETE FROM c");
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'z': 1})");
+        b.receive(&a, a.changes(Sequence::ZERO));
+        assert_eq!(query(&b.store, "SELECT * FROM c"), [r#"{"_id":1,"z":1}"#], "skew {skew}");
+    }
+}
+
+#[test]
+fn a_remote_clock_years_ahead_does_not_drag_the_local_one_and_is_reported() {
+    let (a, b, c) =
+        (Peer::with_clock(1, NOW), Peer::with_clock(2, NOW + 3 * YEAR_MS), Peer::with_clock(3, NOW));
+    run(&b.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+    run(&c.store, "INSERT INTO c DOCUMENTS ({'_id': 2, 'x': 1})");
+    a.receive(&c, c.changes(Sequence::ZERO));
+    assert_eq!(a.store.clock_skews(), []);
+    a.receive(&b, b.changes(Sequence::ZERO));
+    let skew = a.store.clock_skews()[0];
+    assert_eq!((skew.peer, skew.site), (b.name, b.store.site()));
+    assert!(skew.ahead_ms.abs_diff(3 * YEAR_MS) < 1_000, "{}", skew.ahead_ms);
+    // What is written here is not from the future.
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 3, 'x': 1})");
+    let d = Peer::with_clock(4, NOW);
+    d.receive(&a, a.changes(Sequence(2)));
+    assert_eq!(d.store.clock_skews(), [], "the clock of a stayed where it was");
+    // But for what had to beat the future.
+    run(&a.store, "UPDATE c SET x = 2 WHERE _id = 1");
+    d.receive(&a, a.changes(Sequence::ZERO));
+    assert_eq!(d.store.clock_skews().len(), 1);
+    assert_eq!(query(&d.store, "SELECT x FROM c WHERE _id = 1"), [r#"{"x":2}"#]);
+    let last = d.store.clock_skews()[0].time_ms;
+    d.receive(&a, a.changes(Sequence::ZERO));
+    assert_eq!(d.store.clock_skews()[0].time_ms, last, "what is known already is not measured again");
+    const { assert!(MAX_SKEW_MS < YEAR_MS) };
+}
+
+#[test]
+fn what_grew_too_large_by_merging_can_be_read_shrunk_and_deleted() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    let megabytes = |count: usize| "x".repeat(count << 20);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let too_large = failure(&a.store, "UPDATE c SET a = :a", &format!(r#"{{"a": "{}"}}"#, megabytes(6)));
+    assert!(
+        matches!(too_large, StoreError::Data(DataError::TooLarge { limit: 5_242_880, .. })),
+        "{too_large}"
+    );
+    let too_large = failure(
+        &a.store,
+        "INSERT INTO c DOCUMENTS (:d)",
+        &format!(r#"{{"d": {{"_id": 2, "a": "{}"}}}}"#, megabytes(6)),
+    );
+    assert!(too_large.to_string().contains("DOCUMENT_SIZE_HARD_LIMIT_BYTES"), "{too_large}");
+    b.receive(&a, a.changes(Sequence::ZERO));
+    run_with(&a.store, "UPDATE c SET a = :a", &format!(r#"{{"a": "{}"}}"#, megabytes(3)));
+    run_with(&b.store, "UPDATE c SET b = :b", &format!(r#"{{"b": "{}"}}"#, megabytes(3)));
+    a.receive(&b, b.changes(Sequence::ZERO));
+    assert_eq!(query(&a.store, "SELECT char_length(a) + char_length(b) AS n FROM c"), [r#"{"n":6291456}"#]);
+    failure(&a.store, "UPDATE c SET d = 1", "{}");
+    failure(&a.store, "UPDATE c SET a = :a", &format!(r#"{{"a": "{}"}}"#, megabytes(4)));
+    failure(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'd': 'more'}) ON ID CONFLICT DO UPDATE", "{}");
+    run_with(&a.store, "UPDATE c SET a = :a", &format!(r#"{{"a": "{}"}}"#, megabytes(1)));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'b': 'short'}) ON ID CONFLICT DO UPDATE");
+    run(&a.store, "UPDATE c SET d = 1");
+    b.receive(&a, a.changes(Sequence::ZERO));
+    assert_eq!(query(&b.store, "SELECT b, d FROM c"), [r#"{"b":"short","d":1}"#]);
+    // And one that is too large again goes as any other.
+    run_with(&a.store, "UPDATE c SET a = :a", &format!(r#"{{"a": "{}"}}"#, megabytes(3)));
+    run_with(&b.store, "UPDATE c SET b = :b", &format!(r#"{{"b": "{}"}}"#, megabytes(3)));
+    a.receive(&b, b.changes(Sequence::ZERO));
+    assert_eq!(run(&a.store, "DELETE FROM c").mutated_ids.len(), 1);
+    b.receive(&a, a.changes(Sequence::ZERO));
+    assert_eq!(query(&b.store, "SELECT * FROM c"), [""; 0]);
+    assert_consistent(&a.store);
+    assert_consistent(&b.store);
+}
+
+#[test]
+fn the_limits_are_parameters() {
+    let a = Peer::new(1);
+    run(&a.store, "ALTER SYSTEM SET document_size_soft_limit_bytes = 1024");
+    run(&a.store, "ALTER SYSTEM SET document_size_hard_limit_bytes = 2048");
+    let with = |size: usize| format!(r#"{{"d": {{"_id": {size}, "a": "{}"}}}}"#, "x".repeat(size));
+    run_with(&a.store, "INSERT INTO c DOCUMENTS (:d)", &with(1_500));
+    failure(&a.store, "INSERT INTO c DOCUMENTS (:d)", &with(2_100));
+    failure(&a.store, "ALTER SYSTEM SET document_size_hard_limit_bytes = 1", "{}");
+    assert_eq!(query(&a.store, "SELECT _id FROM c"), [r#"{"_id":1500}"#]);
+}
