@@ -251,7 +251,7 @@ impl WriteTransaction {
     pub(crate) fn get_with_sequence(&self, key: &[u8]) -> Result<(Option<Bytes>, Sequence), StoreError> {
         match self.pending.get(key) {
             Some(pending) => Ok((pending.after.clone(), pending.sequence.unwrap_or(self.next))),
-            None => Ok((self.inner.storage.get(Keyspace::Documents, key)?, self.next)),
+            None => Ok((graves::stored(&self.inner, key)?, self.next)),
         }
     }
 
