@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 
 use ditto_dql::Expr;
 use ditto_storage::{Bytes, Direction};
-use ditto_value::ValueRef;
+use ditto_value::{ValueRef, Writer};
 
 use super::access::Run;
 use super::index_rows::{IndexRows, malformed};
@@ -60,6 +60,8 @@ pub(super) struct IndexScan<'s, 'r, 'e> {
     answered: Vec<&'r Expr>,
     /// The `documents` key of the row before.
     key: Vec<u8>,
+    /// Writes what covering rows tell.
+    writer: Writer,
     group: Option<Group>,
 }
 
@@ -74,7 +76,7 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
         let answers = scan.answers().filter(|condition| scan.covering.is_some() || condition.is_list());
         let answered = answers.filter(|_| ranges.is_exact).map(|condition| condition.conjunct).collect();
         let key = layout::document_key(collection.id, &[]);
-        Self { run, scan, index, collection, ranges, answered, key, group: None }
+        Self { run, scan, index, collection, ranges, answered, key, writer: Writer::new(), group: None }
     }
 
     /// Offers every document of the scan, in the order in which its rows come, or as ORDER BY wants it.
@@ -227,11 +229,13 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
         self.key.truncate(COLLECTION);
         self.key.extend_from_slice(id);
         let key = Bytes::from(&self.key[..]);
-        let Self { run, scan, index, answered, ranges, .. } = self;
+        let Self { run, scan, index, answered, ranges, writer, .. } = self;
         let is_answered =
             |conjunct: &Expr| !is_marked && answered.iter().any(|answered| std::ptr::eq(*answered, conjunct));
         if let (Some(covering), false, true) = (&scan.covering, is_marked, ranges.is_exact) {
-            let bytes = Bytes::from(covering.document(index, row).ok_or_else(malformed)?);
+            writer.bytes_mut().clear();
+            covering.write(index, row, writer).ok_or_else(malformed)?;
+            let bytes = Bytes::from(writer.written_after(0));
             return run.offer(&key, &bytes, &bytes, ValueRef::from_stored(&bytes), &is_answered);
         }
         let Some(record) = run.view.get(&key)? else {

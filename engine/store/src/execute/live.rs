@@ -95,25 +95,28 @@ impl LiveRows {
         };
         let place = Place::new(select, &scope);
         let view = View::Snapshot(inner, &*snapshot);
-        // All matching documents, wherever they stand.
         let question = Question {
             directives: &select.directives,
             source: &select.source,
             filter: select.filter.as_ref(),
-            order_by: &[],
-            is_limited: false,
+            order_by: &select.order_by,
+            is_limited: select.limit.is_some(),
             arrival: Arrival::Any,
             reads: None,
             counts: false,
         };
         planned(view, &scope, question, |view, plan| {
+            // Documents come in the order of their places: behind those that are kept nothing is wanted.
+            let in_order = plan.is_ordered && !(select.order_by.is_empty() && plan.mixes_ids());
             for_each_document(view, &scope, plan, &mut |key, _, holder, document| {
                 if let Some((_, id)) = layout::split_document_key(key) {
                     // A row of its own: a view of a cached block would keep the whole block.
                     let row = || Row::new(place.row(holder, document).bytes());
                     live.insert(place.of(id, document), row);
                 }
-                Ok(if live.too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                live.cut |= in_order && live.rows.len() > live.kept();
+                let is_done = live.cut && in_order;
+                Ok(if is_done || live.too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })
         })?;
         Ok((!live.too_large).then_some(live))

@@ -16,12 +16,16 @@ use crate::error::StoreError;
 use crate::layout::{self, IndexId};
 use crate::store::Inner;
 use crate::write::{check_collection_name, parse_record};
+use crate::writer::Holder;
 
 /// Most documents, or rows, that one commit of a build or a removal comes by.
 const PIECE_ROWS: usize = 1_000;
 
 /// After so many bytes read and written a piece ends, too.
 const PIECE_BYTES: usize = 4 << 20;
+
+/// The virtual collection that shows indexes.
+const LISTED_IN: &str = "system:indexes";
 
 /// Something that an earlier process did not finish.
 pub(crate) enum Unfinished {
@@ -44,7 +48,7 @@ pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), 
         Some(index) => index,
         None => define(inner, statement)?,
     };
-    while piece_of_build(inner, &index)? {}
+    while piece_of_build(inner, &index, Holder::Statement)? {}
     if inner.durability == Durability::Immediate {
         inner.sync_to(inner.platter.newest())?;
     }
@@ -82,6 +86,7 @@ fn define(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<Arc<Index>, Sto
         position: Position::default(),
     };
     let id = inner.next_index_id();
+    transaction.changes_virtual(LISTED_IN);
     transaction.put_row(Keyspace::Catalog, layout::index_definition_key(id).to_vec(), definition.encode());
     let index = Arc::new(Index::new(id, definition));
     collection.indexes.add(Arc::clone(&index));
@@ -89,19 +94,20 @@ fn define(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<Arc<Index>, Sto
         collection.indexes.remove(id);
         return Err(error);
     }
+    inner.deliver_commits();
     tracing::info!(collection = &*collection.name, index = &*index.name, "an index is being built");
     Ok(index)
 }
 
 /// Builds another piece. `false` when nothing is left to do.
-fn piece_of_build(inner: &Arc<Inner>, index: &Index) -> Result<bool, StoreError> {
+fn piece_of_build(inner: &Arc<Inner>, index: &Index, who: Holder) -> Result<bool, StoreError> {
     let mut position = index.position.lock();
     match index.state() {
         State::Ready => return Ok(false),
         State::Dropped => return Err(IndexError::DroppedMeanwhile { name: index.name.to_string() }.into()),
         State::Building => {}
     }
-    let mut transaction = inner.begin_write()?;
+    let mut transaction = inner.begin_write_as(who)?;
     if index.state() != State::Building {
         return Ok(true);
     }
@@ -137,15 +143,20 @@ fn piece_of_build(inner: &Arc<Inner>, index: &Index) -> Result<bool, StoreError>
     if is_complete {
         next.after.clear();
     }
+    transaction.changes_virtual(LISTED_IN);
     let definition = index.definition(state, &next).encode();
     transaction.put_row(Keyspace::Catalog, layout::index_definition_key(index.id).to_vec(), definition);
     transaction.commit()?;
     index.built(&next, is_complete);
+    let documents = next.indexed;
     *position = next;
+    // Whoever hears of it may ask for the same index.
+    drop(position);
+    inner.deliver_commits();
     if is_complete {
-        tracing::info!(index = &*index.name, documents = position.indexed, "an index is ready");
+        tracing::info!(index = &*index.name, documents, "an index is ready");
     } else {
-        tracing::debug!(index = &*index.name, documents = position.indexed, "an index is being built");
+        tracing::debug!(index = &*index.name, documents, "an index is being built");
     }
     Ok(!is_complete)
 }
@@ -160,13 +171,15 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
     // Not before: a recovery may have replaced it.
     let Some(collection) = inner.collections.get(&statement.collection.to_string()) else { return unknown() };
     let Some(index) = collection.indexes.get(&statement.name) else { return unknown() };
+    transaction.changes_virtual(LISTED_IN);
     let definition = index.definition(State::Dropped, &Position::default()).encode();
     transaction.put_row(Keyspace::Catalog, layout::index_definition_key(index.id).to_vec(), definition);
     // Before the rows go: whoever has a plan with this index asks again after taking a snapshot.
     index.set_state(State::Dropped);
     collection.indexes.remove(index.id);
     transaction.commit()?;
-    while piece_of_removal(inner, index.id)? {}
+    inner.deliver_commits();
+    while piece_of_removal(inner, index.id, Holder::Statement)? {}
     tracing::info!(collection = &*collection.name, index = &*index.name, "an index was dropped");
     if inner.durability == Durability::Immediate {
         inner.sync_to(inner.platter.newest())?;
@@ -175,8 +188,8 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
 }
 
 /// Removes some more rows, and the definition with the last of them. `false` when nothing is left.
-fn piece_of_removal(inner: &Arc<Inner>, index: IndexId) -> Result<bool, StoreError> {
-    let mut transaction = inner.begin_write()?;
+fn piece_of_removal(inner: &Arc<Inner>, index: IndexId, who: Holder) -> Result<bool, StoreError> {
+    let mut transaction = inner.begin_write_as(who)?;
     let snapshot = inner.storage.snapshot();
     let mut rows = 0;
     for row in
@@ -213,8 +226,12 @@ pub(crate) fn resume(inner: &Arc<Inner>, unfinished: Vec<Unfinished>) {
 fn finish(inner: &Weak<Inner>, unfinished: &Unfinished) -> Result<(), StoreError> {
     while let Some(inner) = inner.upgrade() {
         let goes_on = match unfinished {
-            Unfinished::Build(index) => piece_of_build(&inner, index)?,
-            Unfinished::Removal(index) => piece_of_removal(&inner, *index)?,
+            Unfinished::Build(index) => {
+                piece_of_build(&inner, index, Holder::Maintenance("the build of an index"))?
+            }
+            Unfinished::Removal(index) => {
+                piece_of_removal(&inner, *index, Holder::Maintenance("the removal of an index"))?
+            }
         };
         if !goes_on {
             break;

@@ -16,7 +16,7 @@ use proptest::sample::{select, subsequence};
 
 use crate::support::{assert_consistent, open, open_in, run};
 
-const INDEXES: [(&str, &str); 12] = [
+const INDEXES: [(&str, &str); 13] = [
     ("a", "a"),
     ("b_desc", "b DESC"),
     ("a_b", "a, b"),
@@ -29,6 +29,7 @@ const INDEXES: [(&str, &str); 12] = [
     ("k_desc_id", "m.k DESC, _id"),
     ("k_c_desc", "m.k, c DESC"),
     ("id_row", "_id.row, a"),
+    ("k_m", "m.k, m, b"),
 ];
 
 /// Fields, as statements name them.
@@ -180,6 +181,7 @@ fn query() -> impl Strategy<Value = Query> {
         "_id",
         "_id, a AS x, b",
         "b, m.k AS k",
+        "m, m.k AS k",
         "a, lower(b) AS l",
         "t.*",
         "DISTINCT a",

@@ -528,7 +528,57 @@ fn no_more_is_read_than_needed() {
     assert_eq!(reads(&format!("SELECT * FROM t {both} WHERE a = 1 AND m.k < 10")), (2, [1, 2, 0, 210]));
     assert_eq!(reads("SELECT * FROM t WHERE m.k = null"), (0, [1, 0, 0, 0]));
     assert_eq!(reads("SELECT * FROM t WHERE m.k = 1 LIMIT 0"), (0, [0, 0, 0, 0]));
-    // The documents are those of the index, and each has one row more or less.
+    // The documents are those of the index; what is inserted is not looked up.
     assert_eq!(reads("UPDATE t SET c = 'x' WHERE m.k = 5"), (0, [1, 1, 0, 1]));
     assert_eq!(reads("INSERT INTO t DOCUMENTS ({'a': 1, 'm': {'k': 1}})"), (0, [0, 0, 0, 0]));
+}
+
+#[test]
+fn the_first_read_of_an_observer_ends_where_its_reserve_does() {
+    let counts = Arc::new(Counts::default());
+    let storage = Counted { storage: MemoryStorage::new(), counts: Arc::clone(&counts) };
+    let later = Arc::new(Later::default());
+    let options = ditto_store::StoreOptions::new("a database", later.clone());
+    let store = Store::open(Arc::new(storage), TestEnvironment::new(1), options).expect("opens");
+    fill(&store, 1_000);
+    create(&store, "m.k");
+    let (sender, results) = std::sync::mpsc::channel();
+    let text = "SELECT _id FROM t WHERE m.k > 10 ORDER BY m.k DESC LIMIT 3";
+    let show = move |result: ditto_store::QueryResult, next: ditto_store::SignalNext| {
+        sender.send(rows(&result)).expect("somebody listens");
+        next.signal();
+    };
+    let _observer = store.observe(text, Object::new(), Box::new(show)).expect("observes");
+    counts.take();
+    later.run();
+    assert_eq!(results.try_iter().last(), Some(query(&store, text)));
+    let [_, read, scanned, _] = counts.take();
+    assert!(read < 200 && scanned == 0, "{read} documents read, {scanned} scanned");
+    for change in 0..200 {
+        run(&store, &format!("DELETE FROM t WHERE m.k = {}", 999 - change));
+        later.run();
+        assert_eq!(results.try_iter().last(), Some(query(&store, text)), "after {change} changes");
+    }
+}
+
+#[test]
+fn an_observer_of_the_list_of_indexes_sees_them_come_and_go() {
+    let later = Arc::new(Later::default());
+    let options = ditto_store::StoreOptions::new("a database", later.clone());
+    let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+    let (sender, results) = std::sync::mpsc::channel();
+    let show = move |result: ditto_store::QueryResult, next: ditto_store::SignalNext| {
+        sender.send(rows(&result)).expect("somebody listens");
+        next.signal();
+    };
+    let text = "SELECT _id, state FROM system:indexes";
+    let _observer = store.observe(text, Object::new(), Box::new(show)).expect("observes");
+    later.run();
+    assert_eq!(results.try_iter().last(), Some(Vec::new()));
+    create(&store, "a");
+    later.run();
+    assert_eq!(results.try_iter().last(), Some(vec![r#"{"_id":"t.a","state":"ready"}"#.to_owned()]));
+    run(&store, "DROP INDEX a ON t");
+    later.run();
+    assert_eq!(results.try_iter().last(), Some(Vec::new()));
 }

@@ -1,9 +1,14 @@
 //! Whether the rows of an index say all that is asked of the documents.
 
+use std::sync::LazyLock;
+
 use ditto_dql::{Expr, IndexKey, Root};
-use ditto_value::{Object, Value, key};
+use ditto_value::{ObjectWriter, Value, Writer, key};
 
 use crate::index::Index;
+
+/// The path of the `_id`.
+static ID: LazyLock<[String; 1]> = LazyLock::new(|| ["_id".to_owned()]);
 
 /// What the row of an index has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +51,9 @@ impl Covering {
         true
     }
 
-    /// The part of the document that an unmarked row tells; `None` if the row is malformed.
-    pub(crate) fn document(&self, index: &Index, row: &[u8]) -> Option<Vec<u8>> {
-        let mut document = Object::new();
+    /// Writes the part of the document that an unmarked row tells; `None` if the row is malformed.
+    pub(crate) fn write(&self, index: &Index, row: &[u8], writer: &mut Writer) -> Option<()> {
+        let mut parts: Vec<(&[String], Value)> = Vec::with_capacity(self.fields.len() + 1);
         let last = self.fields.last().map_or(0, |last| last + 1);
         let mut start = index.fields_end(row, 0)?;
         for (number, field) in index.keys.iter().enumerate().take(last) {
@@ -56,28 +61,33 @@ impl Covering {
             let part = row.get(start..end)?;
             start = end;
             let missing = if field.descending { !key::MISSING } else { key::MISSING };
-            if !self.fields.contains(&number) || part == [missing] {
-                continue;
+            if self.fields.contains(&number) && part != [missing] {
+                let decoded = if field.descending { key::decode_descending(part) } else { key::decode(part) };
+                parts.push((&field.path, decoded.ok()?.0));
             }
-            let decoded = if field.descending { key::decode_descending(part) } else { key::decode(part) };
-            put(&mut document, &field.path, decoded.ok()?.0);
         }
         if self.id {
-            document.insert("_id", key::decode(index.id_of(row)?).ok()?.0);
+            parts.push((&*ID, key::decode(index.id_of(row)?).ok()?.0));
         }
-        Some(Value::Object(document).encode())
+        parts.sort_by(|left, right| left.0.cmp(right.0));
+        writer.object(|members| write(&parts, 0, members));
+        Some(())
     }
 }
 
-/// Sets what is at the end of the path. What stands in the way is no object: then nothing is there.
-fn put(object: &mut Object, path: &[String], value: Value) {
-    match path {
-        [] => {}
-        [last] => drop(object.insert(last.as_str(), value)),
-        [first, rest @ ..] => {
-            if let Some(inner) = object.get_or_insert_with(first, || Object::new().into()).as_object_mut() {
-                put(inner, rest, value);
-            }
+/// Writes what lies below the first `depth` names, which all paths share. Paths are in ascending order.
+fn write(parts: &[(&[String], Value)], depth: usize, members: &mut ObjectWriter<'_>) {
+    let mut rest = parts;
+    while let Some((path, value)) = rest.first() {
+        let Some(name) = path.get(depth) else { return };
+        let count = rest.iter().take_while(|(path, _)| path.get(depth) == Some(name)).count();
+        let (same, behind) = rest.split_at(count);
+        rest = behind;
+        if path.len() == depth + 1 {
+            // What other paths lead to lies inside of it.
+            members.value(name, value);
+        } else {
+            members.object(name, |members| write(same, depth + 1, members));
         }
     }
 }
