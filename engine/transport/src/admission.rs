@@ -12,12 +12,14 @@ use crate::{Options, Problem};
 /// Bits of an IPv6 address that name a network; whoever has the network has all addresses in it.
 const NETWORK_BITS: u32 = 64;
 
+/// Handshakes under way, by host.
+type Hosts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
 /// Counts accepted connections.
 pub(crate) struct Admission {
     half_open: Arc<Semaphore>,
     accepted: Arc<Semaphore>,
-    /// Handshakes under way, by host.
-    hosts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    hosts: Hosts,
     per_host: usize,
     limit: usize,
 }
@@ -25,7 +27,7 @@ pub(crate) struct Admission {
 /// The right to a handshake. Held until it is over.
 pub(crate) struct Turn {
     _half_open: OwnedSemaphorePermit,
-    host: Option<(IpAddr, Arc<Mutex<HashMap<IpAddr, usize>>>)>,
+    host: Option<(IpAddr, Hosts)>,
 }
 
 /// The right to a connection. Held until that is closed.
