@@ -122,6 +122,17 @@ fn a_peer_prints_rows_and_ends_well() {
 }
 
 #[test]
+fn every_statement_of_the_language_page_runs() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/dql.md")).unwrap();
+    let blocks = page.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap());
+    let statements: String = blocks.collect();
+    assert!(statements.lines().count() > 20, "{statements}");
+    let directory = tempfile::tempdir().unwrap();
+    let output = pipe(program("peer").arg("--dir").arg(directory.path()), statements);
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)));
+}
+
+#[test]
 fn a_peer_goes_on_after_an_error_and_its_exit_code_tells() {
     let directory = tempfile::tempdir().unwrap();
     let input = b"SELEC 1\n.nothing\n\xff\xfe\nINSERT INTO c DOCUMENTS ({'_id': 1})\r\nSELECT * FROM c";
