@@ -34,8 +34,12 @@ pub struct Statement {
 /// What happens all at once or not at all.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// More than one belong into one transaction.
+    /// In their order.
     pub statements: Vec<Statement>,
+    /// Whether they belong into a transaction.
+    pub is_transaction: bool,
+    /// Whether that is rolled back in the end.
+    pub rolls_back: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +50,8 @@ enum Effect {
     Remove(Selection),
     /// The store decides which of those it may forget, and reports them.
     Evict(Selection),
+    /// An index comes or goes.
+    Index,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +82,30 @@ enum Selection {
 pub fn step(seed: u64, writer: u64, number: u64) -> Step {
     let seed = seed.wrapping_mul(0x1_0000_01b3).wrapping_add(writer) ^ number.rotate_left(32);
     let mut author = Author { random: Random::new(seed), writer, number };
-    Step { statements: vec![author.statement()] }
+    if author.random.percent(2) {
+        return Step { statements: vec![author.index()], is_transaction: false, rolls_back: false };
+    }
+    if author.random.percent(75) {
+        return Step { statements: vec![author.statement()], is_transaction: false, rolls_back: false };
+    }
+    let mut statements: Vec<Statement> =
+        (0..author.random.between(1, 6)).map(|_| author.statement()).collect();
+    // One report says what a step has evicted, so it has one statement that evicts.
+    let mut evicts = false;
+    statements.retain(|statement| {
+        let again = evicts && statement.evicts();
+        evicts |= statement.evicts();
+        !again
+    });
+    Step { statements, is_transaction: true, rolls_back: author.random.percent(15) }
+}
+
+impl Statement {
+    /// Whether the store chooses documents to evict.
+    #[must_use]
+    pub fn evicts(&self) -> bool {
+        matches!(self.effect, Effect::Evict(_))
+    }
 }
 
 /// Which of the documents that an EVICT names are gone.
@@ -89,17 +118,14 @@ pub enum Evicted<'a> {
 }
 
 impl Step {
-    /// What the step leaves of the documents of its writer; `None` if it fails on these, which undoes it.
+    /// What the step leaves of the documents of its writer; `None` if it fails on these or is rolled back.
     #[must_use]
     pub fn after(&self, before: &Documents, evicted: Evicted<'_>) -> Option<Documents> {
+        if self.rolls_back {
+            return None;
+        }
         let mut after = before.clone();
         self.statements.iter().all(|statement| statement.effect.apply(&mut after, evicted)).then_some(after)
-    }
-
-    /// Whether the store chooses documents to evict.
-    #[must_use]
-    pub fn evicts(&self) -> bool {
-        self.statements.iter().any(|statement| matches!(statement.effect, Effect::Evict(_)))
     }
 }
 
@@ -123,6 +149,18 @@ impl Author {
                 self.removal("EVICT", Effect::Evict(selection.clone()), &selection)
             }
         }
+    }
+
+    /// Whichever writer comes first makes or drops it.
+    fn index(&mut self) -> Statement {
+        let name = self.random.below(3);
+        let fields = ["owner, grp", "text", "count DESC, care.light"][usize::try_from(name).unwrap_or(0)];
+        let text = if self.random.percent(60) {
+            format!("CREATE INDEX IF NOT EXISTS index{name} ON {COLLECTION} ({fields})")
+        } else {
+            format!("DROP INDEX IF EXISTS index{name} ON {COLLECTION}")
+        };
+        Statement { text, arguments: json!({}), effect: Effect::Index }
     }
 
     fn id(&mut self) -> String {
@@ -259,6 +297,7 @@ impl Effect {
                 chosen.for_each(|(_, document)| change.apply(document));
             }
             Self::Remove(selection) => documents.retain(|id, document| !selection.accepts(id, document)),
+            Self::Index => {}
             Self::Evict(selection) => documents.retain(|id, document| match evicted {
                 Evicted::Reported(ids) => !ids.contains(id),
                 Evicted::All => !selection.accepts(id, document),

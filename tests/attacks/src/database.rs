@@ -42,40 +42,54 @@ pub(crate) fn open(storage: Arc<dyn Storage>, site: u64) -> Result<Store, OpenEr
     Store::open(storage, Fixed::new(site), StoreOptions::new(DATABASE_ID, Arc::new(NoExecutor)))
 }
 
-/// What a small database consists of: documents that were inserted, changed, counted, deleted, evicted.
+/// What a small database consists of: documents that were inserted, changed, counted, deleted, evicted, and indexes.
 pub(crate) fn prototype() -> &'static [Row] {
     static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
     ROWS.get_or_init(|| {
-        let storage = Arc::new(MemoryStorage::new());
-        let store = open(storage.clone(), 1).expect("it is new");
-        for statement in [
-            "INSERT INTO plants DOCUMENTS ({'_id': 1, 'name': 'fern', 'care': {'light': 6, 'water': [1, 2.5, null]}}), \
-             ({'_id': 'b', 'name': 'oak', 'height': 7.25}), ({'_id': [1, true], 'tags': ['x', 'y']})",
-            "INSERT INTO plants DOCUMENTS ({'_id': {'a': 1}, 'name': 'moss'}), ({'_id': 3}), ({'_id': 4, 'name': 'ivy'})",
-            "INSERT INTO plants INITIAL DOCUMENTS ({'_id': 5, 'name': 'seed'})",
-            "UPDATE plants SET care.light = 7, height = 3 WHERE _id = 1",
-            "UPDATE plants APPLY rings INCREMENT BY 2 WHERE name IS NOT MISSING",
-            "UPDATE plants APPLY mass PN_INCREMENT BY 0.5 WHERE _id = 4",
-            "UPDATE plants UNSET name WHERE _id = 'b'",
-            "DELETE FROM plants WHERE _id = 3",
-            "INSERT INTO plants DOCUMENTS ({'_id': 3, 'name': 'again'})",
-            "DELETE FROM plants WHERE _id = {'a': 1}",
-            "INSERT INTO pots DOCUMENTS ({'_id': 'p', 'plant': 1}), ({'_id': 'q', 'plant': 'b'})",
-            "EVICT FROM pots WHERE _id = 'q'",
-        ] {
-            store.execute(statement, &Object::new()).unwrap_or_else(|error| panic!("{statement}: {error}"));
-        }
-        let snapshot = storage.snapshot();
-        let rows = |keyspace| {
-            let rows = snapshot.prefix(keyspace, &[], Direction::Forward);
-            let rows: Vec<Row> = rows
-                .map(|row| row.expect("memory can be read"))
-                .map(|(key, value)| (keyspace, key, value))
-                .collect();
-            rows
-        };
-        Keyspace::ALL.into_iter().flat_map(rows).collect()
+        written(&[
+            "CREATE INDEX by_height ON plants (height DESC, name)",
+            "CREATE INDEX by_light ON plants (care.light)",
+        ])
     })
+}
+
+/// The same without indexes.
+fn plain() -> &'static [Row] {
+    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
+    ROWS.get_or_init(|| written(&[]))
+}
+
+fn written(indexes: &[&str]) -> Vec<Row> {
+    let storage = Arc::new(MemoryStorage::new());
+    let store = open(storage.clone(), 1).expect("it is new");
+    let documents = [
+        "INSERT INTO plants DOCUMENTS ({'_id': 1, 'name': 'fern', 'care': {'light': 6, 'water': [1, 2.5, null]}}), \
+             ({'_id': 'b', 'name': 'oak', 'height': 7.25}), ({'_id': [1, true], 'tags': ['x', 'y']})",
+        "INSERT INTO plants DOCUMENTS ({'_id': {'a': 1}, 'name': 'moss'}), ({'_id': 3}), ({'_id': 4, 'name': 'ivy'})",
+        "INSERT INTO plants INITIAL DOCUMENTS ({'_id': 5, 'name': 'seed'})",
+        "UPDATE plants SET care.light = 7, height = 3 WHERE _id = 1",
+        "UPDATE plants APPLY rings INCREMENT BY 2 WHERE name IS NOT MISSING",
+        "UPDATE plants APPLY mass PN_INCREMENT BY 0.5 WHERE _id = 4",
+        "UPDATE plants UNSET name WHERE _id = 'b'",
+        "DELETE FROM plants WHERE _id = 3",
+        "INSERT INTO plants DOCUMENTS ({'_id': 3, 'name': 'again'})",
+        "DELETE FROM plants WHERE _id = {'a': 1}",
+        "INSERT INTO pots DOCUMENTS ({'_id': 'p', 'plant': 1}), ({'_id': 'q', 'plant': 'b'})",
+        "EVICT FROM pots WHERE _id = 'q'",
+    ];
+    for statement in indexes.iter().chain(&documents) {
+        store.execute(statement, &Object::new()).unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let snapshot = storage.snapshot();
+    let rows = |keyspace| {
+        let rows = snapshot.prefix(keyspace, &[], Direction::Forward);
+        let rows: Vec<Row> = rows
+            .map(|row| row.expect("memory can be read"))
+            .map(|(key, value)| (keyspace, key, value))
+            .collect();
+        rows
+    };
+    Keyspace::ALL.into_iter().flat_map(rows).collect()
 }
 
 /// A storage with these rows.
@@ -88,6 +102,11 @@ pub(crate) fn storage<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Arc<Memory
     // A batch that the storage refuses is an empty database.
     let _ = storage.commit(batch);
     storage
+}
+
+/// The same documents without indexes, open.
+pub(crate) fn database_without_indexes(site: u64) -> Store {
+    open(storage(plain()), site).expect("it was written by a store")
 }
 
 /// The prototype, open.

@@ -1,7 +1,7 @@
 //! Statements.
 
 use ditto_dql::{Statement, parse, subscription};
-use ditto_store::StoreError;
+use ditto_store::{QueryResult, StoreError};
 use ditto_value::{Object, Value};
 
 use crate::database;
@@ -34,10 +34,38 @@ pub fn dql(data: &[u8]) {
             }
             database::assert_consistent(&store);
             // What a statement leaves behind can be read and written.
+            if has_one_answer(&statement) {
+                let plain = database::database_without_indexes(2);
+                let expected = plain.execute(text, &arguments).expect("as with indexes");
+                assert_eq!(sorted(&result), sorted(&expected), "an index changes the result");
+            }
             let select = store.execute("SELECT * FROM plants ORDER BY _id DESC LIMIT 100", &Object::new());
             assert!(select.is_ok(), "{:?}", select.err());
         }
     }
+}
+
+/// Whether the rows, but for their order, follow from the documents: no choice of some rows, no sums of floats in the
+/// order of reading, nothing of the store itself.
+fn has_one_answer(statement: &Statement) -> bool {
+    let Statement::Select(select) = statement else { return false };
+    let mut timeless = true;
+    statement.for_each_expression(&mut |expression| {
+        let text = expression.to_string();
+        timeless &= !text.contains("clock(") && !text.contains("request_info(");
+    });
+    let named = select.source.collection.to_string();
+    timeless
+        && select.limit.is_none()
+        && select.offset.is_none()
+        && select.grouping.is_none()
+        && !named.starts_with("system:")
+}
+
+fn sorted(result: &QueryResult) -> Vec<String> {
+    let mut rows: Vec<String> = result.rows.iter().map(|row| row.value().to_json()).collect();
+    rows.sort();
+    rows
 }
 
 fn reads_back(statement: &Statement) {

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use ditto_tests::story;
+use dittolive_ditto::dql::QueryResult;
 use dittolive_ditto::prelude::*;
 use futures::executor::block_on;
 
@@ -63,15 +64,30 @@ fn write(ditto: &Ditto, seed: u64, writer: u64, first: u64, ended: &AtomicBool) 
 }
 
 /// Does a step. Returns the ids that it evicted.
-fn perform(ditto: &Ditto, step: &story::Step) -> Result<Vec<String>, DittoError> {
-    let mut evicted = Vec::new();
-    for statement in &step.statements {
-        let result = block_on(ditto.store().execute((statement.text.as_str(), statement.arguments.clone())))?;
-        if step.evicts() {
-            evicted.extend(result.mutated_document_ids().iter().map(DocumentId::to_string));
+fn perform(ditto: &Ditto, step: &story::Step) -> Result<Vec<String>, Failure> {
+    if !step.is_transaction {
+        let mut evicted = Vec::new();
+        for statement in &step.statements {
+            let query = (statement.text.as_str(), statement.arguments.clone());
+            evicted.extend(evicted_by(statement, &block_on(ditto.store().execute(query))?));
         }
+        return Ok(evicted);
     }
-    Ok(evicted)
+    block_on(ditto.store().transaction(async |transaction| {
+        let mut evicted = Vec::new();
+        for statement in &step.statements {
+            let query = (statement.text.as_str(), statement.arguments.clone());
+            evicted.extend(evicted_by(statement, &transaction.execute(query).await?));
+        }
+        if step.rolls_back { Err("rolled back on purpose".into()) } else { Ok(evicted) }
+    }))
+}
+
+fn evicted_by(statement: &story::Statement, result: &QueryResult) -> Vec<String> {
+    if !statement.evicts() {
+        return Vec::new();
+    }
+    result.mutated_document_ids().iter().map(DocumentId::to_string).collect()
 }
 
 /// One `write(2)`, so that a line is said or not.

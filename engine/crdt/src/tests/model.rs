@@ -4,23 +4,46 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_value::{Object, Value};
 
-use crate::{Birth, Slot, Stamp};
+use crate::{Birth, Definition, Definitions, Kind, MAX_UNKNOWN_PAYLOADS, Slot, Stamp};
 
+/// In the order in which a reader prefers them when the stamps are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ModelKind {
     Register,
     Map,
     Counter,
+    PnCounter,
+    Attachment,
+    Unknown(u8),
+}
+
+impl ModelKind {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Register => Self::Register,
+            Kind::Map => Self::Map,
+            Kind::Counter => Self::Counter,
+            Kind::PnCounter => Self::PnCounter,
+            Kind::Attachment => Self::Attachment,
+            Kind::Unknown(code) => Self::Unknown(code),
+        }
+    }
 }
 
 type Names = Vec<String>;
 type Cells = BTreeMap<(Names, ModelKind), Cell>;
 
+/// Increments, decrements and the last stamp of each slot. Doubles, which are exact for what the tests count.
+type Slots = BTreeMap<Slot, (f64, f64, Stamp)>;
+
 #[derive(Clone, Debug)]
 pub(super) enum Cell {
+    /// Attachments too.
     Register(Stamp, Option<Value>),
     Map(Stamp, bool),
-    Counter(Stamp, Option<i64>, BTreeMap<Slot, (u64, u64, Stamp)>),
+    /// Of both kinds.
+    Counter(Stamp, Option<f64>, Slots),
+    Unknown(BTreeSet<(Stamp, Vec<u8>)>),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -36,6 +59,7 @@ impl Cell {
             Cell::Counter(stamp, _, slots) => {
                 slots.values().map(|slot| slot.2).max().unwrap_or_default().max(*stamp)
             }
+            Cell::Unknown(payloads) => payloads.iter().map(|(stamp, _)| *stamp).max().unwrap_or_default(),
         }
     }
 
@@ -44,6 +68,7 @@ impl Cell {
             Cell::Register(_, value) => value.is_some(),
             Cell::Map(_, present) => *present,
             Cell::Counter(_, base, slots) => base.is_some() || !slots.is_empty(),
+            Cell::Unknown(_) => true,
         }
     }
 
@@ -52,7 +77,9 @@ impl Cell {
             (Cell::Register(left_stamp, left), Cell::Register(right_stamp, right)) => {
                 let left_wins = match (left, right) {
                     _ if left_stamp != right_stamp => left_stamp > right_stamp,
-                    (Some(left), Some(right)) => left.compare(right).is_ge(),
+                    (Some(left), Some(right)) => {
+                        left.compare(right).then_with(|| left.encode().cmp(&right.encode())).is_ge()
+                    }
                     (left, _) => left.is_some(),
                 };
                 if left_wins { self.clone() } else { other.clone() }
@@ -71,9 +98,15 @@ impl Cell {
                             let ours = slots.entry(*slot).or_default();
                             *ours = (ours.0.max(*up), ours.1.max(*down), ours.2.max(*stamp));
                         }
-                        Cell::Counter(*left, *left_base.max(right_base), slots)
+                        // None is less than any number.
+                        let base = if left_base >= right_base { left_base } else { right_base };
+                        Cell::Counter(*left, *base, slots)
                     }
                 }
+            }
+            (Cell::Unknown(left), Cell::Unknown(right)) => {
+                let all: BTreeSet<_> = left.union(right).cloned().collect();
+                Cell::Unknown(all.into_iter().rev().take(MAX_UNKNOWN_PAYLOADS).collect())
             }
             _ => unreachable!("the kind is in the key"),
         }
@@ -107,6 +140,9 @@ impl Model {
     }
 
     pub(super) fn insert(&mut self, body: &Object, birth: Birth) {
+        if birth == Birth::INITIAL && !self.lives.is_empty() {
+            return;
+        }
         if !self.is_alive() {
             self.lives.insert(birth, Some(Cells::new()));
         }
@@ -117,11 +153,36 @@ impl Model {
         });
     }
 
+    /// An INSERT that declares `name` to be a counter.
+    pub(super) fn insert_counter(&mut self, name: &str, kind: Kind, from: f64, birth: Birth) {
+        self.insert(&Object::new(), birth);
+        self.for_each_life(|cells| {
+            let cell = Cell::Counter(birth.stamp, Some(from), Slots::new());
+            cells.insert((vec![name.to_owned()], ModelKind::of(kind)), cell);
+        });
+    }
+
     pub(super) fn set(&mut self, names: &[String], value: &Value, stamp: Stamp) {
         self.for_each_life(|cells| {
             put_maps(cells, names, stamp);
             put(cells, names.to_vec(), value, stamp);
         });
+    }
+
+    /// Assigns a value as one unit, whatever it is.
+    pub(super) fn set_as(&mut self, names: &[String], kind: Kind, value: &Value, stamp: Stamp) {
+        self.for_each_life(|cells| {
+            put_maps(cells, names, stamp);
+            let cell = Cell::Register(stamp, Some(value.clone()));
+            cells.insert((names.to_vec(), ModelKind::of(kind)), cell);
+        });
+    }
+
+    /// What a newer build wrote arrives.
+    pub(super) fn receive_unknown(&mut self, names: &[String], code: u8, stamp: Stamp, payload: &[u8]) {
+        let cell = Cell::Unknown([(stamp, payload.to_vec())].into());
+        let cells = Cells::from([((names.to_vec(), ModelKind::Unknown(code)), cell)]);
+        self.for_each_life(|ours| merge_cells(ours, &cells));
     }
 
     pub(super) fn unset(&mut self, names: &[String], stamp: Stamp) {
@@ -131,25 +192,23 @@ impl Model {
                     *cell = match cell {
                         Cell::Register(..) => Cell::Register(stamp, None),
                         Cell::Map(..) => Cell::Map(stamp, false),
-                        Cell::Counter(..) => Cell::Counter(stamp, None, BTreeMap::new()),
+                        Cell::Counter(..) => Cell::Counter(stamp, None, Slots::new()),
+                        Cell::Unknown(_) => continue,
                     };
                 }
             }
         });
     }
 
-    pub(super) fn increment(&mut self, names: &[String], by: i64, slot: Slot, stamp: Stamp) {
+    pub(super) fn increment(&mut self, names: &[String], kind: Kind, by: f64, slot: Slot, stamp: Stamp) {
         self.for_each_life(|cells| {
             put_maps(cells, names, stamp);
-            let cell = cells.entry((names.to_vec(), ModelKind::Counter)).or_insert(Cell::Counter(
-                Stamp::ZERO,
-                None,
-                BTreeMap::new(),
-            ));
+            let key = (names.to_vec(), ModelKind::of(kind));
+            let cell = cells.entry(key).or_insert(Cell::Counter(Stamp::ZERO, None, Slots::new()));
             if let Cell::Counter(_, _, slots) = cell {
                 let slot = slots.entry(slot).or_default();
-                let side = if by < 0 { &mut slot.1 } else { &mut slot.0 };
-                *side += by.unsigned_abs();
+                let side = if by < 0.0 { &mut slot.1 } else { &mut slot.0 };
+                *side += by.abs();
                 slot.2 = stamp;
             }
         });
@@ -158,7 +217,7 @@ impl Model {
     pub(super) fn restart(&mut self, names: &[String], with: i64, stamp: Stamp) {
         self.for_each_life(|cells| {
             put_maps(cells, names, stamp);
-            let cell = Cell::Counter(stamp, Some(with), BTreeMap::new());
+            let cell = Cell::Counter(stamp, Some(with as f64), Slots::new());
             cells.insert((names.to_vec(), ModelKind::Counter), cell);
         });
     }
@@ -167,17 +226,28 @@ impl Model {
         self.lives.values_mut().for_each(|life| *life = None);
     }
 
-    pub(super) fn visible(&self, id: &Value) -> Option<Object> {
+    pub(super) fn visible(&self, id: &Value, definitions: &Definitions) -> Option<Object> {
         if !self.is_alive() {
             return None;
         }
         let mut all = Cells::new();
         self.lives.values().flatten().for_each(|cells| merge_cells(&mut all, cells));
         let mut members: Object =
-            children(&all, &[]).into_iter().map(|(name, (_, value))| (name, value)).collect();
+            children(&all, &[], definitions).into_iter().map(|(name, (_, value))| (name, value)).collect();
         members.insert("_id", id.clone());
         Some(members)
     }
+}
+
+/// The only kind that a statement with these definitions sees at a path.
+fn only(definitions: &Definitions, path: &[String]) -> Option<ModelKind> {
+    let (first, rest) = path.split_first()?;
+    let mut found = definitions.get(first);
+    for name in rest {
+        found = found.and_then(|definition: &Definition| definition.members.get(name));
+    }
+    let otherwise = if definitions.strict { Some(ModelKind::Register) } else { None };
+    found.map(|definition| ModelKind::of(definition.kind)).or(otherwise)
 }
 
 fn put(cells: &mut Cells, names: Names, value: &Value, stamp: Stamp) {
@@ -197,14 +267,15 @@ fn put_maps(cells: &mut Cells, names: &[String], stamp: Stamp) {
     for length in 1..names.len() {
         let path = names[..length].to_vec();
         let shown = |kind| cells.get(&(path.clone(), kind)).filter(|cell| cell.is_shown()).map(Cell::stamp);
-        let other = shown(ModelKind::Register).max(shown(ModelKind::Counter)).unwrap_or_default();
+        let kinds = cells.keys().filter(|(here, kind)| *here == path && *kind != ModelKind::Map);
+        let other = kinds.filter_map(|(_, kind)| shown(*kind)).max().unwrap_or_default();
         if shown(ModelKind::Map).is_none_or(|map| map < other) {
             cells.insert((path, ModelKind::Map), Cell::Map(stamp, true));
         }
     }
 }
 
-fn children(cells: &Cells, prefix: &[String]) -> BTreeMap<String, (Stamp, Value)> {
+fn children(cells: &Cells, prefix: &[String], definitions: &Definitions) -> BTreeMap<String, (Stamp, Value)> {
     let names: BTreeSet<&String> = cells
         .keys()
         .filter(|(path, _)| path.len() > prefix.len() && path.starts_with(prefix))
@@ -214,26 +285,35 @@ fn children(cells: &Cells, prefix: &[String]) -> BTreeMap<String, (Stamp, Value)
     for name in names {
         let mut path = prefix.to_vec();
         path.push(name.clone());
+        let only = only(definitions, &path);
         let mut candidates: Vec<(Stamp, ModelKind, Value)> = Vec::new();
-        let here = |kind| cells.get(&(path.clone(), kind)).filter(|cell| cell.is_shown());
-        if let Some(Cell::Register(stamp, Some(value))) = here(ModelKind::Register) {
-            candidates.push((*stamp, ModelKind::Register, value.clone()));
+        for ((_, kind), cell) in cells.iter().filter(|((here, _), cell)| *here == path && cell.is_shown()) {
+            let value = match cell {
+                Cell::Register(_, Some(value)) => value.clone(),
+                Cell::Counter(_, base, slots) => {
+                    let sum: f64 = slots.values().map(|(up, down, _)| up - down).sum();
+                    number(base.unwrap_or(0.0) + sum)
+                }
+                _ => continue,
+            };
+            candidates.push((cell.stamp(), *kind, value));
         }
-        if let Some(cell @ Cell::Counter(_, base, slots)) = here(ModelKind::Counter) {
-            let sum: i64 = slots.values().map(|(up, down, _)| *up as i64 - *down as i64).sum();
-            candidates.push((cell.stamp(), ModelKind::Counter, Value::Int(base.unwrap_or(0) + sum)));
-        }
-        let below = children(cells, &path);
-        let own = here(ModelKind::Map).map(Cell::stamp);
+        let below = children(cells, &path, definitions);
+        let own = cells.get(&(path, ModelKind::Map)).filter(|cell| cell.is_shown()).map(Cell::stamp);
         let newest = below.values().map(|(stamp, _)| *stamp).max().max(own);
         if let Some(newest) = newest {
             let members: Object = below.into_iter().map(|(name, (_, value))| (name, value)).collect();
             candidates.push((newest, ModelKind::Map, members.into()));
         }
+        candidates.retain(|(_, kind, _)| only.is_none_or(|only| only == *kind));
         if let Some((stamp, _, value)) = candidates.into_iter().max_by_key(|(stamp, kind, _)| (*stamp, *kind))
         {
             result.insert(name.clone(), (stamp, value));
         }
     }
     result
+}
+
+fn number(value: f64) -> Value {
+    if value.fract() == 0.0 { Value::Int(value as i64) } else { Value::from(value) }
 }

@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use world::World;
 
-const DEFAULT_SEEDS: std::ops::Range<u64> = 0..300;
+const DEFAULT_SEEDS: std::ops::Range<u64> = 0..200;
 
 fn run(seed: u64) -> (Vec<String>, Option<String>) {
     let mut world = World::new(seed);

@@ -157,7 +157,7 @@ fn with_id(id: i64, document: &Object) -> String {
     Value::Object(document).to_json()
 }
 
-fn expected_rows(model: &Model, step: &Step) -> Option<Vec<String>> {
+pub fn expected_rows(model: &Model, step: &Step) -> Option<Vec<String>> {
     let matching = |condition: &Condition| {
         let condition = condition.clone();
         model.iter().filter(move |(id, document)| condition.accepts(**id, document))

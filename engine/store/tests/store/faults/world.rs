@@ -11,8 +11,8 @@ use ditto_store::{
 };
 use ditto_value::{Object, Value};
 
-use crate::model::{Condition, Model, Step, apply_to_model, text};
-use crate::support::{DATABASE, TestEnvironment, Threads, assert_consistent, open_in, query};
+use crate::model::{Condition, Model, Step, apply_to_model, expected_rows, text};
+use crate::support::{DATABASE, Later, TestEnvironment, assert_consistent, open_in, query};
 
 /// Written here only, so that a plain map of objects knows what is in it.
 const OWN: &str = "c";
@@ -68,14 +68,17 @@ struct Moment {
 
 type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
-/// Every stored row but those of runs, of which each opening adds one.
+/// Every stored row but those of runs, of which each opening adds one, and of indexes, which are built in pieces; whether
+/// those agree with the documents is what [`Store::verify`] says.
 fn rows(snapshot: &dyn Snapshot) -> Rows {
     const TAG_RUN: u8 = 3;
+    const TAG_INDEX: u8 = 4;
     let mut rows = Rows::new();
-    for keyspace in Keyspace::ALL {
+    for keyspace in Keyspace::ALL.into_iter().filter(|keyspace| *keyspace != Keyspace::Indexes) {
         for row in snapshot.prefix(keyspace, &[], Direction::Forward) {
             let (key, value) = row.expect("memory can be read");
-            if keyspace != Keyspace::Catalog || key.first() != Some(&TAG_RUN) {
+            let tag = key.first().copied().filter(|_| keyspace == Keyspace::Catalog);
+            if !matches!(tag, Some(TAG_RUN | TAG_INDEX)) {
                 rows.insert((keyspace.name(), key.to_vec()), value.to_vec());
             }
         }
@@ -96,6 +99,8 @@ pub struct World {
     random: Random,
     disk: FaultyStorage,
     environment: Arc<TestEnvironment>,
+    /// What the store does beside: builds of indexes that a crash has interrupted.
+    beside: Arc<Later>,
     durability: Durability,
     /// `None` while the process is down.
     store: Option<Store>,
@@ -128,6 +133,7 @@ impl World {
         Self {
             trace: Vec::new(),
             environment: TestEnvironment::new(random.draw()),
+            beside: Arc::default(),
             random,
             disk,
             durability,
@@ -150,7 +156,10 @@ impl World {
         self.start();
         for _ in 0..ROUNDS {
             match self.random.below(100) {
-                0..50 => self.statement(),
+                0..34 => self.statement(),
+                34..42 => self.query(),
+                42..48 => self.index(),
+                48..50 => drop(self.beside.run()),
                 50..58 => self.transaction(),
                 58..66 => self.increment(),
                 66..74 => self.remote_statement(),
@@ -191,9 +200,10 @@ impl World {
     /// Opens the store; a disk that fails meanwhile is one more crash.
     fn start(&mut self) {
         loop {
+            self.beside = Arc::default();
             let options = StoreOptions {
                 durability: self.durability,
-                ..StoreOptions::new(DATABASE, Arc::new(Threads))
+                ..StoreOptions::new(DATABASE, self.beside.clone())
             };
             match Store::open(Arc::new(self.disk.clone()), self.environment.clone(), options) {
                 Ok(store) => break self.opened(store),
@@ -377,6 +387,40 @@ impl World {
         if written {
             assert!(self.disk.unsynced_commits() <= before + 1, "{text} is written in more than one batch");
         }
+    }
+
+    /// A question whose answer the map of objects knows.
+    fn query(&mut self) {
+        let random = &mut self.random;
+        let condition = match random.below(6) {
+            0 => Condition::All,
+            1 => Condition::Missing,
+            2 => Condition::Equal(random.value()),
+            3 => Condition::Greater(random.value()),
+            4 => Condition::Both(random.value(), random.value()),
+            _ => Condition::Nested(random.value()),
+        };
+        let (descending, limit, offset) = (random.percent(50), random.below(5), random.below(3));
+        let step = Step::Select(condition, descending, limit as usize, offset as usize);
+        let text = text(&step);
+        let found = query(&self.store(), &text);
+        assert_eq!(Some(found), expected_rows(&self.newest().own, &step), "{text}");
+    }
+
+    /// An index comes or goes, in several commits.
+    fn index(&mut self) {
+        let number = self.random.below(3) as usize;
+        let fields = ["a DESC, b", "m.k", "b"][number];
+        let collection = if self.random.percent(70) { OWN } else { SHARED };
+        let text = if self.random.percent(60) {
+            format!("CREATE INDEX IF NOT EXISTS i{number} ON {collection} ({fields})")
+        } else {
+            format!("DROP INDEX IF EXISTS i{number} ON {collection}")
+        };
+        self.note(&text);
+        let Moment { own, added, .. } = self.newest().clone();
+        let result = self.store().execute(&text, &Object::new());
+        self.acknowledge(result, UnderWay { own, added });
     }
 
     fn transaction(&mut self) {
