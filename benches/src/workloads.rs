@@ -52,6 +52,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: "scan", run: read::filtered_scan },
     Workload { name: "indexed-range", run: read::indexed_range },
     Workload { name: "observer", run: observe::commit_to_callback },
+    Workload { name: "observed-writes", run: observe::writes_with_observers },
     Workload { name: "first-sync", run: sync::first },
     Workload { name: "change", run: sync::small_change },
     Workload { name: "small-documents", run: sync::small_documents },

@@ -8,9 +8,14 @@ use tempfile::tempdir;
 use super::Context;
 use crate::Failure;
 use crate::documents::documents;
-use crate::line::{Budget, Line, milliseconds};
-use crate::measure::Latencies;
+use crate::line::{Budget, Line, milliseconds, rate};
+use crate::measure::{Latencies, alternate, timed};
 use crate::ours::Peer;
+
+#[derive(Serialize)]
+struct Id {
+    id: String,
+}
 
 #[derive(Serialize)]
 struct Observed<'a> {
@@ -64,4 +69,51 @@ pub fn commit_to_callback(context: &Context) -> Result<Vec<Line>, Failure> {
         )
         .within(Budget::AtMost(2.0)),
     ])
+}
+
+/// Observers of one collection in the last two lines.
+const OBSERVERS: usize = 1_000;
+
+/// What a write costs with observers of its collection, beside the same write without any. Those of other documents are
+/// not to be asked; those of the whole collection are called while the writes go on, as often as they manage.
+pub fn writes_with_observers(context: &Context) -> Result<Vec<Line>, Failure> {
+    let documents = documents(8, 100);
+    let Some(target) = documents.first() else { return Ok(Vec::new()) };
+    let others = "SELECT * FROM c WHERE _id = :id";
+    let all = "SELECT * FROM c WHERE _id != :id";
+    let cases = [
+        ("update, 1 observer of another document", others, 1, 0.5),
+        ("update, 1,000 observers of other documents", others, OBSERVERS, 0.5),
+        ("update, 1,000 observers of the collection", all, OBSERVERS, 0.05),
+    ];
+    let mut lines = Vec::new();
+    for (name, statement, observers, least) in cases {
+        context.step(name.to_owned());
+        let (observed, unobserved) = (tempdir()?, tempdir()?);
+        let observed = Peer::with(observed.path(), &documents)?;
+        let unobserved = Peer::with(unobserved.path(), &documents)?;
+        let observations = (0..observers)
+            .map(|number| observed.observe(statement, Id { id: format!("other {number}") }, |_| ()))
+            .collect::<Result<Vec<_>, _>>()?;
+        for observation in &observations {
+            observation.wait_for(|()| true)?;
+        }
+        let count = context.scaled(10_000);
+        let update = |peer: &Peer, repetition: usize| {
+            timed(|| {
+                for number in 0..count {
+                    let change = Change { id: &target.id, value: (repetition * count + number) as u64 };
+                    peer.execute_with("UPDATE c SET population = :value WHERE _id = :id", change)?;
+                }
+                Ok(())
+            })
+        };
+        let (ours, without) = alternate(
+            |repetition| update(&observed, repetition),
+            |repetition| update(&unobserved, repetition),
+        )?;
+        let line = Line::rate(name, count, ours).against(rate(count, without));
+        lines.push(line.within(Budget::RatioAtLeast(least)));
+    }
+    Ok(lines)
 }

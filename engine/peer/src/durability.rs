@@ -1,6 +1,6 @@
 //! One thread that makes commits durable: soon enough for a lone writer, at once when peers wait to be told.
 //!
-//! Nothing may be told to a peer before it is on the platter. A sync holds the journal against writers, so
+//! Nothing may be told to a peer before it is on the platter. A sync keeps the disk busy, so
 //! there is one thread for it, only when something is new, and with a pause between two syncs.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 /// A commit is on the platter at most this long after it returned, whether or not peers are connected.
 pub(crate) const LAZY_DELAY: Duration = Duration::from_millis(100);
-/// The longest pause after a sync; the pause is as long as the sync took, so that writers get half the time.
+/// The longest pause after a sync; the pause is as long as the sync took, so that others get half of the disk's time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a sync reports: how far everything is durable, or why it is not.
