@@ -11,6 +11,7 @@ mod lifecycle;
 mod model;
 mod observers;
 mod opening;
+mod outcomes;
 mod replication;
 mod statements;
 mod support;
