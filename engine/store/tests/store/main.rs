@@ -16,6 +16,7 @@ mod live;
 mod model;
 mod observers;
 mod opening;
+mod outcomes;
 mod plans;
 mod recovery;
 mod replication;
