@@ -24,7 +24,7 @@ pub(crate) trait Sink: Send + 'static {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum SyncOutcome {
     Done,
-    /// The storage is broken: a failed sync is a crash, there is no second attempt.
+    /// The storage is broken: a failed sync is a crash, there is no second attempt before a recovery.
     Failed,
 }
 
@@ -33,6 +33,10 @@ struct State {
     unsynced: bool,
     eager: bool,
     stopping: bool,
+    /// A sync failed; there is none before [`DurabilityHandle::resume`].
+    paused: bool,
+    /// How often it was resumed.
+    resumed: u64,
 }
 
 #[derive(Default)]
@@ -63,6 +67,15 @@ impl DurabilityHandle {
             state.eager = eager;
             self.0.changed.notify_one();
         }
+    }
+
+    /// The storage was recovered. Whatever failed before this call does not count.
+    pub(crate) fn resume(&self) {
+        let mut state = self.0.state.lock();
+        state.paused = false;
+        state.resumed += 1;
+        state.unsynced = true;
+        self.0.changed.notify_one();
     }
 
     fn stop(&self) {
@@ -106,10 +119,13 @@ impl Drop for Durability {
 
 fn run(shared: &Shared, mut sink: impl Sink) {
     loop {
-        {
+        let resumed = {
             let mut state = shared.state.lock();
-            while !state.unsynced && !state.stopping {
+            while (!state.unsynced || state.paused) && !state.stopping {
                 shared.changed.wait(&mut state);
+            }
+            if state.paused {
+                return; // stopping, and what is left cannot be synced
             }
             let deadline = Instant::now() + LAZY_DELAY;
             while !state.eager && !state.stopping {
@@ -121,10 +137,13 @@ fn run(shared: &Shared, mut sink: impl Sink) {
                 return; // stopping, and nothing is left
             }
             state.unsynced = false;
-        }
+            state.resumed
+        };
         let begun = Instant::now();
         if sink.sync() == SyncOutcome::Failed {
-            return;
+            let mut state = shared.state.lock();
+            state.paused = state.resumed == resumed;
+            continue;
         }
         let pause_end = Instant::now() + begun.elapsed().min(LONGEST_PAUSE);
         let mut state = shared.state.lock();
@@ -175,6 +194,22 @@ mod tests {
         handle.committed();
         drop(thread);
         assert_eq!(synced.iter().count(), 1);
+    }
+
+    #[test]
+    fn after_a_recovery_it_goes_on() {
+        let (sender, synced) = mpsc::channel();
+        let handle = DurabilityHandle::default();
+        handle.set_eager(true);
+        let thread = Durability::start(handle.clone(), Counter(sender, SyncOutcome::Failed)).unwrap();
+        handle.committed();
+        synced.recv_timeout(PATIENCE).unwrap();
+        // What was committed before the failure as well.
+        handle.resume();
+        synced.recv_timeout(PATIENCE).unwrap();
+        handle.committed();
+        synced.recv_timeout(PATIENCE).unwrap();
+        drop(thread);
     }
 
     #[test]

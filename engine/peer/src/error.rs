@@ -34,6 +34,9 @@ pub enum PeerError {
     /// A statement, a query or the store failed.
     #[error(transparent)]
     Store(#[from] ditto_store::StoreError),
+    /// There is no backup.
+    #[error(transparent)]
+    Backup(#[from] ditto_store::BackupError),
     /// The identity cannot be made from key and authority.
     #[error(transparent)]
     Identity(#[from] ditto_mesh::IdentityError),

@@ -9,9 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ditto_crdt::Sequence;
-use ditto_replication::{
-    CloseReason, DocumentKey, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId,
-};
+use ditto_replication::{DocumentKey, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId};
 use ditto_store::Store;
 use ditto_transport::{Channel, LinkEvent, LinkId, LinkSender, SendError};
 use ditto_value::Object;
@@ -22,7 +20,6 @@ use crate::clock::SteadyClock;
 use crate::durability::DurabilityHandle;
 use crate::replica::StoreReplica;
 use crate::status::{SYNC_INFO, SyncStatus};
-use crate::storage_failure::StorageFailure;
 
 /// When the housekeeping is tried again after it failed.
 const REAPING_RETRY: Duration = Duration::from_secs(600);
@@ -61,7 +58,6 @@ pub(crate) struct Hub {
     store: Store,
     status: SyncStatus,
     durability: DurabilityHandle,
-    failure: StorageFailure,
     links: HashMap<LinkId, LinkState>,
     sessions: HashMap<SessionId, LinkId>,
     next_session: u64,
@@ -85,7 +81,6 @@ impl Hub {
         store: Store,
         status: SyncStatus,
         durability: DurabilityHandle,
-        failure: StorageFailure,
     ) -> Self {
         Self {
             replicator,
@@ -93,7 +88,6 @@ impl Hub {
             store,
             status,
             durability,
-            failure,
             links: HashMap::new(),
             sessions: HashMap::new(),
             next_session: 1,
@@ -266,9 +260,6 @@ impl Hub {
             }
             Event::SessionFailed { session, reason, .. } => {
                 tracing::warn!(peer = self.peer(session), "the sync session ended: {reason}");
-                if let CloseReason::Replica(ReplicaError::Storage(error)) = &reason {
-                    self.failure.report(error);
-                }
                 if let Some(state) = self.link(session) {
                     state.outgoing.close(reason.to_string());
                 }

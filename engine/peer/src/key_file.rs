@@ -43,6 +43,18 @@ pub fn load_or_create(directory: &Path) -> Result<Vec<u8>, KeyFileError> {
     attempt.map_err(|source| KeyFileError { path, source })
 }
 
+/// Removes the key, so that [`load_or_create`] makes another one.
+///
+/// # Errors
+/// The file is there and cannot be removed.
+pub(crate) fn remove(directory: &Path) -> Result<(), KeyFileError> {
+    let path = directory.join(FILE_NAME);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KeyFileError { path, source: error }),
+        _ => Ok(()),
+    }
+}
+
 /// What is to be said of a key file whose content is no key.
 pub(crate) fn damaged(directory: &Path) -> KeyFileError {
     let source = io::Error::new(io::ErrorKind::InvalidData, "it holds no Ed25519 key pair in PKCS#8 form");

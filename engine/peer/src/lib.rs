@@ -14,9 +14,11 @@
 //! sends arrives at `ditto-sync`, is committed, synced, and acknowledged. No lock is held across any of these steps.
 #![forbid(unsafe_code)]
 
+mod backup;
 mod callbacks;
 mod clock;
 mod config;
+mod disk_usage;
 mod durability;
 mod environment;
 mod error;
@@ -33,6 +35,7 @@ mod transport_config;
 mod writer_watch;
 
 pub use config::{Connect, MAX_DEVICE_NAME, PeerConfig};
+pub use disk_usage::{DiskUsage, DiskUsageObserver, FileSystemType};
 pub use environment::SystemEnvironment;
 pub use error::PeerError;
 pub use key_file::KeyFileError;

@@ -1,17 +1,20 @@
 //! [`Peer`]: opening, using and closing.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self as blocking, RecvTimeoutError};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ditto_mesh::{Authority, Identity, IdentityError, PeerKey};
 use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, SubscriptionId};
-use ditto_storage::{CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage};
-use ditto_store::{CommitSubscription, Store, StoreOptions};
+use ditto_storage::{
+    CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage, StorageError,
+};
+use ditto_store::{BackupProgress, CommitSubscription, OpenError, Store, StoreError, StoreOptions};
 use ditto_transport::Transports;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -19,16 +22,17 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::callbacks::CallbackThreads;
 use crate::config::{Connect, PeerConfig, truncated_device_name};
+use crate::disk_usage::{DiskUsage, DiskUsageObserver};
 use crate::durability::{Durability, DurabilityHandle, Sink, SyncOutcome};
 use crate::environment::SystemEnvironment;
 use crate::error::PeerError;
 use crate::hub::{Command, Hub, Inputs};
 use crate::runtime::BackgroundRuntime;
 use crate::status::{SYNC_INFO, SyncStatus};
-use crate::storage_failure::StorageFailure;
+use crate::storage_failure::{Attempt, StorageFailure};
 use crate::subscription::Subscription;
 use crate::transport_config::TransportConfig;
-use crate::{key_file, presence, writer_watch};
+use crate::{backup, key_file, presence, writer_watch};
 
 /// Threads that serve sockets. They never touch the disk.
 const NETWORK_THREADS: usize = 2;
@@ -57,6 +61,9 @@ struct Running {
     transport_config: Mutex<TransportConfig>,
     /// `Some` while sync is active.
     transports: Arc<Mutex<Option<Transports>>>,
+    /// Whether sync is to be active when the storage works.
+    sync_wanted: AtomicBool,
+    failure: StorageFailure,
     /// What ends with the peer.
     machinery: Mutex<Option<Machinery>>,
     close_once: CloseOnce,
@@ -82,9 +89,13 @@ impl Peer {
         let storage: Arc<dyn Storage> = if config.in_memory {
             Arc::new(MemoryStorage::new())
         } else {
-            let disk = DiskStorage::open(directory.join("store"))?;
+            let disk = DiskStorage::open(directory.join(backup::STORE))?;
             Arc::new(CachedStorage::new(Arc::new(disk), DEFAULT_CACHE_BYTES))
         };
+        if ditto_store::is_copy(&*storage).map_err(OpenError::from)? {
+            // Before the store forgets that it is one: the original may be running with the same key.
+            key_file::remove(&directory)?;
+        }
         let key = key_file::load_or_create(&directory)?;
         let identity = match Identity::new(&key, &authority) {
             Err(IdentityError::InvalidKeyPair) => return Err(key_file::damaged(&directory).into()),
@@ -105,7 +116,7 @@ impl Peer {
         let (durable_sender, durable) = watch::channel(Some(store.durable_sequence()));
         let durability_handle = DurabilityHandle::default();
         let failure = StorageFailure::default();
-        let sink = StoreSink { store: store.clone(), durable: durable_sender, failure: failure.clone() };
+        let sink = StoreSink { store: store.clone(), durable: durable_sender };
         let durability = Durability::start(durability_handle.clone(), sink).map_err(PeerError::Threads)?;
         let commit_hook = store.signal_commits({
             let (commits, durability) = (Arc::clone(&commits), durability_handle.clone());
@@ -119,15 +130,9 @@ impl Peer {
 
         let local = LocalPeer::new(PeerId(*identity.peer_key().as_bytes()), &config.database_id);
         let (command_sender, commands) = mpsc::unbounded_channel();
-        let hub = Hub::new(
-            Replicator::new(local),
-            store.clone(),
-            status.clone(),
-            durability_handle,
-            failure.clone(),
-        )
-        .start(Inputs { commands, commits, durable })
-        .map_err(PeerError::Threads)?;
+        let hub = Hub::new(Replicator::new(local), store.clone(), status.clone(), durability_handle.clone())
+            .start(Inputs { commands, commits, durable })
+            .map_err(PeerError::Threads)?;
 
         let busy = Arc::new(Notify::new());
         runtime.handle().spawn(writer_watch::watch(store.clone(), Arc::clone(&busy)));
@@ -143,6 +148,8 @@ impl Peer {
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
             transport_config: Mutex::new(TransportConfig::initial()),
             transports: Arc::new(Mutex::new(None)),
+            sync_wanted: AtomicBool::new(false),
+            failure: failure.clone(),
             close_once: CloseOnce::default(),
             machinery: Mutex::new(Some(Machinery {
                 commands: command_sender,
@@ -154,11 +161,8 @@ impl Peer {
         }));
         peer.register_virtual_collections();
         let running = Arc::downgrade(&peer.0);
-        failure.on_report(move || {
-            if let Some(running) = running.upgrade() {
-                Self(running).stop_sync();
-            }
-        });
+        failure.on_report(move |failure| Running::recover(&running, failure, &durability_handle));
+        peer.0.store.on_storage_failure(move |error| failure.report(error));
         tracing::info!(
             peer = %peer.0.identity.peer_key(), directory = %peer.0.directory.display(),
             database = %config.database_id, access = %authority.mechanism(), "opened"
@@ -189,35 +193,19 @@ impl Peer {
     /// Starts to listen and to dial by the transport configuration. Doing it twice does nothing.
     ///
     /// # Errors
-    /// [`PeerError::Closed`].
+    /// [`PeerError::Closed`]; [`PeerError::Store`] while the storage does not work: nothing may be told then.
     pub fn start_sync(&self) -> Result<(), PeerError> {
-        let machinery = self.0.machinery.lock();
-        let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
-        let mut transports = self.0.transports.lock();
-        if transports.is_none() {
-            let config = self.0.transport_config.lock().clone();
-            for missing in config.unavailable() {
-                tracing::info!("{missing}");
-            }
-            let handle = machinery.runtime.handle().clone();
-            let (events, links) = mpsc::channel(LINK_EVENT_QUEUE);
-            machinery.commands.send(Command::UseLinks(links)).map_err(|_| PeerError::Closed)?;
-            let started = Transports::new(Arc::clone(&self.0.identity), handle, events);
-            // What does not work is logged by the transports.
-            started.apply(config.to_transport());
-            *transports = Some(started);
-            tracing::info!(peer = %self.0.identity.peer_key().short(), "sync started");
-            self.0.transports_changed();
+        if let Some(cause) = self.0.failure.failure() {
+            return Err(StoreError::Storage(StorageError::Failed { cause }).into());
         }
-        Ok(())
+        self.0.sync_wanted.store(true, Ordering::SeqCst);
+        self.0.start_transports()
     }
 
     /// Closes all connections and listeners; when it returns, the ports are free. Doing it twice does nothing.
     pub fn stop_sync(&self) {
-        let machinery = self.0.machinery.lock();
-        if let Some(machinery) = machinery.as_ref() {
-            self.0.stop_transports(machinery);
-        }
+        self.0.sync_wanted.store(false, Ordering::SeqCst);
+        self.0.stop_transports_now();
     }
 
     /// Whether sync was started and not stopped.
@@ -271,6 +259,39 @@ impl Peer {
         }
     }
 
+    /// Copies the database as it is at one moment to `directory`, while others read and write: it must be empty, or is
+    /// made. A peer that is opened there has the documents, another site id and another key. What an attempt that failed
+    /// has left is removed.
+    ///
+    /// # Errors
+    /// The directory is not empty or cannot be written to, the database cannot be read, or `on_progress` ended it.
+    pub fn backup(
+        &self,
+        directory: &Path,
+        on_progress: &mut dyn FnMut(&BackupProgress) -> ControlFlow<()>,
+    ) -> Result<BackupProgress, PeerError> {
+        backup::backup(&self.0.store, directory, on_progress)
+    }
+
+    /// What the directory of this peer holds. Looks at every file in it.
+    pub fn disk_usage(&self) -> DiskUsage {
+        DiskUsage::measure(&self.0.directory)
+    }
+
+    /// Calls back with [`Self::disk_usage`] at once and then whenever it has changed, which is noticed after half a
+    /// second or more, until the observer is cancelled or dropped or the peer closes.
+    ///
+    /// # Errors
+    /// [`PeerError::Closed`].
+    pub fn observe_disk_usage(
+        &self,
+        callback: impl FnMut(&DiskUsage) + Send + 'static,
+    ) -> Result<DiskUsageObserver, PeerError> {
+        let machinery = self.0.machinery.lock();
+        let runtime = &machinery.as_ref().ok_or(PeerError::Closed)?.runtime;
+        Ok(DiskUsageObserver::start(runtime.handle(), self.0.directory.clone(), Box::new(callback)))
+    }
+
     /// The mesh as this peer sees it, as JSON.
     pub fn presence_json(&self) -> String {
         let name = self.0.device_name.lock().clone();
@@ -299,6 +320,61 @@ impl Peer {
 }
 
 impl Running {
+    fn start_transports(&self) -> Result<(), PeerError> {
+        let machinery = self.machinery.lock();
+        let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
+        let mut transports = self.transports.lock();
+        if transports.is_none() {
+            let config = self.transport_config.lock().clone();
+            for missing in config.unavailable() {
+                tracing::info!("{missing}");
+            }
+            let handle = machinery.runtime.handle().clone();
+            let (events, links) = mpsc::channel(LINK_EVENT_QUEUE);
+            machinery.commands.send(Command::UseLinks(links)).map_err(|_| PeerError::Closed)?;
+            let started = Transports::new(Arc::clone(&self.identity), handle, events);
+            // What does not work is logged by the transports.
+            started.apply(config.to_transport());
+            *transports = Some(started);
+            tracing::info!(peer = %self.identity.peer_key().short(), "sync started");
+            self.transports_changed();
+        }
+        Ok(())
+    }
+
+    fn stop_transports_now(&self) {
+        let machinery = self.machinery.lock();
+        if let Some(machinery) = machinery.as_ref() {
+            self.stop_transports(machinery);
+        }
+    }
+
+    /// What is done when the storage has failed; on a thread of its own.
+    fn recover(running: &Weak<Self>, failure: &StorageFailure, durability: &DurabilityHandle) {
+        if let Some(running) = running.upgrade() {
+            running.stop_transports_now();
+        }
+        let recovered = failure.recover(|| {
+            let Some(running) = running.upgrade() else { return Attempt::GivenUp };
+            match running.store.recover() {
+                Ok(()) => Attempt::Done,
+                Err(OpenError::Storage(StorageError::Closed)) => Attempt::GivenUp,
+                Err(error) => {
+                    tracing::debug!(%error, "the storage does not work yet");
+                    Attempt::Later
+                }
+            }
+        });
+        let Some(running) = running.upgrade().filter(|_| recovered) else { return };
+        durability.resume();
+        tracing::warn!(directory = %running.directory.display(), "the storage works again");
+        if running.sync_wanted.load(Ordering::SeqCst)
+            && let Err(error) = running.start_transports()
+        {
+            tracing::warn!(%error, "sync does not go on");
+        }
+    }
+
     /// Blocks until everything is closed. Runs on any thread, also on one of somebody's runtime: waiting is
     /// done with plain channels.
     fn stop_transports(&self, machinery: &Machinery) {
@@ -336,6 +412,7 @@ impl Running {
     }
 
     fn close_now(&self) {
+        self.failure.close();
         // The sync thread may wait for a transaction, so these end first.
         self.store.end_transactions(TRANSACTION_PATIENCE);
         let Some(machinery) = self.machinery.lock().take() else { return };
@@ -370,7 +447,6 @@ impl std::fmt::Debug for Peer {
 struct StoreSink {
     store: Store,
     durable: watch::Sender<Option<ditto_crdt::Sequence>>,
-    failure: StorageFailure,
 }
 
 impl Sink for StoreSink {
@@ -380,9 +456,9 @@ impl Sink for StoreSink {
                 self.durable.send_replace(Some(sequence));
                 SyncOutcome::Done
             }
-            Err(error) => {
+            // Who wants to know why was told by the store.
+            Err(_) => {
                 self.durable.send_replace(None);
-                self.failure.report(&error);
                 SyncOutcome::Failed
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ditto_crdt::{Hlc, HybridClock, RunId, Sequence, SiteId};
-use ditto_storage::{Batch, Bytes, Direction, Keyspace, Snapshot, Storage, StorageError};
+use ditto_storage::{Batch, Bytes, Direction, Keyspace, Place, Snapshot, Storage, StorageError};
 use parking_lot::RwLock;
 
 use crate::environment::Environment;
@@ -172,17 +172,12 @@ pub(crate) fn open(
         None if fresh => SiteId(0),
         None => return Err(corrupt("site", &[])),
     };
-    let place = storage.place()?;
-    let is_elsewhere = match &place {
-        // What cannot be copied behind our back is where it was.
-        None => false,
-        Some(place) => snapshot.get(Keyspace::Catalog, layout::CATALOG_PLACE)?.as_deref() != Some(&place[..]),
-    };
+    let elsewhere = elsewhere(storage, &*snapshot)?;
     drop(snapshot);
-    if is_elsewhere && let Some(place) = place {
+    let is_copy = elsewhere.is_some() && !fresh;
+    if let Some(place) = elsewhere {
         batch.put(Keyspace::Catalog, layout::CATALOG_PLACE, place);
     }
-    let is_copy = is_elsewhere && !fresh;
     let mut identity =
         Identity { site, runs: runs.into_iter().map(|(run, _, first)| (run, first)).collect(), next_run };
     append_run(&mut batch, &mut identity, environment, last, fresh || options.new_site || is_copy);
@@ -203,6 +198,25 @@ pub(crate) fn open(
         next_index,
         unfinished,
     })
+}
+
+/// Whether the database in `storage` is a copy that was not opened yet: see [`crate::Store::is_copy`]. An empty storage is
+/// none.
+///
+/// # Errors
+/// The storage cannot be read.
+pub fn is_copy(storage: &dyn Storage) -> Result<bool, StorageError> {
+    let snapshot = storage.snapshot();
+    let is_database = snapshot.get(Keyspace::Catalog, layout::CATALOG_FORMAT)?.is_some();
+    Ok(is_database && elsewhere(storage, &*snapshot)?.is_some())
+}
+
+/// Where the storage is, unless it is where the catalog says.
+fn elsewhere(storage: &dyn Storage, snapshot: &dyn Snapshot) -> Result<Option<Place>, StorageError> {
+    // What cannot be copied behind our back is where it was.
+    let Some(place) = storage.place()? else { return Ok(None) };
+    let known = snapshot.get(Keyspace::Catalog, layout::CATALOG_PLACE)?;
+    Ok((known.as_deref() != Some(&place[..])).then_some(place))
 }
 
 /// Whether the storage is empty; an error unless the format is one that this build reads.

@@ -82,6 +82,7 @@ mod write;
 mod writer;
 
 pub use backup::{BackupError, BackupProgress};
+pub use catalog::is_copy;
 pub use durability::Durability;
 pub use environment::{Environment, Executor};
 pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreError};

@@ -3,6 +3,7 @@
 use ditto_value::{Object, Value};
 use parking_lot::RwLock;
 
+use crate::durability::Durability;
 use crate::error::{ParameterError, ParameterProblem};
 use crate::writer::Limits;
 
@@ -66,6 +67,8 @@ static REGISTRY: &[Parameter] = &[
     boolean("dql_restrict_subscriptions", true),
     integer("dql_slow_request_warn_seconds", 60, 0, 86_400),
     boolean("dql_strict_mode", false),
+    // A mutating statement returns when its commit survives a loss of power, not only the end of the process.
+    boolean("durable_commits", false),
     boolean("enable_reaper_preferred_hour_scheduling", false),
     duration("live_query_system_collection_refresh_interval", 500, 10, 3_600_000),
     integer("mesh_chooser_max_wlan_connections", 6, 0, 64),
@@ -151,6 +154,7 @@ pub(crate) fn kind_of(value: &Value) -> &'static str {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub strict: bool,
+    pub durability: Durability,
     pub soft_limit: usize,
     pub hard_limit: usize,
     pub record_cache: usize,
@@ -166,8 +170,11 @@ struct State {
 pub(crate) struct Parameters(RwLock<State>);
 
 impl Parameters {
-    pub(crate) fn new() -> Self {
-        let values: Vec<Value> = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
+    pub(crate) fn new(durability: Durability) -> Self {
+        let mut values: Vec<Value> = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
+        if let Some(durable) = find("durable_commits").ok().and_then(|index| values.get_mut(index)) {
+            *durable = Value::Bool(durability == Durability::Immediate);
+        }
         let settings = settings_of(&values);
         Self(RwLock::new(State { values, settings }))
     }
@@ -260,6 +267,10 @@ fn settings_of(values: &[Value]) -> Settings {
     };
     Settings {
         strict: matches!(value("dql_strict_mode"), Some(Value::Bool(true))),
+        durability: match value("durable_commits") {
+            Some(Value::Bool(true)) => Durability::Immediate,
+            _ => Durability::Eventual,
+        },
         soft_limit: bytes("document_size_soft_limit_bytes"),
         hard_limit: bytes("document_size_hard_limit_bytes"),
         record_cache: bytes("record_cache_size_bytes"),
@@ -280,7 +291,7 @@ mod tests {
 
     #[test]
     fn names_ignore_case_and_settings_follow() {
-        let parameters = Parameters::new();
+        let parameters = Parameters::new(Durability::default());
         assert!(!parameters.settings().strict);
         let (name, value) = parameters.set("Dql_Strict_MODE", Some(Value::Bool(true))).expect("known");
         assert_eq!((name, value), ("dql_strict_mode", Value::Bool(true)));
@@ -291,7 +302,7 @@ mod tests {
 
     #[test]
     fn unknown_names_wrong_kinds_and_bounds_are_told_apart() {
-        let parameters = Parameters::new();
+        let parameters = Parameters::new(Durability::default());
         let problem =
             |name: &str, value: Value| parameters.set(name, Some(value)).expect_err("refused").problem;
         assert!(matches!(problem("no_such", Value::Null), ParameterProblem::Unknown));

@@ -44,7 +44,7 @@ use crate::writer::{Holder, OnTurn, Turn, Writer, WriterQueue};
 pub struct StoreOptions {
     /// Which database this is; a directory belongs to one for ever.
     pub database_id: String,
-    /// When mutating statements return.
+    /// When mutating statements return, until the parameter `DURABLE_COMMITS` is set or reset.
     pub durability: Durability,
     /// Runs observer callbacks.
     pub executor: Arc<dyn Executor>,
@@ -105,7 +105,6 @@ pub(crate) struct Inner {
     pub storage: Arc<dyn Storage>,
     pub environment: Arc<dyn Environment>,
     pub executor: Arc<dyn Executor>,
-    pub durability: Durability,
     pub parameters: Parameters,
     pub statements: Statements,
     pub collections: Collections,
@@ -154,8 +153,7 @@ impl Store {
             storage,
             environment,
             executor: options.executor,
-            durability: options.durability,
-            parameters: Parameters::new(),
+            parameters: Parameters::new(options.durability),
             statements: Statements::default(),
             collections: catalog.collections,
             identity: RwLock::new(catalog.identity),
@@ -498,6 +496,14 @@ impl Inner {
     pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {
         self.check_open()?;
         Ok(self.platter.wait(&*self.storage, mark).inspect_err(|error| self.storage_failed(error))?)
+    }
+
+    /// Returns when a commit is as durable as the parameter DURABLE_COMMITS says.
+    pub(crate) fn settle(&self, mark: Mark) -> Result<(), StoreError> {
+        if self.parameters.settings().durability == Durability::Immediate {
+            self.sync_to(mark)?;
+        }
+        Ok(())
     }
 
     /// Tells who wants to know that the storage has failed, if this is what the error says.

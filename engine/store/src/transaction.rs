@@ -12,7 +12,6 @@ use ditto_dql::Arguments;
 use ditto_storage::Snapshot;
 use parking_lot::{Condvar, Mutex};
 
-use crate::durability::Durability;
 use crate::error::StoreError;
 use crate::execute::{self, View};
 use crate::result::QueryResult;
@@ -281,9 +280,7 @@ impl Transaction {
         // Set once: the state is `Ended` from now on.
         let _ = commit_id.set(committed.commit_id);
         inner.deliver_commits();
-        if inner.durability == Durability::Immediate {
-            inner.sync_to(committed.mark)?;
-        }
+        inner.settle(committed.mark)?;
         Ok(Some(committed.commit_id))
     }
 

@@ -27,7 +27,6 @@ pub(crate) use self::mutation::Effect;
 pub(crate) use self::plan::listed_ids;
 pub(crate) use self::scope::{Scope, of_document};
 pub(crate) use self::view::View;
-use crate::durability::Durability;
 use crate::error::StoreError;
 use crate::index;
 use crate::lifecycle::{conflicts, evictions};
@@ -94,9 +93,7 @@ fn change_alone(
     let effect = change(&mut transaction, prepared, arguments)?;
     let committed = transaction.commit()?;
     inner.deliver_commits();
-    if inner.durability == Durability::Immediate {
-        inner.sync_to(committed.mark)?;
-    }
+    inner.settle(committed.mark)?;
     Ok(QueryResult {
         rows: effect.rows,
         mutated_ids: effect.mutated_ids,

@@ -11,7 +11,6 @@ use ditto_dql::{CreateIndex, DropIndex};
 use ditto_storage::{Direction, Keyspace, prefix_end};
 
 use super::{Definition, Index, IndexError, MAX_INDEX_KEYS, MAX_INDEXES, Position, State};
-use crate::durability::Durability;
 use crate::error::StoreError;
 use crate::layout::{self, IndexId};
 use crate::store::Inner;
@@ -49,10 +48,7 @@ pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), 
         None => define(inner, statement)?,
     };
     while piece_of_build(inner, &index, Holder::Statement)? {}
-    if inner.durability == Durability::Immediate {
-        inner.sync_to(inner.platter.newest())?;
-    }
-    Ok(())
+    inner.settle(inner.platter.newest())
 }
 
 /// The index of that name, if there may be one.
@@ -181,10 +177,7 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
     inner.deliver_commits();
     while piece_of_removal(inner, index.id, Holder::Statement)? {}
     tracing::info!(collection = &*collection.name, index = &*index.name, "an index was dropped");
-    if inner.durability == Durability::Immediate {
-        inner.sync_to(inner.platter.newest())?;
-    }
-    Ok(())
+    inner.settle(inner.platter.newest())
 }
 
 /// Removes some more rows, and the definition with the last of them. `false` when nothing is left.

@@ -206,3 +206,27 @@ fn a_closed_store_does_not_recover() {
     store.close().expect("closes");
     assert!(matches!(store.recover(), Err(OpenError::Storage(StorageError::Closed))));
 }
+
+#[test]
+fn durable_commits_are_on_the_platter_when_they_return_and_others_are_not() {
+    let storage = FaultyStorage::new(1);
+    let store = open_in(Arc::new(storage.clone()), 1);
+    insert(&store, 1).expect("inserts");
+    assert!(storage.unsynced_commits() > 0, "nobody waited for it");
+    let shown = query(&store, "SHOW durable_commits");
+    assert_eq!(shown, [r#"{"durable_commits":false}"#]);
+    run(&store, "ALTER SYSTEM SET DURABLE_COMMITS = true");
+    insert(&store, 2).expect("inserts");
+    assert_eq!((storage.unsynced_commits(), store.durable_sequence()), (0, store.last_sequence()));
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    for id in [3, 4] {
+        let text = format!("INSERT INTO c DOCUMENTS ({{'_id': {id}}})");
+        transaction.execute(&text, &Object::new()).expect("inserts");
+    }
+    transaction.commit().expect("commits");
+    assert_eq!((storage.unsynced_commits(), store.durable_sequence()), (0, store.last_sequence()));
+    run(&store, "ALTER SYSTEM RESET durable_commits");
+    insert(&store, 5).expect("inserts");
+    let left = open_in(Arc::new(storage.restart(ditto_storage::Loss::AllUnsynced)), 2);
+    assert_eq!(ids(&left), [1, 2, 3, 4]);
+}

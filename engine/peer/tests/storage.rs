@@ -1,0 +1,288 @@
+//! Whole peers and their directories: copied, backed up, taken away, closed by many at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ditto_peer::{Connect, Peer, PeerConfig, PeerError, TransportConfig};
+use ditto_storage::StorageError;
+use ditto_store::{BackupError, StoreError, TransactionKind};
+use ditto_value::{Object, Value};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn open(directory: &Path) -> Peer {
+    let config = PeerConfig {
+        database_id: "storage".to_owned(),
+        connect: Connect::SmallPeersOnly { private_key: None },
+        directory: directory.to_owned(),
+        device_name: None,
+        in_memory: false,
+        system_parameters: Default::default(),
+    };
+    Peer::open(config).unwrap()
+}
+
+/// Listens on one loopback port, and answers which.
+fn listen(peer: &Peer) -> String {
+    let mut transports = TransportConfig::default();
+    transports.listen.tcp.enabled = true;
+    transports.listen.tcp.interface_ip = "127.0.0.1".to_owned();
+    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
+    peer.start_sync().unwrap();
+    address(peer)
+}
+
+fn address(peer: &Peer) -> String {
+    let result = execute(peer, "SELECT * FROM system:transports_info WHERE _id = 'listen_tcp'");
+    result[0].get("value").and_then(|value| value.as_str().map(str::to_owned)).unwrap()
+}
+
+fn connect(peer: &Peer, address: &str) {
+    let mut transports = TransportConfig::default();
+    transports.connect.tcp_servers.insert(address.to_owned());
+    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
+    peer.start_sync().unwrap();
+}
+
+fn execute(peer: &Peer, statement: &str) -> Vec<Value> {
+    let result = peer.store().execute(statement, &Object::new()).unwrap();
+    result.rows.iter().map(|row| row.value().to_value()).collect()
+}
+
+fn await_rows(peer: &Peer, query: &str, rows: usize) {
+    let (sender, counts) = mpsc::channel();
+    let _observer = peer
+        .store()
+        .observe(
+            query,
+            Object::new(),
+            Box::new(move |result, next| {
+                // The receiver is gone once the wanted number was seen.
+                let _ = sender.send(result.rows.len());
+                next.signal();
+            }),
+        )
+        .unwrap();
+    while counts.recv_timeout(PATIENCE).expect("the rows arrive in time") != rows {}
+}
+
+/// Lets two peers that want everything meet, checks that each gets what the other wrote, and that they end up equal.
+fn sync_both_ways(one: &Peer, other: &Peer, before: usize) {
+    for (peer, name) in [(one, "one"), (other, "other")] {
+        peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+        execute(peer, &format!("INSERT INTO c DOCUMENTS ({{'_id': '{name}'}})"));
+    }
+    execute(one, "UPDATE c APPLY n INCREMENT BY 1 WHERE _id = 'counted'");
+    execute(other, "UPDATE c APPLY n INCREMENT BY 1 WHERE _id = 'counted'");
+    connect(other, &listen(one));
+    for peer in [one, other] {
+        await_rows(peer, "SELECT * FROM c", before + 2);
+        await_rows(peer, "SELECT * FROM c WHERE n = 3", 1);
+        assert!(peer.store().verify().unwrap().is_consistent());
+    }
+    let all = "SELECT * FROM c ORDER BY _id";
+    assert_eq!(execute(one, all), execute(other, all));
+}
+
+fn filled(directory: &Path) -> Peer {
+    let peer = open(directory);
+    execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 'counted'})");
+    execute(&peer, "UPDATE c APPLY n INCREMENT BY 1");
+    peer
+}
+
+#[test]
+fn a_copied_directory_is_a_peer_of_its_own_and_syncs_with_its_original() {
+    let root = tempfile::tempdir().unwrap();
+    let (home, copy) = (root.path().join("home"), root.path().join("copy"));
+    let original = filled(&home);
+    let (key, site) = (original.peer_key(), original.store().site());
+    original.close();
+    drop(original);
+    assert!(Command::new("cp").arg("-a").arg(&home).arg(&copy).status().unwrap().success());
+    let copied = open(&copy);
+    let (copied_key, copied_site) = (copied.peer_key(), copied.store().site());
+    assert!(copied_key != key && copied_site != site);
+    let original = open(&home);
+    assert_eq!((original.peer_key(), original.store().site()), (key, site));
+    sync_both_ways(&original, &copied, 1);
+    drop(copied);
+    let copied = open(&copy);
+    assert_eq!((copied.peer_key(), copied.store().site()), (copied_key, copied_site), "it stays what it is");
+}
+
+#[test]
+fn a_moved_directory_is_the_same_peer() {
+    let root = tempfile::tempdir().unwrap();
+    let (home, moved) = (root.path().join("home"), root.path().join("moved"));
+    let peer = filled(&home);
+    let (key, site) = (peer.peer_key(), peer.store().site());
+    drop(peer);
+    std::fs::rename(&home, &moved).unwrap();
+    let peer = open(&moved);
+    assert_eq!((peer.peer_key(), peer.store().site()), (key, site));
+}
+
+#[test]
+fn a_backup_is_a_peer_of_its_own_and_syncs_with_its_original() {
+    let root = tempfile::tempdir().unwrap();
+    let (home, target) = (root.path().join("home"), root.path().join("below/backup"));
+    let original = filled(&home);
+    let mut calls = 0;
+    let progress = original.backup(&target, &mut |_| {
+        calls += 1;
+        ControlFlow::Continue(())
+    });
+    assert_eq!((progress.unwrap().documents, calls), (1, 1));
+    execute(&original, "INSERT INTO c DOCUMENTS ({'_id': 'after'})");
+    let again = original.backup(&target, &mut |_| ControlFlow::Continue(()));
+    assert!(matches!(again, Err(PeerError::Backup(BackupError::NotEmpty))), "{again:?}");
+
+    let restored = open(&target);
+    assert!(restored.peer_key() != original.peer_key() && restored.store().site() != original.store().site());
+    assert_eq!(execute(&restored, "SELECT * FROM c").len(), 1);
+    sync_both_ways(&original, &restored, 2);
+}
+
+#[test]
+fn a_backup_that_fails_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let peer = filled(&root.path().join("home"));
+    let filling = "x".repeat(1_500_000);
+    execute(&peer, &format!("INSERT INTO c DOCUMENTS ({{'_id': 2, 'filling': '{filling}'}})"));
+    let target = root.path().join("target");
+    let cancelled = peer.backup(&target, &mut |_| ControlFlow::Break(()));
+    assert!(matches!(cancelled, Err(PeerError::Backup(BackupError::Cancelled))), "{cancelled:?}");
+    assert!(!target.exists());
+    std::fs::create_dir(&target).unwrap();
+    peer.backup(&target, &mut |_| ControlFlow::Break(())).unwrap_err();
+    assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0);
+    let file = root.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = peer.backup(&file, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, PeerError::Directory { .. }), "{error}");
+    peer.close();
+    let error = peer.backup(&target, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    assert!(matches!(error, PeerError::Backup(BackupError::Source(StoreError::Closed))), "{error}");
+}
+
+#[test]
+fn a_directory_that_goes_and_comes_back_stops_sync_and_lets_it_go_on() {
+    let root = tempfile::tempdir().unwrap();
+    let (home, away) = (root.path().join("home"), root.path().join("away"));
+    let (peer, other) = (open(&home), open(&root.path().join("other")));
+    for peer in [&peer, &other] {
+        peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    }
+    connect(&peer, &listen(&other));
+    execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    await_rows(&other, "SELECT * FROM c", 1);
+
+    std::fs::rename(&home, &away).unwrap();
+    let begin = Instant::now();
+    let error = loop {
+        assert!(begin.elapsed() < PATIENCE, "nobody notices");
+        if let Err(error) = peer.store().execute("UPDATE c SET x = 1", &Object::new()) {
+            break error;
+        }
+    };
+    let StoreError::Storage(error) = error else { panic!("{error}") };
+    assert!(matches!(error.root(), StorageError::DirectoryRemoved { .. }), "{error}");
+    assert_eq!(execute(&peer, "SELECT _id FROM c").len(), 1, "what is in memory can be read");
+    // The one that is well goes on meanwhile.
+    execute(&other, "INSERT INTO c DOCUMENTS ({'_id': 2})");
+    while peer.is_sync_active() {
+        assert!(begin.elapsed() < PATIENCE, "sync does not stop");
+        thread::yield_now();
+    }
+    let refused = peer.start_sync().unwrap_err();
+    assert!(matches!(refused, PeerError::Store(StoreError::Storage(_))), "{refused}");
+
+    std::fs::rename(&away, &home).unwrap();
+    await_rows(&peer, "SELECT * FROM c", 2);
+    assert!(peer.is_sync_active());
+    execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 3})");
+    await_rows(&other, "SELECT * FROM c", 3);
+    assert!(peer.store().verify().unwrap().is_consistent());
+    peer.close();
+    let again = open(&home);
+    assert_eq!(execute(&again, "SELECT * FROM c").len(), 3);
+}
+
+#[test]
+fn a_storage_that_does_not_come_back_does_not_keep_the_peer_from_closing() {
+    let root = tempfile::tempdir().unwrap();
+    let home = root.path().join("home");
+    let peer = open(&home);
+    std::fs::remove_dir_all(&home).unwrap();
+    let begin = Instant::now();
+    while peer.store().execute("INSERT INTO c DOCUMENTS ({})", &Object::new()).is_ok() {
+        assert!(begin.elapsed() < PATIENCE, "nobody notices");
+    }
+    peer.close();
+    drop(peer);
+    assert_eq!(execute(&open(&home), "SELECT * FROM c").len(), 0);
+}
+
+#[test]
+fn whoever_closes_returns_when_it_is_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..5 {
+        let peer = open(directory.path());
+        execute(&peer, "INSERT INTO c DOCUMENTS ({'x': 1})");
+        let opened: usize = thread::scope(|scope| {
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        peer.close();
+                        // Free, or in the hands of another one of these.
+                        let store = directory.path().join("store");
+                        usize::from(ditto_storage::DiskStorage::open(store).is_ok())
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!(opened > 0, "closed, and still locked");
+        assert!(matches!(peer.store().execute("SELECT * FROM c", &Object::new()), Err(StoreError::Closed)));
+    }
+}
+
+#[test]
+fn sync_may_be_told_things_inside_of_a_transaction_that_it_waits_for() {
+    let root = tempfile::tempdir().unwrap();
+    let (peer, other) = (open(&root.path().join("one")), open(&root.path().join("other")));
+    peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    execute(&other, "INSERT INTO c DOCUMENTS ({'_id': 0})");
+    connect(&peer, &listen(&other));
+    await_rows(&peer, "SELECT * FROM c", 1);
+    let transaction = peer.store().begin(TransactionKind::ReadWrite).unwrap();
+    let sent = || {
+        execute(&other, "SELECT bytes_sent FROM system:data_sync_info")[0].get("bytes_sent").unwrap().as_i64()
+    };
+    let before = sent();
+    let filling = "x".repeat(20_000);
+    execute(&other, &format!("INSERT INTO c DOCUMENTS ({{'_id': 1, 'filling': '{filling}'}})"));
+    let begin = Instant::now();
+    // From then on the sync thread has something to write, and waits.
+    while sent() < before.map(|before| before + 20_000) {
+        assert!(begin.elapsed() < PATIENCE, "nothing is sent");
+        thread::yield_now();
+    }
+    transaction.inside(|| {
+        peer.subscribe("SELECT * FROM d", Object::new()).unwrap();
+        peer.stop_sync();
+        assert!(!peer.is_sync_active());
+        peer.start_sync().unwrap();
+    });
+    assert_eq!(execute(&peer, "SELECT * FROM c").len(), 1);
+    transaction.commit().unwrap();
+    await_rows(&peer, "SELECT * FROM c", 2);
+    execute(&other, "INSERT INTO d DOCUMENTS ({'_id': 1})");
+    await_rows(&peer, "SELECT * FROM d", 1);
+}
