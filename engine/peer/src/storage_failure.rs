@@ -20,11 +20,14 @@ const PAUSE_PER_ATTEMPT: u32 = 20;
 #[derive(Clone, Default)]
 pub(crate) struct StorageFailure(Arc<Inner>);
 
+/// What is done about a failure.
+type Response = Box<dyn Fn(&StorageFailure) + Send + Sync>;
+
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
     changed: Condvar,
-    respond: OnceLock<Box<dyn Fn(&StorageFailure) + Send + Sync>>,
+    respond: OnceLock<Response>,
 }
 
 #[derive(Default)]

@@ -174,6 +174,9 @@ fn random(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A snapshot, the group of rows that was read from it, and what they were.
+type Old = (Box<dyn Snapshot>, u64, Vec<Option<Bytes>>);
+
 /// Every commit writes the same number, greater than the last one, to all rows of one group; rows whose turn it is are
 /// removed instead. So the rows of a group that are there are equal in every snapshot, and never go back.
 #[test]
@@ -216,7 +219,7 @@ fn concurrent_readers_see_one_moment_that_never_goes_back() {
                 thread::spawn(move || {
                     let mut state = seed * 1_000 + reader;
                     let mut seen = [0; GROUPS as usize];
-                    let mut old: Option<(Box<dyn Snapshot>, u64, Vec<Option<Bytes>>)> = None;
+                    let mut old: Option<Old> = None;
                     start.wait();
                     while !done.load(Ordering::Relaxed) {
                         let group = random(&mut state) % GROUPS;
@@ -245,7 +248,7 @@ fn concurrent_readers_see_one_moment_that_never_goes_back() {
                         assert_eq!(rows.iter().flatten().cloned().collect::<Vec<_>>(), below);
                         // Some snapshots are kept, and read again when much has changed.
                         match &old {
-                            Some((snapshot, group, rows)) if random(&mut state) % 20 == 0 => {
+                            Some((snapshot, group, rows)) if random(&mut state).is_multiple_of(20) => {
                                 assert_eq!(read(&**snapshot, *group), *rows);
                                 old = None;
                             }

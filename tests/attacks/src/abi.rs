@@ -49,7 +49,7 @@ static SHARED: Mutex<Shared> = Mutex::new(Shared { peer: ptr::null_mut(), inputs
 /// A byte for the function, one for the statement, and what the function takes.
 pub fn abi(data: &[u8]) {
     let mut shared = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if shared.inputs % INPUTS_OF_A_PEER == 0 {
+    if shared.inputs.is_multiple_of(INPUTS_OF_A_PEER) {
         open_another(&mut shared);
     }
     shared.inputs += 1;
