@@ -1,7 +1,7 @@
 //! What the two ends of a link say to each other below the channels.
 //!
 //! The dialer opens one yamux stream per concern and names it by its first byte. Streams with names that the acceptor
-//! does not know are reset, so later versions can add some. Stream [`LINK`] carries frames of the link itself: a byte for
+//! does not know are reset, so later versions can add some. Stream `LINK` carries frames of the link itself: a byte for
 //! the kind, then a body; unknown kinds, and bytes behind the known body, are skipped.
 
 /// The stream of the link itself: greeting, ping, goodbye. Always read, however busy the consumer is.

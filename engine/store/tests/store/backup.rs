@@ -45,6 +45,15 @@ fn query_count(transaction: &ditto_store::Transaction) -> usize {
     transaction.execute("SELECT _id FROM c", &Object::new()).expect("reads").rows.len()
 }
 
+/// Sets the flag when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Checks that this is what was there after a transaction, and answers which.
 fn moment(store: &Store) -> u64 {
     assert_consistent(store);
@@ -83,6 +92,8 @@ fn a_backup_is_one_moment_however_much_is_written_meanwhile() {
                 wrote.store(id, Ordering::Relaxed);
             }
         });
+        // Also when something below panics: the scope waits for the writer.
+        let _stop = Stop(&stop);
         let backups = (0..4_u64).map(|number| {
             // Something is written between any two of them.
             let before = wrote.load(Ordering::Relaxed);
@@ -108,9 +119,7 @@ fn a_backup_is_one_moment_however_much_is_written_meanwhile() {
             assert_eq!((again.is_copy(), again.site()), (false, site));
             moment
         });
-        let moments = backups.collect();
-        stop.store(true, Ordering::Relaxed);
-        moments
+        backups.collect()
     });
     assert!(moments.windows(2).all(|pair| pair[0] < pair[1]), "{moments:?}");
     assert!(moment(&store) >= *moments.last().expect("some"));
