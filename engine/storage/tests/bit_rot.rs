@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -45,20 +46,26 @@ fn original(closed: bool) -> tempfile::TempDir {
     }
     if closed {
         storage.close().unwrap();
-        copy(live.path(), directory.path());
+        copy(live.path(), directory.path()).unwrap();
     } else {
         storage.sync().unwrap();
-        copy(live.path(), directory.path());
+        // Tables may still be merged, and then files come and go.
+        while copy(live.path(), directory.path()).is_err() {
+            files(directory.path()).iter().for_each(|path| fs::remove_file(path).unwrap());
+        }
     }
     directory
 }
 
-fn copy(from: &Path, to: &Path) {
-    for path in files(from) {
+/// Copies all files; an error if they were not the same ones all the time.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let found = files(from);
+    for path in &found {
         let target = to.join(path.strip_prefix(from).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(path, target).unwrap();
+        fs::create_dir_all(target.parent().unwrap())?;
+        fs::copy(path, target)?;
     }
+    if files(from) == found { Ok(()) } else { Err(io::Error::other("files came and went")) }
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -135,7 +142,7 @@ fn read(storage: &DiskStorage) -> Option<bool> {
 fn run(seed: u64, original: &Path) {
     let mut random = Random(seed);
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    copy(original, directory.path());
+    copy(original, directory.path()).unwrap();
     let (done, in_a_journal) = damage(&mut random, directory.path());
     println!("seed {seed}: {done}");
     match DiskStorage::open(directory.path()) {
