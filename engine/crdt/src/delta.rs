@@ -24,6 +24,7 @@
 //! Numbers with a size are little endian, those without are varints. An entry of an unknown kind has the same frame in
 //! every build, so that it can be kept and forwarded.
 
+pub(crate) mod list;
 pub(crate) mod natural;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ditto_value::{MAX_DEPTH, ValueRef};
 
 use crate::codec::{DecodeError, Reader, put_birth, put_bytes, put_stamp, put_varint};
+use crate::document::LifeState;
 use crate::entry::{Content, Counter, EntryKey, Tally, is_amount};
 use crate::{Birth, Document, Kind, MAX_UNKNOWN_PAYLOADS, Path, Sequence, SiteId, Slot, Stamp};
 
@@ -88,23 +90,13 @@ impl Delta {
 
     /// The encoding described in the module's source; one for equal deltas.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![FORMAT];
-        put_varint(&mut out, self.lives.len() as u64);
+        let mut out = Vec::new();
+        put_head(&mut out, self.lives.len());
         for (birth, life) in &self.lives {
-            put_birth(&mut out, *birth);
             match life {
-                DeltaLife::Removed => put_varint(&mut out, REMOVED),
+                DeltaLife::Removed => put_removed(&mut out, *birth),
                 DeltaLife::Living(contents) => {
-                    if let Some(object) = natural::write(birth.stamp, contents) {
-                        put_varint(&mut out, NATURAL);
-                        put_bytes(&mut out, &object);
-                        continue;
-                    }
-                    put_varint(&mut out, contents.len() as u64 + LISTED);
-                    let mut marks = MarkWriter { birth: birth.stamp, last: None };
-                    for (key, content) in contents {
-                        put_entry(&mut out, key, content, &mut marks);
-                    }
+                    put_living(&mut out, *birth, contents.iter().map(|(key, content)| (key, content)));
                 }
             }
         }
@@ -142,20 +134,63 @@ impl PartialEq for Delta {
 }
 
 impl Document {
-    /// Everything but what is local, in the encoding of [`Delta`]: equal for equal versions, on every peer.
+    /// Everything but what is local, in the encoding of [`Delta`]: equal on every peer that knows the same.
     pub fn canonical(&self) -> Vec<u8> {
-        self.delta_since(Sequence::ZERO).encode()
+        let mut out = Vec::with_capacity(512);
+        put_head(&mut out, self.lives.len());
+        for (birth, life) in &self.lives {
+            match &life.state {
+                LifeState::Removed => put_removed(&mut out, *birth),
+                LifeState::Living(entries) => {
+                    put_living(&mut out, *birth, entries.iter().map(|(key, entry)| (key, &entry.content)));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// What precedes so many lives.
+fn put_head(out: &mut Vec<u8>, lives: usize) {
+    out.push(FORMAT);
+    put_varint(out, lives as u64);
+}
+
+fn put_removed(out: &mut Vec<u8>, birth: Birth) {
+    put_birth(out, birth);
+    put_varint(out, REMOVED);
+}
+
+fn put_living<'a>(
+    out: &mut Vec<u8>,
+    birth: Birth,
+    contents: impl ExactSizeIterator<Item = (&'a EntryKey, &'a Content)> + Clone,
+) {
+    put_birth(out, birth);
+    if let Some(object) = natural::write(birth.stamp, contents.clone()) {
+        put_varint(out, NATURAL);
+        put_bytes(out, &object);
+        return;
+    }
+    put_varint(out, contents.len() as u64 + LISTED);
+    let mut marks = MarkWriter::new(birth.stamp);
+    for (key, content) in contents {
+        put_entry(out, key, content, &mut marks);
     }
 }
 
 /// Writes marks: references to stamps, most of which are the birth's or the last one's.
-pub(crate) struct MarkWriter {
-    pub(crate) birth: Stamp,
-    pub(crate) last: Option<Stamp>,
+struct MarkWriter {
+    birth: Stamp,
+    last: Option<Stamp>,
 }
 
 impl MarkWriter {
-    pub(crate) fn put(&mut self, out: &mut Vec<u8>, stamp: Stamp) {
+    fn new(birth: Stamp) -> Self {
+        Self { birth, last: None }
+    }
+
+    fn put(&mut self, out: &mut Vec<u8>, stamp: Stamp) {
         if stamp == self.birth {
             out.push(0);
         } else if self.last == Some(stamp) {
@@ -191,9 +226,13 @@ impl MarkReader {
     }
 }
 
+fn put_key(out: &mut Vec<u8>, path: &[u8], kind: Kind) {
+    put_bytes(out, path);
+    out.push(kind.code());
+}
+
 fn put_entry(out: &mut Vec<u8>, key: &EntryKey, content: &Content, marks: &mut MarkWriter) {
-    put_bytes(out, key.path.bytes());
-    out.push(key.kind.code());
+    put_key(out, key.path.bytes(), key.kind);
     match content {
         Content::Register { stamp, value } => {
             marks.put(out, *stamp);
@@ -262,7 +301,7 @@ fn read_life(reader: &mut Reader<'_>, birth: Birth) -> Result<DeltaLife, DecodeE
         let content = read_content(reader, &key, &mut marks)?;
         contents.push((key, content));
     }
-    if natural::write(birth.stamp, &contents).is_some() {
+    if natural::write(birth.stamp, contents.iter().map(|(key, content)| (key, content))).is_some() {
         return reader.fail("entries that have a natural form are not in it");
     }
     Ok(DeltaLife::Living(contents))

@@ -45,7 +45,7 @@ pub use insert::{Inserted, insert, insert_binary};
 pub use receive::receive;
 
 use crate::codec::{DecodeError, Reader, put_birth, put_bytes, put_varint};
-use crate::delta::{self, natural};
+use crate::delta::natural;
 use crate::document::{Entries, Life, LifeState};
 use crate::entry::{Content, Counter, Entry, EntryKey, Tally};
 use crate::path::push_name;
@@ -154,7 +154,6 @@ impl<'a> Record<'a> {
     pub fn document(&self) -> Result<Document, DecodeError> {
         let mut document = Document {
             lives: BTreeMap::new(),
-            version: self.version,
             newest: Stamp::ZERO,
             newest_sequence: self.newest_sequence,
             began: self.began,
@@ -184,8 +183,8 @@ impl<'a> Record<'a> {
         match self.metadata {
             _ if self.newest_sequence <= after => Ok(Delta::default().encode()),
             Metadata::Plain(birth) => match natural::of_value(self.value) {
-                Some(object) => Ok(put_natural(birth, &object)),
-                None => Ok(self.document()?.delta_since(after).encode()),
+                Ok(Some(object)) => Ok([natural::head(birth, object.len()).as_slice(), &object].concat()),
+                _ => Ok(self.document()?.delta_since(after).encode()),
             },
             Metadata::General(_) => Ok(self.document()?.delta_since(after).encode()),
         }
@@ -309,7 +308,7 @@ impl Members<'_, '_> {
                 continue;
             }
             let length = path.len();
-            push_name(path, name);
+            push_name(path, name.as_bytes());
             let code = self.runs.next()?;
             let kind = match (code % 8, member.kind()) {
                 (NATURAL | IMPLIED_MAP, ValueKind::Object) => Kind::Map,
@@ -344,17 +343,6 @@ impl Members<'_, '_> {
         self.entries.push((EntryKey { path, kind }, Entry { content, sequence }));
         Ok(())
     }
-}
-
-/// The delta of one birth whose entries are in natural form.
-fn put_natural(birth: Birth, object: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(object.len() + 40);
-    out.push(delta::FORMAT);
-    put_varint(&mut out, 1);
-    put_birth(&mut out, birth);
-    put_varint(&mut out, delta::NATURAL);
-    put_bytes(&mut out, object);
-    out
 }
 
 fn read_other(reader: &mut Reader<'_>, marks: &[Mark]) -> Result<(EntryKey, Entry), DecodeError> {

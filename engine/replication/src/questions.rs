@@ -102,7 +102,7 @@ impl Respondent {
             None => None,
             Some(excerpt) if excerpt.newest > turn.durable => return Ok(Some(question)),
             Some(excerpt) => {
-                let ours: HashSet<u128> = turn.replica.entry_hashes(&key)?.into_iter().collect();
+                let ours: HashSet<u128> = turn.replica.entry_hashes(&key)?.1.into_iter().collect();
                 let lacked = bits::collect(question.hashes.iter().flatten().map(|hash| !ours.contains(hash)));
                 link.known.sent(key_hash(&key), excerpt.newest, excerpt.version);
                 link.statistics.documents_sent += 1;
@@ -162,7 +162,7 @@ impl Respondent {
 fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>, CloseReason> {
     let excerpt = match &owed.lacked {
         Some(lacked) => {
-            let mut known = turn.replica.entry_hashes(&owed.key)?;
+            let (_, mut known) = turn.replica.entry_hashes(&owed.key)?;
             known.retain(|hash| !lacked.contains(hash));
             turn.replica.delta_lacking(&owed.key, &known)?
         }

@@ -259,8 +259,8 @@ pub trait Replica {
     /// its hash a document that is alive.
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError>;
 
-    /// Hashes of all births and entries; empty if the document is unknown.
-    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError>;
+    /// The version, and the hashes of all births and entries; nothing and none if the document is unknown.
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), ReplicaError>;
 
     /// Births and entries whose hashes are not among `known`; `None` as [`Self::delta_since`].
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError>;

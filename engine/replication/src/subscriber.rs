@@ -285,11 +285,11 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let hashes =
-            Some(turn.replica.entry_hashes(&key)?).filter(|hashes| hashes.len() <= MAX_QUESTION_HASHES);
+        let (version, hashes) = turn.replica.entry_hashes(&key)?;
+        let hashes = Some(hashes).filter(|hashes| hashes.len() <= MAX_QUESTION_HASHES);
         self.last_question += 1;
         let question = self.last_question;
-        let open = Open { question, batch, key, hashes, asked: turn.now };
+        let open = Open { question, batch, key, hashes, version, asked: turn.now };
         self.open_bytes += open.bytes();
         link.statistics.questions_asked += 1;
         link.send(&Message::Question(Question {

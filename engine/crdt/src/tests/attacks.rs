@@ -5,7 +5,7 @@ use ditto_value::{Object, Value};
 use super::peers::{Peer, names_of};
 use crate::{
     Birth, Definition, Definitions, Delta, Document, Hlc, Kind, Path, Record, RunId, Sequence, SiteId, Slot,
-    Stamp, WriteError, record,
+    Stamp, Version, WriteError, record,
 };
 
 fn object(json: &str) -> Object {
@@ -288,6 +288,29 @@ fn attack_30_forged_deltas_are_refused() {
     assert!(Delta::decode(&deep_map(128)).is_err(), "its object would be nested too deeply");
     let id_entry = [&good[..26], &[3, 4], b"_id\0", &[0, 0, 1]].concat();
     assert!(Delta::decode(&id_entry).is_err(), "`_id` is not an entry");
+}
+
+/// As the documentation of the file format says it.
+#[test]
+fn a_version_is_a_hash_of_the_canonical_bytes() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut document = initial(r#"{"x": 1}"#);
+    assert_eq!(hex(&document.canonical()), format!("0101{}010720780301010301", "00".repeat(24)));
+    assert_eq!(hex(&document.version().0.to_le_bytes()), "bd24a5863f7c1b8cd8ee2013d76ae7a6");
+    document.delete(Sequence(2));
+    assert_eq!(hex(&document.canonical()), format!("0101{}00", "00".repeat(24)));
+    assert_eq!(hex(&document.version().0.to_le_bytes()), "e1a617ad78986c8fe28b2822796df1c7");
+    assert_eq!(Document::new().version(), Version::NOTHING);
+}
+
+/// A sum of hashes of entries could be steered: of enough entries some sum up to any given number (Wagner, *A Generalized
+/// Birthday Problem*, 2002).
+#[test]
+fn attack_30_versions_of_parts_say_nothing_of_the_version_of_the_whole() {
+    let [none, x, y, both] =
+        [r"{}", r#"{"x": 1}"#, r#"{"y": 2}"#, r#"{"x": 1, "y": 2}"#].map(|body| initial(body).version().0);
+    assert_ne!(both.wrapping_sub(x), y.wrapping_sub(none));
+    assert_ne!(both ^ x, y ^ none);
 }
 
 #[test]

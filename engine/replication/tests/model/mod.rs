@@ -323,8 +323,9 @@ impl Replica for Model {
         Ok(self.excerpt(key, |document| document.delta_since(after)))
     }
 
-    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError> {
-        Ok(self.state.documents.get(key).map_or(Vec::new(), Document::entry_hashes))
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), ReplicaError> {
+        let document = self.state.documents.get(key);
+        Ok(document.map(|document| (document.version(), document.entry_hashes())).unwrap_or_default())
     }
 
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError> {
