@@ -368,15 +368,104 @@ fn a_write_that_somebody_else_holds_is_lost_but_not_set_aside() {
     b.acknowledged(&c, 2, Vec::new());
     run_with(&b.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_000)));
     b.receive(&a, a.changes(Sequence(1)));
-    let seen: Vec<(String, bool, bool)> = fields(&b.store)
-        .iter()
-        .map(|field| {
-            let path = field.get("path").and_then(Value::as_str).expect("a path").to_string();
-            (path, field.get("set_aside") == Some(&Value::Bool(true)), field.get("value").is_some())
-        })
-        .collect();
     let expected = [("long", true, true), ("care.light", false, true), ("x", false, true)];
-    assert_eq!(seen, expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+    assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+/// Path, whether it is set aside, and whether the value is there, of every field of the oldest report.
+fn told(store: &Store) -> Vec<(String, bool, bool)> {
+    let told = |field: &Value| {
+        let path = field.get("path").and_then(Value::as_str).expect("a path").to_string();
+        (path, field.get("set_aside") == Some(&Value::Bool(true)), field.get("value").is_some())
+    };
+    fields(store).iter().map(told).collect()
+}
+
+#[test]
+fn a_write_that_its_author_forgot_is_set_aside_where_it_is_still_held() {
+    let (a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'd'})");
+    for peer in [&b, &c] {
+        peer.receive(&a, a.changes(Sequence::ZERO));
+        peer.greet(&a);
+    }
+    run_with(&c.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_048)));
+    c.greet(&b);
+    c.serve(&b, EVERYTHING, 1);
+    b.greet(&c);
+    b.receive(&c, c.changes(Sequence(1)));
+    c.acknowledged(&b, 1, Vec::new());
+    assert_eq!(run(&c.store, "EVICT FROM c").mutated_ids.len(), 1, "b has it");
+    b.store.replica().remote_evicted(&c.name, 1).expect("stored");
+    run(&a.store, "DELETE FROM c");
+    b.receive(&a, a.changes(Sequence(1)));
+    assert_eq!(told(&b.store), [("long".to_string(), true, true)]);
+}
+
+#[test]
+fn an_author_that_forgot_its_write_has_not_seen_it_when_it_deletes() {
+    let (a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'd'})");
+    for peer in [&b, &c] {
+        peer.receive(&a, a.changes(Sequence::ZERO));
+    }
+    run(&c.store, "UPDATE c SET x = 1");
+    b.greet(&c);
+    b.receive(&c, c.changes(Sequence(1)));
+    run(&c.store, r##"/*+ {"#force": true} */ EVICT FROM c"##);
+    b.greet(&c);
+    // It comes back as it was, and is deleted so.
+    c.receive(&a, a.changes(Sequence::ZERO));
+    run(&c.store, "DELETE FROM c");
+    b.receive(&c, c.changes(Sequence::ZERO));
+    assert_eq!(told(&b.store), [("x".to_string(), true, true)]);
+}
+
+#[test]
+fn writes_of_an_earlier_site_id_are_set_aside_as_well() {
+    let (a, b) = disagreement();
+    run_with(&b.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_000)));
+    b.store.begin_run(true).expect("begins");
+    b.receive(&a, a.changes(Sequence(1)));
+    let expected = [("care.light", true, true), ("long", true, true), ("x", true, true)];
+    assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+#[test]
+fn reports_of_what_exists_elsewhere_go_before_those_of_what_does_not() {
+    let (a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+    let documents: Vec<String> = (0..10_002).map(|id| format!("{{\"_id\": {id}}}")).collect();
+    run_with(&a.store, "INSERT INTO c DOCUMENTS (:d)", &format!("{{\"d\": [{}]}}", documents.join(",")));
+    b.receive(&a, a.changes(Sequence::ZERO));
+    b.greet(&c);
+    b.serve(&c, EVERYTHING, 1);
+    let count = |store: &Store| {
+        query(store, "SELECT set_aside, COUNT(*) AS n FROM system:conflicts GROUP BY set_aside")
+    };
+    run(&b.store, "UPDATE c SET x = 1 WHERE _id < 2");
+    run(&a.store, "DELETE FROM c WHERE _id < 2");
+    b.receive(&a, a.changes(Sequence(10_002)));
+    assert_eq!(count(&b.store), [r#"{"n":2,"set_aside":true}"#]);
+    run(&b.store, "UPDATE c SET x = 1");
+    b.acknowledged(&c, 1, Vec::new());
+    run(&a.store, "DELETE FROM c");
+    b.receive(&a, a.changes(Sequence(10_004)));
+    assert_eq!(count(&b.store), [r#"{"n":9998,"set_aside":false}"#, r#"{"n":2,"set_aside":true}"#]);
+    let rows = query(&b.store, "SELECT document FROM system:conflicts LIMIT 3");
+    assert_eq!(rows, [0, 1, 4].map(|id| format!(r#"{{"document":{id}}}"#)), "2 and 3 were the oldest");
+    assert_eq!(run(&b.store, "DELETE FROM system:conflicts WHERE set_aside").mutated_ids.len(), 2);
+    assert_eq!(count(&b.store), [r#"{"n":9998,"set_aside":false}"#]);
+    assert_consistent(&b.store);
+}
+
+#[test]
+fn a_report_lists_every_write_that_is_set_aside() {
+    let (a, b) = disagreement();
+    let members: Vec<String> = (0..1_500).map(|number| format!("\"f{number:04}\": {number}")).collect();
+    run_with(&b.store, "UPDATE c SET many = :many", &format!(r#"{{"many": {{{}}}}}"#, members.join(",")));
+    b.receive(&a, a.changes(Sequence(1)));
+    assert_eq!(told(&b.store).len(), 1_502);
+    assert_eq!(query(&b.store, "SELECT fields_omitted AS n FROM system:conflicts"), [r#"{"n":0}"#]);
 }
 
 #[test]
