@@ -86,6 +86,11 @@ impl Delta {
         self.lives.iter().any(|(_, life)| matches!(life, DeltaLife::Removed))
     }
 
+    /// Whether it says of some birth that it is alive.
+    pub fn revives(&self) -> bool {
+        self.lives.iter().any(|(_, life)| matches!(life, DeltaLife::Living(_)))
+    }
+
     /// The encoding described in the module's source; one for equal deltas.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];

@@ -147,6 +147,17 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The births that are removed, see [`Document::removed_births`]. Costs nothing for a plain record, otherwise linear in the
+    /// number of births.
+    ///
+    /// # Errors
+    /// As [`Record::document`].
+    pub fn removed_births(&self) -> Result<Vec<Birth>, DecodeError> {
+        let Metadata::General(bytes) = self.metadata else { return Ok(Vec::new()) };
+        let lives = read_lives(&mut Reader::new(bytes))?;
+        Ok(lives.into_iter().filter(|life| life.2.is_none()).map(|(birth, ..)| birth).collect())
+    }
+
     /// Decodes everything, for writing and merging. Linear in the document.
     ///
     /// # Errors

@@ -156,7 +156,7 @@ impl Session {
             }
             Message::Surplus(surplus) => {
                 let delta = reassembly.take(surplus.delta)?;
-                respondent.surplus(surplus.question, surplus.version, delta, link, turn)
+                respondent.surplus(surplus.question, surplus.version, delta, subscriber, link, turn)
             }
             Message::Goodbye(_) | Message::Unknown(_) => Ok(()),
         }

@@ -6,9 +6,9 @@ use ditto_crdt::{Sequence, SiteId, Version};
 use ditto_storage::{DiskStorage, MemoryStorage};
 use ditto_store::{
     Acknowledged, DocumentKey, Greeting, Incoming, IncomingDocument, Reaped, Refused, ServedInterest, Store,
-    StoreOptions,
+    StoreOptions, TransactionKind,
 };
-use ditto_value::Value;
+use ditto_value::{Object, Value};
 
 use crate::support::{
     DATABASE, TestEnvironment, Threads, assert_consistent, failure, open_in, query, run, run_with,
@@ -491,6 +491,79 @@ fn a_copy_that_comes_back_late_stays_dead_and_its_writes_are_set_aside() {
     assert_eq!(b.after(8 * DAY_MS).buried, 1, "a is known to hold exactly this");
     assert_eq!(b.counts(), (0, 0, 1));
     assert_eq!(b.version(&key), a.version(&key));
+}
+
+#[test]
+fn a_document_that_is_evicted_leaves_a_grave_of_its_earlier_lives() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'life': 'first'}), ({'_id': 2})");
+    b.receive(&a, a.changes(Sequence::ZERO));
+    run(&a.store, "DELETE FROM c WHERE _id = 1");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'life': 'second'})");
+    let second = a.changes(Sequence(2));
+    assert_eq!(run(&a.store, "EVICT FROM c").mutated_ids.len(), 2);
+    assert_eq!(a.counts(), (0, 0, 1), "2 had one life");
+    let left = a.changes(Sequence(2));
+    assert_eq!((left.len(), left[0].key.id.len()), (1, 17), "under the sequence that it had");
+    a.receive(&b, b.changes(Sequence::ZERO));
+    assert_eq!(query(&a.store, "SELECT * FROM c"), [r#"{"_id":2}"#], "the first life is over");
+    a.receive(&b, second);
+    assert_eq!(query(&a.store, "SELECT * FROM c WHERE _id = 1"), [r#"{"_id":1,"life":"second"}"#]);
+    assert_eq!(a.counts(), (2, 0, 0));
+    // What is left is told, and ends the first life elsewhere.
+    run(&a.store, "EVICT FROM c WHERE _id = 1");
+    b.receive(&a, a.changes(Sequence::ZERO));
+    assert_eq!(query(&b.store, "SELECT * FROM c"), [r#"{"_id":2}"#]);
+    b.counts();
+}
+
+#[test]
+fn initial_documents_that_were_deleted_stay_deleted_after_an_eviction() {
+    const INITIAL: &str = "INSERT INTO c INITIAL DOCUMENTS ({'_id': 1, 'initial': true})";
+    for in_one_transaction in [false, true] {
+        let a = Peer::new(1);
+        run(&a.store, INITIAL);
+        let rest = ["DELETE FROM c", "INSERT INTO c DOCUMENTS ({'_id': 1})", "EVICT FROM c", INITIAL];
+        if in_one_transaction {
+            let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+            for text in rest {
+                transaction.execute(text, &Object::new()).expect(text);
+            }
+            transaction.commit().expect("commits");
+        } else {
+            rest.iter().for_each(|text| drop(run(&a.store, text)));
+        }
+        assert_eq!(query(&a.store, "SELECT * FROM c"), [""; 0]);
+        assert_eq!(a.counts(), (0, 0, 1));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+        assert_eq!(query(&a.store, "SELECT * FROM c"), [r#"{"_id":1,"x":1}"#]);
+        assert_eq!(a.counts(), (1, 0, 0));
+        let storage = a.storage.clone();
+        drop(a);
+        assert_consistent(&open_in(storage, 9));
+    }
+    let a = Peer::new(1);
+    run(&a.store, INITIAL);
+    run(&a.store, "EVICT FROM c");
+    run(&a.store, INITIAL);
+    assert_eq!(a.counts(), (1, 0, 0), "it was never deleted");
+}
+
+#[test]
+fn an_eviction_that_is_rolled_back_leaves_no_grave() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    run(&a.store, "DELETE FROM c");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+    let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+    transaction.execute("EVICT FROM c", &Object::new()).expect("evicts");
+    transaction
+        .execute("INSERT INTO c DOCUMENTS ({'_id': 2}), ({'_id': 2})", &Object::new())
+        .expect_err("twice");
+    assert_eq!(transaction.execute("SELECT * FROM c", &Object::new()).expect("reads").rows.len(), 0);
+    transaction.rollback();
+    assert_eq!(query(&a.store, "SELECT * FROM c"), [r#"{"_id":1,"x":1}"#]);
+    assert_eq!(a.counts(), (1, 0, 0));
 }
 
 #[test]
