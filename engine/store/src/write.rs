@@ -89,6 +89,7 @@ pub(crate) struct WriteTransaction {
     pub(crate) now_ms: u64,
     site: SiteId,
     pub(crate) run: RunId,
+    counting: RunId,
     stamp: Hlc,
     first: Sequence,
     next: Sequence,
@@ -110,9 +111,9 @@ impl WriteTransaction {
     pub(crate) fn new(inner: Arc<Inner>, writer: Box<Writer>) -> Self {
         let now_ms = inner.environment.now_ms();
         let first = Sequence(writer.last.0 + 1);
-        let (site, run) = {
+        let (site, run, counting) = {
             let identity = inner.identity.read();
-            (identity.site, identity.run())
+            (identity.site, identity.run(), identity.counting)
         };
         Self {
             inner,
@@ -120,6 +121,7 @@ impl WriteTransaction {
             now_ms,
             site,
             run,
+            counting,
             stamp: Hlc::ZERO,
             first,
             next: first,
@@ -133,8 +135,9 @@ impl WriteTransaction {
         }
     }
 
-    pub(crate) fn site(&self) -> SiteId {
-        self.site
+    /// What the slots of counters are named by, see [`crate::catalog::Identity::counting`].
+    pub(crate) fn counting(&self) -> RunId {
+        self.counting
     }
 
     /// The sender of everything in this transaction, for the feed.

@@ -379,7 +379,7 @@ fn attack_31_thousands_of_slots_are_counted() {
     a.insert(&object("{}"));
     let (path, definitions) = (Path::new(["n"]).unwrap(), Definitions::default());
     for site in 0..2_000 {
-        let (slot, stamp) = (Slot { site: SiteId(site), began: Sequence(1) }, a.stamp());
+        let (slot, stamp) = (Slot { run: RunId(site), began: Sequence(1) }, a.stamp());
         let sequence = a.next_sequence();
         a.document
             .increment(&path, Kind::Counter, &Value::from(1), slot, &definitions, stamp, sequence)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ditto_crdt::{Sequence, SiteId, Version};
-use ditto_storage::{DiskStorage, MemoryStorage};
+use ditto_storage::{DiskStorage, MemoryStorage, Snapshot, Storage};
 use ditto_store::{
     Acknowledged, DocumentKey, Greeting, Incoming, IncomingDocument, Reaped, Refused, ServedInterest, Store,
     StoreOptions, TransactionKind,
@@ -11,7 +11,7 @@ use ditto_store::{
 use ditto_value::{Object, Value};
 
 use crate::support::{
-    DATABASE, TestEnvironment, Threads, assert_consistent, failure, open_in, query, run, run_with,
+    DATABASE, TestEnvironment, Threads, assert_consistent, failure, open_in, query, restore, run, run_with,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -37,6 +37,15 @@ impl Peer {
         let options = StoreOptions::new(DATABASE, Arc::new(Threads));
         let store = Store::open(storage.clone(), clock.clone(), options).expect("opens");
         Self { store, storage, clock, name: [number; 32] }
+    }
+
+    /// Ends the process and opens an image of the storage in its place.
+    pub fn restored(self, image: &dyn Snapshot) -> Self {
+        let storage = Arc::new(MemoryStorage::new());
+        restore(image, &*storage);
+        let options = StoreOptions::new(DATABASE, Arc::new(Threads));
+        let store = Store::open(storage.clone(), self.clock.clone(), options).expect("opens");
+        Self { store, storage, ..self }
     }
 
     pub fn origin(&self) -> u64 {
@@ -651,6 +660,67 @@ fn a_counter_of_a_copy_that_came_back_counts_in_a_new_slot() {
     assert_eq!(query(&b.store, "SELECT n FROM c"), [r#"{"n":7}"#]);
     a.receive(&b, b.changes(Sequence::ZERO));
     assert_eq!(query(&a.store, "SELECT n FROM c"), [r#"{"n":7}"#]);
+}
+
+#[test]
+fn a_counter_keeps_every_increment_that_somebody_saw_when_an_image_is_restored() {
+    for closed in [false, true] {
+        let (mut a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 5, p PN_INCREMENT BY 5");
+        if closed {
+            // Nothing tells it from what was never anything else.
+            let snapshot = a.storage.snapshot();
+            a = a.restored(&*snapshot);
+        }
+        let image = a.storage.snapshot();
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 5, p PN_INCREMENT BY -5");
+        b.receive(&a, a.changes(Sequence::ZERO));
+        let mut a = a.restored(&*image);
+        let site = a.store.site();
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 3, p PN_INCREMENT BY 3");
+        // Somebody who has not seen the lost history hears of it, and passes it on.
+        c.receive(&a, a.changes(Sequence::ZERO));
+        assert_eq!(query(&c.store, "SELECT n, p FROM c"), [r#"{"n":8,"p":8}"#]);
+        assert_eq!(a.store.site(), site);
+        // The one who has: a fork.
+        a.store.begin_run(true).expect("begins");
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 1, p PN_INCREMENT BY 1");
+        a = {
+            let snapshot = a.storage.snapshot();
+            a.restored(&*snapshot)
+        };
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 1, p PN_INCREMENT BY 1");
+        for (from, to) in [(&a, &b), (&b, &a), (&b, &c), (&c, &b)] {
+            to.receive(from, from.changes(Sequence::ZERO));
+        }
+        for peer in [&a, &b, &c] {
+            assert_eq!(query(&peer.store, "SELECT n, p FROM c"), [r#"{"n":15,"p":5}"#], "closed: {closed}");
+        }
+    }
+}
+
+#[test]
+fn a_counter_grows_by_a_slot_with_each_opening_that_counts_and_restart_drops_them() {
+    let mut a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let size = |a: &Peer| a.changes(Sequence::ZERO)[0].delta.len();
+    run(&a.store, "UPDATE c APPLY n INCREMENT BY 1");
+    let before = size(&a);
+    for _ in 0..20 {
+        let snapshot = a.storage.snapshot();
+        a = a.restored(&*snapshot);
+        for _ in 0..3 {
+            run(&a.store, "UPDATE c APPLY n INCREMENT BY 1");
+            a.store.begin_run(false).expect("begins");
+        }
+    }
+    let each = (size(&a) - before) / 20;
+    assert!((20..=40).contains(&each), "{each} bytes for a slot");
+    assert_eq!(query(&a.store, "SELECT n FROM c"), [r#"{"n":61}"#]);
+    run(&a.store, "UPDATE c APPLY n RESTART WITH 61");
+    assert!(size(&a) <= before + 10);
+    assert_eq!(query(&a.store, "SELECT n FROM c"), [r#"{"n":61}"#]);
 }
 
 #[test]
