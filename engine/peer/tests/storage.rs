@@ -288,6 +288,24 @@ fn sync_may_be_told_things_inside_of_a_transaction_that_it_waits_for() {
 }
 
 #[test]
+fn the_first_session_after_a_pause_begins_a_run() {
+    let root = tempfile::tempdir().unwrap();
+    let (often, seldom) = (open(&root.path().join("often")), open(&root.path().join("seldom")));
+    execute(&often, "ALTER SYSTEM SET run_after_pause_ms = 0");
+    often.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    let address = listen(&seldom);
+    for session in 1..4 {
+        execute(&seldom, &format!("INSERT INTO c DOCUMENTS ({{'_id': {session}}})"));
+        connect(&often, &address);
+        await_rows(&often, "SELECT * FROM c", session);
+        often.stop_sync();
+        // More if a link came up twice.
+        assert!(often.store().runs().len() > session);
+        assert_eq!(seldom.store().runs().len(), 1);
+    }
+}
+
+#[test]
 fn an_evicted_document_with_earlier_lives_does_not_come_back_unasked() {
     let root = tempfile::tempdir().unwrap();
     let (peer, other) = (open(&root.path().join("one")), open(&root.path().join("other")));

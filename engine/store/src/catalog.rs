@@ -16,10 +16,14 @@ use crate::lifecycle::holdings::Holdings;
 use crate::store::{CollectionStatistics, Inner, StoreOptions};
 use crate::writer::{Holder, Writer};
 
+/// Runs that are kept. A peer that was last met in an older one is sent everything when it comes back.
+pub const MAX_RUNS: usize = 10_000;
+
 /// Who this store is.
 pub(crate) struct Identity {
     pub site: SiteId,
-    /// All runs, oldest first, those under earlier site ids too: their sequences are part of the same history.
+    /// The newest [`MAX_RUNS`] runs, oldest first, those under earlier site ids too: their sequences are part of the same
+    /// history.
     pub runs: Vec<(RunId, Sequence)>,
     /// The run that names the slots of counters: that of the newest opening, recovery or change of the site id. What was
     /// counted before is not counted on: the directory may have been restored, to a state that other peers have seen more
@@ -360,6 +364,12 @@ fn append_run(
     );
     identity.runs.push((run, first));
     identity.next_run = identity.next_run.saturating_add(1);
+    let excess = identity.runs.len().saturating_sub(MAX_RUNS);
+    let oldest = identity.next_run.saturating_sub(u32::try_from(identity.runs.len()).unwrap_or(u32::MAX));
+    for number in (oldest..).take(excess) {
+        batch.delete(Keyspace::Catalog, layout::run_key(number));
+    }
+    identity.runs.drain(..excess);
 }
 
 /// Appends a run while the store is open.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ditto_crdt::{Sequence, SiteId, Version};
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_storage::{DiskStorage, MemoryStorage, Snapshot, Storage};
 use ditto_store::{
-    Acknowledged, DocumentKey, Greeting, Incoming, IncomingDocument, Reaped, Refused, ServedInterest, Store,
-    StoreOptions, TransactionKind,
+    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_SEEN_RUNS, Reaped,
+    Refused, ServedInterest, Store, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
@@ -733,6 +733,25 @@ fn commits_without_a_member_are_removed() {
     assert_eq!(a.after(DAY_MS + HOUR_MS).commits, 1);
     assert_eq!(a.after(2 * DAY_MS).commits, 0);
     a.counts();
+}
+
+#[test]
+fn of_the_runs_of_a_peer_the_newest_are_remembered() {
+    let a = Peer::new(1);
+    let replica = a.store.replica();
+    let count = MAX_SEEN_RUNS as u64 + 6;
+    for number in 1..=count {
+        let seen = Some(Checkpoint { run: RunId(1_000 - number), sequence: Sequence(number) });
+        for from in [[7; 32], [0; 32]] {
+            let empty = Incoming { from, origin: 7, documents: Vec::new(), checkpoints: Vec::new(), seen };
+            replica.apply(empty).expect("applies");
+        }
+    }
+    assert_eq!(a.after(DAY_MS).replication, 6);
+    let remembered = replica.remembered(&[7; 32]).expect("reads");
+    assert_eq!(remembered.len(), MAX_SEEN_RUNS);
+    assert!(remembered.iter().all(|(run, sequence)| sequence.0 > 6 && run.0 + sequence.0 == 1_000));
+    assert_eq!(replica.remembered(&[0; 32]).expect("reads").len() as u64, count, "claims that were answered");
 }
 
 #[test]
