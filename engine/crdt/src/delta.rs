@@ -13,7 +13,7 @@
 //!          map                    mark | 0 = removed, 1 = there
 //!          counter                mark of the generation | 0 = none, 1 = a base | base 8 | number of slots | slots
 //!          of an unknown kind     number of payloads (not 0) | payloads in ascending order: mark | length | bytes
-//! slot     site 8 | began | increments | decrements | mark    (PN_COUNTER: increments and decrements are doubles, 8)
+//! slot     run 8 | began | increments | decrements | mark    (PN_COUNTER: increments and decrements are doubles, 8)
 //! mark     0 = the stamp of the birth, 1 = that of the mark before, 2 = another: time 8, site 8; the least that fits
 //! ```
 //!
@@ -34,7 +34,7 @@ use ditto_value::{MAX_DEPTH, ValueRef};
 use crate::codec::{DecodeError, Reader, put_birth, put_bytes, put_stamp, put_varint};
 use crate::document::LifeState;
 use crate::entry::{Content, Counter, EntryKey, Tally, is_amount};
-use crate::{Birth, Document, Kind, MAX_UNKNOWN_PAYLOADS, Path, Sequence, SiteId, Slot, Stamp};
+use crate::{Birth, Document, Kind, MAX_UNKNOWN_PAYLOADS, Path, RunId, Sequence, Slot, Stamp};
 
 pub(crate) const FORMAT: u8 = 1;
 /// The fewest bytes that an encoded life, entry, slot and payload have: what a count is checked against.
@@ -86,6 +86,11 @@ impl Delta {
     /// Whether it says of some birth that it is removed.
     pub fn removes(&self) -> bool {
         self.lives.iter().any(|(_, life)| matches!(life, DeltaLife::Removed))
+    }
+
+    /// Whether it says of some birth that it is alive.
+    pub fn revives(&self) -> bool {
+        self.lives.iter().any(|(_, life)| matches!(life, DeltaLife::Living(_)))
     }
 
     /// The encoding described in the module's source; one for equal deltas.
@@ -250,7 +255,7 @@ fn put_entry(out: &mut Vec<u8>, key: &EntryKey, content: &Content, marks: &mut M
             }
             put_varint(out, counter.slots.len() as u64);
             for (slot, tally) in &counter.slots {
-                out.extend_from_slice(&slot.site.0.to_le_bytes());
+                out.extend_from_slice(&slot.run.0.to_le_bytes());
                 put_varint(out, slot.began.0);
                 put_amount(out, key.kind, tally.increments);
                 put_amount(out, key.kind, tally.decrements);
@@ -351,7 +356,7 @@ fn read_content(
             }
             let mut slots = BTreeMap::new();
             for _ in 0..reader.count(SMALLEST_SLOT)? {
-                let slot = Slot { site: SiteId(reader.u64()?), began: Sequence(reader.varint()?) };
+                let slot = Slot { run: RunId(reader.u64()?), began: Sequence(reader.varint()?) };
                 let tally = Tally {
                     increments: read_amount(reader, key.kind)?,
                     decrements: read_amount(reader, key.kind)?,

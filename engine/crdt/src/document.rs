@@ -87,7 +87,8 @@ impl Document {
         self.newest_sequence
     }
 
-    /// The sequence of the first change of this copy: what counter slots are named by.
+    /// The sequence at which this copy began, with its first change or with the first after it was dead: what counter slots
+    /// are named by.
     pub fn began(&self) -> Sequence {
         self.began
     }
@@ -129,7 +130,7 @@ impl Document {
 
     /// Records that something changes at `sequence`.
     pub(crate) fn touch(&mut self, sequence: Sequence) {
-        if self.lives.is_empty() {
+        if !self.is_alive() {
             self.began = sequence;
         }
         self.newest_sequence = self.newest_sequence.max(sequence);
@@ -137,7 +138,7 @@ impl Document {
 
     /// Takes over whatever is new in `delta`: the join of both. Linear in the delta, logarithmic in the document.
     pub fn merge(&mut self, delta: &Delta, sequence: Sequence) -> Merged {
-        let was_known = self.is_known();
+        let was_alive = self.is_alive();
         let mut total = Joined::default();
         let mut absorbed = false;
         for (birth, theirs) in &delta.lives {
@@ -147,7 +148,7 @@ impl Document {
             absorbed |= matches!(theirs, DeltaLife::Living(_)) && self.removed(*birth);
         }
         if total.changed {
-            if !was_known {
+            if !was_alive {
                 self.began = sequence;
             }
             self.newest_sequence = self.newest_sequence.max(sequence);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ditto_value::{Value, ValueRef};
 
 use crate::items::Hasher;
-use crate::{Kind, Path, Sequence, SiteId, Stamp};
+use crate::{Kind, Path, RunId, Sequence, Stamp};
 
 /// How many payloads of one entry of an unknown kind are kept, the greatest ones. Builds that know the kind merge them
 /// into one, so more than a few are an attack.
@@ -14,13 +14,14 @@ pub const MAX_UNKNOWN_PAYLOADS: usize = 16;
 
 /// Where the increments of one copy of a document are counted.
 ///
-/// Named by the site and by the sequence at which this copy began: a copy that came back after an EVICT, and every copy
-/// after an unclean open, counts in a new slot, because the maximum over a forgotten slot would swallow increments.
+/// Named by the opening of the database in which they were made and by the sequence at which this copy began. So a copy
+/// that came back after an EVICT counts in a new slot, and so does every copy after an opening: the directory may have been
+/// restored meanwhile, and the maximum over a slot that went on elsewhere would swallow increments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot {
-    /// Whose copy.
-    pub site: SiteId,
-    /// Since when.
+    /// In which opening.
+    pub run: RunId,
+    /// Since when this copy is here.
     pub began: Sequence,
 }
 

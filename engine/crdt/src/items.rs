@@ -11,7 +11,7 @@
 //! | payload of an unknown kind | `03`, birth digest, stamp, kind, path length as u32, path, payload |
 //!
 //! where *birth digest* is the first 16 bytes of BLAKE3 over the birth (it keeps most items within one block of the
-//! hash), a birth is stamp and run, a stamp time and site, a slot site and beginning, all as 8-byte little endian.
+//! hash), a birth is stamp and run, a stamp time and site, a slot run and beginning, all as 8-byte little endian.
 
 use crate::codec::{put_birth, put_stamp};
 use crate::entry::Tally;
@@ -79,7 +79,7 @@ impl Hasher {
         self.start(2);
         put_stamp(&mut self.buffer, generation);
         self.buffer.push(kind.code());
-        for number in [slot.site.0, slot.began.0, tally.increments, tally.decrements] {
+        for number in [slot.run.0, slot.began.0, tally.increments, tally.decrements] {
             self.buffer.extend_from_slice(&number.to_le_bytes());
         }
         put_stamp(&mut self.buffer, tally.stamp);

@@ -16,7 +16,7 @@
 //! content   register, attachment   0 = removed, n + 1 = a value of n bytes | the value's binary form
 //!           map                    0 = removed, 1 = there
 //!           counter                0 = none, 1 = a base | base 8 | number of slots
-//!                                  | each: site 8 | began | increments 8 | decrements 8 | mark (index)
+//!                                  | each: run 8 | began | increments 8 | decrements 8 | mark (index)
 //!           of an unknown kind     number of payloads | each: mark (index) | length | bytes
 //! ```
 //!
@@ -49,7 +49,7 @@ use crate::delta::natural;
 use crate::document::{Entries, Life, LifeState};
 use crate::entry::{Content, Counter, Entry, EntryKey, Tally};
 use crate::path::push_name;
-use crate::{Birth, Delta, Document, Kind, Path, Sequence, SiteId, Slot, Stamp, Version};
+use crate::{Birth, Delta, Document, Kind, Path, RunId, Sequence, Slot, Stamp, Version};
 
 const FORMAT: u8 = 1;
 const ALIVE: u8 = 0x01;
@@ -67,7 +67,7 @@ const ELSEWHERE: u64 = 4;
 pub struct Record<'a> {
     /// The sequence of the last change.
     pub newest_sequence: Sequence,
-    /// The sequence of the first change of this copy: what counter slots are named by.
+    /// The sequence at which this copy began, see [`Document::began`]: what counter slots are named by.
     pub began: Sequence,
     /// The content version.
     pub version: Version,
@@ -145,6 +145,17 @@ impl<'a> Record<'a> {
                 Ok(newest(&lives, &read_marks(&mut reader)?))
             }
         }
+    }
+
+    /// The births that are removed, see [`Document::removed_births`]. Costs nothing for a plain record, otherwise linear in the
+    /// number of births.
+    ///
+    /// # Errors
+    /// As [`Record::document`].
+    pub fn removed_births(&self) -> Result<Vec<Birth>, DecodeError> {
+        let Metadata::General(bytes) = self.metadata else { return Ok(Vec::new()) };
+        let lives = read_lives(&mut Reader::new(bytes))?;
+        Ok(lives.into_iter().filter(|life| life.2.is_none()).map(|(birth, ..)| birth).collect())
     }
 
     /// Decodes everything, for writing and merging. Linear in the document.
@@ -362,7 +373,7 @@ fn read_other(reader: &mut Reader<'_>, marks: &[Mark]) -> Result<(EntryKey, Entr
             let base = if reader.byte()? == 0 { None } else { Some(reader.u64()?) };
             let mut slots = BTreeMap::new();
             for _ in 0..reader.count(26)? {
-                let slot = Slot { site: SiteId(reader.u64()?), began: Sequence(reader.varint()?) };
+                let slot = Slot { run: RunId(reader.u64()?), began: Sequence(reader.varint()?) };
                 let (increments, decrements) = (reader.u64()?, reader.u64()?);
                 let Mark { stamp, sequence } = mark(reader, marks)?;
                 slots.insert(slot, Tally { increments, decrements, stamp, sequence });

@@ -179,8 +179,8 @@ impl Document {
         Ok(removed)
     }
 
-    /// Adds to a counter, which is made if it is not there. `slot` is this copy's: its site and [`Document::began`], or
-    /// a later sequence if the database was not closed cleanly since.
+    /// Adds to a counter, which is made if it is not there. `slot` is this copy's: the run with which the database was
+    /// opened, and [`Document::began`].
     ///
     /// # Errors
     /// See [`WriteError`]; `kind` must be a counter kind and `by` an integer or, for PN_COUNTER, any number.

@@ -13,6 +13,7 @@ use crate::known::key_hash;
 use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::replica::{DocumentKey, Incoming, IncomingDocument};
+use crate::subscriber::Subscriber;
 use crate::turn::{Link, Turn};
 
 /// Answers the questions of the other peer and sends back what it lacks, as far as it is durable.
@@ -125,6 +126,7 @@ impl Respondent {
         question: u64,
         stated: Version,
         delta: Vec<u8>,
+        subscriber: &mut Subscriber,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
@@ -132,6 +134,9 @@ impl Respondent {
             return Err(Violation::Unexpected("surplus without invitation").into());
         };
         link.statistics.documents_received += 1;
+        if !subscriber.takes(&key, &delta, turn)? {
+            return Ok(());
+        }
         let document = IncomingDocument { key: key.clone(), delta, stated };
         let applied = turn.replica.apply(Incoming {
             from: link.remote,

@@ -234,7 +234,8 @@ pub trait Replica {
     /// The identity under which this store writes. Changes after a fork.
     fn site(&self) -> SiteId;
 
-    /// All runs, oldest first, with the first sequence of each; the last one is current. Never empty.
+    /// The newest runs, oldest first, with the first sequence of each; the last one is current. Never empty. If the first
+    /// one begins after [`Sequence`] 1, older ones are forgotten.
     fn runs(&self) -> Vec<(RunId, Sequence)>;
 
     /// The newest committed sequence; [`Sequence`] 0 before the first change.

@@ -10,7 +10,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use ditto_crdt::{Sequence, Version};
+use ditto_crdt::{Delta, Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
@@ -131,6 +131,22 @@ impl Subscriber {
         let wanted = bits::collect(wanted.into_iter());
         link.send(&Message::Answer(Answer { offer: offer.offer, wanted }));
         Ok(())
+    }
+
+    /// Whether to take what the other peer has beyond our copy of a document. What is dead here, because it was deleted or
+    /// because all but its earlier lives was evicted, does not come to life unless it is wanted.
+    pub(crate) fn takes(
+        &mut self,
+        key: &DocumentKey,
+        delta: &[u8],
+        turn: &Turn<'_>,
+    ) -> Result<bool, CloseReason> {
+        let takes = wants(&self.wanted, &key.collection)
+            || turn.replica.document(key)?.is_some_and(|stored| stored.alive)
+            || !Delta::decode(delta).is_ok_and(|delta| delta.revives());
+        // The other peer takes it for delivered, so it must be told otherwise.
+        self.dropped |= !takes;
+        Ok(takes)
     }
 
     /// The other peer has evicted documents: that it sent something before does not mean that it holds it.

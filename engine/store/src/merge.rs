@@ -217,14 +217,11 @@ impl<'i> Merging<'i> {
         let compile = inner.compile();
         let held = inner.holdings.held_by(&self.incoming.from, &facts, &compile);
         let held_by_anybody = inner.holdings.held_by_anybody(&facts, &compile);
-        let author = inner.holdings.site(&self.incoming.from);
+        let own = inner.holdings.own_writes(&self.incoming.from);
         let fields: Vec<LostField> = lost
             .into_iter()
-            .filter(|lost| lost.sequence > held && Some(lost.stamp.site) != author)
-            .map(|lost| LostField {
-                set_aside: lost.stamp.site == transaction.site() && lost.sequence > held_by_anybody,
-                lost,
-            })
+            .filter(|lost| lost.sequence > held && !own.include(lost.stamp.site, lost.sequence))
+            .map(|lost| LostField { set_aside: lost.sequence > held_by_anybody, lost })
             .collect();
         if !fields.is_empty() {
             self.conflicts.push(Conflict {

@@ -66,7 +66,7 @@ fn written() -> Document {
     document.insert(&body, &definitions, birth, Sequence(1)).expect("it is new");
     let light = Path::new(["care", "light"]).expect("a path");
     document.set(&light, &Value::from(7), &definitions, stamp(2_000), Sequence(2)).expect("it is alive");
-    let slot = ditto_crdt::Slot { site: SiteId(7), began: document.began() };
+    let slot = ditto_crdt::Slot { run: RunId(7), began: document.began() };
     let rings = Path::new(["rings"]).expect("a path");
     let kind = ditto_crdt::Kind::Counter;
     document

@@ -224,7 +224,7 @@ impl<'a> MetadataWriter<'a> {
                 }
                 put_varint(out, counter.slots.len() as u64);
                 for (slot, tally) in &counter.slots {
-                    out.extend_from_slice(&slot.site.0.to_le_bytes());
+                    out.extend_from_slice(&slot.run.0.to_le_bytes());
                     put_varint(out, slot.began.0);
                     out.extend_from_slice(&tally.increments.to_le_bytes());
                     out.extend_from_slice(&tally.decrements.to_le_bytes());

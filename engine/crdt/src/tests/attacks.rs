@@ -45,6 +45,27 @@ fn meet(peers: &mut [&mut Peer]) -> String {
 }
 
 #[test]
+fn attack_4_a_copy_begins_anew_when_it_comes_back_to_life() {
+    let birth = |time| Birth { stamp: Stamp::new(Hlc::from_millis(time), SiteId(1)), run: RunId(1) };
+    let whole = Document::buried([birth(1)], Sequence(3)).delta_since(Sequence::ZERO);
+    let mut document = Document::buried([birth(1)], Sequence(5));
+    assert!(!document.merge(&whole, Sequence(7)).changed);
+    assert_eq!(document.began(), Sequence(5));
+    let living = Object::from([("x", 1)]);
+    document.insert(&living, &Definitions::default(), birth(2), Sequence(8)).unwrap();
+    assert_eq!(document.began(), Sequence(8), "written");
+    let delta = document.delta_since(Sequence(5));
+    let mut other = Document::buried([birth(1)], Sequence(5));
+    other.merge(&delta, Sequence(9));
+    assert_eq!(other.began(), Sequence(9), "received");
+    other.merge(
+        &Document::buried([birth(1), birth(3)], Sequence(1)).delta_since(Sequence::ZERO),
+        Sequence(10),
+    );
+    assert_eq!(other.began(), Sequence(9));
+}
+
+#[test]
 fn attack_2_a_stamp_of_2090_can_be_overwritten_and_hides_nothing() {
     let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 0));
     a.insert(&object(r#"{"x": 1}"#));
@@ -381,7 +402,7 @@ fn attack_31_thousands_of_slots_are_counted() {
     a.insert(&object("{}"));
     let (path, definitions) = (Path::new(["n"]).unwrap(), Definitions::default());
     for site in 0..2_000 {
-        let (slot, stamp) = (Slot { site: SiteId(site), began: Sequence(1) }, a.stamp());
+        let (slot, stamp) = (Slot { run: RunId(site), began: Sequence(1) }, a.stamp());
         let sequence = a.next_sequence();
         a.document
             .increment(&path, Kind::Counter, &Value::from(1), slot, &definitions, stamp, sequence)
