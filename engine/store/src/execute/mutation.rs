@@ -8,7 +8,7 @@ use ditto_value::{Value, ValueRef};
 
 use super::access::{for_each_document, planned};
 use super::order::{self, Sorter};
-use super::plan::{Arrival, Question};
+use super::plan::{Arrival, Question, Reads};
 use super::scope::{Scope, of_document};
 use super::select::Window;
 use super::view::View;
@@ -58,11 +58,12 @@ pub(crate) fn selected(
         return Ok(Vec::new());
     }
     let context = scope.context();
-    planned(View::Write(transaction), scope, question(directives, selection), |view, plan| {
+    let question = question(directives, selection);
+    planned(View::Write(transaction), scope, question, |view, plan| {
         let mut sorter = Sorter::new(window.needed());
         let mut found = Vec::new();
         let mut sort_key = Vec::new();
-        for_each_document(view, scope, plan, &mut |key, record, _, document| {
+        for_each_document(view, scope, &question, plan, &mut |key, record, _, document| {
             if !permit(key, record)? {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -95,8 +96,7 @@ pub(crate) fn question<'q>(directives: &'q Directives, selection: &'q Selection)
         order_by: &selection.order_by,
         is_limited: selection.limit.is_some(),
         arrival: Arrival::Any,
-        reads: None,
-        counts: false,
+        reads: Reads::Documents,
     }
 }
 

@@ -534,6 +534,105 @@ fn no_more_is_read_than_needed() {
 }
 
 #[test]
+fn more_keys_than_may_be_gathered_leave_it_to_the_documents() {
+    let counts = Arc::new(Counts::default());
+    let storage = Counted { storage: MemoryStorage::new(), counts: Arc::clone(&counts) };
+    let store = open_in(Arc::new(storage), 1);
+    fill(&store, 1_000);
+    ["m.k", "a", "b, m.k"].iter().for_each(|keys| create(&store, keys));
+    // Documents read, documents scanned, rows of indexes; without and with a bound that lets some ten keys be gathered.
+    let reads = |text: &str, directives: &str| {
+        let bounded =
+            text.replace("USE {}", &format!("USE DIRECTIVES '{{\"#max_gathered\": 1000, {directives}}}'"));
+        let free = text.replace("USE {}", &format!("USE DIRECTIVES '{{{directives}}}'"));
+        let reads = |text: &str| {
+            counts.take();
+            let found = query(&store, text);
+            let [_, read, scanned, rows] = counts.take();
+            (found, [read, scanned, rows])
+        };
+        let (free, bounded) = (reads(&free), reads(&bounded));
+        assert_eq!(free.0, bounded.0, "{text}");
+        (free.1, bounded.1)
+    };
+    let none = r##""#prefer_order": false"##;
+    let (free, bounded) = reads("SELECT SUM(m.k) AS s FROM t USE {} WHERE a > 3", none);
+    assert_eq!((free, bounded[1]), ([200, 0, 200], 1_000), "by `_id`");
+    assert!(bounded[2] < 20, "{bounded:?}");
+    let (free, bounded) = reads("SELECT SUM(c) AS s FROM t USE {} WHERE a = 1 OR m.k < 200", none);
+    assert_eq!((free, bounded[1]), ([360, 0, 400], 1_000), "a union by `_id`");
+    assert!(bounded[2] < 20, "{bounded:?}");
+    let (free, bounded) = reads("SELECT COUNT(*) AS n FROM t USE {} WHERE a = 1 OR m.k < 200", none);
+    assert_eq!((free, bounded[1]), ([360, 0, 400], 1_000), "a union");
+    assert!(bounded[0] < 20 && bounded[2] < 20, "{bounded:?}");
+    let two = r##""#intersects": 2"##;
+    let (free, bounded) = reads("SELECT * FROM t USE {} WHERE a = 3 AND m.k < 7 ORDER BY _id", two);
+    assert_eq!((free, bounded[..2].to_vec()), ([1, 0, 207], vec![7, 0]), "an intersection");
+    assert!(bounded[2] < 30, "what is within the bound is enough: {bounded:?}");
+    let (free, bounded) = reads("SELECT * FROM t USE {} WHERE a = 3 AND m.k > 7 ORDER BY _id", two);
+    assert_eq!(
+        (free, bounded[..2].to_vec()),
+        ([199, 0, 1_192], vec![0, 1_000]),
+        "an intersection of too many"
+    );
+    // Documents that are equal in ORDER BY come by `_id`: those of one value of `b` in several rounds.
+    let (free, bounded) = reads("SELECT * FROM t USE {} ORDER BY b LIMIT 20", none);
+    assert_eq!(free, [20, 0, 335], "all rows of one value and the next one");
+    assert!(bounded[0] == 20 && bounded[1] == 0 && bounded[2] > 600, "{bounded:?}");
+}
+
+#[test]
+fn a_statement_that_is_run_again_follows_the_indexes_and_the_parameters() {
+    let counts = Arc::new(Counts::default());
+    let storage = Counted { storage: MemoryStorage::new(), counts: Arc::clone(&counts) };
+    let store = open_in(Arc::new(storage), 1);
+    let text = "SELECT _id FROM t WHERE m.k = 5";
+    let ask = |execute: &dyn Fn(&str) -> ditto_store::QueryResult| {
+        counts.take();
+        let found = rows(&execute(text));
+        let [_, read, scanned, _] = counts.take();
+        (found.len(), read, scanned)
+    };
+    let newest = || ask(&|text| run(&store, text));
+    assert_eq!(newest(), (0, 0, 0), "there is no such collection");
+    {
+        let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+        let inside = |text: &str| transaction.execute(text, &Object::new()).expect("runs");
+        inside("INSERT INTO t DOCUMENTS ({'_id': 1, 'm': {'k': 5}})");
+        assert_eq!(ask(&inside).0, 1, "the transaction made the collection");
+        transaction.rollback();
+    }
+    assert_eq!(newest(), (0, 0, 0), "it never came to be");
+    fill(&store, 100);
+    assert_eq!(newest(), (1, 0, 100));
+    let before = store.begin(TransactionKind::ReadOnly).expect("begins");
+    create(&store, "m.k");
+    let after = store.begin(TransactionKind::ReadOnly).expect("begins");
+    let snapshot = |transaction: &ditto_store::Transaction| {
+        ask(&|text| transaction.execute(text, &Object::new()).expect("reads"))
+    };
+    for _ in 0..2 {
+        assert_eq!(newest(), (1, 0, 0));
+        assert_eq!(snapshot(&before), (1, 0, 100), "the index is younger");
+        assert_eq!(snapshot(&after), (1, 0, 0));
+    }
+    run(&store, r##"ALTER SYSTEM SET DQL_DEFAULT_DIRECTIVES = {"#disable_index_scan": true}"##);
+    assert_eq!(newest(), (1, 0, 100));
+    run(&store, "ALTER SYSTEM RESET DQL_DEFAULT_DIRECTIVES");
+    assert_eq!(newest(), (1, 0, 0));
+    run(&store, "ALTER SYSTEM SET DQL_STRICT_MODE = true");
+    assert_eq!(newest(), (0, 0, 100), "members of undeclared objects are not seen");
+    run(&store, "ALTER SYSTEM RESET ALL");
+    assert_eq!(newest(), (1, 0, 0));
+    run(&store, "DROP INDEX `m.k` ON t");
+    assert_eq!(newest(), (1, 0, 100));
+    run(&store, "CREATE INDEX `m.k` ON t (a)");
+    assert_eq!(newest(), (1, 0, 100), "another index of that name");
+    create(&store, "m.k DESC");
+    assert_eq!(newest(), (1, 0, 0));
+}
+
+#[test]
 fn the_first_read_of_an_observer_ends_where_its_reserve_does() {
     let counts = Arc::new(Counts::default());
     let storage = Counted { storage: MemoryStorage::new(), counts: Arc::clone(&counts) };
