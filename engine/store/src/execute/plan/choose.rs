@@ -29,6 +29,8 @@ enum Class {
     IdRange,
     Range,
     Order,
+    /// All rows of an index, which say everything that is asked.
+    Rows,
     Everything,
 }
 
@@ -244,6 +246,8 @@ impl<'q> Chooser<'q> {
             {
                 Class::Order
             }
+            // The documents come by `_id` as they are.
+            (false, false) if scan.covering.is_some() && !by_id => Class::Rows,
             (false, false) => return None,
         };
         Some(Candidate { scan, class, points, has_range, by_id })
@@ -254,7 +258,13 @@ impl<'q> Chooser<'q> {
         let question = &self.question;
         let may_come_so = match question.arrival {
             Arrival::Any => true,
-            Arrival::AlikeById | Arrival::ById => false,
+            // Equal rows are equal in ORDER BY, and within what is equal in that documents come by `_id`.
+            Arrival::AlikeById => {
+                let mut fields = question.order_by.iter().map(|item| item.expr.field());
+                self.is_alike_by_id(scan, keys)
+                    && fields.all(|field| field.is_some_and(|(_, path)| question.reads.tells_apart(path)))
+            }
+            Arrival::ById => false,
         };
         if question.order_by.is_empty() || !may_come_so {
             return;
