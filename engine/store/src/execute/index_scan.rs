@@ -16,7 +16,7 @@ use super::access::{Run, asked};
 use super::gathered::{First, Room};
 use super::index_rows::{IndexRows, malformed};
 use super::order;
-use super::plan::{KeyRange, Ordered, Ranges, Scan};
+use super::plan::{KeyRange, Ordered, Place, Ranges, Scan};
 use super::scope::of_document;
 use crate::catalog::Collection;
 use crate::error::StoreError;
@@ -61,6 +61,8 @@ pub(super) struct IndexScan<'s, 'r, 'e> {
     ranges: Ranges,
     /// Conditions that need not be asked again of rows that are not marked.
     answered: Vec<&'r Expr>,
+    /// Rows that are not marked are documents of the statement, whatever else their documents say.
+    is_whole: bool,
     /// The `documents` key of the row before.
     key: Vec<u8>,
     /// Writes what covering rows tell.
@@ -79,9 +81,11 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
         let ranges = scan.ranges(filter, collection, &run.context);
         let spared = scan.spares().filter(|_| ranges.is_exact);
         let answered = spared.filter_map(|condition| condition.place.find(filter)).collect();
+        let is_answered = |number| scan.answers().any(|condition| condition.place == Place::Conjunct(number));
+        let is_whole = ranges.is_exact && (0..run.conjuncts.len()).all(is_answered);
         let key = layout::document_key(collection.id, &[]);
         let writer = Writer::new();
-        Self { run, scan, index, collection, ranges, answered, key, writer, group: None }
+        Self { run, scan, index, collection, ranges, answered, is_whole, key, writer, group: None }
     }
 
     /// Offers every document of the scan, in the order in which its rows come, or as ORDER BY wants it.
@@ -252,6 +256,10 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
 
     /// Offers the document of a row.
     fn offer(&mut self, row: &[u8], is_marked: bool) -> Flow {
+        if self.is_whole && !is_marked && self.run.skipped > 0 {
+            self.run.skipped -= 1;
+            return GO_ON;
+        }
         let id = self.index.id_of(row).ok_or_else(malformed)?;
         self.key.truncate(COLLECTION);
         self.key.extend_from_slice(id);

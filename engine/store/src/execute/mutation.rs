@@ -6,7 +6,7 @@ use ditto_dql::{Directives, Selection};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef};
 
-use super::access::{for_each_document, planned};
+use super::access::{for_each_behind, planned};
 use super::order::{self, Sorter};
 use super::plan::{Arrival, Question, Reads};
 use super::scope::{Scope, of_document};
@@ -39,7 +39,7 @@ pub(crate) fn targets(
     selection: &Selection,
 ) -> Result<Vec<Target>, StoreError> {
     check_collection_name(&selection.source.collection.to_string())?;
-    selected(transaction, scope, directives, selection, &mut |_, _| Ok(true))
+    selected(transaction, scope, directives, selection, None)
 }
 
 /// Whether a document, by its `documents` key and its record, may be affected.
@@ -51,7 +51,7 @@ pub(crate) fn selected(
     scope: &Scope<'_>,
     directives: &Directives,
     selection: &Selection,
-    permit: &mut Permit<'_>,
+    mut permit: Option<&mut Permit<'_>>,
 ) -> Result<Vec<Target>, StoreError> {
     let window = Window::new(selection.limit.as_ref(), selection.offset.as_ref(), scope)?;
     if window.limit == 0 {
@@ -63,8 +63,15 @@ pub(crate) fn selected(
         let mut sorter = Sorter::new(window.needed());
         let mut found = Vec::new();
         let mut sort_key = Vec::new();
-        for_each_document(view, scope, &question, plan, &mut |key, record, _, document| {
-            if !permit(key, record)? {
+        // Documents that nobody needs to see before they are passed over need not be read.
+        let (skipped, window) = match permit {
+            None if plan.is_ordered => (window.offset as u64, Window { offset: 0, ..window }),
+            _ => (0, window),
+        };
+        for_each_behind(view, scope, &question, plan, skipped, &mut |key, record, _, document| {
+            if let Some(permit) = &mut permit
+                && !permit(key, record)?
+            {
                 return Ok(ControlFlow::Continue(()));
             }
             let target = || Target { key: key.clone(), record: record.clone() };
