@@ -160,6 +160,8 @@ pub(crate) struct Settings {
     pub soft_limit: usize,
     pub hard_limit: usize,
     pub record_cache: usize,
+    /// Another one after every change of a parameter.
+    pub revision: u64,
 }
 
 struct State {
@@ -177,7 +179,7 @@ impl Parameters {
         if let Some(durable) = find("durable_commits").ok().and_then(|index| values.get_mut(index)) {
             *durable = Value::Bool(durability == Durability::Immediate);
         }
-        let settings = settings_of(&values);
+        let settings = settings_of(&values, 0);
         Self(RwLock::new(State { values, settings }))
     }
 
@@ -217,7 +219,7 @@ impl Parameters {
         if let Some(slot) = state.values.get_mut(index) {
             slot.clone_from(&value);
         }
-        state.settings = settings_of(&state.values);
+        state.settings = settings_of(&state.values, state.settings.revision + 1);
         Ok((parameter.name, value))
     }
 
@@ -238,7 +240,7 @@ impl Parameters {
     pub(crate) fn reset_all(&self) {
         let mut state = self.0.write();
         state.values = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
-        state.settings = settings_of(&state.values);
+        state.settings = settings_of(&state.values, state.settings.revision + 1);
     }
 
     /// All parameters whose name `matches`.
@@ -262,7 +264,7 @@ fn find(name: &str) -> Result<usize, ParameterError> {
     REGISTRY.binary_search_by(|parameter| parameter.name.cmp(&lower)).map_err(|_| unknown(name))
 }
 
-fn settings_of(values: &[Value]) -> Settings {
+fn settings_of(values: &[Value], revision: u64) -> Settings {
     let value = |name: &str| find(name).ok().and_then(|index| values.get(index));
     let bytes = |name: &str| match value(name) {
         Some(Value::Int(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
@@ -277,6 +279,7 @@ fn settings_of(values: &[Value]) -> Settings {
         soft_limit: bytes("document_size_soft_limit_bytes"),
         hard_limit: bytes("document_size_hard_limit_bytes"),
         record_cache: bytes("record_cache_size_bytes"),
+        revision,
     }
 }
 

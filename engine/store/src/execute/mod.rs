@@ -2,6 +2,7 @@
 
 mod access;
 mod explain;
+mod gathered;
 mod index_rows;
 mod index_scan;
 mod insert;
@@ -24,7 +25,7 @@ use ditto_value::{Object, Value, ValueRef};
 
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
-pub(crate) use self::plan::listed_ids;
+pub(crate) use self::plan::{PlanCache, listed_ids};
 pub(crate) use self::scope::{Scope, of_document};
 pub(crate) use self::view::View;
 use crate::error::StoreError;
@@ -113,6 +114,7 @@ pub(crate) fn read(
             let mut scope = scope(view.inner(), arguments);
             let request = prepared.request(view.inner(), scope.now_ms);
             scope.request = request.as_ref();
+            scope.plans = Some(&prepared.plans);
             let rows = select::select(view, &scope, select)?;
             Ok(QueryResult::of_rows(rows))
         }
@@ -169,7 +171,8 @@ pub(crate) fn change(
 ) -> Result<Effect, StoreError> {
     let (now_ms, settings) = (transaction.now_ms, transaction.inner.parameters.settings());
     let request = prepared.request(&transaction.inner, now_ms);
-    let scope = Scope { arguments, now_ms, settings, request: request.as_ref() };
+    let scope =
+        Scope { arguments, now_ms, settings, request: request.as_ref(), plans: Some(&prepared.plans) };
     match &prepared.statement {
         Statement::Insert(statement) => insert::insert(transaction, &scope, statement),
         Statement::Update(statement) => update::update(transaction, &scope, statement),
@@ -182,7 +185,13 @@ pub(crate) fn change(
 
 pub(crate) fn scope<'a>(inner: &Inner, arguments: impl Into<Arguments<'a>>) -> Scope<'a> {
     let settings = inner.parameters.settings();
-    Scope { arguments: arguments.into(), now_ms: inner.environment.now_ms(), settings, request: None }
+    Scope {
+        arguments: arguments.into(),
+        now_ms: inner.environment.now_ms(),
+        settings,
+        request: None,
+        plans: None,
+    }
 }
 
 fn object_row(row: Object) -> Row {
