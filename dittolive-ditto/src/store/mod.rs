@@ -205,7 +205,8 @@ impl Store {
     ///
     /// The first call always comes, after this has returned, maybe with no rows. Calls come one after the other on
     /// threads of the database; changes that happen meanwhile are delivered together in one later call. The handler may
-    /// execute statements, and register and cancel observers. A panic in it ends the call, not the observer.
+    /// execute statements, and register and cancel observers. A panic in it ends the call, not the observer. It may
+    /// block, and others are called meanwhile, as long as fewer than 512 do so at once.
     ///
     /// **The observer ends when the returned handle is dropped.**
     ///

@@ -14,7 +14,7 @@ use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, Subscriptio
 use ditto_storage::{
     CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage, StorageError,
 };
-use ditto_store::{BackupProgress, CommitSubscription, OpenError, Store, StoreError, StoreOptions};
+use ditto_store::{BackupProgress, CommitSubscription, Executor, OpenError, Store, StoreError, StoreOptions};
 use ditto_transport::Transports;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -74,6 +74,7 @@ struct Machinery {
     hub: JoinHandle<()>,
     durability: Durability,
     commit_hook: CommitSubscription,
+    callbacks: Arc<CallbackThreads>,
     runtime: BackgroundRuntime,
 }
 
@@ -103,7 +104,8 @@ impl Peer {
         };
 
         let runtime = BackgroundRuntime::start(NETWORK_THREADS).map_err(PeerError::Threads)?;
-        let executor = Arc::new(CallbackThreads(runtime.handle().clone()));
+        let callbacks = Arc::new(CallbackThreads::start().map_err(PeerError::Threads)?);
+        let executor = Arc::clone(&callbacks) as Arc<dyn Executor>;
         let mut options = StoreOptions::new(config.database_id.to_lowercase(), executor);
         options.peer_name = |peer| PeerKey::from(*peer).to_string();
         let store = Store::open(storage, Arc::new(SystemEnvironment), options)?;
@@ -156,6 +158,7 @@ impl Peer {
                 hub,
                 durability,
                 commit_hook,
+                callbacks,
                 runtime,
             })),
         }));
@@ -426,6 +429,7 @@ impl Running {
         if let Err(error) = self.store.close() {
             tracing::error!(%error, "the store did not close cleanly; the next start recovers it");
         }
+        machinery.callbacks.stop();
         drop(machinery.runtime);
         tracing::info!(peer = %self.identity.peer_key().short(), "closed");
     }

@@ -46,7 +46,7 @@ pub struct StoreOptions {
     pub database_id: String,
     /// When mutating statements return, until the parameter `DURABLE_COMMITS` is set or reset.
     pub durability: Durability,
-    /// Runs observer callbacks.
+    /// Runs observer callbacks, and brings the writer to who waits for it without a thread.
     pub executor: Arc<dyn Executor>,
     /// Continue under a new site id, because the directory was copied or restored.
     pub new_site: bool,
@@ -223,8 +223,9 @@ impl Store {
         Transaction::begin(self, options.into())
     }
 
-    /// As [`Self::begin`], but does not block: calls `then` at once, on this thread, if nobody writes, and on the
-    /// executor when the turn has come otherwise. If the executor drops its jobs, `then` is dropped uncalled.
+    /// As [`Self::begin`], but does not block: calls `then` at once, on this thread, if nobody writes, and by
+    /// [`Executor::spawn_turn`] when the turn has come otherwise. `then` should be quick: from the moment of its turn on
+    /// nobody else writes. If the executor drops its jobs, `then` is dropped uncalled.
     pub fn begin_later(
         &self,
         options: impl Into<TransactionOptions>,
@@ -251,7 +252,8 @@ impl Store {
     /// Calls `on_change` with the result of a SELECT: first with the present one (always, after this method has
     /// returned), then whenever a commit changed it. The next call comes only after [`SignalNext`] was used or
     /// dropped; what happens meanwhile is delivered as one result. Calls run on the executor, never overlap,
-    /// hold no lock, and end when the [`Observer`] is cancelled or its last clone is dropped.
+    /// hold no lock, and end when the [`Observer`] is cancelled or its last clone is dropped. A call that blocks keeps a
+    /// thread of the executor, which may have few of them.
     ///
     /// # Errors
     /// [`StoreError::Compile`], [`StoreError::MissingArgument`]; [`StoreError::Context`] for other statements.
@@ -555,7 +557,7 @@ impl Inner {
     fn call(self: &Arc<Self>, turns: impl IntoIterator<Item = (OnTurn, Turn)>) {
         for (on_turn, turn) in turns {
             let mut held = Held { inner: Arc::clone(self), turn: Some(turn) };
-            self.executor.spawn(Box::new(move || {
+            self.executor.spawn_turn(Box::new(move || {
                 if let Some(turn) = held.turn.take() {
                     on_turn(turn);
                 }
