@@ -97,15 +97,14 @@ fn define(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<Arc<Index>, Sto
 
 /// Builds another piece. `false` when nothing is left to do.
 fn piece_of_build(inner: &Arc<Inner>, index: &Index, who: Holder) -> Result<bool, StoreError> {
-    let mut position = index.position.lock();
-    match index.state() {
-        State::Ready => return Ok(false),
-        State::Dropped => return Err(IndexError::DroppedMeanwhile { name: index.name.to_string() }.into()),
-        State::Building => {}
+    if !is_unfinished(index)? {
+        return Ok(false);
     }
+    // First: whoever waits for the writer holds nothing that its holder may want.
     let mut transaction = inner.begin_write_as(who)?;
-    if index.state() != State::Building {
-        return Ok(true);
+    let mut position = index.position.lock();
+    if !is_unfinished(index)? {
+        return Ok(false);
     }
     // Nobody else writes now: the documents of this snapshot are the newest.
     let snapshot = inner.storage.snapshot();
@@ -155,6 +154,15 @@ fn piece_of_build(inner: &Arc<Inner>, index: &Index, who: Holder) -> Result<bool
         tracing::debug!(index = &*index.name, documents, "an index is being built");
     }
     Ok(!is_complete)
+}
+
+/// Whether the build has to go on.
+fn is_unfinished(index: &Index) -> Result<bool, StoreError> {
+    match index.state() {
+        State::Ready => Ok(false),
+        State::Building => Ok(true),
+        State::Dropped => Err(IndexError::DroppedMeanwhile { name: index.name.to_string() }.into()),
+    }
 }
 
 /// Drops an index and removes its rows.

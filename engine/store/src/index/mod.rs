@@ -50,7 +50,7 @@ pub(crate) struct Index {
     state: AtomicU8,
     /// Documents that the build has come by.
     indexed: AtomicU64,
-    /// How far the build is. Whoever builds holds it.
+    /// How far the build is. Locked by the writer, until the next writer may read it.
     position: Mutex<Position>,
 }
 
