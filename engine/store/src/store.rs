@@ -96,6 +96,9 @@ impl WeakStore {
     }
 }
 
+/// Runs one statement whose turn has come, see [`Store::execute_later`].
+pub type Run<'a> = Box<dyn FnOnce() -> Result<QueryResult, StoreError> + 'a>;
+
 /// Is told of failures of the storage.
 type FailureHook = Box<dyn Fn(&StorageError) + Send + Sync>;
 
@@ -203,6 +206,7 @@ impl Store {
     }
 
     /// As [`Self::execute`], but never waits for another writer: `None` if it would have to, and nothing is done then.
+    /// CREATE INDEX and DROP INDEX with something to do write again and again, and so they always would.
     ///
     /// # Errors
     /// As there.
@@ -212,6 +216,19 @@ impl Store {
         arguments: impl Into<Arguments<'a>>,
     ) -> Result<Option<QueryResult>, StoreError> {
         execute::try_execute(self, text, arguments.into())
+    }
+
+    /// As [`Self::execute`], but does not block: when it is the statement's turn, `on_turn` is called with what runs it,
+    /// at once, on this thread, if there is nothing to wait for, and on a thread of the executor otherwise. Dropping
+    /// that undone gives the turn to the next. `arguments` is an object in the binary form. If the executor drops its
+    /// jobs, `on_turn` is dropped uncalled.
+    pub fn execute_later(
+        &self,
+        text: &str,
+        arguments: Vec<u8>,
+        on_turn: impl FnOnce(Run<'_>) + Send + 'static,
+    ) {
+        execute::execute_later(self, text, arguments, Box::new(on_turn));
     }
 
     /// Begins a transaction of several statements. A read-write one blocks until it is the only one; dropping a

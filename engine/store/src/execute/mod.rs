@@ -32,8 +32,9 @@ use crate::index;
 use crate::lifecycle::{conflicts, evictions};
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
-use crate::store::{Inner, Store};
+use crate::store::{Inner, Run, Store};
 use crate::write::WriteTransaction;
+use crate::writer::{Holder, Turn};
 
 /// Runs one statement, in a transaction of its own if it changes something.
 pub(crate) fn execute(
@@ -57,11 +58,60 @@ pub(crate) fn try_execute(
 ) -> Result<Option<QueryResult>, StoreError> {
     let inner = &store.inner;
     let prepared = prepare(inner, text, arguments)?;
-    if !prepared.statement.is_mutation() {
-        return observe(inner, &prepared, arguments).map(Some);
+    if prepared.statement.is_mutation() {
+        let transaction = inner.try_begin_write()?;
+        return transaction
+            .map(|transaction| change_alone(inner, transaction, &prepared, arguments))
+            .transpose();
     }
-    let transaction = inner.try_begin_write()?;
-    transaction.map(|transaction| change_alone(inner, transaction, &prepared, arguments)).transpose()
+    let has_work = match &prepared.statement {
+        Statement::CreateIndex(create) => index::needs_writer_to_create(inner, create)?,
+        Statement::DropIndex(drop) => index::needs_writer_to_drop(inner, drop)?,
+        _ => false,
+    };
+    if has_work {
+        // It writes in many pieces: that nobody writes now does not mean that it would not wait.
+        inner.writer.check_nested()?;
+        return Ok(None);
+    }
+    observe(inner, &prepared, arguments).map(Some)
+}
+
+/// As [`execute`], without blocking this thread. `on_turn` gets what runs the statement, when it can be run.
+pub(crate) fn execute_later(
+    store: &Store,
+    text: &str,
+    arguments: Vec<u8>,
+    on_turn: Box<dyn FnOnce(Run<'_>) + Send>,
+) {
+    fn bound(arguments: &[u8]) -> Arguments<'_> {
+        ValueRef::from_stored(arguments).into()
+    }
+    let inner = Arc::clone(&store.inner);
+    let prepared = match prepare(&inner, text, bound(&arguments)) {
+        Ok(prepared) => prepared,
+        Err(error) => return on_turn(Box::new(|| Err(error))),
+    };
+    if prepared.statement.is_mutation() {
+        let turn_of = Arc::clone(&inner);
+        let on_turn = move |turn: Turn| {
+            let transaction = turn.map(|writer| WriteTransaction::new(Arc::clone(&inner), writer));
+            on_turn(Box::new(|| change_alone(&inner, transaction?, &prepared, bound(&arguments))));
+        };
+        return turn_of.writer.take_later(Holder::Statement, Box::new(on_turn));
+    }
+    let waits = matches!(&prepared.statement, Statement::CreateIndex(_) | Statement::DropIndex(_));
+    if waits && let Err(error) = inner.writer.check_nested() {
+        return on_turn(Box::new(|| Err(error)));
+    }
+    let executor = Arc::clone(&inner.executor);
+    let run = move || on_turn(Box::new(|| observe(&inner, &prepared, bound(&arguments))));
+    if waits {
+        // For many turns, like anybody who may block.
+        executor.spawn(Box::new(run));
+    } else {
+        run();
+    }
 }
 
 fn prepare(inner: &Inner, text: &str, arguments: Arguments<'_>) -> Result<Arc<Prepared>, StoreError> {

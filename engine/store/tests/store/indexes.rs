@@ -187,7 +187,7 @@ fn writers_go_on_while_an_index_is_built() {
     let store = open(1);
     fill(&store, MANY);
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| {
             let mut number = 0;
             while !done.load(Ordering::Relaxed) {
@@ -211,7 +211,7 @@ fn writers_go_on_while_an_index_is_built() {
 fn two_who_create_the_same_index_both_wait_for_it() {
     let store = open(1);
     fill(&store, MANY);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 run(&store, "CREATE INDEX IF NOT EXISTS by_a ON c (a)");
