@@ -273,7 +273,8 @@ impl Store {
     /// thread of the executor, which may have few of them.
     ///
     /// # Errors
-    /// [`StoreError::Compile`], [`StoreError::MissingArgument`]; [`StoreError::Context`] for other statements.
+    /// [`StoreError::Compile`], [`StoreError::MissingArgument`]; [`StoreError::Data`] for LIMIT, OFFSET or ids that are
+    /// none; [`StoreError::Context`] for other statements.
     pub fn observe(
         &self,
         text: &str,
@@ -420,8 +421,8 @@ impl Store {
         recovery::recover(self)
     }
 
-    /// Calls `hook` whenever a write finds that the storage has failed: nothing is written, and nothing may be told to
-    /// anybody, before [`Self::recover`]. On the thread of the write; must be quick. Can be set once.
+    /// Calls `hook` whenever a write, or an observer, finds that the storage has failed: nothing is written, and nothing may be told to
+    /// anybody, before [`Self::recover`]. On the thread that found it; must be quick. Can be set once.
     pub fn on_storage_failure(&self, hook: impl Fn(&StorageError) + Send + Sync + 'static) {
         // Set once, while the peer opens.
         let _ = self.inner.on_failure.set(Box::new(hook));

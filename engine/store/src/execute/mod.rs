@@ -26,6 +26,7 @@ pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
 pub(crate) use self::plan::listed_ids;
 pub(crate) use self::scope::{Scope, of_document};
+use self::select::Window;
 pub(crate) use self::view::View;
 use crate::error::StoreError;
 use crate::index;
@@ -183,6 +184,11 @@ pub(crate) fn select_rows(
     arguments: &Object,
 ) -> Result<Vec<Row>, StoreError> {
     select::select(view, &scope(view.inner(), arguments), select)
+}
+
+/// Whether LIMIT and OFFSET of a SELECT are what they can be.
+pub(crate) fn check_window(inner: &Inner, select: &Select, arguments: &Object) -> Result<(), StoreError> {
+    Window::new(select.limit.as_ref(), select.offset.as_ref(), &scope(inner, arguments)).map(drop)
 }
 
 /// Runs statements about the store itself; `None` for all others.

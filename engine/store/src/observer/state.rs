@@ -295,6 +295,12 @@ impl State {
             Ok(Ok(rows)) => return rows,
             Ok(Err(error)) => {
                 tracing::warn!(query = self.text, %error, "an observer could not read its result");
+                // It reads again after a recovery, which without a write nobody else may ask for.
+                if matches!(error, StoreError::Storage(_))
+                    && let Err(failure) = inner.storage.sync()
+                {
+                    inner.storage_failed(&failure);
+                }
             }
             Err(_) => tracing::error!(query = self.text, "reading the result of an observer panicked"),
         }

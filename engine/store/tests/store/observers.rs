@@ -10,7 +10,7 @@ use ditto_value::Object;
 use proptest::prelude::*;
 
 use crate::model::{Condition, Step, simple_step, text};
-use crate::support::{DATABASE, Later, TestEnvironment, open, query, rows, run, run_with};
+use crate::support::{DATABASE, Later, TestEnvironment, object, open, query, rows, run, run_with};
 
 /// How long an event may take before the test says that it never came.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,6 +54,24 @@ fn the_first_result_always_comes_and_later_ones_when_they_differ() {
     assert_eq!(next(&events), [r#"{"_id":1,"a":11}"#]);
     run(&store, "EVICT FROM c");
     assert_eq!(next(&events).len(), 0);
+}
+
+#[test]
+fn arguments_that_no_result_can_be_read_with_are_refused() {
+    let store = open(1);
+    let observe =
+        |text: &str, arguments: &str| store.observe(text, object(arguments), Box::new(|_, _| {})).map(drop);
+    for (text, arguments) in [
+        ("SELECT * FROM c LIMIT :n", r#"{"n": -1}"#),
+        ("SELECT * FROM c LIMIT :n", r#"{"n": "1"}"#),
+        ("SELECT * FROM c LIMIT 1 OFFSET :n", r#"{"n": null}"#),
+        ("SELECT * FROM system:indexes LIMIT :n", r#"{"n": 0.5}"#),
+        ("SELECT * FROM c USE IDS LIST :n", r#"{"n": 1}"#),
+    ] {
+        assert!(matches!(observe(text, arguments), Err(StoreError::Data(_))), "{text} {arguments}");
+    }
+    assert!(matches!(observe("SELECT * FROM c LIMIT :n", "{}"), Err(StoreError::MissingArgument { .. })));
+    observe("SELECT * FROM c LIMIT :n OFFSET 0", r#"{"n": 0}"#).expect("registers");
 }
 
 #[test]
