@@ -7,7 +7,7 @@
 //! | the caller's | statements: reads on a snapshot, writes one after another | |
 //! | `ditto-durability` | puts commits on the platter, then says so | `durability` |
 //! | `ditto-sync` | drives the replication state machine; blocks on the disk | `hub` |
-//! | two workers of a runtime | sockets, TLS, time-outs, transactions that take long | `ditto-transport`, `writer_watch` |
+//! | two workers of a runtime | sockets, TLS, time-outs, transactions that take long, observers that are polled | `ditto-transport`, `writer_watch`, `polling` |
 //! | `ditto-callback`, at most 512 | observers: their results, and the application's callbacks, which may block | `callbacks` |
 //! | `ditto-turn`, one as a rule | tells who waits without a thread that it is its turn to write | `callbacks` |
 //! | blocking threads of that runtime | the directory's size, names of hosts | `disk_usage` |
@@ -27,6 +27,7 @@ mod error;
 mod hub;
 mod key_file;
 mod peer;
+mod polling;
 mod presence;
 mod replica;
 mod runtime;

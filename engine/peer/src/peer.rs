@@ -32,7 +32,7 @@ use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::{Attempt, StorageFailure};
 use crate::subscription::Subscription;
 use crate::transport_config::TransportConfig;
-use crate::{backup, key_file, presence, writer_watch};
+use crate::{backup, key_file, polling, presence, writer_watch};
 
 /// Threads that serve sockets. They never touch the disk.
 const NETWORK_THREADS: usize = 2;
@@ -139,6 +139,9 @@ impl Peer {
         let busy = Arc::new(Notify::new());
         runtime.handle().spawn(writer_watch::watch(store.clone(), Arc::clone(&busy)));
         store.on_writer_busy(move || busy.notify_one());
+        let polling = Arc::new(Notify::new());
+        runtime.handle().spawn(polling::poll(store.clone(), Arc::clone(&polling)));
+        store.on_polling(move || polling.notify_one());
 
         let device_name = config.device_name.clone().or_else(host_name).unwrap_or_default();
         let peer = Self(Arc::new(Running {

@@ -1,5 +1,7 @@
 //! System parameters: typed, bounded, not persistent, local to one open store.
 
+use std::time::Duration;
+
 use ditto_value::{Object, Value};
 use parking_lot::RwLock;
 
@@ -219,12 +221,17 @@ impl Parameters {
         Ok((parameter.name, value))
     }
 
+    /// A duration.
+    pub(crate) fn milliseconds(&self, name: &str) -> Duration {
+        match self.get(name) {
+            Ok((_, Value::Int(number))) => Duration::from_millis(u64::try_from(number).unwrap_or(0)),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// When a transaction is long, and how long others wait for it.
     pub(crate) fn writer_limits(&self) -> Limits {
-        let milliseconds = |name| match self.get(name) {
-            Ok((_, Value::Int(number))) => u64::try_from(number).unwrap_or(0),
-            _ => 0,
-        };
+        let milliseconds = |name| u64::try_from(self.milliseconds(name).as_millis()).unwrap_or(u64::MAX);
         Limits {
             report_after: milliseconds("transaction_duration_before_logging_ms"),
             report_every: milliseconds("transaction_trace_interval_ms"),

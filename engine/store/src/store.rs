@@ -306,10 +306,27 @@ impl Store {
         self.inner.virtual_collections.register(name, rows);
     }
 
-    /// Makes the observers of a virtual collection look at it again. Whoever registered it calls this when its
-    /// rows changed, or from time to time.
+    /// Makes the observers of a virtual collection look at it again, sooner than [`Self::poll_observers`] does.
     pub fn virtual_collection_changed(&self, name: &str) {
         self.inner.observers.poll(name);
+    }
+
+    /// Makes those observers look again of whose changes nobody tells: those of virtual collections, and those that could
+    /// not read their result. Calls come only where it is another one. To be called every
+    /// [`Self::polling_interval`], from [`Self::on_polling`] on until it answers `false`.
+    pub fn poll_observers(&self) -> bool {
+        self.inner.observers.poll_due()
+    }
+
+    /// The parameter `LIVE_QUERY_SYSTEM_COLLECTION_REFRESH_INTERVAL`.
+    pub fn polling_interval(&self) -> Duration {
+        self.inner.parameters.milliseconds("live_query_system_collection_refresh_interval")
+    }
+
+    /// Sets what is called when [`Self::poll_observers`] is to be called from then on, or the interval may have changed.
+    /// Must be quick. Can be set once.
+    pub fn on_polling(&self, alarm: impl Fn() + Send + Sync + 'static) {
+        self.inner.observers.on_polling(Box::new(alarm));
     }
 
     /// Makes everything committed so far durable and answers with the last durable sequence. Costs nothing when

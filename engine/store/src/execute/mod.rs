@@ -24,7 +24,7 @@ use ditto_value::{Object, Value, ValueRef};
 
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
-pub(crate) use self::plan::listed_ids;
+pub(crate) use self::plan::{is_virtual, listed_ids};
 pub(crate) use self::scope::{Scope, of_document};
 use self::select::Window;
 pub(crate) use self::view::View;
@@ -202,6 +202,7 @@ fn administer(
         Statement::AlterSystem(alter) => {
             let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
             inner.storage.set_cache_bytes(inner.parameters.settings().record_cache);
+            inner.observers.call_poll_alarm();
             altered
         }
         Statement::CreateIndex(create) => {
