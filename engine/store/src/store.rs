@@ -21,6 +21,7 @@ use crate::execute;
 use crate::feed::{Commit, CommitSubscription, Feed, Hook};
 use crate::index;
 use crate::layout::IndexId;
+use crate::lifecycle::conflicts::Conflicts;
 use crate::lifecycle::evictions::Evictions;
 use crate::lifecycle::holdings::Holdings;
 use crate::lifecycle::names::NameFinder;
@@ -35,7 +36,7 @@ use crate::result::QueryResult;
 use crate::statements::Statements;
 use crate::transaction::{OpenTransactions, Transaction, TransactionOptions};
 use crate::verify::{self, Verified};
-use crate::virtual_collections::VirtualCollections;
+use crate::virtual_collections::{VirtualCollections, all_at_once};
 use crate::write::WriteTransaction;
 use crate::writer::{Holder, OnTurn, Turn, Writer, WriterQueue};
 
@@ -131,6 +132,7 @@ pub(crate) struct Inner {
     pub recency: Recency,
     pub skews: Skews,
     pub evictions: Evictions,
+    pub conflicts: Conflicts,
     pub reaper: Reaper,
     pub peer_name: fn(&[u8; 32]) -> String,
     pub closed: AtomicBool,
@@ -176,6 +178,7 @@ impl Store {
             recency: Recency::default(),
             skews: Skews::default(),
             evictions: Evictions::default(),
+            conflicts: Conflicts::default(),
             reaper,
             peer_name: options.peer_name,
             closed: AtomicBool::new(false),
@@ -303,7 +306,7 @@ impl Store {
     /// Makes `rows` what SELECT reads from the virtual collection `name` (`system:…`). Replaces an earlier one
     /// of that name.
     pub fn register_virtual_collection(&self, name: &str, rows: Arc<dyn Fn() -> Vec<Object> + Send + Sync>) {
-        self.inner.virtual_collections.register(name, rows);
+        self.inner.virtual_collections.register(name, all_at_once(move || rows()), false);
     }
 
     /// Makes the observers of a virtual collection look at it again, sooner than [`Self::poll_observers`] does.

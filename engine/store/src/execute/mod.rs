@@ -17,6 +17,7 @@ mod system;
 mod update;
 mod view;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ditto_dql::{Arguments, Expr, Select, Statement, StatementKind};
@@ -34,6 +35,7 @@ use crate::lifecycle::{conflicts, evictions};
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
 use crate::store::{Inner, Run, Store};
+use crate::virtual_collections::{Rows, all_at_once};
 use crate::write::WriteTransaction;
 use crate::writer::{Holder, Turn};
 
@@ -281,33 +283,26 @@ pub(crate) fn accepts(filter: Option<&Expr>, scope: &Scope<'_>, document: ValueR
 
 /// The virtual collections that the store itself offers.
 pub(crate) fn register_builtin_collections(store: &Store) {
-    store.register_virtual_collection("system:dual", Arc::new(|| vec![Object::new()]));
-    let inner = Arc::downgrade(&store.inner);
-    store.register_virtual_collection(
-        "system:indexes",
-        Arc::new(move || {
-            let Some(inner) = inner.upgrade() else { return Vec::new() };
-            inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
-        }),
-    );
     type List = fn(&Inner) -> Vec<Object>;
-    for (name, list) in
-        [(conflicts::CONFLICTS, conflicts::list as List), (evictions::EVICTIONS, evictions::list)]
-    {
+    let register = |name: &str, tells: bool, list: List| {
         let inner = Arc::downgrade(&store.inner);
         let rows = move || inner.upgrade().map(|inner| list(&inner)).unwrap_or_default();
-        store.register_virtual_collection(name, Arc::new(rows));
-    }
+        store.inner.virtual_collections.register(name, all_at_once(rows), tells);
+    };
+    register("system:dual", true, |_| vec![Object::new()]);
+    register("system:indexes", true, |inner| {
+        inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
+    });
+    register(evictions::EVICTIONS, true, evictions::list);
     for name in ["system:collections", "__collections"] {
-        let inner = Arc::downgrade(&store.inner);
-        store.register_virtual_collection(
-            name,
-            Arc::new(move || {
-                let Some(inner) = inner.upgrade() else { return Vec::new() };
-                inner.collections.statistics().iter().map(collection_row).collect()
-            }),
-        );
+        register(name, false, |inner| inner.collections.statistics().iter().map(collection_row).collect());
     }
+    let inner = Arc::downgrade(&store.inner);
+    let conflicts: Rows = Arc::new(move |each| match inner.upgrade() {
+        Some(inner) => conflicts::for_each_row(&inner, each),
+        None => Ok(ControlFlow::Continue(())),
+    });
+    store.inner.virtual_collections.register(conflicts::CONFLICTS, conflicts, true);
 }
 
 fn collection_row(statistics: &crate::CollectionStatistics) -> Object {

@@ -8,13 +8,18 @@
 //! A report is written in the commit of the merge. The newest [`MAX_CONFLICTS`] are kept; `DELETE FROM system:conflicts`
 //! (or EVICT) removes those that were dealt with.
 
+use std::ops::ControlFlow;
+
 use ditto_crdt::{Lost, Sequence};
-use ditto_storage::{Bytes, Direction, Keyspace, StorageError};
+use ditto_storage::{Bytes, Direction, Entries, Keyspace, StorageError};
 use ditto_value::{Object, Value, ValueRef};
+use parking_lot::Mutex;
 
 use super::holdings::PeerBytes;
 use super::rows;
+use crate::error::StoreError;
 use crate::store::Inner;
+use crate::virtual_collections::EachRow;
 use crate::write::WriteTransaction;
 
 /// The virtual collection.
@@ -28,6 +33,56 @@ pub const MAX_CONFLICT_BYTES: usize = 64 << 20;
 pub const MAX_CONFLICT_FIELDS: usize = 1_000;
 /// The longest value, in bytes, that a report holds of a write that somebody else has.
 pub const MAX_CONFLICT_VALUE_BYTES: usize = 1_024;
+
+/// How much there is of reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    count: usize,
+    bytes: usize,
+}
+
+impl Totals {
+    fn of(stored: Entries<'_>) -> Result<Self, StorageError> {
+        let mut totals = Self::default();
+        for row in stored {
+            totals.add(row?.1.len());
+        }
+        Ok(totals)
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn are_too_many(&self) -> bool {
+        self.count > MAX_CONFLICTS || self.bytes > MAX_CONFLICT_BYTES
+    }
+}
+
+/// The [`Totals`] of what is stored, so that not each merge has to count. For the writer.
+#[derive(Default)]
+pub(crate) struct Conflicts(Mutex<Option<Totals>>);
+
+impl Conflicts {
+    /// What there is, if it is known. Unknown from now on, until [`Self::know`]: a commit may fail.
+    fn take(&self) -> Option<Totals> {
+        self.0.lock().take()
+    }
+
+    pub(crate) fn know(&self, totals: Totals) {
+        *self.0.lock() = Some(totals);
+    }
+
+    pub(crate) fn forget(&self) {
+        *self.0.lock() = None;
+    }
+}
 
 /// A lost write.
 pub(crate) struct LostField {
@@ -107,54 +162,72 @@ pub(crate) fn report(
         new.push((rows::conflict_key(conflict.sequence.0), conflict.encode()));
     }
     let snapshot = transaction.inner.storage.snapshot();
-    let mut count = new.len();
-    let mut bytes: usize = new.iter().map(|(_, value)| value.len()).sum();
-    let mut dropped = Vec::new();
-    for row in snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Backward) {
-        let (key, value) = row?;
-        count += 1;
-        bytes += value.len();
-        if count > MAX_CONFLICTS || bytes > MAX_CONFLICT_BYTES {
-            dropped.push(key);
+    let stored = || snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward);
+    let mut totals = match transaction.inner.conflicts.take() {
+        Some(totals) => totals,
+        None => Totals::of(stored())?,
+    };
+    let excess = new.len().saturating_sub(MAX_CONFLICTS);
+    let new: Vec<_> = new.into_iter().skip(excess).collect();
+    new.iter().for_each(|(_, value)| totals.add(value.len()));
+    let mut dropped = excess;
+    if totals.are_too_many() {
+        for row in stored() {
+            let (key, value) = row?;
+            totals.remove(value.len());
+            dropped += 1;
+            transaction.delete_row(Keyspace::Graves, key.to_vec());
+            if !totals.are_too_many() {
+                break;
+            }
         }
     }
-    if !dropped.is_empty() {
-        tracing::warn!(count = dropped.len(), "system:conflicts is full: the oldest reports are dropped");
+    if dropped > 0 {
+        tracing::warn!(count = dropped, "system:conflicts is full: the oldest reports are dropped");
     }
-    let excess = new.len().saturating_sub(MAX_CONFLICTS);
-    for key in dropped {
-        transaction.delete_row(Keyspace::Graves, key.to_vec());
-    }
-    for (key, value) in new.into_iter().skip(excess) {
+    for (key, value) in new {
         transaction.put_row(Keyspace::Graves, key, value);
     }
+    transaction.conflicts = Some(totals);
     transaction.changes_virtual(CONFLICTS);
     Ok(())
 }
 
 /// Removes reports, by the rows of the virtual collection.
 pub(crate) fn forget(transaction: &mut WriteTransaction, ids: &[Value]) {
+    // Counted anew when it matters: this is rare, and may be rolled back.
+    transaction.inner.conflicts.forget();
     for id in ids.iter().filter_map(Value::as_u64) {
         transaction.delete_row(Keyspace::Graves, rows::conflict_key(id));
     }
     transaction.changes_virtual(CONFLICTS);
 }
 
-/// The rows of the virtual collection, oldest first.
-pub(crate) fn list(inner: &Inner) -> Vec<Object> {
+/// Calls `each` with the rows of the virtual collection, oldest first.
+pub(crate) fn for_each_row(inner: &Inner, each: &mut EachRow<'_>) -> Result<ControlFlow<()>, StoreError> {
     let snapshot = inner.storage.snapshot();
-    let stored = snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward);
-    stored.filter_map(|row| row.ok().and_then(|(key, value)| shown(inner, &key, &value))).collect()
+    for row in snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward) {
+        let (key, value) = row?;
+        if each(shown(inner, &key, &value))?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
-fn shown(inner: &Inner, key: &Bytes, value: &Bytes) -> Option<Object> {
-    let number = rows::split_conflict_key(key)?;
-    let mut row = read(value)?;
+/// A report as a row. One that cannot be read says so, and can be removed like any other.
+fn shown(inner: &Inner, key: &Bytes, value: &Bytes) -> Object {
+    let mut row = read(value).unwrap_or_else(|| {
+        tracing::warn!(bytes = value.len(), "a report in system:conflicts cannot be read");
+        Object::from([("unreadable", Value::Bool(true))])
+    });
     if let Some(peer) = row.get("from").and_then(Value::as_bytes).and_then(|peer| peer.try_into().ok()) {
         row.insert("from", (inner.peer_name)(peer));
     }
-    row.insert("_id", number);
-    Some(row)
+    if let Some(number) = rows::split_conflict_key(key) {
+        row.insert("_id", number);
+    }
+    row
 }
 
 /// A stored report; `None` if it cannot be read.

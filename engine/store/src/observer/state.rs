@@ -145,8 +145,8 @@ pub(super) struct State {
     pub arguments: Object,
     /// The collection, with its namespace.
     pub source: String,
-    /// Nobody tells of every change of the collection.
-    is_virtual: bool,
+    /// Nobody tells of every change of the result.
+    is_polled: bool,
     prepared: Arc<Prepared>,
     pub watch: Watch,
     /// The number of the last batch that it was told of; belongs to whoever tells.
@@ -166,9 +166,12 @@ impl State {
         watch: Watch,
         on_change: Callback,
     ) -> Arc<Self> {
-        let (source, is_virtual) = match &prepared.statement {
+        let (source, is_polled) = match &prepared.statement {
             Statement::Select(select) => {
-                (select.source.collection.to_string(), execute::is_virtual(&select.source))
+                let source = select.source.collection.to_string();
+                let mut tells = inner.virtual_collections.tells(&source);
+                prepared.statement.for_each_expression(&mut |expr| tells &= expr.is_timeless());
+                (source, execute::is_virtual(&select.source) && !tells)
             }
             _ => (String::new(), false),
         };
@@ -178,7 +181,7 @@ impl State {
             text: text.to_string(),
             arguments,
             source,
-            is_virtual,
+            is_polled,
             prepared,
             watch,
             told: AtomicU64::new(0),
@@ -204,7 +207,7 @@ impl State {
 
     /// Whether it has to look again by itself from time to time.
     pub(super) fn is_due(&self) -> bool {
-        self.is_virtual || self.phase.lock().failed
+        self.is_polled || self.phase.lock().failed
     }
 
     /// Whether there is nothing to tell it: it reads its result again anyway.
