@@ -31,6 +31,7 @@ use crate::runtime::BackgroundRuntime;
 use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::{Attempt, StorageFailure};
 use crate::subscription::Subscription;
+use crate::system_info::{SYSTEM_INFO, SystemInfo};
 use crate::transport_config::TransportConfig;
 use crate::{backup, key_file, polling, presence, writer_watch};
 
@@ -58,7 +59,7 @@ struct Running {
     status: SyncStatus,
     next_subscription: AtomicU64,
     device_name: Mutex<String>,
-    transport_config: Mutex<TransportConfig>,
+    transport_config: Arc<Mutex<TransportConfig>>,
     /// `Some` while sync is active.
     transports: Arc<Mutex<Option<Transports>>>,
     /// Whether sync is to be active when the storage works.
@@ -151,7 +152,7 @@ impl Peer {
             status,
             next_subscription: AtomicU64::new(1),
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
-            transport_config: Mutex::new(TransportConfig::initial()),
+            transport_config: Arc::new(Mutex::new(TransportConfig::initial())),
             transports: Arc::new(Mutex::new(None)),
             sync_wanted: AtomicBool::new(false),
             failure: failure.clone(),
@@ -322,6 +323,14 @@ impl Peer {
         let transports = Arc::clone(&self.0.transports);
         let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();
         self.0.store.register_virtual_collection(TRANSPORTS_INFO, Arc::new(rows));
+        let info = SystemInfo {
+            store: self.0.store.downgrade(),
+            status: self.0.status.clone(),
+            transport_config: Arc::clone(&self.0.transport_config),
+            directory: self.0.directory.clone(),
+            seen: Mutex::default(),
+        };
+        self.0.store.register_virtual_collection(SYSTEM_INFO, Arc::new(move || info.rows()));
     }
 }
 

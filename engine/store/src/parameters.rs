@@ -245,6 +245,17 @@ impl Parameters {
         state.settings = settings_of(&state.values);
     }
 
+    /// All parameters that have another value than their default.
+    pub(crate) fn changed(&self) -> Object {
+        let state = self.0.read();
+        REGISTRY
+            .iter()
+            .zip(&state.values)
+            .filter(|(parameter, value)| parameter.domain.default() != **value)
+            .map(|(parameter, value)| (parameter.name.to_string(), value.clone()))
+            .collect()
+    }
+
     /// All parameters whose name `matches`.
     pub(crate) fn list(&self, matches: impl Fn(&str) -> bool) -> Object {
         let state = self.0.read();

@@ -386,6 +386,11 @@ impl Store {
         self.inner.collections.statistics()
     }
 
+    /// The system parameters that have another value than their default, by name.
+    pub fn changed_parameters(&self) -> Object {
+        self.inner.parameters.changed()
+    }
+
     /// Does a bounded part of the housekeeping that is due: buries tombstones whose time is over, removes rows of `commits`
     /// and `replication` that are of no use any more. To be called from time to time, as the answer says; costs nothing
     /// when nothing is due.

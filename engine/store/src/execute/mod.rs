@@ -295,7 +295,9 @@ pub(crate) fn register_builtin_collections(store: &Store) {
     });
     register(evictions::EVICTIONS, true, evictions::list);
     for name in ["system:collections", "__collections"] {
-        register(name, false, |inner| inner.collections.statistics().iter().map(collection_row).collect());
+        register(name, false, |inner| {
+            inner.collections.all().iter().map(|collection| system::collection_row(collection)).collect()
+        });
     }
     let inner = Arc::downgrade(&store.inner);
     let conflicts: Rows = Arc::new(move |each| match inner.upgrade() {
@@ -303,12 +305,4 @@ pub(crate) fn register_builtin_collections(store: &Store) {
         None => Ok(ControlFlow::Continue(())),
     });
     store.inner.virtual_collections.register(conflicts::CONFLICTS, conflicts, true);
-}
-
-fn collection_row(statistics: &crate::CollectionStatistics) -> Object {
-    Object::from([
-        ("_id", Value::from(&*statistics.name)),
-        ("name", Value::from(&*statistics.name)),
-        ("documents", Value::from(statistics.documents)),
-    ])
 }
