@@ -27,6 +27,7 @@ const NAMES: &[(&str, &str)] = &[
     ("Transaction", "dittoffi_transaction_t"),
     ("ChangeCallback", "dittoffi_change_callback_t"),
     ("BegunCallback", "dittoffi_begun_callback_t"),
+    ("ExecutedCallback", "dittoffi_executed_callback_t"),
     ("LogCallback", "dittoffi_log_callback_t"),
 ];
 

@@ -47,7 +47,7 @@
 /**
  * What identifies these declarations: two headers with equal fingerprints fit the same library. Comments do not count.
  */
-#define DITTOFFI_ABI_FINGERPRINT "da8f07327885f3924e8bcb9a71ea073e"
+#define DITTOFFI_ABI_FINGERPRINT "7bf9e31dbfeeb8f749903d39265962ec"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -405,6 +405,35 @@ typedef struct dittoffi_change_callback_t {
 } dittoffi_change_callback_t;
 
 /**
+ * Called with the outcome of a statement.
+ *
+ * `call` gets `context` and either an error or a result, the other being `NULL`; it owns what it gets: free the error
+ * with `dittoffi_error_free`, the result with `dittoffi_query_result_free`. It is called once if the function that took
+ * the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a thread of
+ * the library. `is_wanted` is asked before the statement is run; if it answers `false` nothing is done, and `call` gets
+ * an error. It may be `NULL`: always. All may call any function of the library, and must return normally: an exception
+ * or a panic must not leave them. `release` gets `context` once, after the call; it may be `NULL`.
+ */
+typedef struct dittoffi_executed_callback_t {
+    /**
+     * Handed to all functions; `NULL` is allowed. Must be usable from any thread.
+     */
+    void *context;
+    /**
+     * Takes the outcome.
+     */
+    void (*call)(void *context, struct dittoffi_error_t *error, struct dittoffi_query_result_t *result);
+    /**
+     * Whether the statement is still to be run.
+     */
+    bool (*is_wanted)(void *context);
+    /**
+     * Lets go of `context`.
+     */
+    void (*release)(void *context);
+} dittoffi_executed_callback_t;
+
+/**
  * Bytes that the library allocated and the caller owns. Release them with `dittoffi_buffer_free`, once, and with
  * nothing else. Text is UTF-8 without a terminating zero.
  */
@@ -599,12 +628,25 @@ struct dittoffi_error_t *dittoffi_peer_execute(const struct dittoffi_peer_t *pee
 
 /**
  * As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
- * nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.
+ * nothing is done then. `CREATE INDEX` and `DROP INDEX` with something to do always would. To wait without blocking:
+ * `dittoffi_peer_execute_later`.
  */
 struct dittoffi_error_t *dittoffi_peer_try_execute(const struct dittoffi_peer_t *peer,
                                                    struct dittoffi_slice_t query,
                                                    struct dittoffi_slice_t arguments,
                                                    struct dittoffi_query_result_t **out);
+
+/**
+ * As `dittoffi_peer_execute`, but does not block: the callback gets the result, or why there is none, when it was the
+ * statement's turn. If there is nothing to wait for it is called before this function returns, on the same thread. Other
+ * errors than those of the handles, the texts and the arguments come by the callback.
+ *
+ * The callback is taken over: its `release` is called exactly once, also when this function fails.
+ */
+struct dittoffi_error_t *dittoffi_peer_execute_later(const struct dittoffi_peer_t *peer,
+                                                     struct dittoffi_slice_t query,
+                                                     struct dittoffi_slice_t arguments,
+                                                     struct dittoffi_executed_callback_t callback);
 
 /**
  * Starts to sync with other peers by the transport configuration. What of it cannot be served is logged, and told by

@@ -50,6 +50,27 @@ pub struct BegunCallback {
     pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }
 
+/// Called with the outcome of a statement.
+///
+/// `call` gets `context` and either an error or a result, the other being `NULL`; it owns what it gets: free the error
+/// with `dittoffi_error_free`, the result with `dittoffi_query_result_free`. It is called once if the function that took
+/// the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a thread of
+/// the library. `is_wanted` is asked before the statement is run; if it answers `false` nothing is done, and `call` gets
+/// an error. It may be `NULL`: always. All may call any function of the library, and must return normally: an exception
+/// or a panic must not leave them. `release` gets `context` once, after the call; it may be `NULL`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ExecutedCallback {
+    /// Handed to all functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut c_void,
+    /// Takes the outcome.
+    pub call: Option<unsafe extern "C" fn(context: *mut c_void, error: *mut Error, result: *mut QueryResult)>,
+    /// Whether the statement is still to be run.
+    pub is_wanted: Option<unsafe extern "C" fn(context: *mut c_void) -> bool>,
+    /// Lets go of `context`.
+    pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
+}
+
 /// Called with each log line.
 ///
 /// `call` gets `context`, a `dittoffi_log_level_t` and the text, which is borrowed for the call. It runs on the thread
@@ -110,53 +131,70 @@ impl OnChange {
     }
 }
 
-/// A [`BegunCallback`] taken over.
+/// A callback that gets an outcome once, taken over: an error, or a handle to a `T`.
 #[derive(Debug)]
-pub(crate) struct OnBegun {
+pub(crate) struct OnOutcome<T> {
     context: Context,
-    call: unsafe extern "C" fn(*mut c_void, *mut Error, *mut Transaction),
+    call: unsafe extern "C" fn(*mut c_void, *mut Error, *mut T),
+    is_wanted: Option<unsafe extern "C" fn(*mut c_void) -> bool>,
 }
 
-impl OnBegun {
+impl OnOutcome<Transaction> {
     /// Takes the callback over; on failure it is released.
-    pub(crate) fn new(callback: BegunCallback) -> Result<Self, Error> {
+    pub(crate) fn begun(callback: BegunCallback) -> Result<Self, Error> {
         let context = Context { pointer: callback.context, release: callback.release };
-        Ok(Self { context, call: callback.call.ok_or_else(missing)? })
+        Ok(Self { context, call: callback.call.ok_or_else(missing)?, is_wanted: None })
     }
+}
 
+impl OnOutcome<QueryResult> {
+    /// Takes the callback over; on failure it is released.
+    pub(crate) fn executed(callback: ExecutedCallback) -> Result<Self, Error> {
+        let context = Context { pointer: callback.context, release: callback.release };
+        Ok(Self { context, call: callback.call.ok_or_else(missing)?, is_wanted: callback.is_wanted })
+    }
+}
+
+impl<T> OnOutcome<T> {
     /// From now on the caller counts on being called.
-    pub(crate) fn expected(self) -> Expected {
+    pub(crate) fn expected(self) -> Expected<T> {
         Expected(Some(self))
     }
 
-    fn call(self, outcome: Result<*mut Transaction, Error>) {
-        let (error, transaction) = match outcome {
-            Ok(transaction) => (ptr::null_mut(), transaction),
+    fn call(self, outcome: Result<*mut T, Error>) {
+        let (error, handle) = match outcome {
+            Ok(handle) => (ptr::null_mut(), handle),
             Err(error) => (error.into_raw(), ptr::null_mut()),
         };
         // SAFETY: the caller promised that `call` takes this context; the handle is fresh and owned by it.
-        unsafe { (self.call)(self.context.pointer, error, transaction) };
+        unsafe { (self.call)(self.context.pointer, error, handle) };
     }
 }
 
-/// An [`OnBegun`] that is called whatever happens.
+/// An [`OnOutcome`] that is called whatever happens.
 #[derive(Debug)]
-pub(crate) struct Expected(Option<OnBegun>);
+pub(crate) struct Expected<T>(Option<OnOutcome<T>>);
 
-impl Expected {
-    pub(crate) fn call(mut self, outcome: Result<*mut Transaction, Error>) {
-        if let Some(begun) = self.0.take() {
-            begun.call(outcome);
+impl<T> Expected<T> {
+    pub(crate) fn is_wanted(&self) -> bool {
+        let Some(OnOutcome { context, is_wanted: Some(is_wanted), .. }) = &self.0 else { return true };
+        // SAFETY: the caller promised that `is_wanted` takes this context, which is not released yet.
+        unsafe { is_wanted(context.pointer) }
+    }
+
+    pub(crate) fn call(mut self, outcome: Result<*mut T, Error>) {
+        if let Some(callback) = self.0.take() {
+            callback.call(outcome);
         }
     }
 }
 
-impl Drop for Expected {
+impl<T> Drop for Expected<T> {
     fn drop(&mut self) {
-        if let Some(begun) = self.0.take() {
-            begun.call(Err(Error::new(
+        if let Some(callback) = self.0.take() {
+            callback.call(Err(Error::new(
                 ErrorCode::PeerClosed,
-                "the peer was closed before it was this transaction's turn",
+                "the peer was closed, or this was not wanted any more, before its turn came",
             )));
         }
     }
@@ -229,7 +267,7 @@ mod tests {
     fn who_waits_for_a_transaction_is_called_once_whatever_happens() {
         let count = AtomicUsize::new(0);
         let context = ptr::from_ref(&count).cast_mut().cast();
-        let callback = |call| OnBegun::new(BegunCallback { context, call, release: Some(release) });
+        let callback = |call| OnOutcome::begun(BegunCallback { context, call, release: Some(release) });
         drop(callback(Some(outcome)).unwrap());
         assert_eq!(count.swap(0, Ordering::Relaxed), 1, "not expected, so not called");
         assert!(callback(None).is_err());
@@ -238,5 +276,6 @@ mod tests {
         assert_eq!(count.swap(0, Ordering::Relaxed), 101);
         callback(Some(outcome)).unwrap().expected().call(Err(missing()));
         assert_eq!(count.swap(0, Ordering::Relaxed), 101);
+        assert!(callback(Some(outcome)).unwrap().expected().is_wanted());
     }
 }

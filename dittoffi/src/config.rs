@@ -38,6 +38,10 @@ impl Arguments {
     pub(crate) fn value(&self) -> ValueRef<'_> {
         ValueRef::from_stored(&self.0)
     }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 /// The configuration of a peer.

@@ -1,6 +1,6 @@
 // Generated from dittoffi.h by `cargo run -p ditto-bindings`; do not edit.
 
-pub const DITTOFFI_ABI_FINGERPRINT: &::core::ffi::CStr = c"da8f07327885f3924e8bcb9a71ea073e";
+pub const DITTOFFI_ABI_FINGERPRINT: &::core::ffi::CStr = c"7bf9e31dbfeeb8f749903d39265962ec";
 pub const DITTOFFI_ABI_REVISION: u32 = 1;
 /// Signing in or out failed.
 pub const DITTOFFI_ERROR_CODE_AUTHENTICATION: dittoffi_error_code_t = 1;
@@ -217,6 +217,36 @@ pub struct dittoffi_change_callback_t {
         unsafe extern "C" fn(context: *mut ::core::ffi::c_void),
     >,
 }
+/** Called with the outcome of a statement.
+
+ `call` gets `context` and either an error or a result, the other being `NULL`; it owns what it gets: free the error
+ with `dittoffi_error_free`, the result with `dittoffi_query_result_free`. It is called once if the function that took
+ the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a thread of
+ the library. `is_wanted` is asked before the statement is run; if it answers `false` nothing is done, and `call` gets
+ an error. It may be `NULL`: always. All may call any function of the library, and must return normally: an exception
+ or a panic must not leave them. `release` gets `context` once, after the call; it may be `NULL`.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct dittoffi_executed_callback_t {
+    /// Handed to all functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut ::core::ffi::c_void,
+    /// Takes the outcome.
+    pub call: ::core::option::Option<
+        unsafe extern "C" fn(
+            context: *mut ::core::ffi::c_void,
+            error: *mut dittoffi_error_t,
+            result: *mut dittoffi_query_result_t,
+        ),
+    >,
+    /// Whether the statement is still to be run.
+    pub is_wanted: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void) -> bool,
+    >,
+    /// Lets go of `context`.
+    pub release: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void),
+    >,
+}
 /** Bytes that the library allocated and the caller owns. Release them with `dittoffi_buffer_free`, once, and with
  nothing else. Text is UTF-8 without a terminating zero.*/
 #[repr(C)]
@@ -349,12 +379,24 @@ unsafe extern "C" {
         out: *mut *mut dittoffi_query_result_t,
     ) -> *mut dittoffi_error_t;
     /** As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
- nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.*/
+ nothing is done then. `CREATE INDEX` and `DROP INDEX` with something to do always would. To wait without blocking:
+ `dittoffi_peer_execute_later`.*/
     pub fn dittoffi_peer_try_execute(
         peer: *const dittoffi_peer_t,
         query: dittoffi_slice_t,
         arguments: dittoffi_slice_t,
         out: *mut *mut dittoffi_query_result_t,
+    ) -> *mut dittoffi_error_t;
+    /** As `dittoffi_peer_execute`, but does not block: the callback gets the result, or why there is none, when it was the
+ statement's turn. If there is nothing to wait for it is called before this function returns, on the same thread. Other
+ errors than those of the handles, the texts and the arguments come by the callback.
+
+ The callback is taken over: its `release` is called exactly once, also when this function fails.*/
+    pub fn dittoffi_peer_execute_later(
+        peer: *const dittoffi_peer_t,
+        query: dittoffi_slice_t,
+        arguments: dittoffi_slice_t,
+        callback: dittoffi_executed_callback_t,
     ) -> *mut dittoffi_error_t;
     /** Starts to sync with other peers by the transport configuration. What of it cannot be served is logged, and told by
  `dittoffi_peer_set_transport_config`. Doing it twice does nothing.*/

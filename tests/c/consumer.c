@@ -205,6 +205,7 @@ typedef struct {
     pthread_cond_t changed;
     dittoffi_error_t *error;
     dittoffi_transaction_t *transaction;
+    dittoffi_query_result_t *result;
     int calls;
     int releases;
 } begun_t;
@@ -223,6 +224,24 @@ static void on_begun(void *context, dittoffi_error_t *error, dittoffi_transactio
     pthread_mutex_unlock(&begun->mutex);
 }
 
+static void on_executed(void *context, dittoffi_error_t *error, dittoffi_query_result_t *result)
+{
+    begun_t *executed = context;
+    pthread_mutex_lock(&executed->mutex);
+    EXPECT((error == NULL) != (result == NULL));
+    executed->error = error;
+    executed->result = result;
+    executed->calls++;
+    pthread_cond_broadcast(&executed->changed);
+    pthread_mutex_unlock(&executed->mutex);
+}
+
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
 static void on_begun_release(void *context)
 {
     begun_t *begun = context;
@@ -236,6 +255,13 @@ static dittoffi_error_t *begin(const dittoffi_peer_t *peer, const char *hint, bo
 {
     dittoffi_begun_callback_t callback = { begun, on_begun, on_begun_release };
     return dittoffi_peer_begin_transaction(peer, slice(hint), is_read_only, callback);
+}
+
+static dittoffi_error_t *execute_later(const dittoffi_peer_t *peer, const char *query, bool (*is_wanted)(void *),
+                                       begun_t *executed)
+{
+    dittoffi_executed_callback_t callback = { executed, on_executed, is_wanted, on_begun_release };
+    return dittoffi_peer_execute_later(peer, slice(query), NOTHING, callback);
 }
 
 /* Waits until the callback was called and released. */
@@ -296,6 +322,11 @@ static void transactions(const dittoffi_peer_t *peer)
     EXPECT(result != NULL);
     dittoffi_query_result_free(result);
     result = NULL;
+    begun_t later = NOT_BEGUN;
+    SUCCEED(execute_later(peer, "UPDATE trees SET kind = 'oak'", NULL, &later));
+    begun_t unwanted = NOT_BEGUN;
+    SUCCEED(execute_later(peer, "DELETE FROM trees", never, &unwanted));
+    EXPECT(later.calls == 0 && unwanted.calls == 0);
 
     /* What would wait for itself is an error. */
     dittoffi_transaction_enter(first.transaction);
@@ -341,6 +372,14 @@ static void transactions(const dittoffi_peer_t *peer)
     FAIL(DITTOFFI_ERROR_CODE_STORE_QUERY,
          dittoffi_transaction_execute(second.transaction, slice("SELECT * FROM trees"), NOTHING, &result));
 
+    /* Then come the statements, unless nobody wants them any more. */
+    await_begun(&later);
+    EXPECT(later.error == NULL && dittoffi_query_result_commit_id(later.result) > 0);
+    dittoffi_query_result_free(later.result);
+    await_begun(&unwanted);
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, unwanted.error);
+    EXPECT(count(peer, "SELECT * FROM trees WHERE kind = 'oak'") == 1);
+
     /* One that is freed is rolled back, by its last handle. */
     begun_t third = NOT_BEGUN;
     SUCCEED(begin(peer, "third", false, &third));
@@ -356,6 +395,9 @@ static void transactions(const dittoffi_peer_t *peer)
     begun_t wrong = NOT_BEGUN;
     dittoffi_begun_callback_t no_call = { &wrong, NULL, on_begun_release };
     FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_begin_transaction(peer, NOTHING, false, no_call));
+    begun_t no_peer = NOT_BEGUN;
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, execute_later(NULL, "SELECT * FROM trees", NULL, &no_peer));
+    EXPECT(no_peer.calls == 0 && no_peer.releases == 1);
     FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, begin(NULL, "", false, &wrong));
     FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, begin(peer, "\xff", false, &wrong));
     EXPECT(wrong.calls == 0 && wrong.releases == 3);

@@ -11,6 +11,7 @@ mod bytes;
 mod error;
 mod logger;
 mod observer;
+mod outcome;
 mod peer;
 mod query_result;
 mod subscription;

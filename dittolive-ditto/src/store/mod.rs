@@ -49,8 +49,10 @@ impl Store {
     ///
     /// The work is done when the future is polled, on the polling thread, without an async runtime; a runtime that
     /// must not block runs it on its threads for that. A statement that changes documents waits for the writers before
-    /// it, [transactions](Self::transaction) above all, without blocking the thread. What it wrote survives a crash of
-    /// the process when this returns.
+    /// it, [transactions](Self::transaction) above all, without blocking the thread; when its turn has come, a thread of
+    /// the database runs it, also while nobody polls; if the future is dropped before that, nothing is done. `CREATE INDEX` and
+    /// `DROP INDEX`, which let other writers in between, always run so. What a statement wrote survives a crash of the
+    /// process when this returns.
     ///
     /// ```no_run
     /// # async fn example(ditto: dittolive_ditto::Ditto) -> Result<(), dittolive_ditto::error::DittoError> {
@@ -84,10 +86,7 @@ impl Store {
         if let Some(result) = peer.try_execute(&text, arguments)? {
             return Ok(QueryResult::new(result));
         }
-        let turn = peer.begin_transaction("a single statement", false)?.await?;
-        let result = turn.execute(&text, arguments)?;
-        turn.commit()?;
-        Ok(QueryResult::new(result))
+        peer.execute_later(&text, arguments)?.await.map(QueryResult::new)
     }
 
     /// Runs `scope` with a transaction: everything that it executes there happens at once when it ends, or not at all.
@@ -205,7 +204,8 @@ impl Store {
     ///
     /// The first call always comes, after this has returned, maybe with no rows. Calls come one after the other on
     /// threads of the database; changes that happen meanwhile are delivered together in one later call. The handler may
-    /// execute statements, and register and cancel observers. A panic in it ends the call, not the observer.
+    /// execute statements, and register and cancel observers. A panic in it ends the call, not the observer. It may
+    /// block, and others are called meanwhile, as long as fewer than 512 do so at once.
     ///
     /// **The observer ends when the returned handle is dropped.**
     ///

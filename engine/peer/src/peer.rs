@@ -14,7 +14,7 @@ use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, Subscriptio
 use ditto_storage::{
     CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage, StorageError,
 };
-use ditto_store::{BackupProgress, CommitSubscription, OpenError, Store, StoreError, StoreOptions};
+use ditto_store::{BackupProgress, CommitSubscription, Executor, OpenError, Store, StoreError, StoreOptions};
 use ditto_transport::Transports;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -31,8 +31,9 @@ use crate::runtime::BackgroundRuntime;
 use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::{Attempt, StorageFailure};
 use crate::subscription::Subscription;
+use crate::system_info::{SYSTEM_INFO, SystemInfo};
 use crate::transport_config::TransportConfig;
-use crate::{backup, key_file, presence, writer_watch};
+use crate::{backup, key_file, polling, presence, writer_watch};
 
 /// Threads that serve sockets. They never touch the disk.
 const NETWORK_THREADS: usize = 2;
@@ -58,7 +59,7 @@ struct Running {
     status: SyncStatus,
     next_subscription: AtomicU64,
     device_name: Mutex<String>,
-    transport_config: Mutex<TransportConfig>,
+    transport_config: Arc<Mutex<TransportConfig>>,
     /// `Some` while sync is active.
     transports: Arc<Mutex<Option<Transports>>>,
     /// Whether sync is to be active when the storage works.
@@ -74,6 +75,7 @@ struct Machinery {
     hub: JoinHandle<()>,
     durability: Durability,
     commit_hook: CommitSubscription,
+    callbacks: Arc<CallbackThreads>,
     runtime: BackgroundRuntime,
 }
 
@@ -103,7 +105,8 @@ impl Peer {
         };
 
         let runtime = BackgroundRuntime::start(NETWORK_THREADS).map_err(PeerError::Threads)?;
-        let executor = Arc::new(CallbackThreads(runtime.handle().clone()));
+        let callbacks = Arc::new(CallbackThreads::start().map_err(PeerError::Threads)?);
+        let executor = Arc::clone(&callbacks) as Arc<dyn Executor>;
         let mut options = StoreOptions::new(config.database_id.to_lowercase(), executor);
         options.peer_name = |peer| PeerKey::from(*peer).to_string();
         let store = Store::open(storage, Arc::new(SystemEnvironment), options)?;
@@ -137,6 +140,9 @@ impl Peer {
         let busy = Arc::new(Notify::new());
         runtime.handle().spawn(writer_watch::watch(store.clone(), Arc::clone(&busy)));
         store.on_writer_busy(move || busy.notify_one());
+        let polling = Arc::new(Notify::new());
+        runtime.handle().spawn(polling::poll(store.clone(), Arc::clone(&polling)));
+        store.on_polling(move || polling.notify_one());
 
         let device_name = config.device_name.clone().or_else(host_name).unwrap_or_default();
         let peer = Self(Arc::new(Running {
@@ -146,7 +152,7 @@ impl Peer {
             status,
             next_subscription: AtomicU64::new(1),
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
-            transport_config: Mutex::new(TransportConfig::initial()),
+            transport_config: Arc::new(Mutex::new(TransportConfig::initial())),
             transports: Arc::new(Mutex::new(None)),
             sync_wanted: AtomicBool::new(false),
             failure: failure.clone(),
@@ -156,6 +162,7 @@ impl Peer {
                 hub,
                 durability,
                 commit_hook,
+                callbacks,
                 runtime,
             })),
         }));
@@ -316,6 +323,14 @@ impl Peer {
         let transports = Arc::clone(&self.0.transports);
         let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();
         self.0.store.register_virtual_collection(TRANSPORTS_INFO, Arc::new(rows));
+        let info = SystemInfo {
+            store: self.0.store.downgrade(),
+            status: self.0.status.clone(),
+            transport_config: Arc::clone(&self.0.transport_config),
+            directory: self.0.directory.clone(),
+            seen: Mutex::default(),
+        };
+        self.0.store.register_virtual_collection(SYSTEM_INFO, Arc::new(move || info.rows()));
     }
 }
 
@@ -426,6 +441,7 @@ impl Running {
         if let Err(error) = self.store.close() {
             tracing::error!(%error, "the store did not close cleanly; the next start recovers it");
         }
+        machinery.callbacks.stop();
         drop(machinery.runtime);
         tracing::info!(peer = %self.identity.peer_key().short(), "closed");
     }

@@ -8,10 +8,18 @@ pub trait Environment: Send + Sync {
     fn random_u64(&self) -> u64;
 }
 
-/// Runs observer callbacks. The store has no threads of its own.
+/// Runs what must not run on a caller's thread. The store has no threads of its own.
 pub trait Executor: Send + Sync {
-    /// Runs `job` soon, on any thread but inside this very call. Jobs may block.
+    /// Runs `job` soon, on any thread but inside this very call. Jobs call observers: they may block, also until
+    /// somebody else has written.
     fn spawn(&self, job: Box<dyn FnOnce() + Send>);
+
+    /// As [`Self::spawn`], for jobs that bring the writer to those who asked for it with
+    /// [`Store::begin_later`](crate::Store::begin_later). They must not wait until one from [`Self::spawn`] has ended:
+    /// that one may be waiting for the writer. An executor with a thread for every job need not tell them apart.
+    fn spawn_turn(&self, job: Box<dyn FnOnce() + Send>) {
+        self.spawn(job);
+    }
 }
 
 /// A random UUID (version 4) as text.

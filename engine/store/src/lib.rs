@@ -102,6 +102,6 @@ pub use replica::{
     Replica, StoredDocument,
 };
 pub use result::{QueryResult, Row};
-pub use store::{CollectionStatistics, Store, StoreOptions, WeakStore};
+pub use store::{CollectionStatistics, Run, Store, StoreOptions, WeakStore};
 pub use transaction::{MAX_HINT_BYTES, Transaction, TransactionInfo, TransactionKind, TransactionOptions};
 pub use verify::{Inconsistency, Verified};

@@ -1,5 +1,7 @@
 //! System parameters: typed, bounded, not persistent, local to one open store.
 
+use std::time::Duration;
+
 use ditto_value::{Object, Value};
 use parking_lot::RwLock;
 
@@ -228,6 +230,11 @@ impl Parameters {
         self.get(name).ok().and_then(|(_, value)| value.as_u64()).unwrap_or_default()
     }
 
+    /// A duration.
+    pub(crate) fn milliseconds(&self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name))
+    }
+
     /// When a transaction is long, and how long others wait for it.
     pub(crate) fn writer_limits(&self) -> Limits {
         Limits {
@@ -241,6 +248,17 @@ impl Parameters {
         let mut state = self.0.write();
         state.values = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
         state.settings = settings_of(&state.values, state.settings.revision + 1);
+    }
+
+    /// All parameters that have another value than their default.
+    pub(crate) fn changed(&self) -> Object {
+        let state = self.0.read();
+        REGISTRY
+            .iter()
+            .zip(&state.values)
+            .filter(|(parameter, value)| parameter.domain.default() != **value)
+            .map(|(parameter, value)| (parameter.name.to_string(), value.clone()))
+            .collect()
     }
 
     /// All parameters whose name `matches`.

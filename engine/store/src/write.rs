@@ -30,7 +30,7 @@ use crate::index::{self, PendingRows, Upkeep};
 use crate::layout::{
     self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
 };
-use crate::lifecycle::{graves, names, rows};
+use crate::lifecycle::{conflicts, graves, names, rows};
 use crate::pending::{Pending, PendingDocuments};
 use crate::replica::read_change;
 use crate::store::Inner;
@@ -104,6 +104,8 @@ pub(crate) struct WriteTransaction {
     origin: Option<u64>,
     /// Virtual collections that show what the transaction changes.
     virtuals: Vec<&'static str>,
+    /// What there is of reports of conflicts after the commit, if it adds some.
+    pub(crate) conflicts: Option<conflicts::Totals>,
 }
 
 impl WriteTransaction {
@@ -132,6 +134,7 @@ impl WriteTransaction {
             index_rows: Mutex::new(None),
             origin: None,
             virtuals: Vec::new(),
+            conflicts: None,
         }
     }
 
@@ -381,6 +384,9 @@ impl WriteTransaction {
             collection.evictions.fetch_add(touched.evictions, Ordering::AcqRel);
             collection.add_graves(touched.graves);
             collection.shared.fetch_or(touched.shared, Ordering::AcqRel);
+        }
+        if let Some(totals) = self.conflicts.take() {
+            self.inner.conflicts.know(totals);
         }
         self.inner.changed_virtuals.lock().extend(mem::take(&mut self.virtuals));
         for touched in self.touched.iter().filter(|touched| touched.created) {

@@ -166,18 +166,14 @@ impl<'r> Run<'r, '_> {
     fn virtual_rows(&mut self) -> Flow {
         let source = self.question.source;
         let registry = &self.view.inner().virtual_collections;
-        let rows = registry.rows(&source.collection.to_string()).unwrap_or_default();
         let ids = plan::listed_ids(source, &self.context)?;
-        for row in rows {
+        registry.for_each_row(&source.collection.to_string(), &mut |row| {
             if ids.as_ref().is_some_and(|ids| row.get("_id").is_none_or(|id| !ids.contains(&key::of(id)))) {
-                continue;
+                return Ok(ControlFlow::Continue(()));
             }
             let bytes = Bytes::from(Value::Object(row).encode());
-            if self.offer(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes), &asked)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
+            self.offer(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes), &asked)
+        })
     }
 
     fn ids(&mut self, ids: Ids, collection: &Collection) -> Flow {

@@ -18,6 +18,7 @@ mod system;
 mod update;
 mod view;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ditto_dql::{Arguments, Expr, Select, Statement, StatementKind};
@@ -25,16 +26,19 @@ use ditto_value::{Object, Value, ValueRef};
 
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
-pub(crate) use self::plan::{PlanCache, listed_ids};
+pub(crate) use self::plan::{PlanCache, is_virtual, listed_ids};
 pub(crate) use self::scope::{Scope, of_document};
+use self::select::Window;
 pub(crate) use self::view::View;
 use crate::error::StoreError;
 use crate::index;
 use crate::lifecycle::{conflicts, evictions};
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
-use crate::store::{Inner, Store};
+use crate::store::{Inner, Run, Store};
+use crate::virtual_collections::{Rows, all_at_once};
 use crate::write::WriteTransaction;
+use crate::writer::{Holder, Turn};
 
 /// Runs one statement, in a transaction of its own if it changes something.
 pub(crate) fn execute(
@@ -58,11 +62,60 @@ pub(crate) fn try_execute(
 ) -> Result<Option<QueryResult>, StoreError> {
     let inner = &store.inner;
     let prepared = prepare(inner, text, arguments)?;
-    if !prepared.statement.is_mutation() {
-        return observe(inner, &prepared, arguments).map(Some);
+    if prepared.statement.is_mutation() {
+        let transaction = inner.try_begin_write()?;
+        return transaction
+            .map(|transaction| change_alone(inner, transaction, &prepared, arguments))
+            .transpose();
     }
-    let transaction = inner.try_begin_write()?;
-    transaction.map(|transaction| change_alone(inner, transaction, &prepared, arguments)).transpose()
+    let has_work = match &prepared.statement {
+        Statement::CreateIndex(create) => index::needs_writer_to_create(inner, create)?,
+        Statement::DropIndex(drop) => index::needs_writer_to_drop(inner, drop)?,
+        _ => false,
+    };
+    if has_work {
+        // It writes in many pieces: that nobody writes now does not mean that it would not wait.
+        inner.writer.check_nested()?;
+        return Ok(None);
+    }
+    observe(inner, &prepared, arguments).map(Some)
+}
+
+/// As [`execute`], without blocking this thread. `on_turn` gets what runs the statement, when it can be run.
+pub(crate) fn execute_later(
+    store: &Store,
+    text: &str,
+    arguments: Vec<u8>,
+    on_turn: Box<dyn FnOnce(Run<'_>) + Send>,
+) {
+    fn bound(arguments: &[u8]) -> Arguments<'_> {
+        ValueRef::from_stored(arguments).into()
+    }
+    let inner = Arc::clone(&store.inner);
+    let prepared = match prepare(&inner, text, bound(&arguments)) {
+        Ok(prepared) => prepared,
+        Err(error) => return on_turn(Box::new(|| Err(error))),
+    };
+    if prepared.statement.is_mutation() {
+        let turn_of = Arc::clone(&inner);
+        let on_turn = move |turn: Turn| {
+            let transaction = turn.map(|writer| WriteTransaction::new(Arc::clone(&inner), writer));
+            on_turn(Box::new(|| change_alone(&inner, transaction?, &prepared, bound(&arguments))));
+        };
+        return turn_of.writer.take_later(Holder::Statement, Box::new(on_turn));
+    }
+    let waits = matches!(&prepared.statement, Statement::CreateIndex(_) | Statement::DropIndex(_));
+    if waits && let Err(error) = inner.writer.check_nested() {
+        return on_turn(Box::new(|| Err(error)));
+    }
+    let executor = Arc::clone(&inner.executor);
+    let run = move || on_turn(Box::new(|| observe(&inner, &prepared, bound(&arguments))));
+    if waits {
+        // For many turns, like anybody who may block.
+        executor.spawn(Box::new(run));
+    } else {
+        run();
+    }
 }
 
 fn prepare(inner: &Inner, text: &str, arguments: Arguments<'_>) -> Result<Arc<Prepared>, StoreError> {
@@ -137,6 +190,11 @@ pub(crate) fn select_rows(
     select::select(view, &scope(view.inner(), arguments), select)
 }
 
+/// Whether LIMIT and OFFSET of a SELECT are what they can be.
+pub(crate) fn check_window(inner: &Inner, select: &Select, arguments: &Object) -> Result<(), StoreError> {
+    Window::new(select.limit.as_ref(), select.offset.as_ref(), &scope(inner, arguments)).map(drop)
+}
+
 /// Runs statements about the store itself; `None` for all others.
 fn administer(
     inner: &Arc<Inner>,
@@ -148,6 +206,7 @@ fn administer(
         Statement::AlterSystem(alter) => {
             let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
             inner.storage.set_cache_bytes(inner.parameters.settings().record_cache);
+            inner.observers.call_poll_alarm();
             altered
         }
         Statement::CreateIndex(create) => {
@@ -233,39 +292,26 @@ pub(crate) fn accepts(filter: Option<&Expr>, scope: &Scope<'_>, document: ValueR
 
 /// The virtual collections that the store itself offers.
 pub(crate) fn register_builtin_collections(store: &Store) {
-    store.register_virtual_collection("system:dual", Arc::new(|| vec![Object::new()]));
-    let inner = Arc::downgrade(&store.inner);
-    store.register_virtual_collection(
-        "system:indexes",
-        Arc::new(move || {
-            let Some(inner) = inner.upgrade() else { return Vec::new() };
-            inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
-        }),
-    );
     type List = fn(&Inner) -> Vec<Object>;
-    for (name, list) in
-        [(conflicts::CONFLICTS, conflicts::list as List), (evictions::EVICTIONS, evictions::list)]
-    {
+    let register = |name: &str, tells: bool, list: List| {
         let inner = Arc::downgrade(&store.inner);
         let rows = move || inner.upgrade().map(|inner| list(&inner)).unwrap_or_default();
-        store.register_virtual_collection(name, Arc::new(rows));
-    }
+        store.inner.virtual_collections.register(name, all_at_once(rows), tells);
+    };
+    register("system:dual", true, |_| vec![Object::new()]);
+    register("system:indexes", true, |inner| {
+        inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
+    });
+    register(evictions::EVICTIONS, true, evictions::list);
     for name in ["system:collections", "__collections"] {
-        let inner = Arc::downgrade(&store.inner);
-        store.register_virtual_collection(
-            name,
-            Arc::new(move || {
-                let Some(inner) = inner.upgrade() else { return Vec::new() };
-                inner.collections.statistics().iter().map(collection_row).collect()
-            }),
-        );
+        register(name, false, |inner| {
+            inner.collections.all().iter().map(|collection| system::collection_row(collection)).collect()
+        });
     }
-}
-
-fn collection_row(statistics: &crate::CollectionStatistics) -> Object {
-    Object::from([
-        ("_id", Value::from(&*statistics.name)),
-        ("name", Value::from(&*statistics.name)),
-        ("documents", Value::from(statistics.documents)),
-    ])
+    let inner = Arc::downgrade(&store.inner);
+    let conflicts: Rows = Arc::new(move |each| match inner.upgrade() {
+        Some(inner) => conflicts::for_each_row(&inner, each),
+        None => Ok(ControlFlow::Continue(())),
+    });
+    store.inner.virtual_collections.register(conflicts::CONFLICTS, conflicts, true);
 }

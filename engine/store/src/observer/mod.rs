@@ -67,6 +67,8 @@ impl Observer {
         if !select.joins.is_empty() {
             return Err(StoreError::unsupported("JOIN"));
         }
+        // Later there is nobody to be told.
+        execute::check_window(inner, select, &arguments)?;
         let watch = Watch::new(inner, &prepared.statement, select, &arguments)?;
         let state = State::new(inner, text, arguments, prepared, watch, on_change);
         inner.observers.add(&state);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
-use ditto_storage::{DiskStorage, MemoryStorage, Snapshot, Storage};
+use ditto_storage::{Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage};
 use ditto_store::{
-    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_SEEN_RUNS, Reaped,
-    Refused, ServedInterest, Store, StoreOptions, TransactionKind,
+    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_CONFLICTS, MAX_SEEN_RUNS,
+    Reaped, Refused, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
@@ -644,6 +644,65 @@ fn reports_are_removed_by_the_application() {
     assert_eq!(query(&b.store, "SELECT * FROM system:conflicts"), [""; 0]);
     failure(&b.store, "DELETE FROM system:evictions", "{}");
     failure(&b.store, "UPDATE system:conflicts SET x = 1", "{}");
+}
+
+/// `a` deletes what `b` changes: documents with the `_id`s from `first` on.
+fn disagree(a: &Peer, b: &Peer, first: usize, count: usize) {
+    let ids = first..first + count;
+    let documents: Vec<String> = ids.map(|id| format!(r#"{{"_id": {id}, "x": 1}}"#)).collect();
+    let before = a.store.last_sequence();
+    run_with(&a.store, "INSERT INTO c DOCUMENTS (:d)", &format!(r#"{{"d": [{}]}}"#, documents.join(",")));
+    b.receive(a, a.changes(before));
+    run(&b.store, "UPDATE c SET x = 2");
+    let before = a.store.last_sequence();
+    run(&a.store, "DELETE FROM c");
+    b.receive(a, a.changes(before));
+}
+
+#[test]
+fn reports_are_bounded_and_the_oldest_go_also_after_reopening() {
+    const HALF: usize = MAX_CONFLICTS / 2 + 500;
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    let count =
+        |store: &Store| query(store, "SELECT COUNT(*) AS n, MIN(document) AS d FROM system:conflicts");
+    disagree(&a, &b, 0, HALF);
+    assert_eq!(count(&b.store), [format!(r#"{{"d":0,"n":{HALF}}}"#)]);
+    let b = Peer { store: open_in(b.storage.clone(), 3), ..b };
+    disagree(&a, &b, HALF, HALF - 10);
+    disagree(&a, &b, 2 * HALF - 10, 10);
+    assert_eq!(count(&b.store), [format!(r#"{{"d":1000,"n":{MAX_CONFLICTS}}}"#)]);
+    // Those that were removed make room.
+    run(&b.store, "DELETE FROM system:conflicts WHERE document < 1100");
+    disagree(&a, &b, 2 * HALF, 101);
+    assert_eq!(count(&b.store), [format!(r#"{{"d":1101,"n":{MAX_CONFLICTS}}}"#)]);
+}
+
+#[test]
+fn a_merge_that_loses_something_does_not_read_all_earlier_reports() {
+    let storage = FaultyStorage::new(1);
+    let a = Peer::new(1);
+    let b = Peer { store: open_in(Arc::new(storage.clone()), 2), ..Peer::new(2) };
+    disagree(&a, &b, 0, 1);
+    storage.set_damaged(Keyspace::Graves, true);
+    disagree(&a, &b, 1, 1);
+    let error = failure(&b.store, "SELECT * FROM system:conflicts", "{}");
+    assert!(matches!(error, StoreError::Storage(_)), "no reports are something else than unreadable ones");
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_shown_and_can_be_removed() {
+    let (a, b) = disagreement();
+    b.receive(&a, a.changes(Sequence(1)));
+    let rows = b.storage.snapshot();
+    let report =
+        rows.prefix(Keyspace::Graves, &[3], Direction::Forward).next().expect("one").expect("readable");
+    drop(rows);
+    let mut batch = Batch::new();
+    batch.put(Keyspace::Graves, report.0, b"\xFF");
+    b.storage.commit(batch).expect("commits");
+    assert_eq!(query(&b.store, "SELECT unreadable FROM system:conflicts"), [r#"{"unreadable":true}"#]);
+    assert_eq!(run(&b.store, "DELETE FROM system:conflicts WHERE unreadable").mutated_ids.len(), 1);
+    assert_eq!(query(&b.store, "SELECT * FROM system:conflicts"), [""; 0]);
 }
 
 #[test]

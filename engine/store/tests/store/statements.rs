@@ -342,6 +342,13 @@ fn virtual_collections_are_read_and_not_written() {
     assert_eq!(query(&store, "SELECT 1 + 1 AS two FROM system:dual"), [r#"{"two":2}"#]);
     assert_eq!(query(&store, "SELECT name FROM system:collections"), [r#"{"name":"plants"}"#]);
     assert_eq!(query(&store, "SELECT COUNT(*) AS n FROM system:indexes"), [r#"{"n":0}"#]);
+    run(&store, "CREATE INDEX i ON other (a)");
+    run(&store, "INSERT INTO other DOCUMENTS ({'_id': 1}), ({'_id': 2})");
+    run(&store, "EVICT FROM other WHERE _id = 1");
+    assert_eq!(
+        query(&store, "SELECT * FROM system:collections WHERE name = 'other'"),
+        [r#"{"_id":"other","documents":1,"evictions":1,"graves":0,"indexes":["i"],"name":"other"}"#]
+    );
     for text in [
         "DELETE FROM system:dual",
         "INSERT INTO system:dual DOCUMENTS (:d)",
