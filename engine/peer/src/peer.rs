@@ -483,7 +483,7 @@ fn authority(config: &PeerConfig) -> Result<Authority, PeerError> {
 
 /// Creates the directory and answers with its absolute path, in the words that it was given in: symbolic links stay.
 fn prepared_directory(directory: &Path) -> Result<PathBuf, PeerError> {
-    let created = std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
+    let created = ditto_storage::create_directories(directory).map_err(|error| match error.kind() {
         // The system says "file exists", which sounds as if an absent one were wanted.
         io::ErrorKind::AlreadyExists => io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory"),
         _ => error,
