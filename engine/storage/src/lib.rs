@@ -39,6 +39,7 @@ mod batch;
 mod bytes;
 mod cached;
 mod close;
+mod compaction;
 mod create;
 mod database;
 mod directory;
@@ -64,4 +65,6 @@ pub use faulty::{FaultyStorage, Loss};
 pub use keyspace::Keyspace;
 pub use memory::MemoryStorage;
 pub use place::Place;
-pub use storage::{Direction, Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, Range, Snapshot, Storage, prefix_end};
+pub use storage::{
+    Direction, Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, OnRows, Range, Snapshot, Storage, prefix_end,
+};
