@@ -14,7 +14,10 @@ use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, Subscriptio
 use ditto_storage::{
     CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage, StorageError,
 };
-use ditto_store::{BackupProgress, CommitSubscription, OpenError, Store, StoreError, StoreOptions};
+use ditto_store::{
+    BackupProgress, CommitSubscription, CompactProgress, Compacted, OpenError, Store, StoreError,
+    StoreOptions, Verified, VerifyProgress,
+};
 use ditto_transport::Transports;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -271,6 +274,31 @@ impl Peer {
         on_progress: &mut dyn FnMut(&BackupProgress) -> ControlFlow<()>,
     ) -> Result<BackupProgress, PeerError> {
         backup::backup(&self.0.store, directory, on_progress)
+    }
+
+    /// Reads every row of the database and says where two of them contradict each other, and what of the files is damaged.
+    /// Nobody waits meanwhile. `on_progress` is called every thousand rows and once at the end, and may end it.
+    ///
+    /// # Errors
+    /// [`PeerError::Store`]: the database cannot be read, the peer is or was closed, or `on_progress` ended it.
+    pub fn verify(
+        &self,
+        on_progress: &mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
+    ) -> Result<Verified, PeerError> {
+        Ok(self.0.store.verify_with(on_progress)?)
+    }
+
+    /// Gives back the room that deleted and overwritten documents take. Nobody waits, but it costs time, and room for a
+    /// while, in proportion to the size of the database. `on_progress` is called some times a second and once at the end,
+    /// and may end it; what is done until then stays done.
+    ///
+    /// # Errors
+    /// As for [`Self::verify`].
+    pub fn compact(
+        &self,
+        on_progress: &mut dyn FnMut(&CompactProgress) -> ControlFlow<()>,
+    ) -> Result<Compacted, PeerError> {
+        Ok(self.0.store.compact(on_progress)?)
     }
 
     /// What the directory of this peer holds. Looks at every file in it.
