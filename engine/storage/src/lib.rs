@@ -60,7 +60,7 @@ pub use cached::{CachedStorage, DEFAULT_CACHE_BYTES};
 pub use close::CloseOnce;
 pub use create::create_directories;
 pub use disk::{DiskOptions, DiskStorage};
-pub use error::{OpenError, StorageError};
+pub use error::{OpenError, StorageError, is_disk_full};
 pub use faulty::{FaultyStorage, Loss};
 pub use keyspace::Keyspace;
 pub use memory::MemoryStorage;
