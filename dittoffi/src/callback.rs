@@ -3,7 +3,7 @@
 //! Each triple is taken over by value. Whatever becomes of it, also when the function that took it fails, `release` is
 //! called exactly once, when the library will not call `call` again.
 
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, ops::ControlFlow, ptr};
 
 use crate::{
     error::{Error, ErrorCode},
@@ -83,6 +83,40 @@ pub struct LogCallback {
     pub context: *mut c_void,
     /// Takes the next line.
     pub call: Option<unsafe extern "C" fn(context: *mut c_void, level: u8, message: Slice)>,
+    /// Lets go of `context`.
+    pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
+}
+
+/// Called while a function does something that may take long.
+///
+/// `call` gets `context`, how much is done, and how much there is to do in all, which may grow; its answer is whether to go
+/// on. If it is not, the function fails with `DITTOFFI_ERROR_CODE_CANCELLED`; the answer of the last call, when all is done,
+/// does not matter. It runs on the thread of that function, before that returns, and may call any function of the library.
+/// It must return normally. `call` is `NULL` if nobody wants to know. `release` gets `context` once, after the last call
+/// and before that function returns; it may be `NULL`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ProgressCallback {
+    /// Handed to both functions; `NULL` is allowed.
+    pub context: *mut c_void,
+    /// Takes how far it is, answers whether to go on.
+    pub call: Option<unsafe extern "C" fn(context: *mut c_void, done: u64, total: u64) -> bool>,
+    /// Lets go of `context`.
+    pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
+}
+
+/// Called with what a directory holds.
+///
+/// `call` gets `context` and the JSON that `dittoffi_peer_disk_usage` describes, which is borrowed for the call. It runs on
+/// a thread of the library, never twice at once, and may call any function of the library. It must return normally: an
+/// exception or a panic must not leave it. `release` gets `context` once, after the last call; it may be `NULL`.
+#[repr(C)]
+#[derive(Debug)]
+pub struct DiskUsageCallback {
+    /// Handed to both functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut c_void,
+    /// Takes the next tree.
+    pub call: Option<unsafe extern "C" fn(context: *mut c_void, usage: Slice)>,
     /// Lets go of `context`.
     pub release: Option<unsafe extern "C" fn(context: *mut c_void)>,
 }
@@ -220,6 +254,50 @@ impl OnLog {
     }
 }
 
+/// A [`ProgressCallback`] taken over.
+#[derive(Debug)]
+pub(crate) struct OnProgress {
+    context: Context,
+    call: Option<unsafe extern "C" fn(*mut c_void, u64, u64) -> bool>,
+}
+
+impl OnProgress {
+    /// Takes the callback over.
+    pub(crate) fn new(callback: ProgressCallback) -> Self {
+        let context = Context { pointer: callback.context, release: callback.release };
+        Self { context, call: callback.call }
+    }
+
+    /// Breaks if the caller does not want to go on.
+    pub(crate) fn call(&mut self, done: u64, total: u64) -> ControlFlow<()> {
+        let Some(call) = self.call else { return ControlFlow::Continue(()) };
+        // SAFETY: the caller promised that `call` takes this context, on the thread of the function that took it.
+        let goes_on = unsafe { call(self.context.pointer, done, total) };
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+}
+
+/// A [`DiskUsageCallback`] taken over.
+#[derive(Debug)]
+pub(crate) struct OnDiskUsage {
+    context: Context,
+    call: unsafe extern "C" fn(*mut c_void, Slice),
+}
+
+impl OnDiskUsage {
+    /// Takes the callback over; on failure it is released.
+    pub(crate) fn new(callback: DiskUsageCallback) -> Result<Self, Error> {
+        let context = Context { pointer: callback.context, release: callback.release };
+        Ok(Self { context, call: callback.call.ok_or_else(missing)? })
+    }
+
+    /// `&mut self`: calls never overlap.
+    pub(crate) fn call(&mut self, usage: &str) {
+        // SAFETY: the caller promised that `call` takes this context; the text outlives the call.
+        unsafe { (self.call)(self.context.pointer, Slice::borrowed(usage.as_bytes())) };
+    }
+}
+
 fn missing() -> Error {
     Error::new(ErrorCode::InvalidInput, "the callback's `call` is NULL")
 }
@@ -252,6 +330,26 @@ mod tests {
         assert_eq!(releases.load(Ordering::Relaxed), 1);
         assert!(OnChange::new(callback(None)).is_err());
         assert_eq!(releases.load(Ordering::Relaxed), 2);
+    }
+
+    unsafe extern "C" fn until_it_is_done(context: *mut c_void, done: u64, total: u64) -> bool {
+        // SAFETY: as in `release`.
+        unsafe { &*context.cast::<AtomicUsize>() }.fetch_add(10, Ordering::Relaxed);
+        done < total
+    }
+
+    #[test]
+    fn progress_is_told_to_whoever_wants_to_know_and_they_may_end_it() {
+        let count = AtomicUsize::new(0);
+        let context = ptr::from_ref(&count).cast_mut().cast();
+        let callback = |call| OnProgress::new(ProgressCallback { context, call, release: Some(release) });
+        let mut progress = callback(Some(until_it_is_done));
+        assert!(progress.call(1, 2).is_continue());
+        assert!(progress.call(2, 2).is_break());
+        drop(progress);
+        assert_eq!(count.swap(0, Ordering::Relaxed), 21);
+        assert!(callback(None).call(2, 2).is_continue());
+        assert_eq!(count.load(Ordering::Relaxed), 1);
     }
 
     unsafe extern "C" fn outcome(context: *mut c_void, error: *mut Error, transaction: *mut Transaction) {

@@ -171,6 +171,19 @@ impl Drop for Peer {
     }
 }
 
+/// A path as a slice of it is taken: in the system's own bytes where paths are bytes, else as text.
+#[cfg(unix)]
+pub(super) fn path_to_bytes(path: &Path) -> Result<&[u8], DittoError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Ok(path.as_os_str().as_bytes())
+}
+
+/// A path as a slice of it is taken: in the system's own bytes where paths are bytes, else as text.
+#[cfg(not(unix))]
+pub(super) fn path_to_bytes(path: &Path) -> Result<&[u8], DittoError> {
+    path.to_str().map(str::as_bytes).ok_or_else(|| not_unicode(path))
+}
+
 /// A path as the library takes it: in the system's own bytes where paths are bytes, else as text.
 #[cfg(unix)]
 pub(crate) fn path_to_cbor(path: &Path) -> Result<CborValue, DittoError> {
@@ -184,12 +197,12 @@ pub(crate) fn path_to_cbor(path: &Path) -> Result<CborValue, DittoError> {
 /// A path as the library takes it: in the system's own bytes where paths are bytes, else as text.
 #[cfg(not(unix))]
 pub(crate) fn path_to_cbor(path: &Path) -> Result<CborValue, DittoError> {
-    path.to_str().map(CborValue::from).ok_or_else(|| {
-        DittoError::new(
-            crate::error::ErrorKind::IO,
-            format!("the path {} is not valid Unicode", path.display()),
-        )
-    })
+    path.to_str().map(CborValue::from).ok_or_else(|| not_unicode(path))
+}
+
+#[cfg(not(unix))]
+fn not_unicode(path: &Path) -> DittoError {
+    DittoError::new(crate::error::ErrorKind::IO, format!("the path {} is not valid Unicode", path.display()))
 }
 
 #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! The documents of this peer: [`Store`].
 
 mod document_id;
+pub mod maintenance;
 mod set_arc;
 pub mod transactions;
 
@@ -16,6 +17,7 @@ pub use self::{
 #[doc(hidden)]
 pub use crate::dql;
 use crate::{
+    disk_usage::DiskUsage,
     dql::{
         ChangeHandler, ChangeHandlerWithSignalNext, IntoQuery, QueryArguments, QueryResult, StoreObserver,
     },
@@ -38,11 +40,12 @@ pub mod collection {
 #[derive(Clone)]
 pub struct Store {
     instance: Arc<Instance>,
+    disk_usage: DiskUsage,
 }
 
 impl Store {
     pub(crate) fn new(instance: Arc<Instance>) -> Self {
-        Self { instance }
+        Self { disk_usage: DiskUsage::of_store(instance.clone()), instance }
     }
 
     /// Runs a DQL statement on the local documents. It never waits for the network.
@@ -74,6 +77,10 @@ impl Store {
     /// - `CoreApi(StoreTransactionNested)`: it changes documents, and is inside the scope of a read-write transaction.
     /// - `CoreApi(StoreTransactionTimeout)`: another writer went on for longer than the system parameter
     ///   `TRANSACTION_WAIT_TIMEOUT_MS`, a minute.
+    /// - `CoreApi(StoreDiskFull)`, `CoreApi(IoPermissionDenied)`, `CoreApi(IoNotFound)` (the directory was removed or moved
+    ///   away), `CoreApi(StoreCorrupt)`, `CoreApi(IoOperationFailed)`: the storage has failed. Nothing is written and sync
+    ///   stops; reads go on where they can. When the cause is gone, so does everything else, by itself within half a
+    ///   minute: no need to open the instance again.
     /// - `ReleasedDittoInstance`: the instance is closed.
     pub async fn execute<Q>(&self, query: Q) -> Result<QueryResult, DittoError>
     where
@@ -249,6 +256,13 @@ impl Store {
         let handles =
             self.instance.observers.all().into_iter().map(|state| Arc::new(StoreObserver::listed(state)));
         Box::new(handles.collect::<SetArc<_>>())
+    }
+
+    /// What the files with the documents take.
+    #[deprecated(note = "use `Ditto::disk_usage`")]
+    #[must_use]
+    pub fn disk_usage(&self) -> &DiskUsage {
+        &self.disk_usage
     }
 
     /// [`execute`](Self::execute) with arguments that are detached from their type.

@@ -14,7 +14,10 @@ use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, Subscriptio
 use ditto_storage::{
     CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage, StorageError,
 };
-use ditto_store::{BackupProgress, CommitSubscription, Executor, OpenError, Store, StoreError, StoreOptions};
+use ditto_store::{
+    BackupProgress, CommitSubscription, CompactProgress, Compacted, Executor, OpenError, Store, StoreError,
+    StoreOptions, Verified, VerifyProgress,
+};
 use ditto_transport::Transports;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -280,6 +283,31 @@ impl Peer {
         backup::backup(&self.0.store, directory, on_progress)
     }
 
+    /// Reads every row of the database and says where two of them contradict each other, and what of the files is damaged.
+    /// Nobody waits meanwhile. `on_progress` is called every thousand rows and once at the end, and may end it.
+    ///
+    /// # Errors
+    /// [`PeerError::Store`]: the database cannot be read, the peer is or was closed, or `on_progress` ended it.
+    pub fn verify(
+        &self,
+        on_progress: &mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
+    ) -> Result<Verified, PeerError> {
+        Ok(self.0.store.verify_with(on_progress)?)
+    }
+
+    /// Gives back the room that deleted and overwritten documents take. Nobody waits, but it costs time, and room for a
+    /// while, in proportion to the size of the database. `on_progress` is called some times a second and once at the end,
+    /// and may end it; what is done until then stays done.
+    ///
+    /// # Errors
+    /// As for [`Self::verify`].
+    pub fn compact(
+        &self,
+        on_progress: &mut dyn FnMut(&CompactProgress) -> ControlFlow<()>,
+    ) -> Result<Compacted, PeerError> {
+        Ok(self.0.store.compact(on_progress)?)
+    }
+
     /// What the directory of this peer holds. Looks at every file in it.
     pub fn disk_usage(&self) -> DiskUsage {
         DiskUsage::measure(&self.0.directory)
@@ -499,7 +527,7 @@ fn authority(config: &PeerConfig) -> Result<Authority, PeerError> {
 
 /// Creates the directory and answers with its absolute path, in the words that it was given in: symbolic links stay.
 fn prepared_directory(directory: &Path) -> Result<PathBuf, PeerError> {
-    let created = std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
+    let created = ditto_storage::create_directories(directory).map_err(|error| match error.kind() {
         // The system says "file exists", which sounds as if an absent one were wanted.
         io::ErrorKind::AlreadyExists => io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory"),
         _ => error,

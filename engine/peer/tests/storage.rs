@@ -338,3 +338,40 @@ fn an_evicted_document_with_earlier_lives_does_not_come_back_unasked() {
         assert!(peer.store().verify().unwrap().is_consistent());
     }
 }
+
+#[test]
+fn long_work_ends_when_the_peer_closes() {
+    let root = tempfile::tempdir().unwrap();
+    let home = root.path().join("home");
+    let peer = filled(&home);
+    let (sender, begun) = mpsc::channel();
+    // Again and again, so that it is in the middle of one of them.
+    let threads = [sender.clone(), sender].map(|sender| {
+        let peer = peer.clone();
+        thread::spawn(move || {
+            // The receiver is gone once it has heard often enough.
+            let told = || {
+                let _ = sender.send(());
+                ControlFlow::Continue(())
+            };
+            loop {
+                if let Err(error) = peer.verify(&mut |_| told()) {
+                    return error;
+                }
+                if let Err(error) = peer.compact(&mut |_| told()) {
+                    return error;
+                }
+            }
+        })
+    });
+    for _ in 0..10 {
+        begun.recv_timeout(PATIENCE).expect("it works");
+    }
+    peer.close();
+    drop(open(&home));
+    for thread in threads {
+        let error = thread.join().unwrap();
+        let PeerError::Store(error) = error else { panic!("{error}") };
+        assert!(matches!(error, StoreError::Closed | StoreError::Storage(StorageError::Closed)), "{error:?}");
+    }
+}

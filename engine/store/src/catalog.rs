@@ -118,6 +118,8 @@ impl Collections {
             .map(|collection| CollectionStatistics {
                 name: Arc::clone(&collection.name),
                 documents: collection.documents.load(Ordering::Acquire),
+                graves: collection.graves.load(Ordering::Acquire),
+                indexes: collection.indexes.all().len(),
                 evictions: collection.evictions.load(Ordering::Acquire),
             })
             .collect()

@@ -108,6 +108,12 @@ pub enum StoreError {
         /// How long was waited, in milliseconds.
         waited_ms: u64,
     },
+    /// The one who watched the progress did not want to go on.
+    #[error("the {what} was cancelled")]
+    Cancelled {
+        /// What was under way.
+        what: &'static str,
+    },
     /// The transaction was committed or rolled back before.
     #[error("the transaction has ended: begin another one")]
     TransactionEnded,

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::backup::{self, BackupError, BackupProgress};
 use crate::catalog::{self, Collections, Identity};
+use crate::compact::{self, CompactProgress, Compacted};
 use crate::durability::{Durability, Mark, Platter};
 use crate::environment::{Environment, Executor};
 use crate::error::{OpenError, StoreError};
@@ -35,7 +36,7 @@ use crate::replica::{self, Interest, Replica};
 use crate::result::QueryResult;
 use crate::statements::Statements;
 use crate::transaction::{OpenTransactions, Transaction, TransactionOptions};
-use crate::verify::{self, Verified};
+use crate::verify::{self, Verified, VerifyProgress};
 use crate::virtual_collections::{VirtualCollections, all_at_once};
 use crate::write::WriteTransaction;
 use crate::writer::{Holder, OnTurn, Turn, Writer, WriterQueue};
@@ -75,6 +76,10 @@ pub struct CollectionStatistics {
     pub name: Arc<str>,
     /// Living documents.
     pub documents: u64,
+    /// Deleted documents of which only the grave is left.
+    pub graves: u64,
+    /// Indexes, ready or being built.
+    pub indexes: usize,
     /// Evictions so far.
     pub evictions: u64,
 }
@@ -418,9 +423,21 @@ impl Store {
     /// in the size of the store, on a snapshot; nobody waits.
     ///
     /// # Errors
-    /// [`StoreError::Storage`].
+    /// [`StoreError::Storage`], [`StoreError::Closed`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
-        verify::verify(&self.inner)
+        self.verify_with(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Self::verify`], with somebody who watches: `on_progress` is called every thousand rows and once at the end, and
+    /// may end the verification.
+    ///
+    /// # Errors
+    /// As there; [`StoreError::Cancelled`] if it was ended.
+    pub fn verify_with(
+        &self,
+        on_progress: &mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
+    ) -> Result<Verified, StoreError> {
+        verify::verify(&self.inner, on_progress)
     }
 
     /// Copies everything as it is at one moment to an empty storage, while others read and write. The copy is a
@@ -438,14 +455,16 @@ impl Store {
     }
 
     /// Gives back the room that deleted and overwritten rows take. Nobody waits, but it costs time, and room for a
-    /// while, in proportion to the size of the database.
+    /// while, in proportion to the size of the database. `on_progress` is called some times a second and once at the end, and
+    /// may end the compaction; what is done until then stays done.
     ///
     /// # Errors
-    /// [`StoreError::Storage`], [`StoreError::Closed`].
-    pub fn compact(&self) -> Result<(), StoreError> {
-        self.inner.check_open()?;
-        self.inner.storage.compact().inspect_err(|error| self.inner.storage_failed(error))?;
-        Ok(())
+    /// [`StoreError::Storage`], [`StoreError::Closed`]; [`StoreError::Cancelled`] if it was ended.
+    pub fn compact(
+        &self,
+        on_progress: &mut dyn FnMut(&CompactProgress) -> ControlFlow<()>,
+    ) -> Result<Compacted, StoreError> {
+        compact::compact(&self.inner, on_progress)
     }
 
     /// Goes on after the storage has failed, if the cause is gone: as after a crash, everything that was synced is

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
-use ditto_storage::{Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage};
+use ditto_storage::{
+    Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage,
+};
 use ditto_store::{
-    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_CONFLICTS, MAX_SEEN_RUNS,
-    Reaped, Refused, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
+    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_CONFLICTS,
+    MAX_SEEN_RUNS, Reaped, Refused, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
