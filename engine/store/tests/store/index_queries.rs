@@ -671,7 +671,7 @@ fn the_ends_of_an_index_are_what_all_documents_say() {
                     let rows = execute(&text(shown), &Object::new()).expect("reads").rows;
                     rows.iter().map(|row| row.value().to_json()).collect::<String>()
                 };
-                [shown, "MIN(a) AS l", "MAX(a) AS h", "MAX(a) AS h, COUNT(*) AS n"].map(|shown| one(shown))
+                [shown, "MIN(a) AS l", "MAX(a) AS h", "MAX(a) AS h, COUNT(*) AS n"].map(&mut one)
             };
             let newest: Execute<'_> = &mut |text, arguments| store.execute(text, arguments);
             assert_eq!(ask("", newest), ask("USE INDEX ''", newest), "{keys}: {condition}");
