@@ -74,6 +74,8 @@ static REGISTRY: &[Parameter] = &[
     integer("mesh_chooser_max_wlan_connections", 6, 0, 64),
     integer("reaper_preferred_hour", 3, 0, 23),
     integer("record_cache_size_bytes", ditto_storage::DEFAULT_CACHE_BYTES as i64, 0, 64 * GIB),
+    // How long there must have been no session before the next one begins a new run.
+    duration("run_after_pause_ms", 600_000, 0, 86_400_000),
     integer("tombstone_reap_batch_size", 10_000, 1, 1_000_000),
     boolean("tombstone_ttl_enabled", true),
     integer("tombstone_ttl_hours", 168, 1, 87_600),
@@ -221,16 +223,17 @@ impl Parameters {
         Ok((parameter.name, value))
     }
 
+    /// A parameter that is a number; 0 if there is no such.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        self.get(name).ok().and_then(|(_, value)| value.as_u64()).unwrap_or_default()
+    }
+
     /// When a transaction is long, and how long others wait for it.
     pub(crate) fn writer_limits(&self) -> Limits {
-        let milliseconds = |name| match self.get(name) {
-            Ok((_, Value::Int(number))) => u64::try_from(number).unwrap_or(0),
-            _ => 0,
-        };
         Limits {
-            report_after: milliseconds("transaction_duration_before_logging_ms"),
-            report_every: milliseconds("transaction_trace_interval_ms"),
-            give_up_after: milliseconds("transaction_wait_timeout_ms"),
+            report_after: self.number("transaction_duration_before_logging_ms"),
+            report_every: self.number("transaction_trace_interval_ms"),
+            give_up_after: self.number("transaction_wait_timeout_ms"),
         }
     }
 

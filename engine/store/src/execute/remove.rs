@@ -75,7 +75,7 @@ pub(crate) fn evict(
     let mut mutated_ids = Vec::with_capacity(targets.len());
     for Target { key, record } in targets {
         mutated_ids.push(id_of(parse_record(&record)?.value));
-        transaction.evict(&collection, key, record, true);
+        transaction.evict(&collection, key, record)?;
     }
     if protection.report(mutated_ids.len(), scope.now_ms) || !mutated_ids.is_empty() {
         transaction.changes_virtual(EVICTIONS);

@@ -2,11 +2,11 @@
 //!
 //! A deletion wins over a concurrent update, so a merge can absorb writes that whoever deleted the document never saw. The
 //! peer where the two meet reports them: it holds the writes, is sent the deletion, and knows what the sender of the
-//! deletion holds. What it does not hold it cannot have taken into account. A write that was made here and that nobody
-//! has acknowledged exists nowhere else: it is *set aside*, its value kept whatever its size.
+//! deletion holds. What it does not hold it cannot have taken into account. A write that nobody else is known to hold,
+//! whoever made it, may exist nowhere else: it is *set aside*, its value kept whatever its size.
 //!
-//! A report is written in the commit of the merge. The newest [`MAX_CONFLICTS`] are kept; `DELETE FROM system:conflicts`
-//! (or EVICT) removes those that were dealt with.
+//! A report is written in the commit of the merge. The newest [`MAX_CONFLICTS`] are kept, those with something set aside
+//! before all others; `DELETE FROM system:conflicts` (or EVICT) removes those that were dealt with.
 
 use ditto_crdt::{Lost, Sequence};
 use ditto_storage::{Bytes, Direction, Keyspace, StorageError};
@@ -20,11 +20,11 @@ use crate::write::WriteTransaction;
 /// The virtual collection.
 pub(crate) const CONFLICTS: &str = "system:conflicts";
 
-/// How many reports are kept; the oldest go first.
+/// How many reports are kept; the oldest go first, those with something set aside last.
 pub const MAX_CONFLICTS: usize = 10_000;
-/// Bytes of all reports together; the oldest go first.
+/// Bytes of all reports together; they go in the same order.
 pub const MAX_CONFLICT_BYTES: usize = 64 << 20;
-/// How many lost fields one report lists; the others are counted. Set aside fields come first.
+/// How many lost fields one report lists, beside those that are set aside; the others are counted.
 pub const MAX_CONFLICT_FIELDS: usize = 1_000;
 /// The longest value, in bytes, that a report holds of a write that somebody else has.
 pub const MAX_CONFLICT_VALUE_BYTES: usize = 1_024;
@@ -32,7 +32,7 @@ pub const MAX_CONFLICT_VALUE_BYTES: usize = 1_024;
 /// A lost write.
 pub(crate) struct LostField {
     pub lost: Lost,
-    /// Made here, and acknowledged by nobody.
+    /// Nobody else is known to hold it.
     pub set_aside: bool,
 }
 
@@ -50,11 +50,13 @@ pub(crate) struct Conflict<'a> {
 
 impl Conflict<'_> {
     /// As it is stored: the row but for its `_id`, the peer as its bytes.
-    fn encode(mut self) -> Vec<u8> {
-        let set_aside = self.fields.iter().any(|field| field.set_aside);
+    fn encode(mut self) -> (Vec<u8>, Vec<u8>) {
+        let set_aside = self.fields.iter().filter(|field| field.set_aside).count();
         self.fields.sort_by_key(|field| !field.set_aside);
-        let omitted = self.fields.len().saturating_sub(MAX_CONFLICT_FIELDS);
-        self.fields.truncate(MAX_CONFLICT_FIELDS);
+        let listed = self.fields.len().min(set_aside.max(MAX_CONFLICT_FIELDS));
+        let omitted = self.fields.len() - listed;
+        self.fields.truncate(listed);
+        let set_aside = set_aside > 0;
         let fields: Vec<Value> = self.fields.into_iter().map(|field| field.row().into()).collect();
         let row = Object::from([
             ("collection", Value::from(self.collection)),
@@ -65,7 +67,7 @@ impl Conflict<'_> {
             ("set_aside", Value::Bool(set_aside)),
             ("time", Value::from(self.time_ms)),
         ]);
-        Value::Object(row).encode()
+        (rows::conflict_key(set_aside, self.sequence.0), Value::Object(row).encode())
     }
 }
 
@@ -104,38 +106,79 @@ pub(crate) fn report(
             fields = conflict.fields.len(),
             "writes lost against a deletion, see system:conflicts"
         );
-        new.push((rows::conflict_key(conflict.sequence.0), conflict.encode()));
+        new.push(conflict.encode());
     }
+    // From the one that goes last to the one that goes first.
+    new.sort_by(|(left, _), (right, _)| right.cmp(left));
     let snapshot = transaction.inner.storage.snapshot();
-    let mut count = new.len();
-    let mut bytes: usize = new.iter().map(|(_, value)| value.len()).sum();
-    let mut dropped = Vec::new();
-    for row in snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Backward) {
-        let (key, value) = row?;
-        count += 1;
-        bytes += value.len();
-        if count > MAX_CONFLICTS || bytes > MAX_CONFLICT_BYTES {
-            dropped.push(key);
+    let mut stored = snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Backward).peekable();
+    let mut new = new.into_iter().peekable();
+    let mut kept = Kept::default();
+    loop {
+        let new_is_next = match (new.peek(), stored.peek()) {
+            (None, None) => break,
+            (Some((new, _)), Some(Ok((stored, _)))) => **new > **stored,
+            (new, _) => new.is_some(),
+        };
+        if new_is_next {
+            if let Some((key, value)) = new.next().filter(|(key, value)| kept.keeps(key, value)) {
+                transaction.put_row(Keyspace::Graves, key, value);
+            }
+        } else if let Some(row) = stored.next() {
+            let (key, value) = row?;
+            if !kept.keeps(&key, &value) {
+                transaction.delete_row(Keyspace::Graves, key.to_vec());
+            }
         }
     }
-    if !dropped.is_empty() {
-        tracing::warn!(count = dropped.len(), "system:conflicts is full: the oldest reports are dropped");
-    }
-    let excess = new.len().saturating_sub(MAX_CONFLICTS);
-    for key in dropped {
-        transaction.delete_row(Keyspace::Graves, key.to_vec());
-    }
-    for (key, value) in new.into_iter().skip(excess) {
-        transaction.put_row(Keyspace::Graves, key, value);
-    }
+    kept.tell();
     transaction.changes_virtual(CONFLICTS);
     Ok(())
+}
+
+/// Counts the reports that there is room for, and those that there is none for.
+#[derive(Default)]
+struct Kept {
+    count: usize,
+    bytes: usize,
+    dropped: usize,
+    set_aside_dropped: usize,
+}
+
+impl Kept {
+    /// Whether this one is kept as well.
+    fn keeps(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let bytes = self.bytes + value.len();
+        if self.dropped == 0 && self.count < MAX_CONFLICTS && bytes <= MAX_CONFLICT_BYTES {
+            self.count += 1;
+            self.bytes = bytes;
+            return true;
+        }
+        self.dropped += 1;
+        let set_aside = rows::split_conflict_key(key).is_some_and(|(set_aside, _)| set_aside);
+        self.set_aside_dropped += usize::from(set_aside);
+        false
+    }
+
+    fn tell(&self) {
+        if self.set_aside_dropped > 0 {
+            tracing::error!(
+                count = self.set_aside_dropped,
+                "system:conflicts is full of writes that no other peer has: the oldest are lost now; read the reports, \
+                 write again what is still wanted, and remove them with DELETE FROM system:conflicts"
+            );
+        } else if self.dropped > 0 {
+            tracing::warn!(count = self.dropped, "system:conflicts is full: the oldest reports are dropped");
+        }
+    }
 }
 
 /// Removes reports, by the rows of the virtual collection.
 pub(crate) fn forget(transaction: &mut WriteTransaction, ids: &[Value]) {
     for id in ids.iter().filter_map(Value::as_u64) {
-        transaction.delete_row(Keyspace::Graves, rows::conflict_key(id));
+        for set_aside in [false, true] {
+            transaction.delete_row(Keyspace::Graves, rows::conflict_key(set_aside, id));
+        }
     }
     transaction.changes_virtual(CONFLICTS);
 }
@@ -144,17 +187,20 @@ pub(crate) fn forget(transaction: &mut WriteTransaction, ids: &[Value]) {
 pub(crate) fn list(inner: &Inner) -> Vec<Object> {
     let snapshot = inner.storage.snapshot();
     let stored = snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward);
-    stored.filter_map(|row| row.ok().and_then(|(key, value)| shown(inner, &key, &value))).collect()
+    let shown = stored.filter_map(|row| row.ok().and_then(|(key, value)| shown(inner, &key, &value)));
+    let mut shown: Vec<(u64, Object)> = shown.collect();
+    shown.sort_by_key(|(number, _)| *number);
+    shown.into_iter().map(|(_, row)| row).collect()
 }
 
-fn shown(inner: &Inner, key: &Bytes, value: &Bytes) -> Option<Object> {
-    let number = rows::split_conflict_key(key)?;
+fn shown(inner: &Inner, key: &Bytes, value: &Bytes) -> Option<(u64, Object)> {
+    let (_, number) = rows::split_conflict_key(key)?;
     let mut row = read(value)?;
     if let Some(peer) = row.get("from").and_then(Value::as_bytes).and_then(|peer| peer.try_into().ok()) {
         row.insert("from", (inner.peer_name)(peer));
     }
     row.insert("_id", number);
-    Some(row)
+    Some((number, row))
 }
 
 /// A stored report; `None` if it cannot be read.
