@@ -117,7 +117,7 @@ impl<'r> Run<'r, '_> {
             Access::Scan(scan) => self.scan(scan, collection),
             Access::Union(branches) => self.union(branches, collection),
             Access::Intersect(scans) => self.intersection(scans, collection),
-            Access::Virtual | Access::Count => Ok(ControlFlow::Continue(())),
+            Access::Virtual | Access::Shortcuts(_) => Ok(ControlFlow::Continue(())),
         }
     }
 
@@ -260,7 +260,7 @@ impl<'r> Run<'r, '_> {
                 Ok(ControlFlow::Continue(()))
             }
             Access::Scan(scan) => self.scan_keys(scan, collection, each),
-            Access::Union(_) | Access::Intersect(_) | Access::Virtual | Access::Count => {
+            Access::Union(_) | Access::Intersect(_) | Access::Virtual | Access::Shortcuts(_) => {
                 Ok(ControlFlow::Continue(()))
             }
         }

@@ -16,7 +16,7 @@ use super::access::{Run, asked};
 use super::gathered::{First, Room};
 use super::index_rows::{IndexRows, malformed};
 use super::order;
-use super::plan::{KeyRange, Ordered, Place, Ranges, Scan};
+use super::plan::{KeyRange, Ordered, Ranges, Scan};
 use super::scope::of_document;
 use crate::catalog::Collection;
 use crate::error::StoreError;
@@ -81,8 +81,7 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
         let ranges = scan.ranges(filter, collection, &run.context);
         let spared = scan.spares().filter(|_| ranges.is_exact);
         let answered = spared.filter_map(|condition| condition.place.find(filter)).collect();
-        let is_answered = |number| scan.answers().any(|condition| condition.place == Place::Conjunct(number));
-        let is_whole = ranges.is_exact && (0..run.conjuncts.len()).all(is_answered);
+        let is_whole = ranges.is_exact && scan.is_whole(run.conjuncts.len());
         let key = layout::document_key(collection.id, &[]);
         let writer = Writer::new();
         Self { run, scan, index, collection, ranges, answered, is_whole, key, writer, group: None }

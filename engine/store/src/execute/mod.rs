@@ -1,6 +1,7 @@
 //! Running statements: which kind goes where, and what each may do.
 
 mod access;
+mod edges;
 mod explain;
 mod gathered;
 mod index_rows;

@@ -8,8 +8,9 @@ use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef, key};
 
 use super::access::{count_documents, for_each_behind, for_each_document, planned};
+use super::edges::Edges;
 use super::order::{self, Sorter};
-use super::plan::{Access, Arrival, Plan, Question, Reads};
+use super::plan::{Access, Arrival, Plan, Question, Reads, Shortcut};
 use super::scope::{Scope, of_document};
 use super::view::View;
 use crate::error::{DataError, StoreError};
@@ -108,6 +109,11 @@ pub(crate) fn question(select: &Select) -> Question<'_> {
 fn counts_only(grouping: &Grouping) -> bool {
     grouping.keys.is_empty()
         && grouping.aggregates.iter().all(|aggregate| aggregate.function == AggregateFunction::Count)
+}
+
+/// Whether the one group that there is does nothing but count documents.
+pub(crate) fn counts_documents(grouping: &Grouping) -> bool {
+    counts_only(grouping) && grouping.aggregates.iter().all(|aggregate| aggregate.argument.is_none())
 }
 
 /// Runs a projection over documents.
@@ -223,7 +229,7 @@ fn grouped(
     grouping: &Grouping,
     window: Window,
 ) -> Result<Vec<Row>, StoreError> {
-    let groups = match counted(view, scope, question, plan, grouping)? {
+    let groups = match short(view, scope, question, plan, grouping)? {
         Some(group) => vec![group],
         None => {
             let context = scope.context();
@@ -267,23 +273,33 @@ pub(crate) fn of_group<'short, 'long: 'short>(
     context
 }
 
-/// The one group of a statement that does nothing but count documents: they need not be looked at if the collection or an
-/// index knows how many they are.
-fn counted(
+/// The one group of a statement that wants but aggregates for which no document has to be looked at.
+fn short(
     view: View<'_>,
     scope: &Scope<'_>,
     question: &Question<'_>,
     plan: &Plan,
     grouping: &Grouping,
 ) -> Result<Option<Group>, StoreError> {
-    if !counts_only(grouping) || grouping.aggregates.iter().any(|aggregate| aggregate.argument.is_some()) {
+    let group = |aggregates| Some(Group { keys: Vec::new(), aggregates });
+    if let Access::Shortcuts(shortcuts) = &plan.access {
+        let edges = plan.collection.as_ref().map(|collection| Edges::new(view, scope, question, collection));
+        let mut aggregates = Vec::with_capacity(shortcuts.len());
+        for (shortcut, call) in shortcuts.iter().zip(&grouping.aggregates) {
+            aggregates.push(match (shortcut, &plan.collection, &edges, &call.argument) {
+                (Shortcut::Count, collection, ..) => {
+                    let count = collection.as_ref().map(|collection| view.count(collection)).transpose()?;
+                    Some(Value::from(count.unwrap_or(0)))
+                }
+                (Shortcut::Edge(edge), _, Some(edges), Some(argument)) => edges.value(edge, argument)?,
+                (Shortcut::Edge(_), ..) => None,
+            });
+        }
+        return Ok(group(aggregates));
+    }
+    if !counts_documents(grouping) {
         return Ok(None);
     }
-    let count = match (&plan.access, &plan.collection) {
-        (Access::Count, Some(collection)) => view.count(collection)?,
-        (Access::Count, None) => 0,
-        _ => count_documents(view, scope, question, plan)?,
-    };
-    let aggregates = grouping.aggregates.iter().map(|_| Some(Value::from(count))).collect();
-    Ok(Some(Group { keys: Vec::new(), aggregates }))
+    let count = count_documents(view, scope, question, plan)?;
+    Ok(group(grouping.aggregates.iter().map(|_| Some(Value::from(count))).collect()))
 }

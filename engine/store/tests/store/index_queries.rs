@@ -615,6 +615,77 @@ fn large_groups_come_in_order_backward_too() {
     }
 }
 
+#[test]
+fn the_ends_of_an_index_are_what_all_documents_say() {
+    let store = open(1);
+    let long = |end: &str| Value::from(format!("{}{end}", "z".repeat(1_500)));
+    let documents = [
+        // Equal values of two kinds: the one of the least `_id` is shown, whatever comes first in the index.
+        (3, Value::from(1), 0),
+        (2, Value::from(1.0), 1),
+        (9, Value::from(7.0), 1),
+        (5, Value::from(7), 2),
+        (6, Value::from(7.0), 0),
+        // Values that are equal as far as the index holds them.
+        (11, long("b"), 3),
+        (12, long("d"), 4),
+        (13, long("a"), 5),
+        (14, long("d"), 3),
+    ];
+    let insert = |id: i64, a: Option<Value>, b: i64| {
+        let mut document = Object::from([("_id", Value::from(id)), ("b", Value::from(b))]);
+        a.into_iter().for_each(|a| drop(document.insert("a", a)));
+        let arguments = Object::from([("d", Value::from(document))]);
+        store.execute("INSERT INTO t DOCUMENTS (:d)", &arguments).expect("inserts");
+    };
+    documents.into_iter().for_each(|(id, a, b)| insert(id, Some(a), b));
+    insert(20, Some(Value::Null), 0);
+    insert(21, None, 0);
+    let conditions = [
+        "",
+        "WHERE a < 5",
+        "WHERE a <= 7 AND a > 1",
+        "WHERE a IN (1, 7)",
+        "WHERE a IN (8, 9)",
+        "WHERE a IS NULL",
+        "WHERE a LIKE 'z%'",
+        "WHERE b = 1",
+        "WHERE b = 0",
+        "WHERE b = 3",
+        "WHERE b IN (0, 1)",
+        "WHERE b = 1 AND a > 2",
+        "WHERE b = 1 AND _id > 2",
+        "WHERE _id > 11",
+        "WHERE _id < 0",
+        "WHERE b = 8",
+    ];
+    for keys in
+        ["a", "a DESC", "a, b", "a DESC, b DESC", "a, b DESC", "b, a", "b, a DESC", "b DESC, a, c", "b"]
+    {
+        run(&store, &format!("CREATE INDEX i ON t ({keys})"));
+        for condition in conditions {
+            let ask = |use_index: &str, execute: Execute<'_>| {
+                let shown = "MIN(a) AS l, MAX(a) AS h, MIN(b) AS lb, MAX(_id) AS i, MIN(_id) AS j";
+                let text = |shown: &str| format!("SELECT {shown} FROM t {use_index} {condition}");
+                let mut one = |shown: &str| {
+                    let rows = execute(&text(shown), &Object::new()).expect("reads").rows;
+                    rows.iter().map(|row| row.value().to_json()).collect::<String>()
+                };
+                [shown, "MIN(a) AS l", "MAX(a) AS h", "MAX(a) AS h, COUNT(*) AS n"].map(&mut one)
+            };
+            let newest: Execute<'_> = &mut |text, arguments| store.execute(text, arguments);
+            assert_eq!(ask("", newest), ask("USE INDEX ''", newest), "{keys}: {condition}");
+            let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+            let inside: Execute<'_> = &mut |text, arguments| transaction.execute(text, arguments);
+            inside("DELETE FROM t WHERE _id IN (2, 14)", &Object::new()).expect("deletes");
+            inside("UPDATE t SET a = 7 WHERE _id IN (3, 11)", &Object::new()).expect("updates");
+            assert_eq!(ask("", inside), ask("USE INDEX ''", inside), "{keys}, in a transaction: {condition}");
+            transaction.rollback();
+        }
+        run(&store, "DROP INDEX i ON t");
+    }
+}
+
 /// Does something, once, right before somebody takes a snapshot.
 struct Interrupted {
     storage: MemoryStorage,

@@ -37,7 +37,7 @@ fn children(store: &Store, text: &str) -> Vec<Value> {
     children.unwrap_or_else(|| panic!("{text}: {}", row.to_json())).to_vec()
 }
 
-/// An operator in a few words: its name, the index, how many spans, whether backward, whether covering.
+/// An operator in a few words: its name, the index, how many spans, which end, whether backward, whether covering.
 fn words(operator: &Value) -> String {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut words = text(operator.get("#operator"));
@@ -54,6 +54,9 @@ fn words(operator: &Value) -> String {
         let parts: Vec<String> =
             spans.iter().map(|span| span.as_array().map_or(0, <[Value]>::len).to_string()).collect();
         words += &format!("{{{}}}", parts.join(" "));
+    }
+    if let Some(end) = operator.get("value").and_then(Value::as_str) {
+        words += &format!(" {end}");
     }
     for flag in ["backward", "covering"] {
         if operator.get(flag) == Some(&Value::Bool(true)) {
@@ -86,7 +89,8 @@ fn a_plan_has_the_documented_form() {
     assert_eq!(
         Value::from(found).to_json(),
         concat!(
-            r##"[{"#operator":"indexScan","alias":"t","collection":"t","covering":false,"datasource":"default","##,
+            r##"[{"#operator":"indexScan","alias":"t","answers":["a = 'A'"],"collection":"t","covering":false,"##,
+            r##""datasource":"default","##,
             r##""desc":{"index":"a","spans":[[{"index_key":{"direction":"asc","include_missing":true,"key":["a"]},"##,
             r##""range":{"high":{"expr":"'A'","included":true},"low":{"expr":"'A'","included":true}}}]]}},"##,
             r##"{"#operator":"fetch"},{"#operator":"filter","condition":"a = 'A'"},{"#operator":"projection"}]"##,
@@ -350,6 +354,138 @@ fn an_index_that_says_everything_is_read_instead_of_the_documents() {
 }
 
 #[test]
+fn the_least_and_the_greatest_value_are_at_the_ends_of_an_index() {
+    let store = store_with(&["a", "b, a DESC", "m.k"]);
+    assert_plans(
+        &store,
+        &[
+            ("SELECT MIN(a) AS l FROM t", "indexScan(a){0} least > projection"),
+            ("SELECT MAX(a) AS h FROM t HAVING MAX(a) > 1", "indexScan(a){0} greatest > filter > projection"),
+            ("SELECT MIN(b) AS l FROM t", "indexScan(b, a DESC){0} least > projection"),
+            (
+                "SELECT MIN(a) AS l, MAX(m.k) AS h, COUNT(*) AS n FROM t",
+                "aggregateScan[indexScan(a){0} least, indexScan(m.k){0} greatest, countScan] > projection",
+            ),
+            ("SELECT MAX(a) AS h FROM t WHERE a < 3", "indexScan(a){1} greatest > filter > projection"),
+            (
+                "SELECT MAX(a) AS h FROM t WHERE b = 1",
+                "indexScan(b, a DESC){1} greatest > filter > projection",
+            ),
+            (
+                "SELECT MAX(a) AS h FROM t WHERE b = 1 AND a < 3",
+                "indexScan(b, a DESC){2} greatest > filter > projection",
+            ),
+            (
+                "SELECT MAX(b) AS h FROM t WHERE b IN (1, 2)",
+                "indexScan(b, a DESC){1 1} greatest > filter > projection",
+            ),
+            ("SELECT MAX(_id) AS h FROM t", "scan greatest > projection"),
+            ("SELECT MAX(_id) AS h FROM t WHERE _id < 5", "idScan{1} greatest > filter > projection"),
+            // What else is asked, or another order of the rows, needs all of them.
+            ("SELECT MIN(a) AS l, SUM(a) AS s FROM t", "scan > group > projection"),
+            ("SELECT MIN(a + 1) AS l FROM t", "scan > group > projection"),
+            ("SELECT MIN(a) AS l FROM t WHERE c = 'c1'", "scan > filter > group > projection"),
+            (
+                "SELECT MIN(a) AS l FROM t WHERE a LIKE 'x%'",
+                "indexScan(a){1} covering > filter > group > projection",
+            ),
+            (
+                "SELECT MIN(a) AS l FROM t WHERE b > 1",
+                "indexScan(b, a DESC){1} covering > filter > group > projection",
+            ),
+            (
+                "SELECT MIN(a) AS l, COUNT(*) AS n FROM t WHERE a > 1",
+                "indexScan(a){1} covering > filter > group > projection",
+            ),
+            ("SELECT b, MIN(a) AS l FROM t GROUP BY b", "scan > group > projection"),
+            ("SELECT MIN(a) AS l FROM t USE INDEX ''", "scan > group > projection"),
+            ("SELECT MIN(a) AS l FROM t WHERE _id = 3", "idScan > fetch > filter > group > projection"),
+        ],
+    );
+}
+
+/// A member of the first operator of that name.
+fn member(store: &Store, text: &str, operator: &str, name: &str) -> String {
+    let all = children(store, text);
+    let found = all.iter().find(|found| found.get("#operator").and_then(Value::as_str) == Some(operator));
+    let found = found.unwrap_or_else(|| panic!("{text} has no {operator}"));
+    found.get(name).map_or_else(String::new, Value::to_json)
+}
+
+#[test]
+fn a_plan_tells_what_bounds_it_and_what_is_not_asked_again() {
+    let store = store_with(&["a", "b, a", "m.k"]);
+    let wrong: Vec<String> = [
+        // LIMIT ends the scan, or bounds what is sorted.
+        ("SELECT * FROM t LIMIT 3", "limit", "stopsScan", "true"),
+        ("SELECT * FROM t WHERE a > 1 ORDER BY a LIMIT 3", "limit", "stopsScan", "true"),
+        ("SELECT DISTINCT a FROM t ORDER BY a LIMIT 3", "limit", "stopsScan", "true"),
+        ("UPDATE t SET x = 1 ORDER BY a LIMIT 3", "limit", "stopsScan", "true"),
+        ("SELECT * FROM t ORDER BY c LIMIT 3", "limit", "stopsScan", ""),
+        ("SELECT * FROM t ORDER BY c LIMIT 3", "sort", "bounded", "true"),
+        ("SELECT * FROM t ORDER BY c", "sort", "bounded", ""),
+        ("SELECT * FROM t ORDER BY c OFFSET 3", "sort", "bounded", ""),
+        ("SELECT a, COUNT(*) AS n FROM t GROUP BY a ORDER BY a LIMIT 3", "sort", "bounded", "true"),
+        ("SELECT a, COUNT(*) AS n FROM t GROUP BY a LIMIT 3", "limit", "stopsScan", ""),
+        // What OFFSET passes over, and what is counted, are rows of an index.
+        ("SELECT * FROM t WHERE a = 1 LIMIT 3 OFFSET 9", "limit", "passesRows", "true"),
+        ("SELECT * FROM t WHERE a = 1 AND c = 1 LIMIT 3 OFFSET 9", "limit", "passesRows", ""),
+        ("SELECT * FROM t WHERE a = 1 LIMIT 3", "limit", "passesRows", ""),
+        ("SELECT * FROM t LIMIT 3 OFFSET 9", "limit", "passesRows", ""),
+        ("UPDATE t SET c = 1 WHERE a = 1 LIMIT 3 OFFSET 9", "limit", "passesRows", "true"),
+        ("EVICT FROM t WHERE a = 1 LIMIT 3 OFFSET 9", "limit", "passesRows", ""),
+        ("SELECT COUNT(*) AS n FROM t WHERE a = 1", "group", "countsRows", "true"),
+        ("SELECT COUNT(*) AS n FROM t WHERE a LIKE 'x%'", "group", "countsRows", ""),
+        ("SELECT COUNT(a) AS n FROM t WHERE a = 1", "group", "countsRows", ""),
+        // Documents come by `_id` although the index is in another order.
+        ("SELECT SUM(c) AS s FROM t WHERE a > 1", "indexScan", "arrival", r#""_id""#),
+        ("SELECT SUM(c) AS s FROM t WHERE a > 1", "indexScan", "maxGathered", "67108864"),
+        ("SELECT SUM(c) AS s FROM t WHERE a = 1", "indexScan", "arrival", ""),
+        ("SELECT SUM(c) AS s FROM t WHERE a = 1", "indexScan", "maxGathered", ""),
+        ("SELECT DISTINCT c FROM t WHERE a > 1", "indexScan", "arrival", r#""_id""#),
+        ("SELECT DISTINCT a FROM t WHERE a > 1", "indexScan", "arrival", ""),
+        ("SELECT DISTINCT c FROM t WHERE a = 1 OR b = 1", "unionScan", "arrival", r#""_id""#),
+        ("SELECT * FROM t WHERE a = 1 OR b = 1", "unionScan", "arrival", ""),
+        ("SELECT * FROM t WHERE a = 1 OR b = 1", "unionScan", "maxGathered", "67108864"),
+        ("SELECT * FROM t ORDER BY a DESC LIMIT 3", "indexScan", "regroups", "true"),
+        ("SELECT * FROM t ORDER BY b LIMIT 3", "indexScan", "regroups", "true"),
+        ("SELECT * FROM t ORDER BY a LIMIT 3", "indexScan", "regroups", ""),
+        // A list may have more elements than there may be ranges.
+        ("SELECT a FROM t WHERE a IN :list", "indexScan", "maxRanges", "10000"),
+        ("SELECT a FROM t WHERE a IN (1, 2, 3)", "indexScan", "maxRanges", ""),
+        ("SELECT a FROM t WHERE a = 1 AND a IN :list", "indexScan", "maxRanges", "10000"),
+        (
+            "SELECT a FROM t USE DIRECTIVES '{\"#max_inlist\": 2}' WHERE a IN (1, 2, 3)",
+            "indexScan",
+            "maxRanges",
+            "2",
+        ),
+        (
+            "SELECT a FROM t USE DIRECTIVES '{\"#max_inlist\": 2}' WHERE b IN (1, 2) AND a != 3",
+            "indexScan",
+            "maxRanges",
+            "2",
+        ),
+        // What the spans say.
+        ("SELECT * FROM t WHERE a = 1 AND c = 2", "indexScan", "answers", r#"["a = 1"]"#),
+        ("SELECT * FROM t WHERE a = 1 AND c = 2", "filter", "answered", ""),
+        ("SELECT * FROM t WHERE a IN :list AND c = 2", "filter", "answered", r#"["a IN :list"]"#),
+        ("SELECT a FROM t WHERE a > 1 AND a < :x", "filter", "answered", r#"["a > 1","a < :x"]"#),
+        ("SELECT a FROM t WHERE a LIKE 'x%'", "indexScan", "answers", ""),
+        ("SELECT a FROM t WHERE a LIKE 'x%'", "filter", "answered", ""),
+        ("SELECT * FROM t WHERE _id = 1 AND a = 1", "filter", "answered", r#"["_id = 1"]"#),
+        ("SELECT MAX(a) AS h FROM t WHERE a < 3", "filter", "answered", r#"["a < 3"]"#),
+    ]
+    .into_iter()
+    .filter_map(|(text, operator, name, expected)| {
+        let found = member(&store, text, operator, name);
+        (found != expected).then(|| format!("{text}: {operator}.{name} is {found:?}, expected {expected:?}"))
+    })
+    .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
 fn directives_restrict_the_choice() {
     let store = store_with(&["a", "b"]);
     let by = |keys: &str| format!("indexScan({keys}){{1}} > fetch > filter > projection");
@@ -570,6 +706,12 @@ fn no_more_is_read_than_needed() {
     assert_eq!(reads("SELECT m.k FROM t"), (1_000, [1, 0, 0, 1_000]));
     assert_eq!(reads("SELECT DISTINCT a FROM t"), (5, [1, 0, 0, 1_000]));
     assert_eq!(reads("SELECT DISTINCT a FROM t ORDER BY a LIMIT 2"), (2, [1, 0, 0, 201]));
+    // The ends of an index. Each is looked for, and then read from the least `_id` on.
+    assert_eq!(reads("SELECT MIN(m.k) AS l, MAX(m.k) AS h, COUNT(*) AS n FROM t"), (1, [1, 0, 0, 4]));
+    assert_eq!(reads("SELECT MAX(a) AS h FROM t"), (1, [1, 0, 0, 2]));
+    assert_eq!(reads("SELECT MIN(m.k) AS l FROM t WHERE m.k > 100 AND m.k < 900"), (1, [1, 0, 0, 2]));
+    assert_eq!(reads("SELECT MIN(_id) AS l, MAX(_id) AS h FROM t"), (1, [1, 0, 2, 0]));
+    assert_eq!(reads("SELECT MAX(_id) AS h FROM t WHERE _id < 500"), (1, [1, 0, 1, 0]));
     // What OFFSET passes over is not read, if the index alone says that it is to be counted.
     assert_eq!(reads("SELECT * FROM t ORDER BY m.k LIMIT 10 OFFSET 500"), (10, [1, 10, 0, 510]));
     assert_eq!(reads("SELECT * FROM t WHERE a = 1 LIMIT 10 OFFSET 50"), (10, [1, 10, 0, 60]));

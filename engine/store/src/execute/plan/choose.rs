@@ -1,5 +1,7 @@
 //! The choice among the ways to the documents, by rules: no statistics are kept.
 //!
+//! Aggregates that can be had without the documents are ([`super::shortcuts`]). Else:
+//!
 //! Ways that lead to single documents come first, then indexes with a field that is limited to single values, ranges of
 //! `_id`s, ranges of an index, an index that gives the order of ORDER BY when only the first documents are wanted, an index
 //! whose rows say all that is asked, and last the whole collection. Among equals: more fields limited to single values,
@@ -9,12 +11,12 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use ditto_dql::{AggregateFunction, Expr, IndexKey};
+use ditto_dql::{Expr, IndexKey};
 
 use super::condition::{Condition, is_id};
 use super::hints::{Hints, MAX_GATHERED, MAX_RANGES};
 use super::order::{self, Direction};
-use super::{Access, Arrival, Covering, Ids, Place, Plan, Question, Reads, Scan, is_virtual};
+use super::{Access, Arrival, Covering, Ids, Place, Plan, Question, Scan, is_virtual};
 use crate::error::StoreError;
 use crate::execute::View;
 use crate::execute::scope::Shape;
@@ -55,10 +57,6 @@ pub(crate) fn plan(
         plan.access = Access::Ids(Ids::Used);
         return Ok((plan, None));
     }
-    if counts_everything(&question) {
-        plan.access = Access::Count;
-        return Ok((plan, None));
-    }
     let conjuncts = question.filter.map(Expr::conjuncts).unwrap_or_default();
     let conditions = Condition::all(conjuncts, Place::Conjunct);
     if let Some(ids) = Ids::of(&conditions) {
@@ -85,22 +83,20 @@ pub(crate) fn plan(
     Ok((plan, indexes))
 }
 
-/// Whether nothing is wanted but the number of all documents.
-fn counts_everything(question: &Question<'_>) -> bool {
-    let Reads::Groups(grouping) = question.reads else { return false };
-    question.filter.is_none()
-        && grouping.keys.is_empty()
-        && grouping
-            .aggregates
-            .iter()
-            .all(|call| call.function == AggregateFunction::Count && call.argument.is_none())
-}
-
-struct Chooser<'q> {
-    question: Question<'q>,
+pub(super) struct Chooser<'q> {
+    pub(super) question: Question<'q>,
     usable: Vec<Arc<Index>>,
     /// `None` if there is no index to which they could apply.
     hints: Option<Hints>,
+}
+
+/// A scan, and how its conditions limit it.
+pub(super) struct Limits {
+    pub scan: Scan,
+    /// Leading keys that are limited to single values.
+    pub points: usize,
+    /// The key behind them is limited, too.
+    pub has_range: bool,
 }
 
 /// A scan, and what it promises.
@@ -150,6 +146,9 @@ impl<'q> Chooser<'q> {
         conjuncts: &'q [Expr],
         conditions: &[Condition<'q>],
     ) -> (Access, bool) {
+        if let Some(shortcuts) = self.shortcuts(indexes, conjuncts, conditions) {
+            return (Access::Shortcuts(shortcuts), false);
+        }
         let mut candidates = self.candidates(indexes, conditions, Some(conjuncts));
         if self.hints.as_ref().is_some_and(|hints| hints.prefer_order)
             && candidates.iter().any(|candidate| candidate.scan.ordered.is_some())
@@ -187,12 +186,8 @@ impl<'q> Chooser<'q> {
             .collect()
     }
 
-    fn candidate(
-        &self,
-        index: Option<&Arc<Index>>,
-        conditions: &[Condition<'q>],
-        conjuncts: Option<&'q [Expr]>,
-    ) -> Option<Candidate> {
+    /// A scan of an index, or of the documents, with the conditions that limit its leading keys.
+    pub(super) fn limits(&self, index: Option<&Arc<Index>>, conditions: &[Condition<'q>]) -> Limits {
         let keys: &[IndexKey] = index.map_or(&[], |index| &index.keys);
         let mut scan = Scan { index: index.cloned(), ..self.everything() };
         let (mut points, mut has_range) = (0, false);
@@ -213,6 +208,17 @@ impl<'q> Chooser<'q> {
                 break;
             }
         }
+        Limits { scan, points, has_range }
+    }
+
+    fn candidate(
+        &self,
+        index: Option<&Arc<Index>>,
+        conditions: &[Condition<'q>],
+        conjuncts: Option<&'q [Expr]>,
+    ) -> Option<Candidate> {
+        let keys: &[IndexKey] = index.map_or(&[], |index| &index.keys);
+        let Limits { mut scan, points, has_range } = self.limits(index, conditions);
         if conjuncts.is_some() {
             self.order(&mut scan, keys, conditions);
         }
@@ -291,6 +297,7 @@ impl<'q> Chooser<'q> {
             backward: false,
             ordered: None,
             covering: None,
+            values_of: None,
             max_ranges,
         }
     }

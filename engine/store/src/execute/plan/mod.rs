@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `condition` | conditions of a filter that a key range can stand for |
 //! | `choose` | the choice among the ways, by rules |
+//! | `shortcuts` | aggregates that are had without the documents |
 //! | `order` | whether the rows of a scan come in the order of ORDER BY |
 //! | `covering` | whether the rows of an index say all that is asked |
 //! | `hints` | directives |
@@ -26,6 +27,7 @@ mod ids;
 mod order;
 mod ranges;
 mod reuse;
+mod shortcuts;
 
 use std::sync::Arc;
 
@@ -38,6 +40,7 @@ pub(crate) use self::ids::{Ids, keys, listed_ids};
 pub(crate) use self::order::Ordered;
 pub(crate) use self::ranges::{KeyRange, Ranges};
 pub(crate) use self::reuse::{Made, PlanCache};
+pub(crate) use self::shortcuts::{Edge, Shortcut};
 use crate::catalog::Collection;
 use crate::index::Index;
 
@@ -133,8 +136,8 @@ pub(crate) enum Access {
     Union(Vec<Access>),
     /// What all of them find.
     Intersect(Vec<Scan>),
-    /// Nothing is read: the collection knows how many documents it has.
-    Count,
+    /// No documents are wanted but aggregates, each of which is had in its own way.
+    Shortcuts(Vec<Shortcut>),
 }
 
 /// Key ranges, of an index or of the documents by `_id`.
@@ -150,6 +153,8 @@ pub(crate) struct Scan {
     pub ordered: Option<Ordered>,
     /// Set if the documents need not be read.
     pub covering: Option<Covering>,
+    /// Rows that are null or missing in this key are left out.
+    pub values_of: Option<usize>,
     /// Most ranges; with more of them the whole between the first and the last is read.
     pub max_ranges: usize,
 }
@@ -157,7 +162,13 @@ pub(crate) struct Scan {
 impl Plan {
     /// Whether more than one row of the storage is read, so that a snapshot is needed.
     pub(crate) fn needs_snapshot(&self) -> bool {
-        !matches!(self.access, Access::Virtual | Access::Count | Access::Ids(Ids::One(_)))
+        match &self.access {
+            Access::Virtual | Access::Ids(Ids::One(_)) => false,
+            Access::Shortcuts(shortcuts) => {
+                shortcuts.iter().any(|shortcut| matches!(shortcut, Shortcut::Edge(_)))
+            }
+            Access::Ids(_) | Access::Scan(_) | Access::Union(_) | Access::Intersect(_) => true,
+        }
     }
 
     /// Whether every index of the plan can still be used.
@@ -170,7 +181,7 @@ impl Plan {
         match &self.access {
             Access::Scan(scan) => !self.by_id && !scan.comes_by_id(),
             Access::Union(_) => !self.by_id,
-            Access::Virtual | Access::Ids(_) | Access::Intersect(_) | Access::Count => false,
+            Access::Virtual | Access::Ids(_) | Access::Intersect(_) | Access::Shortcuts(_) => false,
         }
     }
 }
@@ -182,7 +193,14 @@ impl Access {
             Self::Scan(scan) => vec![scan],
             Self::Union(branches) => branches.iter().flat_map(Self::scans).collect(),
             Self::Intersect(scans) => scans.iter().collect(),
-            Self::Virtual | Self::Ids(_) | Self::Count => Vec::new(),
+            Self::Shortcuts(shortcuts) => shortcuts
+                .iter()
+                .filter_map(|shortcut| match shortcut {
+                    Shortcut::Edge(edge) => Some(&edge.scan),
+                    Shortcut::Count => None,
+                })
+                .collect(),
+            Self::Virtual | Self::Ids(_) => Vec::new(),
         }
     }
 }
@@ -197,6 +215,13 @@ impl Scan {
     /// far as the row tells: what is a comparison costs no more than to find out that it need not be made.
     pub(crate) fn spares(&self) -> impl Iterator<Item = &KeyCondition> {
         self.answers().filter(|condition| self.covering.is_some() || condition.is_list)
+    }
+
+    /// Whether rows that are not marked are documents of a statement whose filter has so many conjuncts, whatever else their
+    /// documents say.
+    pub(crate) fn is_whole(&self, conjuncts: usize) -> bool {
+        let answers = |place| self.answers().any(|condition| condition.place == place);
+        self.index.is_some() && (0..conjuncts).map(Place::Conjunct).all(answers)
     }
 
     /// Whether rows come by `_id` anyway.

@@ -7,7 +7,7 @@
 
 use ditto_dql::{Context, End, Expr, Item, Test, like_prefix};
 use ditto_storage::prefix_end;
-use ditto_value::{Tree, ValueKind, key};
+use ditto_value::{Tree, Value, ValueKind, key};
 
 use super::Scan;
 use super::condition::{KeyCondition, tests};
@@ -64,6 +64,16 @@ impl Interval {
         Self { low: vec![low], high: vec![high], is_point: false }
     }
 
+    /// Everything that a field can be.
+    fn everything() -> Self {
+        Self::of_first_bytes((1, key::MISSING + 1))
+    }
+
+    /// All values but null, which is the last one.
+    fn values() -> Self {
+        Self::of_first_bytes((1, key::first_bytes(ValueKind::Null).0))
+    }
+
     fn is_empty(&self) -> bool {
         self.low >= self.high
     }
@@ -84,6 +94,25 @@ fn invert(bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Scan {
+    /// Whether there can be more ranges than are made, for some arguments.
+    pub(crate) fn may_overflow(&self, filter: Option<&Expr>) -> bool {
+        let count = |test: Test<'_>| match test {
+            Test::In(Expr::Literal(Value::Array(elements))) => elements.len(),
+            Test::In(_) => usize::MAX,
+            Test::NotEqual(_) => 2,
+            _ => 1,
+        };
+        let of_condition = |condition: &KeyCondition| {
+            let tests = condition.place.find(filter).into_iter().flat_map(tests);
+            tests.map(count).fold(0, usize::saturating_add)
+        };
+        let of_key = |conditions: &Vec<KeyCondition>| {
+            // What is in all of them has at most as many parts as they have together.
+            conditions.iter().map(of_condition).fold(0, usize::saturating_add)
+        };
+        self.conditions.iter().map(of_key).fold(1, usize::saturating_mul) > self.max_ranges
+    }
+
     /// The ranges for these arguments.
     pub(crate) fn ranges(
         &self,
@@ -96,11 +125,16 @@ impl Scan {
             None => layout::collection_prefix(collection.id),
         };
         let mut prefixes = vec![prefix.to_vec()];
-        for (position, conditions) in self.conditions.iter().enumerate() {
+        let limited = self.values_of.map_or(0, |position| position + 1).max(self.conditions.len());
+        for position in 0..limited {
+            let conditions = self.conditions.get(position).map(Vec::as_slice).unwrap_or_default();
             let field = self.key(position);
             // The `_id` behind the fields is never cut.
             let longest = if field.is_some() { MAX_INDEXED_BYTES } else { usize::MAX };
             let mut intervals = intervals(conditions, filter, longest, context);
+            if self.values_of == Some(position) {
+                intervals = intersected(&intervals, &[Interval::values()]);
+            }
             if field.is_some_and(|field| field.descending) {
                 intervals = intervals.iter().rev().filter_map(Interval::inverted).collect();
             }
@@ -135,7 +169,7 @@ fn all_between(prefixes: &[Vec<u8>], intervals: &[Interval]) -> Vec<KeyRange> {
     vec![KeyRange { low: [&first[..], &low.low].concat(), high: Some([&last[..], &high.high].concat()) }]
 }
 
-/// The values for which all conditions can be TRUE, in ascending order, without overlaps.
+/// The values for which all conditions can be TRUE, everything if there are none, in ascending order, without overlaps.
 fn intervals(
     conditions: &[KeyCondition],
     filter: Option<&Expr>,
@@ -154,7 +188,7 @@ fn intervals(
             Some(all) => intersected(&all, &any),
         });
     }
-    all.unwrap_or_default()
+    all.unwrap_or_else(|| vec![Interval::everything()])
 }
 
 fn united(mut intervals: Vec<Interval>) -> Vec<Interval> {
@@ -247,7 +281,7 @@ fn of_test(test: &Test<'_>, longest: usize, context: &Context<'_>, out: &mut Vec
                 },
             };
             let (prefix, _) = like_prefix(pattern, escape);
-            let mut low = key::of(&ditto_value::Value::from(prefix));
+            let mut low = key::of(&Value::from(prefix));
             // Without the terminator, so that what continues the text lies behind it.
             low.truncate(low.len().saturating_sub(2).min(longest));
             match prefix_end(&low) {
@@ -255,9 +289,9 @@ fn of_test(test: &Test<'_>, longest: usize, context: &Context<'_>, out: &mut Vec
                 None => out.push(strings),
             }
         }
-        Test::Null => out.extend(Interval::point(key::of(&ditto_value::Value::Null))),
+        Test::Null => out.extend(Interval::point(key::of(&Value::Null))),
         Test::Missing => out.extend(Interval::point(vec![key::MISSING])),
-        Test::Boolean(value) => out.extend(Interval::point(key::of(&ditto_value::Value::Bool(*value)))),
+        Test::Boolean(value) => out.extend(Interval::point(key::of(&Value::Bool(*value)))),
     }
 }
 
