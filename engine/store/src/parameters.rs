@@ -36,22 +36,35 @@ struct Parameter {
     /// In lower case, as SHOW prints it.
     name: &'static str,
     domain: Domain,
+    /// Of one that this version does not follow, or not in all: what that means for who sets it.
+    not_followed: Option<&'static str>,
+}
+
+impl Parameter {
+    const fn new(name: &'static str, domain: Domain) -> Self {
+        Self { name, domain, not_followed: None }
+    }
+
+    const fn not_followed(mut self, meaning: &'static str) -> Self {
+        self.not_followed = Some(meaning);
+        self
+    }
 }
 
 const fn boolean(name: &'static str, default: bool) -> Parameter {
-    Parameter { name, domain: Domain::Bool(default) }
+    Parameter::new(name, Domain::Bool(default))
 }
 
 const fn integer(name: &'static str, default: i64, min: i64, max: i64) -> Parameter {
-    Parameter { name, domain: Domain::Integer { default, min, max } }
+    Parameter::new(name, Domain::Integer { default, min, max })
 }
 
 const fn duration(name: &'static str, default: i64, min: i64, max: i64) -> Parameter {
-    Parameter { name, domain: Domain::Duration { default, min, max } }
+    Parameter::new(name, Domain::Duration { default, min, max })
 }
 
 const fn object(name: &'static str) -> Parameter {
-    Parameter { name, domain: Domain::Object }
+    Parameter::new(name, Domain::Object)
 }
 
 /// Who may receive the documents of a collection.
@@ -66,14 +79,16 @@ static REGISTRY: &[Parameter] = &[
     integer("document_size_soft_limit_bytes", 256 << 10, 1024, GIB),
     object("dql_default_directives"),
     integer("dql_request_timeout_seconds", 0, 0, 86_400),
-    boolean("dql_restrict_subscriptions", true),
+    boolean("dql_restrict_subscriptions", true)
+        .not_followed("subscriptions with ORDER BY or LIMIT are refused all the same"),
     integer("dql_slow_request_warn_seconds", 60, 0, 86_400),
     boolean("dql_strict_mode", false),
     // A mutating statement returns when its commit survives a loss of power, not only the end of the process.
     boolean("durable_commits", false),
     boolean("enable_reaper_preferred_hour_scheduling", false),
     duration("live_query_system_collection_refresh_interval", 500, 10, 3_600_000),
-    integer("mesh_chooser_max_wlan_connections", 6, 0, 64),
+    integer("mesh_chooser_max_wlan_connections", 6, 0, 64)
+        .not_followed("the number of connections is not limited by it"),
     integer("reaper_preferred_hour", 3, 0, 23),
     integer("record_cache_size_bytes", ditto_storage::DEFAULT_CACHE_BYTES as i64, 0, 64 * GIB),
     integer("tombstone_reap_batch_size", 10_000, 1, 1_000_000),
@@ -83,8 +98,11 @@ static REGISTRY: &[Parameter] = &[
     duration("transaction_trace_interval_ms", 5_000, 1, 3_600_000),
     // 0: wait for ever.
     duration("transaction_wait_timeout_ms", 60_000, 0, 86_400_000),
-    Parameter { name: "transports_discovered_peers", domain: Domain::Array },
-    Parameter { name: "user_collection_sync_scopes", domain: Domain::ObjectOf(SYNC_SCOPES) },
+    Parameter::new("transports_discovered_peers", Domain::Array)
+        .not_followed("nobody is dialled: add the addresses to the transport configuration"),
+    Parameter::new("user_collection_sync_scopes", Domain::ObjectOf(SYNC_SCOPES)).not_followed(
+        "other peers still get documents of these collections when they subscribe to them; EVICT follows it",
+    ),
 ];
 
 impl Domain {
@@ -160,6 +178,10 @@ pub(crate) struct Settings {
     pub soft_limit: usize,
     pub hard_limit: usize,
     pub record_cache: usize,
+    /// How long a statement may run; 0 for ever.
+    pub request_timeout_ms: u64,
+    /// When a statement is slow; 0 for never.
+    pub slow_request_ms: u64,
 }
 
 struct State {
@@ -213,6 +235,11 @@ impl Parameters {
             }
             None => parameter.domain.default(),
         };
+        if let Some(meaning) = parameter.not_followed
+            && value != parameter.domain.default()
+        {
+            tracing::warn!("this version does not follow the system parameter {}: {meaning}", parameter.name);
+        }
         let mut state = self.0.write();
         if let Some(slot) = state.values.get_mut(index) {
             slot.clone_from(&value);
@@ -283,6 +310,10 @@ fn settings_of(values: &[Value]) -> Settings {
         Some(Value::Int(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
         _ => usize::MAX,
     };
+    let seconds = |name: &str| match value(name) {
+        Some(Value::Int(number)) => u64::try_from(*number).unwrap_or(0),
+        _ => 0,
+    };
     Settings {
         strict: matches!(value("dql_strict_mode"), Some(Value::Bool(true))),
         durability: match value("durable_commits") {
@@ -292,6 +323,8 @@ fn settings_of(values: &[Value]) -> Settings {
         soft_limit: bytes("document_size_soft_limit_bytes"),
         hard_limit: bytes("document_size_hard_limit_bytes"),
         record_cache: bytes("record_cache_size_bytes"),
+        request_timeout_ms: 1000 * seconds("dql_request_timeout_seconds"),
+        slow_request_ms: 1000 * seconds("dql_slow_request_warn_seconds"),
     }
 }
 

@@ -10,6 +10,7 @@ use ditto_value::{Value, ValueRef, key};
 use super::index_rows::malformed;
 use super::index_scan::IndexScan;
 use super::plan::{self, Access, Arrival, Ids, Plan, Question, Scan, plan};
+use super::running::Running;
 use super::scope::{Scope, Shape, of_document};
 use super::view::View;
 use crate::catalog::Collection;
@@ -55,7 +56,8 @@ pub(crate) fn for_each_document(
 ) -> Result<(), StoreError> {
     let conjuncts = plan.filter.map(Expr::conjuncts).unwrap_or_default();
     let shape = Shape::new(plan.source, scope.settings);
-    let mut run = Run { view, context: scope.context(), plan, conjuncts, shape, each };
+    let mut run =
+        Run { view, context: scope.context(), plan, running: scope.running, conjuncts, shape, each };
     if matches!(plan.access, Access::Virtual) {
         return run.virtual_rows().map(drop);
     }
@@ -75,6 +77,7 @@ pub(super) struct Run<'r, 'e> {
     pub view: View<'r>,
     pub context: Context<'r>,
     pub plan: &'r Plan<'r>,
+    running: Option<&'r Running<'r>>,
     conjuncts: &'r [Expr],
     shape: Shape,
     each: &'e mut EachDocument<'e>,
@@ -90,6 +93,7 @@ impl<'r> Run<'r, '_> {
         document: ValueRef<'_>,
         is_answered: &dyn Fn(&Expr) -> bool,
     ) -> Flow {
+        self.running.map_or(Ok(()), Running::check)?;
         if !self.conjuncts.is_empty() {
             let row = of_document(&self.context, document);
             if !self.conjuncts.iter().all(|conjunct| is_answered(conjunct) || conjunct.accepts(&row)) {
@@ -106,6 +110,7 @@ impl<'r> Run<'r, '_> {
         record: &Bytes,
         is_answered: &dyn Fn(&Expr) -> bool,
     ) -> Flow {
+        self.running.map_or(Ok(()), Running::check)?;
         let Self { context, conjuncts, shape, each, .. } = self;
         let flow = shape.document(record, |holder, document| {
             if !conjuncts.is_empty() {

@@ -5,6 +5,7 @@ use ditto_dql::{Arguments, Context, FieldType, Source, TypeDefinition};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef};
 
+use super::running::Running;
 use crate::error::StoreError;
 use crate::parameters::Settings;
 use crate::write::parse_record;
@@ -17,6 +18,8 @@ pub(crate) struct Scope<'a> {
     pub settings: Settings,
     /// What `request_info()` yields.
     pub request: Option<&'a Value>,
+    /// Set for statements of the application.
+    pub running: Option<&'a Running<'a>>,
 }
 
 impl<'a> Scope<'a> {
