@@ -7,6 +7,8 @@ use parking_lot::RwLock;
 
 use crate::durability::Durability;
 use crate::error::{ParameterError, ParameterProblem};
+use crate::observer::DEFAULT_MEMORY_BYTES;
+use crate::statements::DEFAULT_CACHE_STATEMENTS;
 use crate::writer::Limits;
 
 /// What values a parameter takes.
@@ -89,8 +91,10 @@ static REGISTRY: &[Parameter] = &[
     duration("live_query_system_collection_refresh_interval", 500, 10, 3_600_000),
     integer("mesh_chooser_max_wlan_connections", 6, 0, 64)
         .not_followed("the number of connections is not limited by it"),
+    integer("observer_memory_bytes", DEFAULT_MEMORY_BYTES as i64, 0, 64 * GIB),
     integer("reaper_preferred_hour", 3, 0, 23),
     integer("record_cache_size_bytes", ditto_storage::DEFAULT_CACHE_BYTES as i64, 0, 64 * GIB),
+    integer("statement_cache_size", DEFAULT_CACHE_STATEMENTS as i64, 0, 1_000_000),
     integer("tombstone_reap_batch_size", 10_000, 1, 1_000_000),
     boolean("tombstone_ttl_enabled", true),
     integer("tombstone_ttl_hours", 168, 1, 87_600),
@@ -178,6 +182,8 @@ pub(crate) struct Settings {
     pub soft_limit: usize,
     pub hard_limit: usize,
     pub record_cache: usize,
+    pub statement_cache: usize,
+    pub observer_memory: usize,
     /// How long a statement may run; 0 for ever.
     pub request_timeout_ms: u64,
     /// When a statement is slow; 0 for never.
@@ -306,7 +312,7 @@ fn find(name: &str) -> Result<usize, ParameterError> {
 
 fn settings_of(values: &[Value]) -> Settings {
     let value = |name: &str| find(name).ok().and_then(|index| values.get(index));
-    let bytes = |name: &str| match value(name) {
+    let size = |name: &str| match value(name) {
         Some(Value::Int(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
         _ => usize::MAX,
     };
@@ -320,9 +326,11 @@ fn settings_of(values: &[Value]) -> Settings {
             Some(Value::Bool(true)) => Durability::Immediate,
             _ => Durability::Eventual,
         },
-        soft_limit: bytes("document_size_soft_limit_bytes"),
-        hard_limit: bytes("document_size_hard_limit_bytes"),
-        record_cache: bytes("record_cache_size_bytes"),
+        soft_limit: size("document_size_soft_limit_bytes"),
+        hard_limit: size("document_size_hard_limit_bytes"),
+        record_cache: size("record_cache_size_bytes"),
+        statement_cache: size("statement_cache_size"),
+        observer_memory: size("observer_memory_bytes"),
         request_timeout_ms: 1000 * seconds("dql_request_timeout_seconds"),
         slow_request_ms: 1000 * seconds("dql_slow_request_warn_seconds"),
     }

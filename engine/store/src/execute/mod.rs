@@ -225,7 +225,10 @@ fn administer(
         Statement::Show(show) => system::show(&inner.parameters, show)?,
         Statement::AlterSystem(alter) => {
             let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
-            inner.storage.set_cache_bytes(inner.parameters.settings().record_cache);
+            let settings = inner.parameters.settings();
+            inner.storage.set_cache_bytes(settings.record_cache);
+            inner.statements.set_capacity(settings.statement_cache);
+            inner.observers.memory.set_most(settings.observer_memory);
             inner.observers.call_poll_alarm();
             altered
         }
