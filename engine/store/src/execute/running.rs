@@ -56,7 +56,13 @@ impl<'r> Running<'r> {
             let elapsed_ms = self.elapsed_ms();
             if elapsed_ms >= self.slow_ms {
                 let rows = result.as_ref().map_or(0, |result| result.rows.len());
-                tracing::warn!(elapsed_ms, rows, ok = result.is_ok(), "a slow statement: {}", self.excerpt());
+                tracing::warn!(
+                    elapsed_ms,
+                    rows,
+                    ok = result.is_ok(),
+                    statement = self.excerpt(),
+                    "a slow statement"
+                );
             }
         }
         result
