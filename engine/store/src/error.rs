@@ -114,6 +114,15 @@ pub enum StoreError {
         /// What was under way.
         what: &'static str,
     },
+    /// The statement ran for too long; it has done nothing.
+    #[error(
+        "the statement ran for longer than DQL_REQUEST_TIMEOUT_SECONDS ({seconds} s) and was ended: let it look at fewer \
+         documents, by an index or by conditions, or raise that parameter"
+    )]
+    RequestTimeout {
+        /// The parameter.
+        seconds: u64,
+    },
     /// The transaction was committed or rolled back before.
     #[error("the transaction has ended: begin another one")]
     TransactionEnded,

@@ -477,7 +477,14 @@ pub(crate) fn compile(inner: &Inner, query: &str, arguments: &Object) -> Result<
     let unfiltered = filter.is_none();
     let settings = inner.parameters.settings();
     let matcher: Matcher = Arc::new(move |document| {
-        let scope = Scope { arguments: (&arguments).into(), now_ms: 0, settings, request: None, plans: None };
+        let scope = Scope {
+            arguments: (&arguments).into(),
+            now_ms: 0,
+            settings,
+            request: None,
+            plans: None,
+            running: None,
+        };
         execute::accepts(filter.as_ref(), &scope, document)
     });
     Ok(Interest { collection, normalized: subscription.normalized, unfiltered, matcher })

@@ -628,16 +628,20 @@ impl Inner {
         self.call(self.writer.give_back(writer));
     }
 
-    /// Calls those who wait for the writer without a thread of their own.
+    /// Calls those who wait for the writer without a thread of their own: the one who gets it, or many who do not.
     fn call(self: &Arc<Self>, turns: impl IntoIterator<Item = (OnTurn, Turn)>) {
-        for (on_turn, turn) in turns {
-            let mut held = Held { inner: Arc::clone(self), turn: Some(turn) };
-            self.executor.spawn_turn(Box::new(move || {
+        let held = |(on_turn, turn)| (on_turn, Held { inner: Arc::clone(self), turn: Some(turn) });
+        let turns: Vec<(OnTurn, Held)> = turns.into_iter().map(held).collect();
+        if turns.is_empty() {
+            return;
+        }
+        self.executor.spawn_turn(Box::new(move || {
+            for (on_turn, mut held) in turns {
                 if let Some(turn) = held.turn.take() {
                     on_turn(turn);
                 }
-            }));
-        }
+            }
+        }));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Consistency of what is stored twice: documents and changes, documents and index rows, counters and documents,
 //! records and their parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -95,11 +95,8 @@ struct Walk<'s> {
     counts: BTreeMap<CollectionId, u64>,
     /// Every index, and how far its build is.
     indexes: BTreeMap<IndexId, (Index, Position)>,
-    /// Graves, and how many of them each collection has.
-    graves: BTreeMap<(CollectionId, KeyHash), Sequence>,
+    /// Graves by collection, as counted.
     grave_counts: BTreeMap<CollectionId, u64>,
-    /// Sequences of the tombstones that wait for their burial.
-    waiting: BTreeSet<Sequence>,
     last: Sequence,
     found: Verified,
     /// Rows read, and to read.
@@ -119,9 +116,7 @@ pub(crate) fn verify(
         snapshot: &*snapshot,
         counts: BTreeMap::new(),
         indexes: BTreeMap::new(),
-        graves: BTreeMap::new(),
         grave_counts: BTreeMap::new(),
-        waiting: BTreeSet::new(),
         last: Sequence::ZERO,
         found: Verified::default(),
         rows: 0,
@@ -131,6 +126,7 @@ pub(crate) fn verify(
     walk.attempt("index definitions", |walk| walk.definitions())?;
     walk.attempt("graves", |walk| walk.graves())?;
     walk.attempt("documents", |walk| walk.documents())?;
+    walk.attempt("burials", |walk| walk.burials())?;
     walk.attempt("indexes", |walk| walk.index_rows())?;
     walk.attempt("collections", |walk| walk.states())?;
     walk.attempt("changes", |walk| walk.changes())?;
@@ -282,7 +278,6 @@ impl Walk<'_> {
                     (Some((collection, hash)), Some(grave)) => {
                         self.found.graves += 1;
                         *self.grave_counts.entry(collection).or_default() += 1;
-                        self.graves.insert((collection, hash), grave.sequence);
                         self.last = self.last.max(grave.sequence);
                         if !self.is_named_at(grave.sequence, &graves::buried_key(collection, &hash))? {
                             self.found.report(place(), "its change is missing or names another document");
@@ -290,10 +285,11 @@ impl Walk<'_> {
                     }
                     _ => self.found.report(place(), "it cannot be read"),
                 },
-                Some(&rows::TAG_WAITING) => match rows::split_waiting_key(&key) {
-                    Some((_, sequence)) => drop(self.waiting.insert(sequence)),
-                    None => self.found.report(place(), "it cannot be read"),
-                },
+                Some(&rows::TAG_WAITING) => {
+                    if rows::split_waiting_key(&key).is_none() {
+                        self.found.report(place(), "it cannot be read");
+                    }
+                }
                 Some(&rows::TAG_CONFLICT) => {
                     self.found.conflicts += 1;
                     if rows::split_conflict_key(&key).is_none() || conflicts::read(&value).is_none() {
@@ -302,6 +298,39 @@ impl Walk<'_> {
                 }
                 _ => self.found.report(place(), "nothing has such a key"),
             }
+        }
+        Ok(())
+    }
+
+    /// The grave of a document, if there is a readable one.
+    fn grave(&self, collection: CollectionId, hash: &KeyHash) -> Result<Option<Grave>, StorageError> {
+        if !self.grave_counts.contains_key(&collection) {
+            return Ok(None);
+        }
+        let row = self.snapshot.get(Keyspace::Graves, &rows::grave_key(collection, hash))?;
+        Ok(row.and_then(|row| Grave::decode(&row)))
+    }
+
+    /// Every deleted document waits for its burial. Those who wait are counted, not remembered; one that was inserted
+    /// again meanwhile may still be among them.
+    fn burials(&mut self) -> Result<(), StoreError> {
+        let mut tombstones = 0;
+        for row in self.snapshot.prefix(Keyspace::Graves, &[rows::TAG_WAITING], Direction::Forward) {
+            self.count_row()?;
+            let Some((_, sequence)) = rows::split_waiting_key(&row?.0) else { continue };
+            let change = self.snapshot.get(Keyspace::Changes, &layout::sequence_key(sequence))?;
+            let Some((document, _)) = change.as_deref().and_then(layout::decode_change) else { continue };
+            let record = self.snapshot.get(Keyspace::Documents, document)?;
+            let parsed = record.as_deref().and_then(|record| parse_record(record).ok());
+            tombstones +=
+                u64::from(parsed.is_some_and(|parsed| !parsed.alive && parsed.newest_sequence == sequence));
+        }
+        if tombstones != self.found.tombstones {
+            let problem = format!(
+                "{} documents are deleted, {tombstones} of them wait for their burial",
+                self.found.tombstones
+            );
+            self.found.report("tombstones".to_owned(), problem);
         }
         Ok(())
     }
@@ -333,10 +362,7 @@ impl Walk<'_> {
             *self.counts.entry(collection).or_default() += u64::from(alive);
             *(if alive { &mut self.found.documents } else { &mut self.found.tombstones }) += 1;
             self.last = self.last.max(parsed.newest_sequence);
-            if !alive && !self.waiting.contains(&parsed.newest_sequence) {
-                self.found.report(place(), "it is deleted and does not wait for its burial");
-            }
-            if self.graves.contains_key(&(collection, names::key_hash(id))) {
+            if self.grave(collection, &names::key_hash(id))?.is_some() {
                 self.found.report(place(), "it has a grave");
             }
             if !self.is_named_at(parsed.newest_sequence, &key)? {
@@ -389,7 +415,7 @@ impl Walk<'_> {
                         let problem = format!("{} documents are recorded, {counted} found", state.documents);
                         self.found.report(place(), problem);
                     }
-                    let buried = self.grave_counts.remove(&id).unwrap_or_default();
+                    let buried = self.grave_counts.get(&id).copied().unwrap_or_default();
                     if state.graves != buried {
                         let problem = format!("{} graves are recorded, {buried} found", state.graves);
                         self.found.report(place(), problem);
@@ -420,7 +446,7 @@ impl Walk<'_> {
             let buried = layout::split_document_key(document)
                 .and_then(|(collection, name)| Some((collection, names::as_hash(name)?)));
             if let Some(buried) = buried {
-                if self.graves.get(&buried) != Some(&sequence) {
+                if self.grave(buried.0, &buried.1)?.is_none_or(|grave| grave.sequence != sequence) {
                     self.found.report(place(), "its grave is missing or has another newest change");
                 }
                 continue;

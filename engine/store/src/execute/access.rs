@@ -12,6 +12,7 @@ use super::gathered::Room;
 use super::index_rows::malformed;
 use super::index_scan::IndexScan;
 use super::plan::{self, Access, Ids, KeyRange, Made, Plan, Question, Scan};
+use super::running::Running;
 use super::scope::{Scope, Shape, of_document};
 use super::view::View;
 use crate::catalog::Collection;
@@ -73,7 +74,8 @@ pub(crate) fn for_each_behind(
 ) -> Result<u64, StoreError> {
     let conjuncts = question.filter.map(Expr::conjuncts).unwrap_or_default();
     let shape = Shape::new(question.source, scope.settings);
-    let mut run = Run { view, context: scope.context(), question, plan, conjuncts, shape, skipped, each };
+    let (context, running) = (scope.context(), scope.running);
+    let mut run = Run { view, context, question, plan, running, conjuncts, shape, skipped, each };
     let _ = run.start()?;
     Ok(run.skipped)
 }
@@ -95,6 +97,7 @@ pub(super) struct Run<'r, 'e> {
     pub context: Context<'r>,
     pub question: &'r Question<'r>,
     pub plan: &'r Plan,
+    running: Option<&'r Running<'r>>,
     pub conjuncts: &'r [Expr],
     shape: Shape,
     /// So many more documents are found and passed over.
@@ -130,6 +133,7 @@ impl<'r> Run<'r, '_> {
         document: ValueRef<'_>,
         holds: &Holds<'_>,
     ) -> Flow {
+        self.running.map_or(Ok(()), Running::check)?;
         let Self { context, conjuncts, skipped, each, .. } = self;
         if !conjuncts.is_empty() {
             let row = of_document(context, document);
@@ -146,6 +150,7 @@ impl<'r> Run<'r, '_> {
 
     /// The same for a record, of which nothing is to be seen if it is a tombstone.
     pub(super) fn offer_record(&mut self, key: &Bytes, record: &Bytes, holds: &Holds<'_>) -> Flow {
+        self.running.map_or(Ok(()), Running::check)?;
         let Self { context, conjuncts, shape, skipped, each, .. } = self;
         let flow = shape.document(record, |holder, document| {
             if !conjuncts.is_empty() {

@@ -13,6 +13,7 @@ mod order;
 mod plan;
 mod remove;
 mod returning;
+mod running;
 mod scope;
 mod select;
 mod system;
@@ -28,6 +29,7 @@ use ditto_value::{Object, Value, ValueRef};
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
 pub(crate) use self::plan::{PlanCache, is_virtual, listed_ids};
+pub(crate) use self::running::Running;
 pub(crate) use self::scope::{Scope, of_document};
 use self::select::Window;
 pub(crate) use self::view::View;
@@ -50,9 +52,9 @@ pub(crate) fn execute(
     let inner = &store.inner;
     let prepared = prepare(inner, text, arguments)?;
     if !prepared.statement.is_mutation() {
-        return observe(inner, &prepared, arguments);
+        return observe(inner, text, &prepared, arguments);
     }
-    change_alone(inner, inner.begin_write()?, &prepared, arguments)
+    change_alone(inner, inner.begin_write()?, text, &prepared, arguments)
 }
 
 /// As [`execute`]; `None` if it would have to wait for another writer.
@@ -66,7 +68,7 @@ pub(crate) fn try_execute(
     if prepared.statement.is_mutation() {
         let transaction = inner.try_begin_write()?;
         return transaction
-            .map(|transaction| change_alone(inner, transaction, &prepared, arguments))
+            .map(|transaction| change_alone(inner, transaction, text, &prepared, arguments))
             .transpose();
     }
     let has_work = match &prepared.statement {
@@ -79,7 +81,7 @@ pub(crate) fn try_execute(
         inner.writer.check_nested()?;
         return Ok(None);
     }
-    observe(inner, &prepared, arguments).map(Some)
+    observe(inner, text, &prepared, arguments).map(Some)
 }
 
 /// As [`execute`], without blocking this thread. `on_turn` gets what runs the statement, when it can be run.
@@ -97,11 +99,12 @@ pub(crate) fn execute_later(
         Ok(prepared) => prepared,
         Err(error) => return on_turn(Box::new(|| Err(error))),
     };
+    let text = text.to_owned();
     if prepared.statement.is_mutation() {
         let turn_of = Arc::clone(&inner);
         let on_turn = move |turn: Turn| {
             let transaction = turn.map(|writer| WriteTransaction::new(Arc::clone(&inner), writer));
-            on_turn(Box::new(|| change_alone(&inner, transaction?, &prepared, bound(&arguments))));
+            on_turn(Box::new(|| change_alone(&inner, transaction?, &text, &prepared, bound(&arguments))));
         };
         return turn_of.writer.take_later(Holder::Statement, Box::new(on_turn));
     }
@@ -110,7 +113,7 @@ pub(crate) fn execute_later(
         return on_turn(Box::new(|| Err(error)));
     }
     let executor = Arc::clone(&inner.executor);
-    let run = move || on_turn(Box::new(|| observe(&inner, &prepared, bound(&arguments))));
+    let run = move || on_turn(Box::new(|| observe(&inner, &text, &prepared, bound(&arguments))));
     if waits {
         // For many turns, like anybody who may block.
         executor.spawn(Box::new(run));
@@ -129,23 +132,40 @@ fn prepare(inner: &Inner, text: &str, arguments: Arguments<'_>) -> Result<Arc<Pr
 /// Runs a statement that changes no documents.
 fn observe(
     inner: &Arc<Inner>,
+    text: &str,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
-    match administer(inner, &prepared.statement, arguments)? {
-        Some(result) => Ok(result),
-        None => read(View::Newest(inner), prepared, arguments),
-    }
+    let running = Running::begin(inner, text);
+    let result = match administer(inner, &prepared.statement, arguments) {
+        Ok(None) => read(View::Newest(inner), &running, prepared, arguments),
+        Ok(Some(result)) => Ok(result),
+        Err(error) => Err(error),
+    };
+    running.end(result)
 }
 
 /// Runs a statement that changes documents in a transaction of its own.
 fn change_alone(
     inner: &Arc<Inner>,
-    mut transaction: WriteTransaction,
+    transaction: WriteTransaction,
+    text: &str,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
-    let effect = change(&mut transaction, prepared, arguments)?;
+    let running = Running::begin(inner, text);
+    let result = change_and_commit(inner, transaction, &running, prepared, arguments);
+    running.end(result)
+}
+
+fn change_and_commit(
+    inner: &Arc<Inner>,
+    mut transaction: WriteTransaction,
+    running: &Running<'_>,
+    prepared: &Prepared,
+    arguments: Arguments<'_>,
+) -> Result<QueryResult, StoreError> {
+    let effect = change(&mut transaction, running, prepared, arguments)?;
     let committed = transaction.commit()?;
     inner.deliver_commits();
     inner.settle(committed.mark)?;
@@ -160,6 +180,7 @@ fn change_alone(
 /// Runs a statement that reads documents.
 pub(crate) fn read(
     view: View<'_>,
+    running: &Running<'_>,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
@@ -169,6 +190,7 @@ pub(crate) fn read(
             let request = prepared.request(view.inner(), scope.now_ms);
             scope.request = request.as_ref();
             scope.plans = Some(&prepared.plans);
+            scope.running = Some(running);
             let rows = select::select(view, &scope, select)?;
             Ok(QueryResult::of_rows(rows))
         }
@@ -206,7 +228,10 @@ fn administer(
         Statement::Show(show) => system::show(&inner.parameters, show)?,
         Statement::AlterSystem(alter) => {
             let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
-            inner.storage.set_cache_bytes(inner.parameters.settings().record_cache);
+            let settings = inner.parameters.settings();
+            inner.storage.set_cache_bytes(settings.record_cache);
+            inner.statements.set_capacity(settings.statement_cache);
+            inner.observers.memory.set_most(settings.observer_memory);
             inner.observers.call_poll_alarm();
             altered
         }
@@ -226,13 +251,14 @@ fn administer(
 /// Runs a statement that changes documents. After an error the transaction holds a part of the changes.
 pub(crate) fn change(
     transaction: &mut WriteTransaction,
+    running: &Running<'_>,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<Effect, StoreError> {
     let (now_ms, settings) = (transaction.now_ms, transaction.inner.parameters.settings());
     let request = prepared.request(&transaction.inner, now_ms);
-    let scope =
-        Scope { arguments, now_ms, settings, request: request.as_ref(), plans: Some(&prepared.plans) };
+    let (request, plans) = (request.as_ref(), Some(&prepared.plans));
+    let scope = Scope { arguments, now_ms, settings, request, plans, running: Some(running) };
     match &prepared.statement {
         Statement::Insert(statement) => insert::insert(transaction, &scope, statement),
         Statement::Update(statement) => update::update(transaction, &scope, statement),
@@ -245,13 +271,8 @@ pub(crate) fn change(
 
 pub(crate) fn scope<'a>(inner: &Inner, arguments: impl Into<Arguments<'a>>) -> Scope<'a> {
     let settings = inner.parameters.settings();
-    Scope {
-        arguments: arguments.into(),
-        now_ms: inner.environment.now_ms(),
-        settings,
-        request: None,
-        plans: None,
-    }
+    let (arguments, now_ms) = (arguments.into(), inner.environment.now_ms());
+    Scope { arguments, now_ms, settings, request: None, plans: None, running: None }
 }
 
 fn object_row(row: Object) -> Row {

@@ -202,11 +202,10 @@ pub(crate) fn needs_writer_to_drop(inner: &Inner, statement: &DropIndex) -> Resu
     Ok(to_drop(inner, statement)?.is_some())
 }
 
+type Found = (Arc<Collection>, Arc<Index>);
+
 /// The index to drop; `None` if there may be none.
-fn to_drop(
-    inner: &Inner,
-    statement: &DropIndex,
-) -> Result<Option<(Arc<Collection>, Arc<Index>)>, StoreError> {
+fn to_drop(inner: &Inner, statement: &DropIndex) -> Result<Option<Found>, StoreError> {
     let collection = inner.collections.get(&statement.collection.to_string());
     let found = collection.and_then(|collection| {
         let index = collection.indexes.get(&statement.name)?;

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use ditto_dql::Statement;
 use ditto_value::Object;
 
-pub(crate) use self::memory::Share;
+pub(crate) use self::memory::{DEFAULT_BYTES as DEFAULT_MEMORY_BYTES, Share};
 pub(crate) use self::registry::Observers;
 pub use self::state::SignalNext;
 use self::state::{Callback, State};

@@ -648,6 +648,29 @@ fn reports_are_removed_by_the_application() {
     failure(&b.store, "UPDATE system:conflicts SET x = 1", "{}");
 }
 
+#[test]
+fn a_tombstone_that_nobody_will_bury_is_found() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2}), ({'_id': 3})");
+    run(&a.store, "DELETE FROM c");
+    // The row of the first one stays, and is nobody's.
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    assert_consistent(&a.store);
+    let snapshot = a.storage.snapshot();
+    let waiting = snapshot.prefix(Keyspace::Graves, &[2], Direction::Backward).next();
+    let (row, _) = waiting.expect("one").expect("readable");
+    drop(snapshot);
+    let mut batch = Batch::new();
+    batch.delete(Keyspace::Graves, row);
+    a.storage.commit(batch).expect("commits");
+    let verified = a.store.verify().expect("readable");
+    assert_eq!(verified.inconsistent, 1);
+    assert_eq!(
+        verified.inconsistencies[0].to_string(),
+        "tombstones: 2 documents are deleted, 1 of them wait for their burial"
+    );
+}
+
 /// `a` deletes what `b` changes: documents with the `_id`s from `first` on.
 fn disagree(a: &Peer, b: &Peer, first: usize, count: usize) {
     let ids = first..first + count;

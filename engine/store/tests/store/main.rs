@@ -21,6 +21,7 @@ mod outcomes;
 mod plans;
 mod recovery;
 mod replication;
+mod slow;
 mod statements;
 mod support;
 mod transactions;

@@ -76,6 +76,22 @@ fn arguments_that_no_result_can_be_read_with_are_refused() {
 }
 
 #[test]
+fn observers_follow_without_memory_for_their_rows() {
+    let store = open(1);
+    run(&store, "ALTER SYSTEM SET observer_memory_bytes = 0");
+    run(&store, "ALTER SYSTEM SET statement_cache_size = 0");
+    let (_observer, events) = observe(&store, "SELECT _id FROM c WHERE a > 0 ORDER BY _id LIMIT 2");
+    assert_eq!(next(&events).len(), 0);
+    for id in [3, 2, 1] {
+        insert(&store, id, 1);
+        assert_eq!(next(&events)[0], format!(r#"{{"_id":{id}}}"#));
+    }
+    run(&store, "ALTER SYSTEM RESET observer_memory_bytes");
+    run(&store, "UPDATE c SET a = 0 WHERE _id = 1");
+    assert_eq!(next(&events), [r#"{"_id":2}"#, r#"{"_id":3}"#]);
+}
+
+#[test]
 fn what_happens_before_the_signal_is_one_result() {
     let store = open(1);
     let (_observer, events) = observe(&store, "SELECT * FROM c ORDER BY _id");
