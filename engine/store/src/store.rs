@@ -348,10 +348,9 @@ impl Store {
         self.inner.platter.durable()
     }
 
-    /// The remote peers that sent writes from further in the future than the bound
-    /// ([`ditto_crdt::MAX_SKEW_MS`]) since the store was opened.
+    /// What is known of the clocks of remote peers since the store was opened, by peer.
     pub fn clock_skews(&self) -> Vec<ClockSkew> {
-        self.inner.skews.list()
+        self.inner.skews.list(&self.inner)
     }
 
     /// Every collection, by name.

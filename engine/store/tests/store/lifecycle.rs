@@ -93,6 +93,7 @@ impl Peer {
             site: remote.store.site(),
             evictions: remote.store.replica().eviction_total(),
             is_behind: false,
+            clock_ms: Some(remote.store.replica().wall_clock_ms()),
         };
         self.store.replica().greeted(&remote.name, remote.origin(), greeting).expect("stored");
     }
@@ -234,7 +235,7 @@ fn what_an_acknowledgement_proves_ends_when_its_giver_forgets() {
     a.store.replica().remote_evicted(&b.name, 1).expect("stored");
     assert_eq!(run(&a.store, "EVICT FROM c WHERE _id = 2").mutated_ids, [], "it has evicted since");
     let greet = |evictions, site, is_behind| {
-        let greeting = Greeting { site: SiteId(site), evictions, is_behind };
+        let greeting = Greeting { site: SiteId(site), evictions, is_behind, clock_ms: None };
         a.store.replica().greeted(&b.name, b.origin(), greeting).expect("stored");
         run(&a.store, "EVICT FROM c WHERE _id = 2").mutated_ids.len()
     };
