@@ -30,6 +30,7 @@ use crate::index::{self, PendingRows, Upkeep};
 use crate::layout::{
     self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
 };
+use crate::lifecycle::evictions::{EVICTIONS, Report};
 use crate::lifecycle::{graves, names, rows};
 use crate::pending::{Pending, PendingDocuments};
 use crate::replica::read_change;
@@ -63,6 +64,7 @@ pub(crate) struct Savepoint {
     next: Sequence,
     touched: Vec<Touched>,
     next_collection: CollectionId,
+    evictions: usize,
 }
 
 /// A new record of a document.
@@ -104,6 +106,8 @@ pub(crate) struct WriteTransaction {
     origin: Option<u64>,
     /// Virtual collections that show what the transaction changes.
     virtuals: Vec<&'static str>,
+    /// What its EVICTs did.
+    evictions: Vec<Report>,
 }
 
 impl WriteTransaction {
@@ -132,6 +136,7 @@ impl WriteTransaction {
             index_rows: Mutex::new(None),
             origin: None,
             virtuals: Vec::new(),
+            evictions: Vec::new(),
         }
     }
 
@@ -204,6 +209,11 @@ impl WriteTransaction {
     /// A virtual collection shows what the transaction changes.
     pub(crate) fn changes_virtual(&mut self, name: &'static str) {
         self.virtuals.push(name);
+    }
+
+    /// An EVICT has done this.
+    pub(crate) fn evicted(&mut self, report: Report) {
+        self.evictions.push(report);
     }
 
     /// The documents that this transaction changed.
@@ -334,6 +344,7 @@ impl WriteTransaction {
             next: self.next,
             touched: self.touched.clone(),
             next_collection: self.writer.as_ref().map_or(CollectionId(0), |writer| writer.next_collection),
+            evictions: self.evictions.len(),
         }
     }
 
@@ -352,6 +363,7 @@ impl WriteTransaction {
         }
         self.next = savepoint.next;
         self.touched = savepoint.touched;
+        self.evictions.truncate(savepoint.evictions);
         if let Some(writer) = &mut self.writer {
             writer.next_collection = savepoint.next_collection;
         }
@@ -369,6 +381,7 @@ impl WriteTransaction {
         let last = Sequence(self.next.0 - 1);
         let mut batch = self.batch(writer, last)?;
         if batch.is_empty() {
+            self.tell_evictions();
             let mark = self.inner.platter.newest();
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
@@ -382,6 +395,7 @@ impl WriteTransaction {
             collection.add_graves(touched.graves);
             collection.shared.fetch_or(touched.shared, Ordering::AcqRel);
         }
+        self.tell_evictions();
         self.inner.changed_virtuals.lock().extend(mem::take(&mut self.virtuals));
         for touched in self.touched.iter().filter(|touched| touched.created) {
             self.inner.collections.add(Arc::clone(&touched.collection));
@@ -392,6 +406,15 @@ impl WriteTransaction {
             self.inner.feed.push(self.notification(last));
         }
         Ok(Committed { commit_id: last.0.max(1), mark })
+    }
+
+    /// What EVICT did is shown from now on.
+    fn tell_evictions(&mut self) {
+        let reports = mem::take(&mut self.evictions);
+        if !reports.is_empty() {
+            self.inner.evictions.committed(reports, self.inner.holdings.is_empty());
+            self.inner.changed_virtuals.lock().insert(EVICTIONS);
+        }
     }
 
     fn batch(&mut self, writer: &Writer, last: Sequence) -> Result<Batch, StoreError> {

@@ -214,6 +214,11 @@ impl Holdings {
         *self.0.write() = read.0.into_inner();
     }
 
+    /// Whether no other peer was ever met.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.read().peers.is_empty()
+    }
+
     /// Whether anybody is known to have asked for documents of the collection.
     pub(crate) fn is_asked_for(&self, collection: &str, compile: Compile<'_>) -> bool {
         let state = self.0.read();

@@ -276,9 +276,52 @@ fn evict_keeps_what_exists_nowhere_else_and_says_so() {
     assert_eq!(one.mutated_ids, [Value::Int(9)], "what is kept does not count for LIMIT");
     let forced = run(&a.store, r##"/*+ {"#force": true} */ EVICT FROM c WHERE _id = 1"##);
     assert_eq!(forced.mutated_ids, [Value::Int(1)]);
+    assert_eq!(unheld(&a.store), [r#"{"unheld":1,"unheld_ids":[1]}"#], "forced, and said");
     run(&a.store, "ALTER SYSTEM SET user_collection_sync_scopes = {'c': 'LocalPeerOnly'}");
     assert_eq!(run(&a.store, "EVICT FROM c").mutated_ids.len(), 1, "never synced, so nobody to wait for");
+    assert_eq!(unheld(&a.store), [r#"{"unheld":0,"unheld_ids":[]}"#]);
     assert_consistent(&a.store);
+}
+
+fn unheld(store: &Store) -> Vec<String> {
+    query(store, "SELECT unheld, unheld_ids FROM system:evictions WHERE _id = 'c'")
+}
+
+#[test]
+fn evict_says_what_existed_nowhere_else_before_anybody_asked_for_it() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c INITIAL DOCUMENTS ({'_id': 'seed'})");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2}), ({'_id': 3})");
+    assert_eq!(run(&a.store, "EVICT FROM c WHERE _id > 1 LIMIT 1").mutated_ids.len(), 1);
+    assert_eq!(
+        unheld(&a.store),
+        [r#"{"unheld":1,"unheld_ids":[2]}"#],
+        "what the limit leaves is not counted"
+    );
+    assert_eq!(run(&a.store, "EVICT FROM c").mutated_ids.len(), 3);
+    assert_eq!(
+        unheld(&a.store),
+        [r#"{"unheld":2,"unheld_ids":[1,3]}"#],
+        "every peer writes INITIAL documents"
+    );
+}
+
+#[test]
+fn an_eviction_is_shown_when_it_is_committed() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2})");
+    let shown = || query(&a.store, "SELECT evicted, previous_time IS NULL AS first FROM system:evictions");
+    let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+    transaction.execute("EVICT FROM c", &Object::new()).expect("evicts");
+    assert_eq!(shown(), [""; 0]);
+    transaction.rollback();
+    assert_eq!(shown(), [""; 0], "it never was");
+    let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+    transaction.execute("EVICT FROM c WHERE _id = 1", &Object::new()).expect("evicts");
+    transaction.commit().expect("commits");
+    assert_eq!(shown(), [r#"{"evicted":1,"first":true}"#]);
+    run(&a.store, "EVICT FROM c");
+    assert_eq!(shown(), [r#"{"evicted":1,"first":false}"#]);
 }
 
 #[test]
