@@ -21,6 +21,7 @@ use crate::execute;
 use crate::feed::{Commit, CommitSubscription, Feed, Hook};
 use crate::index;
 use crate::layout::IndexId;
+use crate::lifecycle::age::AgeClock;
 use crate::lifecycle::evictions::Evictions;
 use crate::lifecycle::holdings::Holdings;
 use crate::lifecycle::names::NameFinder;
@@ -128,6 +129,7 @@ pub(crate) struct Inner {
     pub recency: Recency,
     pub skews: Skews,
     pub evictions: Evictions,
+    pub age: AgeClock,
     pub reaper: Reaper,
     pub peer_name: fn(&[u8; 32]) -> String,
     pub closed: AtomicBool,
@@ -173,6 +175,7 @@ impl Store {
             recency: Recency::default(),
             skews: Skews::default(),
             evictions: Evictions::default(),
+            age: AgeClock::new(catalog.age),
             reaper,
             peer_name: options.peer_name,
             closed: AtomicBool::new(false),

@@ -423,7 +423,7 @@ impl WriteTransaction {
         let mut batch = Batch::with_capacity(
             rows_each * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1,
         );
-        let arrived_ms = self.now_ms.max(writer.clock.last().millis());
+        let age_ms = self.inner.age.now(self.now_ms);
         let mut graves = BTreeMap::new();
         for (key, pending) in self.pending.iter() {
             if let Some((collection, id)) = layout::split_document_key(key) {
@@ -434,7 +434,7 @@ impl WriteTransaction {
                     index::change(indexes, id, before, after, &mut batch);
                 }
             }
-            let (collection, change) = self.document_rows(key, pending, arrived_ms, &mut batch)?;
+            let (collection, change) = self.document_rows(key, pending, age_ms, &mut batch)?;
             if change != 0 {
                 *graves.entry(collection).or_insert(0) += change;
             }
@@ -476,7 +476,7 @@ impl WriteTransaction {
         &self,
         key: &Bytes,
         pending: &Pending,
-        arrived_ms: u64,
+        age_ms: u64,
         batch: &mut Batch,
     ) -> Result<(CollectionId, i64), StoreError> {
         let (collection, name) = layout::split_document_key(key).unwrap_or((CollectionId(0), &[]));
@@ -494,19 +494,19 @@ impl WriteTransaction {
                 batch.delete(Keyspace::Documents, key.clone());
             }
             if let Some(left) = &pending.after {
-                self.grave_rows(collection, &names::key_hash(name), left, pending, batch)?;
+                self.grave_rows((collection, names::key_hash(name)), left, pending, age_ms, batch)?;
                 change += 1;
             }
         } else if let (Some(after), Some(sequence)) = (&pending.after, pending.sequence) {
             let row = layout::encode_change(key, pending.origin);
             batch.put(Keyspace::Changes, layout::sequence_key(sequence), row);
             if let Some(hash) = names::as_hash(name) {
-                graves::bury(batch, collection, &hash, after)?;
+                graves::bury(batch, collection, &hash, after, age_ms)?;
                 return Ok((collection, change + 1));
             }
             batch.put(Keyspace::Documents, key.clone(), after.clone());
             if !parse_record(after)?.alive {
-                batch.put(Keyspace::Graves, rows::waiting_key(arrived_ms, sequence), []);
+                batch.put(Keyspace::Graves, rows::waiting_key(age_ms, sequence), []);
             }
         }
         Ok((collection, change))
@@ -515,10 +515,10 @@ impl WriteTransaction {
     /// Adds the rows of what an eviction left: the grave, and the change of the document, which names it from now on.
     fn grave_rows(
         &self,
-        collection: CollectionId,
-        hash: &names::KeyHash,
+        (collection, hash): (CollectionId, names::KeyHash),
         left: &[u8],
         pending: &Pending,
+        age_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let change_key = layout::sequence_key(parse_record(left)?.newest_sequence);
@@ -532,8 +532,8 @@ impl WriteTransaction {
                     .flatten()
             }
         };
-        graves::bury(batch, collection, hash, left)?;
-        let buried = graves::buried_key(collection, hash);
+        graves::bury(batch, collection, &hash, left, age_ms)?;
+        let buried = graves::buried_key(collection, &hash);
         batch.put(Keyspace::Changes, change_key, layout::encode_change(&buried, origin));
         Ok(())
     }
