@@ -171,3 +171,14 @@ fn a_peer_that_lost_a_part_of_its_history_is_noticed() {
     net.settle();
     first(SiteId(2), true)(greeting(&mut net));
 }
+
+#[test]
+fn a_greeting_says_what_the_clock_shows() {
+    let mut net = Net::new(2);
+    net.model(0).wall_clock_ms = 1_700_000_000_000;
+    net.connect(0, 1);
+    net.settle();
+    let told = |net: &mut Net, peer: usize| net.model(peer).others.greetings[0].1.clock_ms;
+    assert_eq!(told(&mut net, 1), Some(1_700_000_000_000));
+    assert_eq!(told(&mut net, 0), None, "the other one does not say");
+}

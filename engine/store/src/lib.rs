@@ -97,7 +97,7 @@ pub use lifecycle::conflicts::{
 };
 pub use lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
 pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, MAX_SEEN_RUNS, Reaped};
-pub use lifecycle::skew::ClockSkew;
+pub use lifecycle::skew::{ClockSkew, FutureWrite};
 pub use observer::{Observer, SignalNext};
 pub use parameters::SYNC_SCOPES;
 pub use replica::{

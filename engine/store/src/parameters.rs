@@ -88,6 +88,8 @@ static REGISTRY: &[Parameter] = &[
     // A mutating statement returns when its commit survives a loss of power, not only the end of the process.
     boolean("durable_commits", false),
     boolean("enable_reaper_preferred_hour_scheduling", false),
+    // How old a grave must be to be removed; 0: none is.
+    integer("grave_ttl_days", 0, 0, 36_500),
     duration("live_query_system_collection_refresh_interval", 500, 10, 3_600_000),
     integer("mesh_chooser_max_wlan_connections", 6, 0, 64)
         .not_followed("the number of connections is not limited by it"),

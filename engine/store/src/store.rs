@@ -22,6 +22,7 @@ use crate::execute;
 use crate::feed::{Commit, CommitSubscription, Feed, Hook};
 use crate::index;
 use crate::layout::IndexId;
+use crate::lifecycle::age::AgeClock;
 use crate::lifecycle::conflicts::Conflicts;
 use crate::lifecycle::evictions::Evictions;
 use crate::lifecycle::holdings::Holdings;
@@ -138,6 +139,7 @@ pub(crate) struct Inner {
     pub skews: Skews,
     pub evictions: Evictions,
     pub conflicts: Conflicts,
+    pub age: AgeClock,
     pub reaper: Reaper,
     pub peer_name: fn(&[u8; 32]) -> String,
     pub closed: AtomicBool,
@@ -184,6 +186,7 @@ impl Store {
             skews: Skews::default(),
             evictions: Evictions::default(),
             conflicts: Conflicts::default(),
+            age: AgeClock::new(catalog.age),
             reaper,
             peer_name: options.peer_name,
             closed: AtomicBool::new(false),
@@ -393,10 +396,9 @@ impl Store {
         self.inner.platter.durable()
     }
 
-    /// The remote peers that sent writes from further in the future than the bound
-    /// ([`ditto_crdt::MAX_SKEW_MS`]) since the store was opened.
+    /// What is known of the clocks of remote peers since the store was opened, by peer.
     pub fn clock_skews(&self) -> Vec<ClockSkew> {
-        self.inner.skews.list()
+        self.inner.skews.list(&self.inner)
     }
 
     /// Every collection, by name.

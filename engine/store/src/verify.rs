@@ -316,7 +316,7 @@ impl Walk<'_> {
     fn burials(&mut self) -> Result<(), StoreError> {
         let mut tombstones = 0;
         for row in self.snapshot.prefix(Keyspace::Graves, &[rows::TAG_WAITING], Direction::Forward) {
-            self.count_row()?;
+            self.inner.check_open()?;
             let Some((_, sequence)) = rows::split_waiting_key(&row?.0) else { continue };
             let change = self.snapshot.get(Keyspace::Changes, &layout::sequence_key(sequence))?;
             let Some((document, _)) = change.as_deref().and_then(layout::decode_change) else { continue };

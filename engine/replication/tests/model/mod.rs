@@ -47,6 +47,8 @@ pub struct Model {
     pub illiterate: bool,
     /// Fails every call that reads or writes.
     pub broken: bool,
+    /// What it says of the date.
+    pub wall_clock_ms: u64,
     /// What is known of others.
     pub others: Others,
 }
@@ -78,6 +80,7 @@ impl Model {
             refuses: None,
             illiterate: false,
             broken: false,
+            wall_clock_ms: 0,
             others: Others::default(),
         };
         model.open();
@@ -123,6 +126,7 @@ impl Model {
             refuses: None,
             illiterate: false,
             broken: false,
+            wall_clock_ms: 0,
             others: Others::default(),
         }
     }
@@ -281,6 +285,10 @@ impl State {
 impl Replica for Model {
     fn site(&self) -> SiteId {
         self.state.site
+    }
+
+    fn wall_clock_ms(&self) -> u64 {
+        self.wall_clock_ms
     }
 
     fn runs(&self) -> Vec<(RunId, Sequence)> {

@@ -43,6 +43,8 @@ pub struct Greeting {
     pub evictions: u64,
     /// It has less of its own history than was seen of it.
     pub is_behind: bool,
+    /// Its wall clock a moment ago, in milliseconds since 1970, if it says so.
+    pub clock_ms: Option<u64>,
 }
 
 /// An interest of a remote peer that is served.
@@ -212,6 +214,11 @@ impl Holdings {
         *self.0.write() = read.0.into_inner();
     }
 
+    /// Whether no other peer was ever met.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.read().peers.is_empty()
+    }
+
     /// Whether anybody is known to have asked for documents of the collection.
     pub(crate) fn is_asked_for(&self, collection: &str, compile: Compile<'_>) -> bool {
         let state = self.0.read();
@@ -236,6 +243,11 @@ impl Holdings {
         let state = self.0.read();
         let row = state.peers.get(peer).map(|holder| holder.row).unwrap_or_default();
         OwnWrites { site: row.site, floor: row.floor }
+    }
+
+    /// Under which identity a peer writes.
+    pub(crate) fn site(&self, peer: &PeerBytes) -> Option<SiteId> {
+        self.0.read().peers.get(peer).map(|holder| holder.row.site).filter(|site| site.0 != 0)
     }
 
     /// A peer has sent something. Its row must exist before anything is recorded as coming from it.

@@ -1,7 +1,7 @@
 //! Clocks that are wrong, and documents that are too large.
 
-use ditto_crdt::{MAX_SKEW_MS, Sequence};
-use ditto_store::{DataError, StoreError};
+use ditto_crdt::{MAX_SKEW_MS, Sequence, SiteId};
+use ditto_store::{DataError, Greeting, StoreError};
 
 use crate::lifecycle::Peer;
 use crate::support::{assert_consistent, failure, query, run, run_with};
@@ -45,8 +45,9 @@ fn a_remote_clock_years_ahead_does_not_drag_the_local_one_and_is_reported() {
     assert_eq!(a.store.clock_skews(), []);
     a.receive(&b, b.changes(Sequence::ZERO));
     let skew = a.store.clock_skews()[0];
-    assert_eq!((skew.peer, skew.site), (b.name, b.store.site()));
-    assert!(skew.ahead_ms.abs_diff(3 * YEAR_MS) < 1_000, "{}", skew.ahead_ms);
+    let ahead = skew.ahead.expect("beyond the bound");
+    assert_eq!((skew.peer, skew.site, ahead.site), (b.name, None, b.store.site()));
+    assert!(ahead.ahead_ms.abs_diff(3 * YEAR_MS) < 1_000, "{}", ahead.ahead_ms);
     // What is written here is not from the future.
     run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 3, 'x': 1})");
     let d = Peer::with_clock(4, NOW);
@@ -57,10 +58,44 @@ fn a_remote_clock_years_ahead_does_not_drag_the_local_one_and_is_reported() {
     d.receive(&a, a.changes(Sequence::ZERO));
     assert_eq!(d.store.clock_skews().len(), 1);
     assert_eq!(query(&d.store, "SELECT x FROM c WHERE _id = 1"), [r#"{"x":2}"#]);
-    let last = d.store.clock_skews()[0].time_ms;
+    let last = d.store.clock_skews();
     d.receive(&a, a.changes(Sequence::ZERO));
-    assert_eq!(d.store.clock_skews()[0].time_ms, last, "what is known already is not measured again");
+    assert_eq!(d.store.clock_skews(), last, "what is known already is not measured again");
     const { assert!(MAX_SKEW_MS < YEAR_MS) };
+}
+
+#[test]
+fn clocks_are_compared_when_a_session_begins() {
+    let a = Peer::with_clock(1, NOW);
+    let (slow, fast) = (Peer::with_clock(2, NOW - YEAR_MS), Peer::with_clock(3, NOW + 3_600_000));
+    for (peer, expected) in [(&slow, -(YEAR_MS as i64)), (&fast, 3_600_000)] {
+        a.greet(peer);
+        let skew = a.store.clock_skews().into_iter().find(|skew| skew.peer == peer.name).expect("is known");
+        assert_eq!((skew.site, skew.ahead), (Some(peer.store.site()), None));
+        let difference = skew.difference_ms.expect("it says so");
+        assert!(difference.abs_diff(expected) < 1_000, "{difference}");
+    }
+    // Somebody has set it.
+    fast.clock.set_now(NOW);
+    a.greet(&fast);
+    let difference = a.store.clock_skews()[1].difference_ms.expect("it says so");
+    assert!(difference.abs() < 1_000, "{difference}");
+}
+
+#[test]
+fn of_many_clocks_the_newest_are_remembered() {
+    let a = Peer::new(1);
+    let replica = a.store.replica();
+    for number in 0..2_000_u64 {
+        let mut name = [7; 32];
+        name[..8].copy_from_slice(&number.to_be_bytes());
+        let clock_ms = Some(if number % 2 == 0 { u64::MAX } else { number });
+        let greeting = Greeting { site: SiteId(number), evictions: 0, is_behind: false, clock_ms };
+        replica.greeted(&name, number, greeting).expect("stored");
+    }
+    let skews = a.store.clock_skews();
+    assert_eq!((skews.len(), skews[0].site), (1_024, Some(SiteId(976))));
+    assert!(skews.iter().all(|skew| skew.difference_ms.is_some_and(|difference| difference != 0)));
 }
 
 #[test]
