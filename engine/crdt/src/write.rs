@@ -158,6 +158,9 @@ impl Document {
     /// Removes a member: every kind of it and everything below; in strict mode only the declared kind, or the register.
     /// Returns whether there was anything to remove.
     ///
+    /// At the member itself the removal is a write like any other. Below it only what is known here is removed: a concurrent
+    /// write survives, whichever is the later.
+    ///
     /// # Errors
     /// See [`WriteError`].
     pub fn unset(
@@ -403,7 +406,6 @@ impl Under<'_> {
     }
 
     fn remove(&mut self, path: &Path, only: Option<Kind>) -> bool {
-        let stamp = self.stamp;
         let with_members = only.is_none_or(|only| only == Kind::Map);
         let from = EntryKey { path: path.clone(), kind: Kind::Register };
         let removals: Vec<(EntryKey, Content)> = self
@@ -416,14 +418,8 @@ impl Under<'_> {
                 meant && !entry.content.is_removed()
             })
             .filter_map(|(key, entry)| {
-                let removed = match entry.content {
-                    Content::Register { .. } => Content::Register { stamp, value: None },
-                    Content::Map { .. } => Content::Map { stamp, present: false },
-                    Content::Counter(_) => Content::Counter(Counter::opened(stamp)),
-                    // How to remove what a newer build wrote is not known here.
-                    Content::Unknown(_) => return None,
-                };
-                Some((key.clone(), removed))
+                let stamp = (key.path == *path).then_some(self.stamp);
+                Some((key.clone(), entry.content.removed(stamp)?))
             })
             .collect();
         let any = !removals.is_empty();

@@ -148,11 +148,16 @@ impl Peer {
         Self {
             document: Document::new(),
             model: Model::default(),
-            site: SiteId(index as u64 + 1),
+            // Apart, so that no stamp of one is the successor of another's.
+            site: SiteId(100 * (index as u64 + 1)),
             clock: HybridClock::new(crate::Hlc::ZERO),
             now_ms: 1_000_000_000_000 - lag_ms,
             sequence: 0,
         }
+    }
+
+    pub(super) fn site(&self) -> SiteId {
+        self.site
     }
 
     pub(super) fn next_sequence(&mut self) -> Sequence {
@@ -195,7 +200,7 @@ impl Peer {
         self.count(names, Kind::Counter, by as f64)
     }
 
-    fn count(&mut self, names: &[String], kind: Kind, by: f64) -> Result<(), WriteError> {
+    pub(super) fn count(&mut self, names: &[String], kind: Kind, by: f64) -> Result<(), WriteError> {
         let (path, stamp, sequence) = (path(names), self.stamp(), self.next_sequence());
         let slot = Slot { site: self.site, began: self.document.began() };
         let by_value = if kind == Kind::Counter { Value::from(by as i64) } else { Value::from(by) };

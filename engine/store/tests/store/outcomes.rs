@@ -84,13 +84,15 @@ fn a_write_below_a_map_survives_its_removal() {
     let fed = r#"{"_id":"p","bed":"Z","care":{"feed":"x"}}"#;
     case(PLANT, "UPDATE plants UNSET care", "UPDATE plants SET care.feed = 'x'").expect(fed, fed);
     let tips = "INSERT INTO plants DOCUMENTS ({'_id': 'p', 'care': {'tips': {'n': 1}, 'light': 6}})";
-    // The reference shows {n: null} where the removal is later. Of a member that both wrote the later write wins, and a
-    // removal leaves nothing: no value is shown that nobody wrote.
-    case(tips, "UPDATE plants UNSET care.tips", "UPDATE plants SET care.tips.n = 5")
-        .expect(r#"{"_id":"p","care":{"light":6,"tips":{"n":5}}}"#, r#"{"_id":"p","care":{"light":6}}"#);
-    let empty = "INSERT INTO plants DOCUMENTS ({'_id': 'p', 'care': {'tips': {}, 'light': 6}})";
+    // The reference shows {n: null} where the removal is later: a member that survives and a value that nobody wrote.
     let kept = r#"{"_id":"p","care":{"light":6,"tips":{"n":5}}}"#;
+    case(tips, "UPDATE plants UNSET care.tips", "UPDATE plants SET care.tips.n = 5").expect(kept, kept);
+    let empty = "INSERT INTO plants DOCUMENTS ({'_id': 'p', 'care': {'tips': {}, 'light': 6}})";
     case(empty, "UPDATE plants UNSET care.tips", "UPDATE plants SET care.tips.n = 5").expect(kept, kept);
+    // Of the member that is named the later write wins.
+    let five = r#"{"_id":"p","care":{"light":6,"tips":{"n":5}}}"#;
+    let none = r#"{"_id":"p","care":{"light":6,"tips":{}}}"#;
+    case(tips, "UPDATE plants UNSET care.tips.n", "UPDATE plants SET care.tips.n = 5").expect(five, none);
 }
 
 #[test]
@@ -130,6 +132,20 @@ fn an_unset_counter_does_not_come_back_with_an_increment_that_it_had_not_seen() 
     let counted = "INSERT INTO COLLECTION plants (uses COUNTER) DOCUMENTS ({'_id': 'p', 'uses': 3})";
     let gone = r#"{"_id":"p"}"#;
     case(counted, "UPDATE plants UNSET uses", "UPDATE plants APPLY uses INCREMENT BY 5").expect(gone, gone);
+}
+
+#[test]
+fn of_a_counter_below_a_removed_map_survives_what_restarts_it_and_no_increment_of_what_was_removed() {
+    let counted = "INSERT INTO COLLECTION plants (care MAP(cuts COUNTER)) DOCUMENTS ({'_id': 'p', 'care': {'cuts': 3}})";
+    let gone = r#"{"_id":"p"}"#;
+    case(counted, "UPDATE plants UNSET care", "UPDATE plants APPLY care.cuts INCREMENT BY 5")
+        .expect(gone, gone);
+    let restarted = r#"{"_id":"p","care":{"cuts":9}}"#;
+    case(counted, "UPDATE plants UNSET care", "UPDATE plants APPLY care.cuts RESTART WITH 9")
+        .expect(restarted, restarted);
+    let first = r#"{"_id":"p","care":{"cuts":5}}"#;
+    case(PLANT, "UPDATE plants UNSET care, bed", "UPDATE plants APPLY care.cuts INCREMENT BY 5")
+        .expect(first, first);
 }
 
 #[test]
