@@ -2,6 +2,7 @@
 
 use ditto_value::{MAX_DEPTH, Object, Value};
 
+use crate::attachment;
 use crate::definitions::Scope;
 use crate::document::{Entries, Life, LifeState};
 use crate::entry::{self, Content, Counter, Entry, EntryKey};
@@ -48,6 +49,17 @@ pub enum WriteError {
         kind: Kind,
         /// What was to be assigned or added.
         found: ditto_value::ValueKind,
+    },
+    /// An ATTACHMENT takes the token of one.
+    #[error(
+        "`{path}` is declared ATTACHMENT and takes the token of one, an object of `id`, `len` and `metadata` as creating the \
+         attachment gives it: {problem}"
+    )]
+    NotAToken {
+        /// The member.
+        path: Path,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// SET of a counter.
     #[error(
@@ -339,7 +351,11 @@ impl Writes {
     fn value(&mut self, bytes: &mut Vec<u8>, value: &Value, scope: Scope<'_>) -> Result<(), WriteError> {
         let path = Path::from_encoded(bytes)?;
         let stamp = self.stamp;
-        let natural = if matches!(value, Value::Object(_)) { Kind::Map } else { Kind::Register };
+        let natural = match value {
+            Value::Object(_) if attachment::is_attachment_token(value) => Kind::Attachment,
+            Value::Object(_) => Kind::Map,
+            _ => Kind::Register,
+        };
         let kind = scope.only().unwrap_or(natural);
         let content = match (kind, value) {
             (Kind::Map, Value::Object(members)) => {
@@ -356,7 +372,13 @@ impl Writes {
                 }
                 Content::Register { stamp, value: Some(value.encode().into()) }
             }
-            (Kind::Attachment, Value::Object(_)) if value.depth() + depth(bytes) <= MAX_DEPTH => {
+            (Kind::Attachment, value) => {
+                if let Err(problem) = attachment::check(value) {
+                    return Err(WriteError::NotAToken { path, problem });
+                }
+                if depth(bytes) + value.depth() > MAX_DEPTH {
+                    return Err(WriteError::TooDeep);
+                }
                 Content::Register { stamp, value: Some(value.encode().into()) }
             }
             (Kind::Counter | Kind::PnCounter, _) if !self.inserting => {

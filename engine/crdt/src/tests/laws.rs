@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ditto_value::{Object, Value, ValueKind, ValueRef};
 use proptest::prelude::*;
 
-use super::peers::{Action, Peer, act, actions, definitions, id, run};
+use super::peers::{Action, Peer, act, actions, definitions, id, run, token};
 use crate::delta::DeltaLife;
 use crate::entry::{Content, Counter};
 use crate::{
@@ -380,6 +380,7 @@ fn documents() -> impl Strategy<Value = Object> {
         any::<f64>().prop_map(Value::from),
         ".{0,40}".prop_map(Value::from),
         prop::collection::vec(any::<u8>(), 0..9).prop_map(Value::from),
+        any::<i8>().prop_map(|of| token(&Value::from(i64::from(of)))),
     ];
     let name = || {
         prop_oneof!["[a_\u{0}\u{1}i]{0,3}", "_ic|_ie|_id_|zz"].prop_filter("not the id", |name| name != "_id")

@@ -196,13 +196,35 @@ fn nested_definitions_hold_below_their_map() {
 #[test]
 fn attachments_are_registers_of_their_own_kind() {
     let attachment = declared("photo", Kind::Attachment);
-    let token = r#"{"id":"abc","len":3,"metadata":{}}"#;
-    let writer = Writer::inserted(&format!(r#"{{"photo": {token}}}"#), &attachment);
-    assert_eq!(writer.json(&Definitions::default()), format!(r#"{{"photo":{token}}}"#));
-    assert_eq!(writer.json(&declared("photo", Kind::Map)), "{}");
-    let record = record::encode(&writer.document, &id());
-    let again = crate::Record::parse(&record).unwrap().document().unwrap();
-    assert_eq!(again.canonical(), writer.document.canonical());
+    let none = Definitions::default();
+    let token = format!(r#"{{"id":"{}","len":3,"metadata":{{}}}}"#, "a".repeat(42) + "A");
+    let body = format!(r#"{{"photo":{token}}}"#);
+    for definitions in [&attachment, &none] {
+        let writer = Writer::inserted(&body, definitions);
+        assert_eq!(writer.json(&none), body);
+        assert_eq!(writer.json(&attachment), body);
+        assert_eq!(writer.json(&declared("photo", Kind::Map)), "{}");
+        let stored = record::encode(&writer.document, &id());
+        let again = crate::Record::parse(&stored).unwrap().document().unwrap();
+        assert_eq!(again.canonical(), writer.document.canonical());
+        let birth = writer.document.living_births().next().unwrap();
+        let inserted = record::insert(&id(), &object(&body), definitions, birth, Sequence(1)).unwrap();
+        assert_eq!(inserted.record, stored);
+    }
+    // Where something else is declared, or assumed, it is that.
+    for (definitions, kind) in [(declared("photo", Kind::Map), Kind::Map), (strict(), Kind::Register)] {
+        let writer = Writer::inserted(&body, &definitions);
+        assert_eq!(writer.json(&declared("photo", kind)), body);
+        assert_eq!(writer.json(&attachment), "{}");
+    }
+    let mut writer = Writer::inserted(r#"{"care": {"light": 1}}"#, &none);
+    writer.set("care.photo", &token, &none).unwrap();
+    assert_eq!(writer.json(&none), format!(r#"{{"care":{{"light":1,"photo":{token}}}}}"#));
+    for wrong in [r#"{"id":"abc","len":3,"metadata":{}}"#, "5"] {
+        let refused = writer.set("photo", wrong, &attachment).unwrap_err();
+        assert!(matches!(refused, WriteError::NotAToken { .. }), "{refused}");
+        assert!(refused.to_string().contains("`photo` is declared ATTACHMENT"), "{refused}");
+    }
 }
 
 #[test]
