@@ -51,7 +51,8 @@ pub(crate) enum Content {
 }
 
 /// The newest generation of a counter. A generation is opened by a declared INSERT, a RESTART or a removal, never by an
-/// increment; the null one, of stamp zero, is always there.
+/// increment; the null one, of stamp zero, is always there. The removal of a map above the counter opens the one that
+/// follows next on that which it has seen, so that any other that it has not seen is newer.
 #[derive(Clone, Debug)]
 pub(crate) struct Counter {
     pub(crate) generation: Stamp,
@@ -102,13 +103,14 @@ fn base_order(kind: Kind, base: Option<Amount>) -> Option<i64> {
     Some(if kind == Kind::PnCounter { bits ^ ((bits >> 63) as u64 >> 1) as i64 } else { bits })
 }
 
-/// Of two values written with one stamp the greater wins, then the greater bytes; removed is the least.
-pub(crate) fn compare_values(left: Option<&[u8]>, right: Option<&[u8]>) -> Ordering {
+/// Of two values written with one stamp the greater wins, then the greater bytes; removed is the greatest, because a removal
+/// may bear the stamp of the write that it removes.
+fn compare_values(left: Option<&[u8]>, right: Option<&[u8]>) -> Ordering {
     match (left, right) {
         (Some(left), Some(right)) => {
             ValueRef::from_stored(left).compare(ValueRef::from_stored(right)).then_with(|| left.cmp(right))
         }
-        (left, right) => left.is_some().cmp(&right.is_some()),
+        (left, right) => left.is_none().cmp(&right.is_none()),
     }
 }
 
@@ -218,6 +220,21 @@ impl Content {
         }
     }
 
+    /// What this is after its removal; None if how to remove it is not known here. `stamp` is that of an UNSET of the very
+    /// member. None is the removal of a map above it, which takes away what it has seen and loses to any other write,
+    /// whatever its stamp is.
+    pub(crate) fn removed(&self, stamp: Option<Stamp>) -> Option<Self> {
+        Some(match self {
+            Self::Register { stamp: old, .. } => Self::Register { stamp: stamp.unwrap_or(*old), value: None },
+            Self::Map { stamp: old, .. } => Self::Map { stamp: stamp.unwrap_or(*old), present: false },
+            Self::Counter(counter) => {
+                Self::Counter(Counter::opened(stamp.unwrap_or(counter.generation.successor())))
+            }
+            // A newer build wrote it.
+            Self::Unknown(_) => return None,
+        })
+    }
+
     pub(crate) fn is_removed(&self) -> bool {
         match self {
             Self::Register { value, .. } => value.is_none(),
@@ -290,7 +307,7 @@ impl Content {
                 stamps.then_with(|| compare_values(ours.as_deref(), theirs.as_deref()))
             }
             (Self::Map { present: ours, .. }, Self::Map { present: theirs, .. }) => {
-                stamps.then(ours.cmp(theirs))
+                stamps.then(theirs.cmp(ours))
             }
             // Kinds are keys, so two contents of one key are of one variant.
             _ => Ordering::Equal,

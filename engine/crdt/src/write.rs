@@ -2,6 +2,7 @@
 
 use ditto_value::{MAX_DEPTH, Object, Value};
 
+use crate::attachment;
 use crate::definitions::Scope;
 use crate::document::{Entries, Life, LifeState};
 use crate::entry::{self, Content, Counter, Entry, EntryKey};
@@ -48,6 +49,17 @@ pub enum WriteError {
         kind: Kind,
         /// What was to be assigned or added.
         found: ditto_value::ValueKind,
+    },
+    /// An ATTACHMENT takes the token of one.
+    #[error(
+        "`{path}` is declared ATTACHMENT and takes the token of one, an object of `id`, `len` and `metadata` as creating the \
+         attachment gives it: {problem}"
+    )]
+    NotAToken {
+        /// The member.
+        path: Path,
+        /// What is wrong.
+        problem: &'static str,
     },
     /// SET of a counter.
     #[error(
@@ -157,6 +169,9 @@ impl Document {
 
     /// Removes a member: every kind of it and everything below; in strict mode only the declared kind, or the register.
     /// Returns whether there was anything to remove.
+    ///
+    /// At the member itself the removal is a write like any other. Below it only what is known here is removed: a concurrent
+    /// write survives, whichever is the later.
     ///
     /// # Errors
     /// See [`WriteError`].
@@ -336,7 +351,11 @@ impl Writes {
     fn value(&mut self, bytes: &mut Vec<u8>, value: &Value, scope: Scope<'_>) -> Result<(), WriteError> {
         let path = Path::from_encoded(bytes)?;
         let stamp = self.stamp;
-        let natural = if matches!(value, Value::Object(_)) { Kind::Map } else { Kind::Register };
+        let natural = match value {
+            Value::Object(_) if attachment::is_attachment_token(value) => Kind::Attachment,
+            Value::Object(_) => Kind::Map,
+            _ => Kind::Register,
+        };
         let kind = scope.only().unwrap_or(natural);
         let content = match (kind, value) {
             (Kind::Map, Value::Object(members)) => {
@@ -353,7 +372,13 @@ impl Writes {
                 }
                 Content::Register { stamp, value: Some(value.encode().into()) }
             }
-            (Kind::Attachment, Value::Object(_)) if value.depth() + depth(bytes) <= MAX_DEPTH => {
+            (Kind::Attachment, value) => {
+                if let Err(problem) = attachment::check(value) {
+                    return Err(WriteError::NotAToken { path, problem });
+                }
+                if depth(bytes) + value.depth() > MAX_DEPTH {
+                    return Err(WriteError::TooDeep);
+                }
                 Content::Register { stamp, value: Some(value.encode().into()) }
             }
             (Kind::Counter | Kind::PnCounter, _) if !self.inserting => {
@@ -403,7 +428,6 @@ impl Under<'_> {
     }
 
     fn remove(&mut self, path: &Path, only: Option<Kind>) -> bool {
-        let stamp = self.stamp;
         let with_members = only.is_none_or(|only| only == Kind::Map);
         let from = EntryKey { path: path.clone(), kind: Kind::Register };
         let removals: Vec<(EntryKey, Content)> = self
@@ -416,14 +440,8 @@ impl Under<'_> {
                 meant && !entry.content.is_removed()
             })
             .filter_map(|(key, entry)| {
-                let removed = match entry.content {
-                    Content::Register { .. } => Content::Register { stamp, value: None },
-                    Content::Map { .. } => Content::Map { stamp, present: false },
-                    Content::Counter(_) => Content::Counter(Counter::opened(stamp)),
-                    // How to remove what a newer build wrote is not known here.
-                    Content::Unknown(_) => return None,
-                };
-                Some((key.clone(), removed))
+                let stamp = (key.path == *path).then_some(self.stamp);
+                Some((key.clone(), entry.content.removed(stamp)?))
             })
             .collect();
         let any = !removals.is_empty();

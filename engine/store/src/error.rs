@@ -199,14 +199,16 @@ pub enum DataError {
     },
     /// A document would exceed DOCUMENT_SIZE_HARD_LIMIT_BYTES.
     #[error(
-        "the document {id} would take {size} bytes, more than DOCUMENT_SIZE_HARD_LIMIT_BYTES ({limit}): split it, or \
-         keep large values in attachments"
+        "the document {id} would take {size} bytes, more than DOCUMENT_SIZE_HARD_LIMIT_BYTES ({limit}): {}",
+        too_large(*size, *shown)
     )]
     TooLarge {
         /// The `_id` as JSON.
         id: String,
         /// Bytes of the document.
         size: usize,
+        /// How many of them are its value; the others are needed for merging.
+        shown: usize,
         /// The limit.
         limit: usize,
     },
@@ -260,6 +262,16 @@ pub enum DataError {
         /// Why.
         reason: String,
     },
+}
+
+/// What to do about a document of that size of which so much is its value.
+fn too_large(size: usize, shown: usize) -> &'static str {
+    if shown < size / 2 {
+        "most of that is kept for merging, of members that were removed or changed; DELETE it and INSERT it anew, which \
+         leaves that behind"
+    } else {
+        "split it, or keep large values in attachments"
+    }
 }
 
 /// A statement about system parameters that cannot be done.

@@ -1,10 +1,11 @@
 //! Clocks that are wrong, and documents that are too large.
 
 use ditto_crdt::{MAX_SKEW_MS, Sequence, SiteId};
+use ditto_storage::{Direction, Keyspace, Storage};
 use ditto_store::{DataError, Greeting, StoreError};
 
 use crate::lifecycle::Peer;
-use crate::support::{assert_consistent, failure, query, run, run_with};
+use crate::support::{assert_consistent, failure, query, run, run_with, warnings};
 
 const NOW: u64 = 1_800_000_000_000;
 const YEAR_MS: u64 = 365 * 86_400_000;
@@ -136,6 +137,76 @@ fn what_grew_too_large_by_merging_can_be_read_shrunk_and_deleted() {
     assert_eq!(query(&b.store, "SELECT * FROM c"), [""; 0]);
     assert_consistent(&a.store);
     assert_consistent(&b.store);
+}
+
+/// How many bytes the only document takes.
+fn stored_bytes(peer: &Peer) -> usize {
+    let snapshot = peer.storage.snapshot();
+    let mut rows = snapshot.prefix(Keyspace::Documents, &[], Direction::Forward);
+    rows.next().expect("a document").expect("reads").1.len()
+}
+
+#[test]
+fn what_grew_too_large_of_many_small_members_can_be_shrunk_one_by_one() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    let members = |range: std::ops::Range<usize>| -> String {
+        range.map(|member| format!("m{member:03} = {member}")).collect::<Vec<_>>().join(", ")
+    };
+    for peer in [&a, &b] {
+        run(&peer.store, "ALTER SYSTEM SET DOCUMENT_SIZE_HARD_LIMIT_BYTES = 4000");
+    }
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    b.receive(&a, a.changes(Sequence::ZERO));
+    run(&a.store, &format!("UPDATE c SET {}", members(0..200)));
+    run(&b.store, &format!("UPDATE c SET {}", members(200..400)));
+    a.receive(&b, b.changes(Sequence::ZERO));
+    assert!(stored_bytes(&a) > 4000);
+    failure(&a.store, "UPDATE c SET more = 1", "{}");
+    for member in 0..400 {
+        let before = stored_bytes(&a);
+        run(&a.store, &format!("UPDATE c UNSET m{member:03}"));
+        assert!(
+            member > 0 || stored_bytes(&a) > before,
+            "what is kept of a removed member is larger than it"
+        );
+    }
+    assert_eq!(query(&a.store, "SELECT * FROM c"), [r#"{"_id":1}"#]);
+    let failed = failure(&a.store, "UPDATE c SET more = 1", "{}");
+    assert!(failed.to_string().contains("DELETE it and INSERT it anew"), "{failed}");
+    run(&a.store, "DELETE FROM c");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'more': 1})");
+    assert!(stored_bytes(&a) < 200);
+    b.receive(&a, a.changes(Sequence::ZERO));
+    assert_eq!(query(&b.store, "SELECT * FROM c"), [r#"{"_id":1,"more":1}"#]);
+    let whole = "x".repeat(5000);
+    let failed = failure(&a.store, "UPDATE c SET more = :w", &format!(r#"{{"w": "{whole}"}}"#));
+    assert!(failed.to_string().contains("attachments"), "{failed}");
+    assert_consistent(&a.store);
+}
+
+#[test]
+fn a_document_over_the_soft_limit_is_written_with_a_warning() {
+    let a = Peer::new(1);
+    run(&a.store, "ALTER SYSTEM SET DOCUMENT_SIZE_SOFT_LIMIT_BYTES = 1024");
+    let text = |size: usize| format!(r#"{{"t": "{}"}}"#, "x".repeat(size));
+    let heard = warnings(|| {
+        run_with(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'small', 't': :t})", &text(900));
+    });
+    assert_eq!(heard, [""; 0]);
+    let statements = [
+        "INSERT INTO c DOCUMENTS ({'_id': 'large', 't': :t})",
+        "UPDATE c SET t = :t WHERE _id = 'large'",
+        "INSERT INTO c DOCUMENTS ({'_id': 'large', 't': :t}) ON ID CONFLICT DO UPDATE",
+    ];
+    for statement in statements {
+        let heard = warnings(|| {
+            run_with(&a.store, statement, &text(1_100));
+        });
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        let expected = ["DOCUMENT_SIZE_SOFT_LIMIT_BYTES", "limit=1024", r#"id="\"large\"""#];
+        assert!(expected.iter().all(|part| heard[0].contains(part)), "{heard:?}");
+    }
+    assert_eq!(query(&a.store, "SELECT char_length(t) AS n FROM c USE IDS 'large'"), [r#"{"n":1100}"#]);
 }
 
 #[test]

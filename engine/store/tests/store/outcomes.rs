@@ -13,9 +13,9 @@ const ORDERS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (
 
 struct Case {
     /// On both before they part.
-    before: &'static str,
-    left: &'static str,
-    right: &'static str,
+    before: String,
+    left: String,
+    right: String,
 }
 
 impl Case {
@@ -23,13 +23,13 @@ impl Case {
     fn run(&self, left_first: bool, left_travels_first: bool) -> String {
         let (left, right) = (Peer::with_clock(1, NOW), Peer::with_clock(2, NOW));
         if !self.before.is_empty() {
-            run(&left.store, self.before);
+            run(&left.store, &self.before);
             right.receive(&left, left.changes(Sequence::ZERO));
         }
         left.clock.set_now(NOW + if left_first { 1_000 } else { 9_000 });
         right.clock.set_now(NOW + 5_000);
-        run(&left.store, self.left);
-        run(&right.store, self.right);
+        run(&left.store, &self.left);
+        run(&right.store, &self.right);
         let (to_right, to_left) = (left.changes(Sequence::ZERO), right.changes(Sequence::ZERO));
         if left_travels_first {
             right.receive(&left, to_right);
@@ -54,8 +54,8 @@ impl Case {
     }
 }
 
-fn case(before: &'static str, left: &'static str, right: &'static str) -> Case {
-    Case { before, left, right }
+fn case(before: impl Into<String>, left: impl Into<String>, right: impl Into<String>) -> Case {
+    Case { before: before.into(), left: left.into(), right: right.into() }
 }
 
 const PLANT: &str =
@@ -84,13 +84,15 @@ fn a_write_below_a_map_survives_its_removal() {
     let fed = r#"{"_id":"p","bed":"Z","care":{"feed":"x"}}"#;
     case(PLANT, "UPDATE plants UNSET care", "UPDATE plants SET care.feed = 'x'").expect(fed, fed);
     let tips = "INSERT INTO plants DOCUMENTS ({'_id': 'p', 'care': {'tips': {'n': 1}, 'light': 6}})";
-    // The reference shows {n: null} where the removal is later. Of a member that both wrote the later write wins, and a
-    // removal leaves nothing: no value is shown that nobody wrote.
-    case(tips, "UPDATE plants UNSET care.tips", "UPDATE plants SET care.tips.n = 5")
-        .expect(r#"{"_id":"p","care":{"light":6,"tips":{"n":5}}}"#, r#"{"_id":"p","care":{"light":6}}"#);
-    let empty = "INSERT INTO plants DOCUMENTS ({'_id': 'p', 'care': {'tips': {}, 'light': 6}})";
+    // The reference shows {n: null} where the removal is later: a member that survives and a value that nobody wrote.
     let kept = r#"{"_id":"p","care":{"light":6,"tips":{"n":5}}}"#;
+    case(tips, "UPDATE plants UNSET care.tips", "UPDATE plants SET care.tips.n = 5").expect(kept, kept);
+    let empty = "INSERT INTO plants DOCUMENTS ({'_id': 'p', 'care': {'tips': {}, 'light': 6}})";
     case(empty, "UPDATE plants UNSET care.tips", "UPDATE plants SET care.tips.n = 5").expect(kept, kept);
+    // Of the member that is named the later write wins.
+    let five = r#"{"_id":"p","care":{"light":6,"tips":{"n":5}}}"#;
+    let none = r#"{"_id":"p","care":{"light":6,"tips":{}}}"#;
+    case(tips, "UPDATE plants UNSET care.tips.n", "UPDATE plants SET care.tips.n = 5").expect(five, none);
 }
 
 #[test]
@@ -130,6 +132,20 @@ fn an_unset_counter_does_not_come_back_with_an_increment_that_it_had_not_seen() 
     let counted = "INSERT INTO COLLECTION plants (uses COUNTER) DOCUMENTS ({'_id': 'p', 'uses': 3})";
     let gone = r#"{"_id":"p"}"#;
     case(counted, "UPDATE plants UNSET uses", "UPDATE plants APPLY uses INCREMENT BY 5").expect(gone, gone);
+}
+
+#[test]
+fn of_a_counter_below_a_removed_map_survives_what_restarts_it_and_no_increment_of_what_was_removed() {
+    let counted = "INSERT INTO COLLECTION plants (care MAP(cuts COUNTER)) DOCUMENTS ({'_id': 'p', 'care': {'cuts': 3}})";
+    let gone = r#"{"_id":"p"}"#;
+    case(counted, "UPDATE plants UNSET care", "UPDATE plants APPLY care.cuts INCREMENT BY 5")
+        .expect(gone, gone);
+    let restarted = r#"{"_id":"p","care":{"cuts":9}}"#;
+    case(counted, "UPDATE plants UNSET care", "UPDATE plants APPLY care.cuts RESTART WITH 9")
+        .expect(restarted, restarted);
+    let first = r#"{"_id":"p","care":{"cuts":5}}"#;
+    case(PLANT, "UPDATE plants UNSET care, bed", "UPDATE plants APPLY care.cuts INCREMENT BY 5")
+        .expect(first, first);
 }
 
 #[test]
@@ -217,6 +233,28 @@ fn an_initial_document_that_was_deleted_stays_deleted() {
     late.receive(&peer, peer.changes(Sequence::ZERO));
     for peer in [&peer, &late] {
         assert_eq!(query(&peer.store, "SELECT _id FROM plants"), [r#"{"_id":"r"}"#]);
+    }
+}
+
+#[test]
+fn of_two_attachments_the_later_wins_whole() {
+    const ONE: &str =
+        "{'id': '47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU', 'len': 1, 'metadata': {'a': '1'}}";
+    const OTHER: &str =
+        "{'id': 'ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0', 'len': 3, 'metadata': {'b': '2'}}";
+    let plain = "INSERT INTO plants DOCUMENTS ({'_id': 'p'})";
+    let seeded = format!("INSERT INTO plants DOCUMENTS ({{'_id': 'p', 'photo': {ONE}}})");
+    let shown = |token: &str| {
+        format!(
+            r#"{{"_id":"p","photo":{}}}"#,
+            token.replace('\'', "\"").replace(": ", ":").replace(", ", ",")
+        )
+    };
+    for target in ["plants", "COLLECTION plants (photo ATTACHMENT)"] {
+        for before in [plain, &seeded] {
+            let set = |token: &str| format!("UPDATE {target} SET photo = {token}");
+            case(before, set(ONE), set(OTHER)).expect(&shown(OTHER), &shown(ONE));
+        }
     }
 }
 
