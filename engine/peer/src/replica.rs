@@ -151,8 +151,8 @@ impl Replica for StoreReplica {
         let Acknowledged { interests, held, unheld } = acknowledged;
         let acknowledged = ditto_store::Acknowledged {
             interests: interests.clone(),
-            held: held.iter().map(name).collect(),
-            unheld: unheld.iter().map(|(key, sequence)| (name(key), *sequence)).collect(),
+            held: held.iter().map(|(key, from)| (name(key), *from)).collect(),
+            unheld: unheld.iter().map(|(key, from)| (name(key), *from)).collect(),
         };
         self.0.acknowledged(&remote.0, &acknowledged);
     }

@@ -211,10 +211,10 @@ pub struct Acknowledged {
     /// By interest ([`ServedInterest::selection`]): all changes up to this local sequence that the interest asks for, but for
     /// the exceptions.
     pub interests: Vec<([u8; 16], Sequence)>,
-    /// Documents that it took as they were sent.
-    pub held: Vec<DocumentKey>,
-    /// The exceptions: documents that it did not take as they were sent, with the sequence of the change. It refused them, or
-    /// they are dead there.
+    /// Documents that it took as they were sent, with the first local sequence that was sent.
+    pub held: Vec<(DocumentKey, Sequence)>,
+    /// The exceptions: documents that it did not take as they were sent, with the first local sequence that was sent. It
+    /// refused them, or they are dead there.
     pub unheld: Vec<(DocumentKey, Sequence)>,
 }
 

@@ -66,7 +66,7 @@ fn clocks(world: &World, verdicts: &mut Vec<String>) {
         let expected = world.peers[1 - peer.number].skew - peer.skew;
         let skews = peer.process.as_ref().map(|process| process.store.clock_skews()).unwrap_or_default();
         let known = skews.first().and_then(|skew| skew.difference_ms);
-        if !known.is_some_and(|known| known.abs_diff(expected) <= LONGEST_MESSAGE_MS) {
+        if known.is_none_or(|known| known.abs_diff(expected) > LONGEST_MESSAGE_MS) {
             verdicts.push(format!("peer {} measures {known:?}, not {expected}", peer.number));
         }
     }

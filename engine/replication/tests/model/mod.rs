@@ -423,8 +423,11 @@ impl Replica for Model {
             let held = self.others.acknowledged.entry((remote, *selection)).or_default();
             *held = (*held).max(*up_to);
         }
-        for key in &acknowledged.held {
-            self.others.unheld.remove(&(remote, key.clone()));
+        for (key, from) in &acknowledged.held {
+            let known = (remote, key.clone());
+            if self.others.unheld.get(&known).is_some_and(|first| first >= from) {
+                self.others.unheld.remove(&known);
+            }
         }
         for (key, sequence) in &acknowledged.unheld {
             self.others.unheld.entry((remote, key.clone())).or_insert(*sequence);

@@ -5,6 +5,11 @@
 //! deletion holds. What it does not hold it cannot have taken into account. A write that nobody else is known to hold,
 //! whoever made it, may exist nowhere else: it is *set aside*, its value kept whatever its size.
 //!
+//! What a peer holds is known by whole documents. That it has acknowledged everything up to some change says nothing of the
+//! earlier writes to a document that has changed since: only the newest change of a document is in the change log, and
+//! the walk may have passed its earlier place when it was not there any more. So a document that changed after the last
+//! acknowledgement is reported with all that was written to it since its INSERT, also what the other one may have seen.
+//!
 //! A report is written in the commit of the merge. The newest [`MAX_CONFLICTS`] are kept, those with something set aside
 //! before all others; `DELETE FROM system:conflicts` (or EVICT) removes those that were dealt with.
 
@@ -87,7 +92,7 @@ impl Conflicts {
 /// A lost write.
 pub(crate) struct LostField {
     pub lost: Lost,
-    /// Nobody else is known to hold it.
+    /// Nobody else is known to hold the document with it.
     pub set_aside: bool,
 }
 

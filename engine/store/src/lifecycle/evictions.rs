@@ -226,14 +226,14 @@ impl<'t> Protection<'t> {
             origin: None,
         };
         let compile = self.inner.compile();
-        if self.inner.holdings.held_by_anybody(&facts, &compile) >= facts.newest {
+        if self.inner.holdings.anybody_holds(&facts, &compile) {
             return Ok(true);
         }
         let key = layout::sequence_key(record.newest_sequence);
         if let Some(row) = self.inner.storage.get(Keyspace::Changes, &key)? {
             facts.origin = read_change(&key, &row)?.2;
         }
-        Ok(facts.origin.is_some() && self.inner.holdings.held_by_anybody(&facts, &compile) >= facts.newest)
+        Ok(facts.origin.is_some() && self.inner.holdings.anybody_holds(&facts, &compile))
     }
 }
 

@@ -333,7 +333,7 @@ impl Reaping<'_> {
         let shared = collection.shared.load(Ordering::Acquire) || self.inner.is_asked_for(&collection.name);
         let newest = record.newest_sequence;
         let facts = Facts { collection: &collection.name, name, value: None, newest, origin };
-        !shared || self.inner.holdings.held_by_anybody(&facts, &self.inner.compile()) >= newest
+        !shared || self.inner.holdings.anybody_holds(&facts, &self.inner.compile())
     }
 
     /// Forgets deletions for good. An old copy that turns up after that is taken for alive.

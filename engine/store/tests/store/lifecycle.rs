@@ -480,11 +480,42 @@ fn a_write_that_somebody_else_holds_is_lost_but_not_set_aside() {
     let c = Peer::new(3);
     b.greet(&c);
     b.serve(&c, EVERYTHING, 2);
-    b.acknowledged(&c, 2, Vec::new());
     run_with(&b.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_000)));
+    b.acknowledged(&c, 2, Vec::new());
     b.receive(&a, a.changes(Sequence(1)));
-    let expected = [("long", true, true), ("care.light", false, true), ("x", false, true)];
+    let expected = [("care.light", false, true), ("long", false, false), ("x", false, true)];
     assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+#[test]
+fn an_acknowledgement_from_before_the_newest_change_says_nothing_of_the_earlier_ones() {
+    let (a, b) = disagreement();
+    run(&b.store, "INSERT INTO c DOCUMENTS ({'_id': 'other'})");
+    run(&b.store, "UPDATE c SET late = true WHERE _id = 'd'");
+    // The walk came by when `d` had moved behind its end.
+    let acknowledged = Acknowledged { interests: vec![([1; 16], Sequence(3))], ..Acknowledged::default() };
+    b.store.replica().acknowledged(&a.name, &acknowledged);
+    b.receive(&a, a.changes(Sequence(1)));
+    let expected = [("care.light", true, true), ("late", true, true), ("x", true, true)];
+    assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+#[test]
+fn what_was_not_taken_is_not_held_because_a_later_change_was() {
+    let (a, b) = disagreement();
+    // Dead there; a change that is written under another birth as well would be taken.
+    let key = b.changes(Sequence::ZERO)[0].key.clone();
+    b.acknowledged(&a, 1, vec![(key.clone(), Sequence(2))]);
+    run(&b.store, "UPDATE c SET new = 1");
+    let taken = Acknowledged {
+        interests: vec![([1; 16], Sequence(3))],
+        held: vec![(key, Sequence(3))],
+        unheld: Vec::new(),
+    };
+    b.store.replica().acknowledged(&a.name, &taken);
+    b.receive(&a, a.changes(Sequence(1)));
+    let expected = ["care.light", "new", "x"].map(|path| (path.to_string(), true, true));
+    assert_eq!(told(&b.store), expected);
 }
 
 /// Path, whether it is set aside, and whether the value is there, of every field of the oldest report.

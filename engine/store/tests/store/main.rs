@@ -13,6 +13,7 @@ mod index_queries;
 mod indexes;
 mod lifecycle;
 mod live;
+mod losses;
 mod maintenance;
 mod model;
 mod observers;
