@@ -8,7 +8,7 @@ use ditto_store::replica::Outcome;
 use ditto_store::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Refused, Store};
 use proptest::prelude::*;
 
-use crate::support::{assert_consistent, open, open_in, query, run, run_with};
+use crate::support::{assert_consistent, cases, open, open_in, query, run, run_with};
 
 const PEER: [u8; 32] = [7; 32];
 const ORIGIN: u64 = 0xABCD;
@@ -222,6 +222,11 @@ fn statement() -> impl Strategy<Value = String> {
         )),
         (id.clone(), value.clone()).prop_map(|(id, v)| format!("UPDATE c SET b = {v}, m.k = {id} WHERE _id = {id}")),
         id.clone().prop_map(|id| format!("UPDATE c UNSET m.n1, a WHERE _id = {id}")),
+        id.clone().prop_map(|id| format!("UPDATE c UNSET m WHERE _id = {id}")),
+        (id.clone(), value.clone())
+            .prop_map(|(id, v)| format!("UPDATE c APPLY m.count INCREMENT BY {v}, p PN_INCREMENT BY -0.5 WHERE _id = {id}")),
+        (id.clone(), value.clone())
+            .prop_map(|(id, v)| format!("UPDATE c APPLY m.count RESTART WITH {v} WHERE _id = {id}")),
         (id.clone(), value.clone())
             .prop_map(|(id, v)| format!("UPDATE c APPLY n INCREMENT BY {v} WHERE _id = {id}")),
         id.clone().prop_map(|id| format!("DELETE FROM c WHERE _id = {id}")),
@@ -244,7 +249,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn stores_that_exchange_their_changes_converge(steps in prop::collection::vec(step(), 0..40)) {
