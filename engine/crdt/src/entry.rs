@@ -8,8 +8,9 @@ use ditto_value::{Value, ValueRef};
 use crate::items::Hasher;
 use crate::{Kind, Path, RunId, Sequence, Stamp};
 
-/// How many payloads of one entry of an unknown kind are kept, the greatest ones. Builds that know the kind merge them
-/// into one, so more than a few are an attack.
+/// How many payloads of one entry of an unknown kind are kept: the greatest ones by stamp, then by bytes. Builds that know the
+/// kind merge them into one, so more come together only where this many of them have written apart from each other and
+/// meet in a build that does not; what is left out there is still held, and told to others, by those who wrote it.
 pub const MAX_UNKNOWN_PAYLOADS: usize = 16;
 
 /// Where the increments of one copy of a document are counted.
@@ -361,20 +362,39 @@ pub(crate) fn is_amount(kind: Kind, bits: u64, sum: bool) -> bool {
     kind != Kind::PnCounter || (number.is_finite() && !negative_zero && !(sum && number < 0.0))
 }
 
-/// Adds an increment to a tally; None if the number does not suit the kind or goes beyond it.
-#[must_use]
-pub(crate) fn count(kind: Kind, tally: &mut Tally, by: &Value) -> Option<()> {
+/// Why a tally does not take an increment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Uncountable {
+    /// It is no number that the kind takes.
+    NoNumber,
+    /// The sum would be beyond all numbers that a tally may have.
+    Full,
+    /// The sum of doubles would not be the sum of the numbers.
+    Inexact,
+}
+
+/// Adds an increment to a tally, which is undefined afterwards if that fails.
+pub(crate) fn count(kind: Kind, tally: &mut Tally, by: &Value) -> Result<(), Uncountable> {
     match (kind, by) {
         (Kind::Counter, Value::Int(by)) => {
             let sum = if *by < 0 { &mut tally.decrements } else { &mut tally.increments };
-            *sum = sum.checked_add(by.unsigned_abs())?;
+            *sum = sum.checked_add(by.unsigned_abs()).ok_or(Uncountable::Full)?;
         }
         (Kind::PnCounter, by) => {
-            let by = finite(by.as_f64()?)?;
+            let by = by.as_f64().and_then(finite).ok_or(Uncountable::NoNumber)?;
             let sum = if by < 0.0 { &mut tally.decrements } else { &mut tally.increments };
-            *sum = finite(f64::from_bits(*sum) + by.abs())?.to_bits();
+            let (before, step) = (f64::from_bits(*sum), by.abs());
+            let after = finite(before + step).ok_or(Uncountable::Full)?;
+            // What rounding took away (Knuth's two-sum).
+            let added = after - before;
+            let lost = (before - (after - added)) + (step - added);
+            let whole = before.fract() == 0.0 && step.fract() == 0.0;
+            if (whole && lost != 0.0) || (after == before && step > 0.0) {
+                return Err(Uncountable::Inexact);
+            }
+            *sum = after.to_bits();
         }
-        _ => return None,
+        _ => return Err(Uncountable::NoNumber),
     }
-    Some(())
+    Ok(())
 }

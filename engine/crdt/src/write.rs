@@ -5,7 +5,7 @@ use ditto_value::{MAX_DEPTH, Object, Value};
 use crate::attachment;
 use crate::definitions::Scope;
 use crate::document::{Entries, Life, LifeState};
-use crate::entry::{self, Content, Counter, Entry, EntryKey};
+use crate::entry::{self, Content, Counter, Entry, EntryKey, Uncountable};
 use crate::path::{Path, PathError, depth, push_name};
 use crate::{Birth, Definitions, Document, Hlc, Kind, Sequence, Slot, Stamp};
 
@@ -82,12 +82,35 @@ pub enum WriteError {
         needed: Kind,
     },
     /// A counter would leave the range of its numbers.
-    #[error("`{path}` would leave the range of a {kind}")]
+    #[error("`{path}` would leave the range of a {kind}; count less, or begin anew with {}", anew(path, *kind))]
     Overflow {
         /// The counter.
         path: Path,
         /// Its kind.
         kind: Kind,
+    },
+    /// A COUNTER is in its range, but this copy has added up, or taken away, 2^64 in all.
+    #[error(
+        "`{path}` has counted 2^64 in this direction, which is all that it can, although its value is {value}; APPLY {path} \
+         RESTART WITH {value} lets it count on"
+    )]
+    CountedOut {
+        /// The counter.
+        path: Path,
+        /// Its present value.
+        value: i64,
+    },
+    /// A PN_COUNTER holds doubles: whole numbers are counted exactly or not at all, and nothing is counted without effect.
+    #[error(
+        "`{path}` has counted so far that {} cannot be added to it: a PN_COUNTER is exact up to 2^53; use a COUNTER, or \
+         UNSET {path} and count anew",
+        by.to_json()
+    )]
+    Inexact {
+        /// The counter.
+        path: Path,
+        /// The increment.
+        by: Value,
     },
     /// More nesting than a value may have.
     #[error("the document is nested deeper than {MAX_DEPTH} levels; nest it less deeply")]
@@ -218,9 +241,7 @@ impl Document {
             return Err(WriteError::WrongType { path: path.clone(), kind, found: by.kind() });
         }
         for (_, entries) in self.living() {
-            if !can_count(entries, &key, slot, by) {
-                return Err(WriteError::Overflow { path: path.clone(), kind });
-            }
+            check_count(entries, &key, slot, by)?;
         }
         self.touch(sequence);
         self.newest = stamp;
@@ -313,20 +334,33 @@ fn check_counter(key: &EntryKey, kind: Kind, scope: Scope<'_>) -> Result<(), Wri
     }
 }
 
-fn can_count(entries: &Entries, key: &EntryKey, slot: Slot, by: &Value) -> bool {
+/// How a counter is given up for a new one.
+fn anew(path: &Path, kind: Kind) -> String {
+    match kind {
+        Kind::Counter => format!("APPLY {path} RESTART WITH"),
+        _ => format!("UNSET {path}"),
+    }
+}
+
+fn check_count(entries: &Entries, key: &EntryKey, slot: Slot, by: &Value) -> Result<(), WriteError> {
     let null = Counter::null();
     let counter = match entries.get(key).map(|entry| &entry.content) {
         Some(Content::Counter(counter)) => counter,
         _ => &null,
     };
+    let (path, kind) = (key.path.clone(), key.kind);
+    let exact = counter.exact();
+    if let (Kind::Counter, Value::Int(by)) = (kind, by)
+        && i64::try_from(exact + i128::from(*by)).is_err()
+    {
+        return Err(WriteError::Overflow { path, kind });
+    }
     let mut tally = counter.slots.get(&slot).copied().unwrap_or_default();
-    entry::count(key.kind, &mut tally, by).is_some()
-        && match by {
-            Value::Int(by) if key.kind == Kind::Counter => {
-                i64::try_from(counter.exact() + i128::from(*by)).is_ok()
-            }
-            _ => true,
-        }
+    entry::count(kind, &mut tally, by).map_err(|reason| match (reason, i64::try_from(exact)) {
+        (Uncountable::Inexact, _) => WriteError::Inexact { path, by: by.clone() },
+        (Uncountable::Full, Ok(value)) if kind == Kind::Counter => WriteError::CountedOut { path, value },
+        (Uncountable::Full | Uncountable::NoNumber, _) => WriteError::Overflow { path, kind },
+    })
 }
 
 /// The entries that a value is written as.
@@ -459,7 +493,7 @@ impl Under<'_> {
             return;
         };
         let tally = counter.slots.entry(slot).or_default();
-        if entry::count(key.kind, tally, by).is_some() {
+        if entry::count(key.kind, tally, by).is_ok() {
             tally.stamp = self.stamp;
             tally.sequence = self.sequence;
         }

@@ -99,8 +99,8 @@ fn shattered(delta: &Delta) -> Vec<Delta> {
     parts.into_iter().map(|life| Delta { lives: vec![life] }).collect()
 }
 
-/// So many cases of each law, or as many as `DITTO_LAW_CASES` says: `DITTO_LAW_CASES=100000 cargo test --release -p ditto-crdt laws`.
-fn cases(usually: u32) -> ProptestConfig {
+/// So many cases of each law, or as many as `DITTO_LAW_CASES` says.
+pub(super) fn cases(usually: u32) -> ProptestConfig {
     let chosen = std::env::var("DITTO_LAW_CASES").ok();
     ProptestConfig::with_cases(chosen.map_or(usually, |number| number.parse().expect("a number")))
 }

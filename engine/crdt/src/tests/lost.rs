@@ -3,6 +3,7 @@
 use ditto_value::{Object, Value};
 use proptest::prelude::*;
 
+use super::laws::cases;
 use super::peers::{Peer, actions, names_of, run};
 use crate::{Delta, Sequence, Version};
 
@@ -98,7 +99,7 @@ fn what_arrives_for_the_dead_is_told_apart_from_what_is_merely_old() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(cases(150))]
 
     /// A grave knows what the tombstone knew, by content and by version; and what is reported as lost is what is not
     /// there any more.

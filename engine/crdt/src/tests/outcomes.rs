@@ -158,6 +158,52 @@ fn a_declared_counter_starts_at_its_initial_value_and_does_not_overflow() {
 }
 
 #[test]
+fn a_counter_that_has_counted_all_it_can_says_how_it_counts_on() {
+    let none = Definitions::default();
+    let mut writer = Writer::inserted("{}", &none);
+    // Up and down by as much as there is: the value stays small, what was counted does not.
+    for _ in 0..2 {
+        writer.increment("n", Kind::Counter, "9223372036854775807", &none).unwrap();
+        writer.increment("n", Kind::Counter, "-9223372036854775807", &none).unwrap();
+    }
+    writer.increment("n", Kind::Counter, "1", &none).unwrap();
+    let refused = writer.increment("n", Kind::Counter, "5", &none).unwrap_err();
+    assert_eq!(refused, WriteError::CountedOut { path: path(&names_of("n")), value: 1 });
+    assert!(refused.to_string().contains("APPLY n RESTART WITH 1 lets it count on"), "{refused}");
+    let (stamp, sequence) = writer.next();
+    writer.document.restart(&path(&names_of("n")), 1, &none, stamp, sequence).unwrap();
+    writer.increment("n", Kind::Counter, "5", &none).unwrap();
+    assert_eq!(writer.json(&none), r#"{"n":6}"#);
+    let refused = writer.increment("n", Kind::Counter, "9223372036854775807", &none).unwrap_err();
+    assert!(refused.to_string().contains("APPLY n RESTART WITH"), "{refused}");
+}
+
+#[test]
+fn a_legacy_counter_counts_whole_numbers_exactly_or_not_at_all() {
+    let none = Definitions::default();
+    let mut writer = Writer::inserted("{}", &none);
+    let mut count = |by: &str| writer.increment("n", Kind::PnCounter, by, &none);
+    count("9007199254740991").unwrap();
+    count("1").unwrap();
+    for by in ["1", "3", "0.5", "1e-300", "1e308"] {
+        let refused = count(by).unwrap_err();
+        assert!(matches!(refused, WriteError::Inexact { .. }), "{by}: {refused}");
+        assert!(refused.to_string().contains("UNSET n and count anew"), "{refused}");
+    }
+    count("0").unwrap();
+    count("2").unwrap();
+    count("-2").unwrap();
+    assert_eq!(writer.json(&none), r#"{"n":9007199254740992}"#);
+    writer.unset("n", &none).unwrap();
+    writer.increment("n", Kind::PnCounter, "0.1", &none).unwrap();
+    writer.increment("n", Kind::PnCounter, "0.2", &none).unwrap();
+    assert_eq!(writer.json(&none), r#"{"n":0.30000000000000004}"#, "fractions are what doubles make of them");
+    writer.increment("m", Kind::PnCounter, "1.5e308", &none).unwrap();
+    let refused = writer.increment("m", Kind::PnCounter, "1.5e308", &none).unwrap_err();
+    assert!(matches!(refused, WriteError::Overflow { .. }), "{refused}");
+}
+
+#[test]
 fn strict_mode_sees_and_writes_registers_only() {
     let none = Definitions::default();
     let mut writer = Writer::inserted(r#"{"care": {"light": 6}, "name": "fern"}"#, &none);

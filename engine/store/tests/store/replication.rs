@@ -10,7 +10,7 @@ use ditto_store::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Refused, 
 use proptest::prelude::*;
 
 use crate::lifecycle::Peer;
-use crate::support::{assert_consistent, open, open_in, query, run, run_with};
+use crate::support::{assert_consistent, cases, open, open_in, query, run, run_with};
 
 const PEER: [u8; 32] = [7; 32];
 const ORIGIN: u64 = 0xABCD;
@@ -232,6 +232,9 @@ fn statement() -> impl Strategy<Value = String> {
         both().prop_map(|(id, v)| format!("UPDATE c APPLY n INCREMENT BY {v} WHERE _id = {id}")),
         both().prop_map(|(id, v)| format!("UPDATE c APPLY p PN_INCREMENT BY {v} WHERE _id = {id}")),
         both().prop_map(|(id, v)| format!("UPDATE c APPLY n RESTART WITH {v} WHERE _id = {id}")),
+        id.clone().prop_map(|id| format!("UPDATE c UNSET m WHERE _id = {id}")),
+        both().prop_map(|(id, v)| format!("UPDATE c APPLY m.count INCREMENT BY {v} WHERE _id = {id}")),
+        both().prop_map(|(id, v)| format!("UPDATE c APPLY m.count RESTART WITH {v} WHERE _id = {id}")),
         id.clone().prop_map(|id| format!("DELETE FROM c WHERE _id = {id}")),
         id.clone().prop_map(|id| format!("INSERT INTO c INITIAL DOCUMENTS ({{'_id': {id}, 'i': {id}}})")),
         id.prop_map(|id| format!(r##"/*+ {{"#force": true}} */ EVICT FROM c WHERE _id = {id}"##)),
@@ -334,7 +337,7 @@ impl Net {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn stores_that_exchange_their_changes_converge(

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use ditto_storage::{Batch, CachedStorage, Direction, Keyspace, MemoryStorage, Snapshot, Storage};
 use ditto_store::{Environment, Executor, QueryResult, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
+use proptest::test_runner::Config as ProptestConfig;
 
 /// Starts at a fixed moment, goes on by a millisecond whenever it is read.
 pub struct TestEnvironment {
@@ -150,6 +151,12 @@ pub fn rows(result: &QueryResult) -> Vec<String> {
 /// Rows of a statement as JSON, in order.
 pub fn query(store: &Store, text: &str) -> Vec<String> {
     rows(&run(store, text))
+}
+
+/// So many cases of a law, or as many as `DITTO_LAW_CASES` says.
+pub fn cases(usually: u32) -> ProptestConfig {
+    let chosen = std::env::var("DITTO_LAW_CASES").ok();
+    ProptestConfig::with_cases(chosen.map_or(usually, |number| number.parse().expect("a number")))
 }
 
 pub fn assert_consistent(store: &Store) {
