@@ -28,7 +28,8 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 pub(crate) fn put_stamp(out: &mut Vec<u8>, stamp: Stamp) {
-    out.extend_from_slice(&crate::version::stamp_bytes(stamp));
+    out.extend_from_slice(&stamp.time.0.to_le_bytes());
+    out.extend_from_slice(&stamp.site.0.to_le_bytes());
 }
 
 pub(crate) fn put_birth(out: &mut Vec<u8>, birth: Birth) {

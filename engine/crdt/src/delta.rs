@@ -13,7 +13,7 @@
 //!          map                    mark | 0 = removed, 1 = there
 //!          counter                mark of the generation | 0 = none, 1 = a base | base 8 | number of slots | slots
 //!          of an unknown kind     number of payloads (not 0) | payloads in ascending order: mark | length | bytes
-//! slot     site 8 | began | increments | decrements | mark    (PN_COUNTER: increments and decrements are doubles, 8)
+//! slot     run 8 | began | increments | decrements | mark    (PN_COUNTER: increments and decrements are doubles, 8)
 //! mark     0 = the stamp of the birth, 1 = that of the mark before, 2 = another: time 8, site 8; the least that fits
 //! ```
 //!
@@ -24,6 +24,7 @@
 //! Numbers with a size are little endian, those without are varints. An entry of an unknown kind has the same frame in
 //! every build, so that it can be kept and forwarded.
 
+pub(crate) mod list;
 pub(crate) mod natural;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,8 +32,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use ditto_value::{MAX_DEPTH, ValueRef};
 
 use crate::codec::{DecodeError, Reader, put_birth, put_bytes, put_stamp, put_varint};
+use crate::document::LifeState;
 use crate::entry::{Content, Counter, EntryKey, Tally, is_amount};
-use crate::{Birth, Document, Kind, MAX_UNKNOWN_PAYLOADS, Path, Sequence, SiteId, Slot, Stamp};
+use crate::{Birth, Document, Kind, MAX_UNKNOWN_PAYLOADS, Path, RunId, Sequence, Slot, Stamp};
 
 pub(crate) const FORMAT: u8 = 1;
 /// The fewest bytes that an encoded life, entry, slot and payload have: what a count is checked against.
@@ -86,25 +88,20 @@ impl Delta {
         self.lives.iter().any(|(_, life)| matches!(life, DeltaLife::Removed))
     }
 
+    /// Whether it says of some birth that it is alive.
+    pub fn revives(&self) -> bool {
+        self.lives.iter().any(|(_, life)| matches!(life, DeltaLife::Living(_)))
+    }
+
     /// The encoding described in the module's source; one for equal deltas.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![FORMAT];
-        put_varint(&mut out, self.lives.len() as u64);
+        let mut out = Vec::new();
+        put_head(&mut out, self.lives.len());
         for (birth, life) in &self.lives {
-            put_birth(&mut out, *birth);
             match life {
-                DeltaLife::Removed => put_varint(&mut out, REMOVED),
+                DeltaLife::Removed => put_removed(&mut out, *birth),
                 DeltaLife::Living(contents) => {
-                    if let Some(object) = natural::write(birth.stamp, contents) {
-                        put_varint(&mut out, NATURAL);
-                        put_bytes(&mut out, &object);
-                        continue;
-                    }
-                    put_varint(&mut out, contents.len() as u64 + LISTED);
-                    let mut marks = MarkWriter { birth: birth.stamp, last: None };
-                    for (key, content) in contents {
-                        put_entry(&mut out, key, content, &mut marks);
-                    }
+                    put_living(&mut out, *birth, contents.iter().map(|(key, content)| (key, content)));
                 }
             }
         }
@@ -142,20 +139,63 @@ impl PartialEq for Delta {
 }
 
 impl Document {
-    /// Everything but what is local, in the encoding of [`Delta`]: equal for equal versions, on every peer.
+    /// Everything but what is local, in the encoding of [`Delta`]: equal on every peer that knows the same.
     pub fn canonical(&self) -> Vec<u8> {
-        self.delta_since(Sequence::ZERO).encode()
+        let mut out = Vec::with_capacity(512);
+        put_head(&mut out, self.lives.len());
+        for (birth, life) in &self.lives {
+            match &life.state {
+                LifeState::Removed => put_removed(&mut out, *birth),
+                LifeState::Living(entries) => {
+                    put_living(&mut out, *birth, entries.iter().map(|(key, entry)| (key, &entry.content)));
+                }
+            }
+        }
+        out
+    }
+}
+
+/// What precedes so many lives.
+fn put_head(out: &mut Vec<u8>, lives: usize) {
+    out.push(FORMAT);
+    put_varint(out, lives as u64);
+}
+
+fn put_removed(out: &mut Vec<u8>, birth: Birth) {
+    put_birth(out, birth);
+    put_varint(out, REMOVED);
+}
+
+fn put_living<'a>(
+    out: &mut Vec<u8>,
+    birth: Birth,
+    contents: impl ExactSizeIterator<Item = (&'a EntryKey, &'a Content)> + Clone,
+) {
+    put_birth(out, birth);
+    if let Some(object) = natural::write(birth.stamp, contents.clone()) {
+        put_varint(out, NATURAL);
+        put_bytes(out, &object);
+        return;
+    }
+    put_varint(out, contents.len() as u64 + LISTED);
+    let mut marks = MarkWriter::new(birth.stamp);
+    for (key, content) in contents {
+        put_entry(out, key, content, &mut marks);
     }
 }
 
 /// Writes marks: references to stamps, most of which are the birth's or the last one's.
-pub(crate) struct MarkWriter {
-    pub(crate) birth: Stamp,
-    pub(crate) last: Option<Stamp>,
+struct MarkWriter {
+    birth: Stamp,
+    last: Option<Stamp>,
 }
 
 impl MarkWriter {
-    pub(crate) fn put(&mut self, out: &mut Vec<u8>, stamp: Stamp) {
+    fn new(birth: Stamp) -> Self {
+        Self { birth, last: None }
+    }
+
+    fn put(&mut self, out: &mut Vec<u8>, stamp: Stamp) {
         if stamp == self.birth {
             out.push(0);
         } else if self.last == Some(stamp) {
@@ -191,9 +231,13 @@ impl MarkReader {
     }
 }
 
+fn put_key(out: &mut Vec<u8>, path: &[u8], kind: Kind) {
+    put_bytes(out, path);
+    out.push(kind.code());
+}
+
 fn put_entry(out: &mut Vec<u8>, key: &EntryKey, content: &Content, marks: &mut MarkWriter) {
-    put_bytes(out, key.path.bytes());
-    out.push(key.kind.code());
+    put_key(out, key.path.bytes(), key.kind);
     match content {
         Content::Register { stamp, value } => {
             marks.put(out, *stamp);
@@ -211,7 +255,7 @@ fn put_entry(out: &mut Vec<u8>, key: &EntryKey, content: &Content, marks: &mut M
             }
             put_varint(out, counter.slots.len() as u64);
             for (slot, tally) in &counter.slots {
-                out.extend_from_slice(&slot.site.0.to_le_bytes());
+                out.extend_from_slice(&slot.run.0.to_le_bytes());
                 put_varint(out, slot.began.0);
                 put_amount(out, key.kind, tally.increments);
                 put_amount(out, key.kind, tally.decrements);
@@ -262,7 +306,7 @@ fn read_life(reader: &mut Reader<'_>, birth: Birth) -> Result<DeltaLife, DecodeE
         let content = read_content(reader, &key, &mut marks)?;
         contents.push((key, content));
     }
-    if natural::write(birth.stamp, &contents).is_some() {
+    if natural::write(birth.stamp, contents.iter().map(|(key, content)| (key, content))).is_some() {
         return reader.fail("entries that have a natural form are not in it");
     }
     Ok(DeltaLife::Living(contents))
@@ -312,7 +356,7 @@ fn read_content(
             }
             let mut slots = BTreeMap::new();
             for _ in 0..reader.count(SMALLEST_SLOT)? {
-                let slot = Slot { site: SiteId(reader.u64()?), began: Sequence(reader.varint()?) };
+                let slot = Slot { run: RunId(reader.u64()?), began: Sequence(reader.varint()?) };
                 let tally = Tally {
                     increments: read_amount(reader, key.kind)?,
                     decrements: read_amount(reader, key.kind)?,

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::collections::btree_map::{BTreeMap, Entry as Place};
 
 use crate::delta::{Delta, DeltaLife};
-use crate::entry::{Content, Counter, Entry, EntryKey, Items, Joined, Tally};
-use crate::version::Hasher;
+use crate::entry::{Content, Counter, Entry, EntryKey, Joined, Tally};
+use crate::items::Hasher;
 use crate::{Birth, Hlc, Sequence, Slot, Stamp, Version};
 
 /// Everything that is known of one document but its `_id`, which never changes.
@@ -14,7 +14,6 @@ use crate::{Birth, Hlc, Sequence, Slot, Stamp, Version};
 #[derive(Clone, Debug, Default)]
 pub struct Document {
     pub(crate) lives: BTreeMap<Birth, Life>,
-    pub(crate) version: Version,
     /// At least the newest stamp of the living births and their entries.
     pub(crate) newest: Stamp,
     pub(crate) newest_sequence: Sequence,
@@ -73,9 +72,9 @@ impl Document {
         !self.lives.is_empty()
     }
 
-    /// The digest of all births and entries.
+    /// The digest of all births and entries. Linear in the document; a [`Record`](crate::Record) has it at hand.
     pub fn version(&self) -> Version {
-        self.version
+        if self.is_known() { Version::of(&[&self.canonical()]) } else { Version::NOTHING }
     }
 
     /// The time that a write must exceed. O(1).
@@ -88,7 +87,8 @@ impl Document {
         self.newest_sequence
     }
 
-    /// The sequence of the first change of this copy: what counter slots are named by.
+    /// The sequence at which this copy began, with its first change or with the first after it was dead: what counter slots
+    /// are named by.
     pub fn began(&self) -> Sequence {
         self.began
     }
@@ -119,21 +119,18 @@ impl Document {
             return false;
         }
         self.touch(sequence);
-        let mut version = Version::NOTHING;
-        for (birth, life) in &mut self.lives {
+        for life in self.lives.values_mut() {
             if matches!(life.state, LifeState::Living(_)) {
                 *life = Life { sequence, state: LifeState::Removed };
             }
-            version.add(Hasher::new(*birth).birth(false));
         }
-        self.version = version;
         self.newest = Stamp::ZERO;
         true
     }
 
     /// Records that something changes at `sequence`.
     pub(crate) fn touch(&mut self, sequence: Sequence) {
-        if self.lives.is_empty() {
+        if !self.is_alive() {
             self.began = sequence;
         }
         self.newest_sequence = self.newest_sequence.max(sequence);
@@ -141,7 +138,7 @@ impl Document {
 
     /// Takes over whatever is new in `delta`: the join of both. Linear in the delta, logarithmic in the document.
     pub fn merge(&mut self, delta: &Delta, sequence: Sequence) -> Merged {
-        let was_known = self.is_known();
+        let was_alive = self.is_alive();
         let mut total = Joined::default();
         let mut absorbed = false;
         for (birth, theirs) in &delta.lives {
@@ -151,7 +148,7 @@ impl Document {
             absorbed |= matches!(theirs, DeltaLife::Living(_)) && self.removed(*birth);
         }
         if total.changed {
-            if !was_known {
+            if !was_alive {
                 self.began = sequence;
             }
             self.newest_sequence = self.newest_sequence.max(sequence);
@@ -164,22 +161,17 @@ impl Document {
     }
 
     fn merge_life(&mut self, birth: Birth, theirs: &DeltaLife, sequence: Sequence) -> Joined {
-        let mut hasher = Hasher::new(birth);
         match (self.lives.entry(birth), theirs) {
             (Place::Vacant(place), DeltaLife::Removed) => {
-                self.version.add(hasher.birth(false));
                 place.insert(Life { sequence, state: LifeState::Removed });
                 Joined { changed: true, surplus: false }
             }
             (Place::Vacant(place), DeltaLife::Living(contents)) => {
-                self.version.add(hasher.birth(true));
                 self.newest = self.newest.max(birth.stamp);
-                let mut items = Items { hasher: &mut hasher, version: &mut self.version };
                 let mut entries = Entries::new();
                 for (key, content) in contents {
                     self.newest = self.newest.max(content.newest());
-                    let (key, entry) = arriving(key, content, sequence, &mut items);
-                    entries.insert(key, entry);
+                    entries.insert(key.clone(), arriving(content, sequence));
                 }
                 place.insert(Life { sequence, state: LifeState::Living(entries) });
                 Joined { changed: true, surplus: false }
@@ -189,30 +181,22 @@ impl Document {
                 match (&mut life.state, theirs) {
                     (LifeState::Removed, DeltaLife::Removed) => Joined::default(),
                     (LifeState::Removed, DeltaLife::Living(_)) => Joined { changed: false, surplus: true },
-                    (LifeState::Living(entries), DeltaLife::Removed) => {
-                        self.version.subtract(hasher.birth(true));
-                        let mut items = Items { hasher: &mut hasher, version: &mut self.version };
-                        for (key, entry) in &*entries {
-                            items.subtract(key, &entry.content);
-                        }
-                        self.version.add(hasher.birth(false));
+                    (LifeState::Living(_), DeltaLife::Removed) => {
                         *life = Life { sequence, state: LifeState::Removed };
                         self.newest = self.newest_of_living();
                         Joined { changed: true, surplus: false }
                     }
                     (LifeState::Living(entries), DeltaLife::Living(contents)) => {
-                        let mut items = Items { hasher: &mut hasher, version: &mut self.version };
                         let mut total = Joined::default();
                         for (key, content) in contents {
                             self.newest = self.newest.max(content.newest());
                             let joined = match entries.get_mut(key) {
                                 Some(entry) => {
                                     let Entry { content: ours, sequence: last } = entry;
-                                    ours.join(content, key, last, sequence, &mut items)
+                                    ours.join(content, key.kind, last, sequence)
                                 }
                                 None => {
-                                    let (key, entry) = arriving(key, content, sequence, &mut items);
-                                    entries.insert(key, entry);
+                                    entries.insert(key.clone(), arriving(content, sequence));
                                     Joined { changed: true, surplus: false }
                                 }
                             };
@@ -334,16 +318,10 @@ fn newer_slots(counter: &Counter, after: Sequence) -> BTreeMap<Slot, Tally> {
 }
 
 /// An entry from a delta, for a place where there was none.
-fn arriving(
-    key: &EntryKey,
-    content: &Content,
-    sequence: Sequence,
-    items: &mut Items<'_>,
-) -> (EntryKey, Entry) {
+fn arriving(content: &Content, sequence: Sequence) -> Entry {
     let mut content = content.clone();
     if let Content::Counter(counter) = &mut content {
         counter.slots.values_mut().for_each(|tally| tally.sequence = sequence);
     }
-    items.add(key, &content);
-    (key.clone(), Entry { content, sequence })
+    Entry { content, sequence }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_value::{Value, ValueRef};
 
-use crate::version::Hasher;
-use crate::{Kind, Path, Sequence, SiteId, Stamp, Version};
+use crate::items::Hasher;
+use crate::{Kind, Path, RunId, Sequence, Stamp};
 
 /// How many payloads of one entry of an unknown kind are kept, the greatest ones. Builds that know the kind merge them
 /// into one, so more than a few are an attack.
@@ -14,13 +14,14 @@ pub const MAX_UNKNOWN_PAYLOADS: usize = 16;
 
 /// Where the increments of one copy of a document are counted.
 ///
-/// Named by the site and by the sequence at which this copy began: a copy that came back after an EVICT, and every copy
-/// after an unclean open, counts in a new slot, because the maximum over a forgotten slot would swallow increments.
+/// Named by the opening of the database in which they were made and by the sequence at which this copy began. So a copy
+/// that came back after an EVICT counts in a new slot, and so does every copy after an opening: the directory may have been
+/// restored meanwhile, and the maximum over a slot that went on elsewhere would swallow increments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot {
-    /// Whose copy.
-    pub site: SiteId,
-    /// Since when.
+    /// In which opening.
+    pub run: RunId,
+    /// Since when this copy is here.
     pub began: Sequence,
 }
 
@@ -120,24 +121,6 @@ pub(crate) struct Joined {
     pub(crate) surplus: bool,
 }
 
-/// The items of one entry, for its share in the version.
-pub(crate) struct Items<'h> {
-    pub(crate) hasher: &'h mut Hasher,
-    pub(crate) version: &'h mut Version,
-}
-
-impl Items<'_> {
-    pub(crate) fn add(&mut self, key: &EntryKey, content: &Content) {
-        let version = &mut *self.version;
-        content.for_each_hash(key, self.hasher, |hash| version.add(hash));
-    }
-
-    pub(crate) fn subtract(&mut self, key: &EntryKey, content: &Content) {
-        let version = &mut *self.version;
-        content.for_each_hash(key, self.hasher, |hash| version.subtract(hash));
-    }
-}
-
 impl Counter {
     /// A generation of that stamp, removed.
     pub(crate) fn opened(generation: Stamp) -> Self {
@@ -150,7 +133,7 @@ impl Counter {
 
     pub(crate) fn generation_hash(&self, key: &EntryKey, hasher: &mut Hasher) -> u128 {
         let base = self.base.map(u64::to_le_bytes);
-        hasher.entry(key.path.bytes(), key.kind, self.generation, base.as_ref().map(|bytes| &bytes[..]))
+        hasher.entry(&key.path, key.kind, self.generation, base.as_ref().map(|bytes| &bytes[..]))
     }
 
     pub(crate) fn is_visible(&self) -> bool {
@@ -190,33 +173,22 @@ impl Counter {
     fn join(
         &mut self,
         other: &Counter,
-        key: &EntryKey,
+        kind: Kind,
         entry_sequence: &mut Sequence,
         sequence: Sequence,
-        items: &mut Items<'_>,
     ) -> Joined {
         let mut joined = Joined::default();
         match self.generation.cmp(&other.generation) {
             Ordering::Greater => return Joined { changed: false, surplus: true },
             Ordering::Less => {
-                self.slots.iter().for_each(|(slot, tally)| {
-                    items.version.subtract(items.hasher.slot(
-                        &key.path,
-                        key.kind,
-                        self.generation,
-                        *slot,
-                        tally,
-                    ));
-                });
-                self.slots.clear();
-                self.open(other.generation, other.base, key, items);
+                *self = Self { base: other.base, ..Self::opened(other.generation) };
                 *entry_sequence = sequence;
                 joined.changed = true;
             }
-            Ordering::Equal => match base_order(key.kind, self.base).cmp(&base_order(key.kind, other.base)) {
+            Ordering::Equal => match base_order(kind, self.base).cmp(&base_order(kind, other.base)) {
                 Ordering::Greater => joined.surplus = true,
                 Ordering::Less => {
-                    self.open(other.generation, other.base, key, items);
+                    self.base = other.base;
                     *entry_sequence = sequence;
                     joined.changed = true;
                 }
@@ -224,35 +196,15 @@ impl Counter {
             },
         }
         for (slot, theirs) in &other.slots {
-            let mut ours = self.slots.get(slot).copied().unwrap_or_default();
             let known = self.slots.contains_key(slot);
-            let before = ours;
+            let ours = self.slots.entry(*slot).or_default();
             if ours.raise(theirs) || !known {
-                if known {
-                    items.version.subtract(items.hasher.slot(
-                        &key.path,
-                        key.kind,
-                        self.generation,
-                        *slot,
-                        &before,
-                    ));
-                }
                 ours.sequence = sequence;
-                items.version.add(items.hasher.slot(&key.path, key.kind, self.generation, *slot, &ours));
-                self.slots.insert(*slot, ours);
                 joined.changed = true;
             }
-            joined.surplus |= !theirs.covers(&ours);
+            joined.surplus |= !theirs.covers(ours);
         }
         joined
-    }
-
-    /// Replaces generation and base; the slots are the caller's.
-    fn open(&mut self, generation: Stamp, base: Option<Amount>, key: &EntryKey, items: &mut Items<'_>) {
-        items.version.subtract(self.generation_hash(key, items.hasher));
-        self.generation = generation;
-        self.base = base;
-        items.version.add(self.generation_hash(key, items.hasher));
     }
 }
 
@@ -276,7 +228,7 @@ impl Content {
     }
 
     pub(crate) fn for_each_hash(&self, key: &EntryKey, hasher: &mut Hasher, mut each: impl FnMut(u128)) {
-        let path = key.path.bytes();
+        let path = &key.path;
         match self {
             Self::Register { stamp, value } => each(hasher.entry(path, key.kind, *stamp, value.as_deref())),
             Self::Map { stamp, present } => {
@@ -296,17 +248,16 @@ impl Content {
         }
     }
 
-    /// The join of two contents of one key.
+    /// The join of two contents of one key of that kind.
     pub(crate) fn join(
         &mut self,
         other: &Content,
-        key: &EntryKey,
+        kind: Kind,
         entry_sequence: &mut Sequence,
         sequence: Sequence,
-        items: &mut Items<'_>,
     ) -> Joined {
         if let (Self::Counter(ours), Self::Counter(theirs)) = (&mut *self, other) {
-            return ours.join(theirs, key, entry_sequence, sequence, items);
+            return ours.join(theirs, kind, entry_sequence, sequence);
         }
         if let (Self::Unknown(ours), Self::Unknown(theirs)) = (&mut *self, other) {
             let mut union: BTreeSet<_> = ours.union(theirs).cloned().collect();
@@ -315,9 +266,7 @@ impl Content {
             }
             let joined = Joined { changed: union != *ours, surplus: union != *theirs };
             if joined.changed {
-                items.subtract(key, self);
-                *self = Self::Unknown(union);
-                items.add(key, self);
+                *ours = union;
                 *entry_sequence = sequence;
             }
             return joined;
@@ -326,9 +275,7 @@ impl Content {
             Ordering::Equal => Joined::default(),
             Ordering::Greater => Joined { changed: false, surplus: true },
             Ordering::Less => {
-                items.subtract(key, self);
                 *self = other.clone();
-                items.add(key, self);
                 *entry_sequence = sequence;
                 Joined { changed: true, surplus: false }
             }
@@ -350,7 +297,7 @@ impl Content {
         }
     }
 
-    /// As [`Content::join`], where no version is kept: of births that are shown as one.
+    /// As [`Content::join`], where nothing is recorded: of births that are shown as one.
     pub(crate) fn absorb(&mut self, other: &Content, kind: Kind) {
         match (&mut *self, other) {
             (Self::Counter(ours), Self::Counter(theirs)) => {

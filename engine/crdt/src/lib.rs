@@ -5,7 +5,7 @@
 //! is a valid [`Delta`]**: there is no base that could be missing.
 //!
 //! * [`Stamp`]s, from a [`HybridClock`], say which of two values wins, and nothing else.
-//! * [`Version`] is a sum of content hashes: equal versions mean equal documents, whatever their history.
+//! * [`Version`] is a hash of the content: equal versions mean equal documents, whatever their history.
 //! * [`Sequence`]s are local: they say which parts changed here since when, and never travel.
 //! * [`record`] is what the store keeps: the visible value in random-access form, and beside it only what cannot be
 //!   derived from it.
@@ -41,6 +41,7 @@ mod definitions;
 mod delta;
 mod document;
 mod entry;
+mod items;
 mod lost;
 mod path;
 pub mod record;

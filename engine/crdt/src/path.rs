@@ -51,7 +51,7 @@ impl Path {
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Result<Self, PathError> {
         let mut bytes = Vec::new();
         for name in names {
-            push_name(&mut bytes, name);
+            push_name(&mut bytes, name.as_bytes());
         }
         Self::from_encoded(&bytes)
     }
@@ -128,16 +128,16 @@ pub(crate) fn depth(bytes: &[u8]) -> usize {
 }
 
 /// Appends the encoding of one more name.
-pub(crate) fn push_name(bytes: &mut Vec<u8>, name: &str) {
-    if name.bytes().any(|byte| byte < 2) {
-        for byte in name.bytes() {
+pub(crate) fn push_name(bytes: &mut Vec<u8>, name: &[u8]) {
+    if name.iter().any(|byte| *byte < 2) {
+        for byte in name {
             match byte {
                 0 | 1 => bytes.extend_from_slice(&[1, byte + 1]),
-                _ => bytes.push(byte),
+                _ => bytes.push(*byte),
             }
         }
     } else {
-        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(name);
     }
     bytes.push(0);
 }

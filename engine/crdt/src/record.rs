@@ -16,7 +16,7 @@
 //! content   register, attachment   0 = removed, n + 1 = a value of n bytes | the value's binary form
 //!           map                    0 = removed, 1 = there
 //!           counter                0 = none, 1 = a base | base 8 | number of slots
-//!                                  | each: site 8 | began | increments 8 | decrements 8 | mark (index)
+//!                                  | each: run 8 | began | increments 8 | decrements 8 | mark (index)
 //!           of an unknown kind     number of payloads | each: mark (index) | length | bytes
 //! ```
 //!
@@ -45,11 +45,11 @@ pub use insert::{Inserted, insert, insert_binary};
 pub use receive::receive;
 
 use crate::codec::{DecodeError, Reader, put_birth, put_bytes, put_varint};
-use crate::delta::{self, natural};
+use crate::delta::natural;
 use crate::document::{Entries, Life, LifeState};
 use crate::entry::{Content, Counter, Entry, EntryKey, Tally};
 use crate::path::push_name;
-use crate::{Birth, Delta, Document, Kind, Path, Sequence, SiteId, Slot, Stamp, Version};
+use crate::{Birth, Delta, Document, Kind, Path, RunId, Sequence, Slot, Stamp, Version};
 
 const FORMAT: u8 = 1;
 const ALIVE: u8 = 0x01;
@@ -67,7 +67,7 @@ const ELSEWHERE: u64 = 4;
 pub struct Record<'a> {
     /// The sequence of the last change.
     pub newest_sequence: Sequence,
-    /// The sequence of the first change of this copy: what counter slots are named by.
+    /// The sequence at which this copy began, see [`Document::began`]: what counter slots are named by.
     pub began: Sequence,
     /// The content version.
     pub version: Version,
@@ -147,6 +147,17 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// The births that are removed, see [`Document::removed_births`]. Costs nothing for a plain record, otherwise linear in the
+    /// number of births.
+    ///
+    /// # Errors
+    /// As [`Record::document`].
+    pub fn removed_births(&self) -> Result<Vec<Birth>, DecodeError> {
+        let Metadata::General(bytes) = self.metadata else { return Ok(Vec::new()) };
+        let lives = read_lives(&mut Reader::new(bytes))?;
+        Ok(lives.into_iter().filter(|life| life.2.is_none()).map(|(birth, ..)| birth).collect())
+    }
+
     /// Decodes everything, for writing and merging. Linear in the document.
     ///
     /// # Errors
@@ -154,7 +165,6 @@ impl<'a> Record<'a> {
     pub fn document(&self) -> Result<Document, DecodeError> {
         let mut document = Document {
             lives: BTreeMap::new(),
-            version: self.version,
             newest: Stamp::ZERO,
             newest_sequence: self.newest_sequence,
             began: self.began,
@@ -184,8 +194,8 @@ impl<'a> Record<'a> {
         match self.metadata {
             _ if self.newest_sequence <= after => Ok(Delta::default().encode()),
             Metadata::Plain(birth) => match natural::of_value(self.value) {
-                Some(object) => Ok(put_natural(birth, &object)),
-                None => Ok(self.document()?.delta_since(after).encode()),
+                Ok(Some(object)) => Ok([natural::head(birth, object.len()).as_slice(), &object].concat()),
+                _ => Ok(self.document()?.delta_since(after).encode()),
             },
             Metadata::General(_) => Ok(self.document()?.delta_since(after).encode()),
         }
@@ -309,7 +319,7 @@ impl Members<'_, '_> {
                 continue;
             }
             let length = path.len();
-            push_name(path, name);
+            push_name(path, name.as_bytes());
             let code = self.runs.next()?;
             let kind = match (code % 8, member.kind()) {
                 (NATURAL | IMPLIED_MAP, ValueKind::Object) => Kind::Map,
@@ -346,17 +356,6 @@ impl Members<'_, '_> {
     }
 }
 
-/// The delta of one birth whose entries are in natural form.
-fn put_natural(birth: Birth, object: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(object.len() + 40);
-    out.push(delta::FORMAT);
-    put_varint(&mut out, 1);
-    put_birth(&mut out, birth);
-    put_varint(&mut out, delta::NATURAL);
-    put_bytes(&mut out, object);
-    out
-}
-
 fn read_other(reader: &mut Reader<'_>, marks: &[Mark]) -> Result<(EntryKey, Entry), DecodeError> {
     let Ok(path) = Path::decode(reader.bytes()?) else { return reader.fail("a path is malformed") };
     let kind = Kind::from_code(reader.byte()?);
@@ -374,7 +373,7 @@ fn read_other(reader: &mut Reader<'_>, marks: &[Mark]) -> Result<(EntryKey, Entr
             let base = if reader.byte()? == 0 { None } else { Some(reader.u64()?) };
             let mut slots = BTreeMap::new();
             for _ in 0..reader.count(26)? {
-                let slot = Slot { site: SiteId(reader.u64()?), began: Sequence(reader.varint()?) };
+                let slot = Slot { run: RunId(reader.u64()?), began: Sequence(reader.varint()?) };
                 let (increments, decrements) = (reader.u64()?, reader.u64()?);
                 let Mark { stamp, sequence } = mark(reader, marks)?;
                 slots.insert(slot, Tally { increments, decrements, stamp, sequence });

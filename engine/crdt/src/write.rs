@@ -4,10 +4,9 @@ use ditto_value::{MAX_DEPTH, Object, Value};
 
 use crate::definitions::Scope;
 use crate::document::{Entries, Life, LifeState};
-use crate::entry::{self, Content, Counter, Entry, EntryKey, Items};
+use crate::entry::{self, Content, Counter, Entry, EntryKey};
 use crate::path::{Path, PathError, depth, push_name};
-use crate::version::Hasher;
-use crate::{Birth, Definitions, Document, Hlc, Kind, Sequence, Slot, Stamp, Version};
+use crate::{Birth, Definitions, Document, Hlc, Kind, Sequence, Slot, Stamp};
 
 /// Why a document cannot be written so. It is unchanged then.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -119,7 +118,6 @@ impl Document {
         self.newest = birth.stamp;
         if !alive {
             self.lives.insert(birth, Life { sequence, state: LifeState::Living(Entries::new()) });
-            self.version.add(Hasher::new(birth).birth(true));
         }
         self.apply(birth.stamp, sequence, |under| {
             for (key, content) in &writes.list {
@@ -181,8 +179,8 @@ impl Document {
         Ok(removed)
     }
 
-    /// Adds to a counter, which is made if it is not there. `slot` is this copy's: its site and [`Document::began`], or
-    /// a later sequence if the database was not closed cleanly since.
+    /// Adds to a counter, which is made if it is not there. `slot` is this copy's: the run with which the database was
+    /// opened, and [`Document::began`].
     ///
     /// # Errors
     /// See [`WriteError`]; `kind` must be a counter kind and `by` an integer or, for PN_COUNTER, any number.
@@ -280,11 +278,9 @@ impl Document {
 
     /// Runs `write` under every living birth.
     fn apply(&mut self, stamp: Stamp, sequence: Sequence, mut write: impl FnMut(&mut Under<'_>)) {
-        for (birth, life) in &mut self.lives {
+        for life in self.lives.values_mut() {
             if let LifeState::Living(entries) = &mut life.state {
-                let hasher = Hasher::new(*birth);
-                let mut under = Under { entries, hasher, version: &mut self.version, stamp, sequence };
-                write(&mut under);
+                write(&mut Under { entries, stamp, sequence });
             }
         }
     }
@@ -330,7 +326,7 @@ impl Writes {
     fn members(&mut self, path: &mut Vec<u8>, members: &Object, scope: Scope<'_>) -> Result<(), WriteError> {
         let length = path.len();
         for (name, value) in members {
-            push_name(path, name);
+            push_name(path, name.as_bytes());
             self.value(path, value, scope.member(name))?;
             path.truncate(length);
         }
@@ -377,20 +373,13 @@ impl Writes {
 /// One living birth that is being written under.
 struct Under<'u> {
     entries: &'u mut Entries,
-    hasher: Hasher,
-    version: &'u mut Version,
     stamp: Stamp,
     sequence: Sequence,
 }
 
 impl Under<'_> {
     fn put(&mut self, key: &EntryKey, content: Content) {
-        let mut items = Items { hasher: &mut self.hasher, version: self.version };
-        items.add(key, &content);
-        let entry = Entry { content, sequence: self.sequence };
-        if let Some(old) = self.entries.insert(key.clone(), entry) {
-            items.subtract(key, &old.content);
-        }
+        self.entries.insert(key.clone(), Entry { content, sequence: self.sequence });
     }
 
     /// Makes the maps on the way to a member visible, without stamping those anew that are.
@@ -451,15 +440,10 @@ impl Under<'_> {
         let Some(Entry { content: Content::Counter(counter), .. }) = self.entries.get_mut(key) else {
             return;
         };
-        let mut tally = counter.slots.get(&slot).copied().unwrap_or_default();
-        if counter.slots.contains_key(&slot) {
-            self.version.subtract(self.hasher.slot(&key.path, key.kind, counter.generation, slot, &tally));
-        }
-        if entry::count(key.kind, &mut tally, by).is_some() {
+        let tally = counter.slots.entry(slot).or_default();
+        if entry::count(key.kind, tally, by).is_some() {
             tally.stamp = self.stamp;
             tally.sequence = self.sequence;
         }
-        self.version.add(self.hasher.slot(&key.path, key.kind, counter.generation, slot, &tally));
-        counter.slots.insert(slot, tally);
     }
 }

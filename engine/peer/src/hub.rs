@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ditto_crdt::Sequence;
 use ditto_replication::{DocumentKey, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId};
-use ditto_store::Store;
+use ditto_store::{Store, StoreError};
 use ditto_transport::{Channel, LinkEvent, LinkId, LinkSender, SendError};
 use ditto_value::Object;
 use tokio::sync::{Notify, mpsc, watch};
@@ -62,6 +62,8 @@ pub(crate) struct Hub {
     sessions: HashMap<SessionId, LinkId>,
     next_session: u64,
     clock: SteadyClock,
+    /// Since when there has been no session, while there is none.
+    quiet_since: u64,
     /// When the store wants to be reminded of its housekeeping.
     next_reaping: Instant,
 }
@@ -92,6 +94,7 @@ impl Hub {
             sessions: HashMap::new(),
             next_session: 1,
             clock: SteadyClock::start(),
+            quiet_since: 0,
             next_reaping: Instant::now(),
         }
     }
@@ -159,6 +162,9 @@ impl Hub {
         match event {
             LinkEvent::Up { link, peer, kind, dialed, address, outgoing } => {
                 tracing::info!(peer = %peer.short(), %kind, %address, dialed, "connected");
+                if let Err(reason) = self.begin_run() {
+                    return outgoing.close(reason);
+                }
                 let session = SessionId(self.next_session);
                 self.next_session += 1;
                 self.status.connected(peer, kind, outgoing.clone());
@@ -199,6 +205,26 @@ impl Hub {
         }
     }
 
+    /// Before the first session after a time without any. An error ends the link.
+    fn begin_run(&self) -> Result<(), String> {
+        if !self.links.is_empty() {
+            return Ok(());
+        }
+        match self.store.begin_run_after(self.clock.now_ms().saturating_sub(self.quiet_since)) {
+            Ok(None) => Ok(()),
+            Ok(Some(run)) => {
+                tracing::debug!(?run, "the first session after a while begins a run");
+                Ok(())
+            }
+            Err(StoreError::Storage(error)) => Err(error.to_string()),
+            // Somebody holds the writer for long. What is told is told under the run before.
+            Err(error) => {
+                tracing::debug!(%error, "no run begins with this session");
+                Ok(())
+            }
+        }
+    }
+
     fn on_command(&mut self, command: Command, links: &mut mpsc::Receiver<LinkEvent>) {
         match command {
             Command::Subscribe { id, query, arguments, answer } => {
@@ -234,6 +260,7 @@ impl Hub {
         self.sessions.remove(&state.session);
         self.replicator.disconnected(state.session);
         self.durability.set_eager(!self.links.is_empty());
+        self.quiet_since = self.clock.now_ms();
     }
 
     /// Carries out what the state machine asks for.

@@ -92,7 +92,7 @@ impl Replica for StoreReplica {
         Ok(self.0.delta_since(&name(key), after).map_err(failed)?.map(excerpt))
     }
 
-    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError> {
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), ReplicaError> {
         self.0.entry_hashes(&name(key)).map_err(failed)
     }
 

@@ -286,3 +286,55 @@ fn sync_may_be_told_things_inside_of_a_transaction_that_it_waits_for() {
     execute(&other, "INSERT INTO d DOCUMENTS ({'_id': 1})");
     await_rows(&peer, "SELECT * FROM d", 1);
 }
+
+#[test]
+fn the_first_session_after_a_pause_begins_a_run() {
+    let root = tempfile::tempdir().unwrap();
+    let (often, seldom) = (open(&root.path().join("often")), open(&root.path().join("seldom")));
+    execute(&often, "ALTER SYSTEM SET run_after_pause_ms = 0");
+    often.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    let address = listen(&seldom);
+    for session in 1..4 {
+        execute(&seldom, &format!("INSERT INTO c DOCUMENTS ({{'_id': {session}}})"));
+        connect(&often, &address);
+        await_rows(&often, "SELECT * FROM c", session);
+        often.stop_sync();
+        // More if a link came up twice.
+        assert!(often.store().runs().len() > session);
+        assert_eq!(seldom.store().runs().len(), 1);
+    }
+}
+
+#[test]
+fn an_evicted_document_with_earlier_lives_does_not_come_back_unasked() {
+    let root = tempfile::tempdir().unwrap();
+    let (peer, other) = (open(&root.path().join("one")), open(&root.path().join("other")));
+    execute(&other, "INSERT INTO c DOCUMENTS ({'_id': 'd'})");
+    execute(&other, "DELETE FROM c");
+    execute(&other, "INSERT INTO c DOCUMENTS ({'_id': 'd', 'life': 'second'})");
+    let subscription = peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    let address = listen(&other);
+    connect(&peer, &address);
+    await_rows(&peer, "SELECT * FROM c", 1);
+    subscription.cancel();
+    execute(&peer, "EVICT FROM c");
+    assert_eq!(peer.store().verify().unwrap().graves, 1);
+    // The other one is told of the grave, and has more; what comes after is told last.
+    other.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 'after'})");
+    await_rows(&other, "SELECT * FROM c", 2);
+    execute(&other, "INSERT INTO done DOCUMENTS ({'_id': 1})");
+    peer.subscribe("SELECT * FROM done", Object::new()).unwrap();
+    await_rows(&peer, "SELECT * FROM done", 1);
+    assert_eq!(execute(&peer, "SELECT * FROM c").len(), 1);
+    // Whoever asks for it again gets it.
+    peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    await_rows(&peer, "SELECT * FROM c", 2);
+    assert_eq!(
+        execute(&peer, "SELECT life FROM c WHERE _id = 'd'")[0].get("life"),
+        Some(&Value::from("second"))
+    );
+    for peer in [&peer, &other] {
+        assert!(peer.store().verify().unwrap().is_consistent());
+    }
+}

@@ -13,6 +13,7 @@ use crate::known::key_hash;
 use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::replica::{DocumentKey, Incoming, IncomingDocument};
+use crate::subscriber::Subscriber;
 use crate::turn::{Link, Turn};
 
 /// Answers the questions of the other peer and sends back what it lacks, as far as it is durable.
@@ -102,7 +103,7 @@ impl Respondent {
             None => None,
             Some(excerpt) if excerpt.newest > turn.durable => return Ok(Some(question)),
             Some(excerpt) => {
-                let ours: HashSet<u128> = turn.replica.entry_hashes(&key)?.into_iter().collect();
+                let ours: HashSet<u128> = turn.replica.entry_hashes(&key)?.1.into_iter().collect();
                 let lacked = bits::collect(question.hashes.iter().flatten().map(|hash| !ours.contains(hash)));
                 link.known.sent(key_hash(&key), excerpt.newest, excerpt.version);
                 link.statistics.documents_sent += 1;
@@ -125,6 +126,7 @@ impl Respondent {
         question: u64,
         stated: Version,
         delta: Vec<u8>,
+        subscriber: &mut Subscriber,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
@@ -132,6 +134,9 @@ impl Respondent {
             return Err(Violation::Unexpected("surplus without invitation").into());
         };
         link.statistics.documents_received += 1;
+        if !subscriber.takes(&key, &delta, turn)? {
+            return Ok(());
+        }
         let document = IncomingDocument { key: key.clone(), delta, stated };
         let applied = turn.replica.apply(Incoming {
             from: link.remote,
@@ -162,7 +167,7 @@ impl Respondent {
 fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>, CloseReason> {
     let excerpt = match &owed.lacked {
         Some(lacked) => {
-            let mut known = turn.replica.entry_hashes(&owed.key)?;
+            let (_, mut known) = turn.replica.entry_hashes(&owed.key)?;
             known.retain(|hash| !lacked.contains(hash));
             turn.replica.delta_lacking(&owed.key, &known)?
         }

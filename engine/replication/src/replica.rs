@@ -234,7 +234,8 @@ pub trait Replica {
     /// The identity under which this store writes. Changes after a fork.
     fn site(&self) -> SiteId;
 
-    /// All runs, oldest first, with the first sequence of each; the last one is current. Never empty.
+    /// The newest runs, oldest first, with the first sequence of each; the last one is current. Never empty. If the first
+    /// one begins after [`Sequence`] 1, older ones are forgotten.
     fn runs(&self) -> Vec<(RunId, Sequence)>;
 
     /// The newest committed sequence; [`Sequence`] 0 before the first change.
@@ -259,8 +260,8 @@ pub trait Replica {
     /// its hash a document that is alive.
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError>;
 
-    /// Hashes of all births and entries; empty if the document is unknown.
-    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError>;
+    /// The version, and the hashes of all births and entries; nothing and none if the document is unknown.
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), ReplicaError>;
 
     /// Births and entries whose hashes are not among `known`; `None` as [`Self::delta_since`].
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError>;

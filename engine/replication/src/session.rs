@@ -1,5 +1,7 @@
 //! One session: greeting first, then both halves side by side.
 
+use ditto_crdt::Sequence;
+
 use crate::event::{CloseReason, Event, SessionId, Violation};
 use crate::limits::{
     ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
@@ -156,7 +158,7 @@ impl Session {
             }
             Message::Surplus(surplus) => {
                 let delta = reassembly.take(surplus.delta)?;
-                respondent.surplus(surplus.question, surplus.version, delta, link, turn)
+                respondent.surplus(surplus.question, surplus.version, delta, subscriber, link, turn)
             }
             Message::Goodbye(_) | Message::Unknown(_) => Ok(()),
         }
@@ -195,10 +197,13 @@ impl Session {
     fn settle_forks(&mut self, hello: &Hello, turn: &mut Turn<'_>) {
         let runs = turn.replica.runs();
         let last = turn.replica.last_sequence();
+        let oldest = runs.first().map_or(Sequence(0), |(_, first)| *first);
         for (run, sequence) in &hello.seen {
             let (run, sequence) = (*run, *sequence);
             let ours = locate(Checkpoint { run, sequence }, &runs, last).is_some();
-            if ours || turn.replica.claim_answered(run, sequence) {
+            // The first runs of a long history are forgotten: a claim from that time says nothing.
+            let long_ago = oldest > Sequence(1) && sequence < oldest;
+            if ours || long_ago || turn.replica.claim_answered(run, sequence) {
                 continue;
             }
             // What the two histories share is unknown: both directions begin at the beginning.

@@ -10,7 +10,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use ditto_crdt::{Sequence, Version};
+use ditto_crdt::{Delta, Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
@@ -131,6 +131,22 @@ impl Subscriber {
         let wanted = bits::collect(wanted.into_iter());
         link.send(&Message::Answer(Answer { offer: offer.offer, wanted }));
         Ok(())
+    }
+
+    /// Whether to take what the other peer has beyond our copy of a document. What is dead here, because it was deleted or
+    /// because all but its earlier lives was evicted, does not come to life unless it is wanted.
+    pub(crate) fn takes(
+        &mut self,
+        key: &DocumentKey,
+        delta: &[u8],
+        turn: &Turn<'_>,
+    ) -> Result<bool, CloseReason> {
+        let takes = wants(&self.wanted, &key.collection)
+            || turn.replica.document(key)?.is_some_and(|stored| stored.alive)
+            || !Delta::decode(delta).is_ok_and(|delta| delta.revives());
+        // The other peer takes it for delivered, so it must be told otherwise.
+        self.dropped |= !takes;
+        Ok(takes)
     }
 
     /// The other peer has evicted documents: that it sent something before does not mean that it holds it.
@@ -285,11 +301,11 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let hashes =
-            Some(turn.replica.entry_hashes(&key)?).filter(|hashes| hashes.len() <= MAX_QUESTION_HASHES);
+        let (version, hashes) = turn.replica.entry_hashes(&key)?;
+        let hashes = Some(hashes).filter(|hashes| hashes.len() <= MAX_QUESTION_HASHES);
         self.last_question += 1;
         let question = self.last_question;
-        let open = Open { question, batch, key, hashes, asked: turn.now };
+        let open = Open { question, batch, key, hashes, version, asked: turn.now };
         self.open_bytes += open.bytes();
         link.statistics.questions_asked += 1;
         link.send(&Message::Question(Question {

@@ -343,6 +343,61 @@ fn a_restored_directory_is_noticed_and_continues_as_someone_else() {
     assert!(net.bytes - before < 1024);
 }
 
+fn forks(net: &Net, peer: usize) -> usize {
+    net.nodes[peer].events.iter().filter(|event| matches!(event, Event::ForkDetected { .. })).count()
+}
+
+#[test]
+fn a_machine_resumed_from_an_image_of_its_memory_lacks_the_run_of_the_session_since() {
+    for begins_runs in [false, true] {
+        let mut net = Net::new(2);
+        net.subscribe(1, PLANTS);
+        insert(&mut net, 0, "fern", &[]);
+        let image = net.model(0).image();
+        insert(&mut net, 0, "moss", &[]);
+        let session = |net: &mut Net| {
+            if begins_runs {
+                net.model(0).open();
+            }
+            net.connect(0, 1);
+            net.rest();
+            net.disconnect(0, 1);
+        };
+        session(&mut net);
+        net.restart(0);
+        net.model(0).resume(&image);
+        // More than the history that is lost.
+        for id in ["ivy", "palm", "sage"] {
+            insert(&mut net, 0, id, &[]);
+        }
+        session(&mut net);
+        assert_eq!(forks(&net, 0), usize::from(begins_runs), "without the run nobody notices");
+    }
+}
+
+#[test]
+fn a_run_that_is_forgotten_is_no_fork_and_costs_the_whole_walk() {
+    let (mut net, _, _) = pair();
+    insert(&mut net, 0, "fern", &[("light", 1)]);
+    net.rest();
+    net.disconnect(0, 1);
+    for _ in 0..3 {
+        net.model(0).open();
+    }
+    net.model(0).forget_runs(2);
+    insert(&mut net, 0, "moss", &[]);
+    let (site, documents) = (net.model(0).site(), |net: &Net, at| net.statistics(1, at).documents_received);
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!((forks(&net, 0), net.model(0).site()), (0, site));
+    net.assert_equal(0, 1);
+    assert_eq!(documents(&net, right), 2, "where it stood is not known any more");
+    net.disconnect(0, 1);
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!((forks(&net, 0), documents(&net, right)), (0, 0), "from then on it is");
+}
+
 #[test]
 fn an_evicted_document_comes_back_with_everything_known_elsewhere() {
     let (mut net, _, _) = pair();

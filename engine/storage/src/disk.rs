@@ -35,7 +35,7 @@ pub struct DiskOptions {
 impl Default for DiskOptions {
     fn default() -> Self {
         Self {
-            cache_bytes: 64 << 20,
+            cache_bytes: 32 << 20,
             idle_flush: Duration::from_secs(2),
             close_patience: Duration::from_secs(10),
         }

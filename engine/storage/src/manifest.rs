@@ -7,12 +7,17 @@
 //! ```
 //!
 //! fjall 3 writes the checksum and does not look at it: a damaged manifest would end the process by an assertion or by an
-//! allocation of its count of things, or make tables with all their rows disappear without a word. It also takes a keyspace
-//! without `current` for one that was being created, and removes it, with its tables.
+//! allocation of its count of things, or make tables with all their rows disappear without a word. It also takes what is there
+//! in part (a directory that was copied or restored in part) for what was being created, and removes it, with its tables:
+//! a keyspace without `current`, and all of them where tree 0 is missing; without `version` it makes a new database beside
+//! the old one. [`Directory`](crate::directory::Directory) lets a database appear complete or not at all, so whatever is
+//! missing is damage.
 
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
+
+use crate::Keyspace;
 
 /// What is wrong with a manifest.
 #[derive(Debug)]
@@ -27,25 +32,22 @@ impl From<io::Error> for ManifestError {
     }
 }
 
-/// Checks the manifests of all keyspaces of the fjall database in `database`. A few small files are read.
+/// Checks that the fjall database in `database` has all its parts, and their manifests. A few small files are read.
 pub(crate) fn check_manifests(database: &Path) -> Result<(), ManifestError> {
-    for entry in fs::read_dir(database.join("keyspaces"))? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            check_manifest(&entry.path())?;
-        }
+    let version = database.join("version");
+    if !version.try_exists()? {
+        return Err(ManifestError::Damaged(format!("{} is missing", version.display())));
     }
-    Ok(())
+    // Tree 0 holds the names of the others.
+    (0..=Keyspace::COUNT)
+        .try_for_each(|tree| check_manifest(&database.join("keyspaces").join(tree.to_string())))
 }
 
 fn check_manifest(keyspace: &Path) -> Result<(), ManifestError> {
     let damaged = |problem: &str| Err(ManifestError::Damaged(format!("{}: {problem}", keyspace.display())));
     let current = match fs::read(keyspace.join("current")) {
         Ok(current) => current,
-        Err(error) if error.kind() == ErrorKind::NotFound && !has_tables(keyspace)? => return Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return damaged("there are tables, but no manifest");
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => return damaged("`current` is missing"),
         Err(error) => return Err(error.into()),
     };
     let Some((number, checksum)) = read_current(&current) else {
@@ -64,12 +66,4 @@ fn read_current(bytes: &[u8]) -> Option<(u64, u128)> {
     let (number, rest) = bytes.split_first_chunk()?;
     let (checksum, kind) = rest.split_first_chunk()?;
     (kind == XXH3).then(|| (u64::from_le_bytes(*number), u128::from_le_bytes(*checksum)))
-}
-
-fn has_tables(keyspace: &Path) -> io::Result<bool> {
-    match fs::read_dir(keyspace.join("tables")) {
-        Ok(mut tables) => Ok(tables.next().is_some()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
 }

@@ -5,10 +5,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ditto_storage::{Batch, Direction, DiskStorage, Keyspace, Storage};
+use ditto_storage::{Batch, Direction, DiskStorage, Keyspace, OpenError, Storage};
 
 const DEFAULT_SEEDS: Range<u64> = 0..60;
 const ROWS: u32 = 400;
@@ -45,20 +46,26 @@ fn original(closed: bool) -> tempfile::TempDir {
     }
     if closed {
         storage.close().unwrap();
-        copy(live.path(), directory.path());
+        copy(live.path(), directory.path()).unwrap();
     } else {
         storage.sync().unwrap();
-        copy(live.path(), directory.path());
+        // Tables may still be merged, and then files come and go.
+        while copy(live.path(), directory.path()).is_err() {
+            files(directory.path()).iter().for_each(|path| fs::remove_file(path).unwrap());
+        }
     }
     directory
 }
 
-fn copy(from: &Path, to: &Path) {
-    for path in files(from) {
+/// Copies all files; an error if they were not the same ones all the time.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let found = files(from);
+    for path in &found {
         let target = to.join(path.strip_prefix(from).unwrap());
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::copy(path, target).unwrap();
+        fs::create_dir_all(target.parent().unwrap())?;
+        fs::copy(path, target)?;
     }
+    if files(from) == found { Ok(()) } else { Err(io::Error::other("files came and went")) }
 }
 
 fn files(directory: &Path) -> Vec<PathBuf> {
@@ -85,7 +92,12 @@ fn damage(random: &mut Random, directory: &Path) -> (String, bool) {
     let used = bytes.iter().rposition(|byte| *byte != 0).map_or(bytes.len(), |last| last + 1);
     let place = random.below(used as u64) as usize;
     let name = path.strip_prefix(directory).unwrap().display();
-    let done = match random.below(4) {
+    let in_a_journal = path.extension().is_some_and(|extension| extension == "jnl");
+    let done = match random.below(5) {
+        4 => {
+            fs::remove_file(path).unwrap();
+            return (format!("{name}: removed"), in_a_journal);
+        }
         0 | 1 => {
             let bit = 1 << random.below(8);
             bytes[place] ^= bit;
@@ -102,7 +114,7 @@ fn damage(random: &mut Random, directory: &Path) -> (String, bool) {
         }
     };
     fs::write(path, bytes).unwrap();
-    (done, path.extension().is_some_and(|extension| extension == "jnl"))
+    (done, in_a_journal)
 }
 
 /// Reads every row in every way. Returns whether all are there; `None` if some cannot be read.
@@ -135,7 +147,7 @@ fn read(storage: &DiskStorage) -> Option<bool> {
 fn run(seed: u64, original: &Path) {
     let mut random = Random(seed);
     let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    copy(original, directory.path());
+    copy(original, directory.path()).unwrap();
     let (done, in_a_journal) = damage(&mut random, directory.path());
     println!("seed {seed}: {done}");
     match DiskStorage::open(directory.path()) {
@@ -170,4 +182,68 @@ fn damaged_files_are_refused_and_never_panic() {
         "replay with DITTO_ROT_SEEDS={}: {failures:?} of {seeds:?} fail",
         failures[0]
     );
+}
+
+/// A copy of a directory with a journal that was sealed and is still needed.
+fn with_a_sealed_journal() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let live = tempfile::tempdir().unwrap();
+    let storage = DiskStorage::open(live.path()).unwrap();
+    // Tables of one keyspace are written because of its size, and then the journal is sealed. It has rows of another one.
+    let large = vec![7; 100_000];
+    for number in 0..u32::MAX {
+        let mut batch = Batch::new();
+        batch.put(Keyspace::Documents, number.to_be_bytes(), large.clone());
+        batch.put(Keyspace::Changes, number.to_be_bytes(), number.to_be_bytes());
+        storage.commit(batch).unwrap();
+        if number % 50 == 49 {
+            storage.sync().unwrap();
+            if journals(live.path()).len() > 1 && copy(live.path(), directory.path()).is_ok() {
+                break;
+            }
+        }
+    }
+    directory
+}
+
+/// The journals, sealed ones first.
+fn journals(directory: &Path) -> Vec<PathBuf> {
+    let is_journal = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "jnl");
+    let mut found: Vec<PathBuf> = files(directory).into_iter().filter(is_journal).collect();
+    found.sort_by_key(|path| path.file_stem().and_then(|name| name.to_str()?.parse::<u64>().ok()));
+    found
+}
+
+#[test]
+fn a_journal_that_was_sealed_does_not_end_in_the_middle() {
+    let directory = with_a_sealed_journal();
+    let sealed = &journals(directory.path())[0];
+    let mut bytes = fs::read(sealed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 200_000].fill(0);
+    fs::write(sealed, &bytes).unwrap();
+    let error = DiskStorage::open(directory.path()).err();
+    assert!(matches!(error, Some(OpenError::Corrupt { .. })), "{error:?}");
+    assert_eq!(fs::metadata(sealed).unwrap().len(), bytes.len() as u64, "nothing is cut off");
+}
+
+#[test]
+fn a_directory_that_is_there_in_part_is_refused_and_left_as_it_is() {
+    let original = original(true);
+    for missing in
+        ["version", "keyspaces/0", "keyspaces/2", "keyspaces/2/current", "keyspaces/0/current", "keyspaces"]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        copy(original.path(), directory.path()).unwrap();
+        let path = directory.path().join("storage").join(missing);
+        if path.is_dir() {
+            fs::remove_dir_all(path).unwrap()
+        } else {
+            fs::remove_file(path).unwrap()
+        }
+        let before = files(&directory.path().join("storage"));
+        let error = DiskStorage::open(directory.path()).err();
+        assert!(matches!(error, Some(OpenError::Corrupt { .. })), "without {missing}: {error:?}");
+        assert_eq!(files(&directory.path().join("storage")), before, "without {missing}");
+    }
 }

@@ -16,11 +16,19 @@ use crate::lifecycle::holdings::Holdings;
 use crate::store::{CollectionStatistics, Inner, StoreOptions};
 use crate::writer::{Holder, Writer};
 
+/// Runs that are kept. A peer that was last met in an older one is sent everything when it comes back.
+pub const MAX_RUNS: usize = 10_000;
+
 /// Who this store is.
 pub(crate) struct Identity {
     pub site: SiteId,
-    /// All runs, oldest first, those under earlier site ids too: their sequences are part of the same history.
+    /// The newest [`MAX_RUNS`] runs, oldest first, those under earlier site ids too: their sequences are part of the same
+    /// history.
     pub runs: Vec<(RunId, Sequence)>,
+    /// The run that names the slots of counters: that of the newest opening, recovery or change of the site id. What was
+    /// counted before is not counted on: the directory may have been restored, to a state that other peers have seen more
+    /// of, and nothing in it need show that.
+    pub counting: RunId,
     /// Number of the next `run` row.
     next_run: u32,
 }
@@ -178,9 +186,10 @@ pub(crate) fn open(
     if let Some(place) = elsewhere {
         batch.put(Keyspace::Catalog, layout::CATALOG_PLACE, place);
     }
-    let mut identity =
-        Identity { site, runs: runs.into_iter().map(|(run, _, first)| (run, first)).collect(), next_run };
+    let runs = runs.into_iter().map(|(run, _, first)| (run, first)).collect();
+    let mut identity = Identity { site, runs, counting: RunId(0), next_run };
     append_run(&mut batch, &mut identity, environment, last, fresh || options.new_site || is_copy);
+    identity.counting = identity.run();
     storage.commit(batch)?;
     // What a killed process left was recovered, perhaps from memory only; from here on it counts as durable, as does the
     // new run, of which the first greeting tells.
@@ -355,6 +364,12 @@ fn append_run(
     );
     identity.runs.push((run, first));
     identity.next_run = identity.next_run.saturating_add(1);
+    let excess = identity.runs.len().saturating_sub(MAX_RUNS);
+    let oldest = identity.next_run.saturating_sub(u32::try_from(identity.runs.len()).unwrap_or(u32::MAX));
+    for number in (oldest..).take(excess) {
+        batch.delete(Keyspace::Catalog, layout::run_key(number));
+    }
+    identity.runs.drain(..excess);
 }
 
 /// Appends a run while the store is open.
@@ -370,9 +385,13 @@ pub(crate) fn begin_run(inner: &Arc<Inner>, new_site: bool) -> Result<RunId, Sto
 
 fn commit_run(inner: &Inner, last: Sequence, new_site: bool) -> Result<RunId, StoreError> {
     let mut identity = inner.identity.write();
-    let mut next = Identity { site: identity.site, runs: identity.runs.clone(), next_run: identity.next_run };
+    let Identity { site, ref runs, counting, next_run } = *identity;
+    let mut next = Identity { site, runs: runs.clone(), counting, next_run };
     let mut batch = Batch::new();
     append_run(&mut batch, &mut next, &*inner.environment, last, new_site);
+    if new_site {
+        next.counting = next.run();
+    }
     inner.storage.commit(batch).inspect_err(|error| inner.storage_failed(error))?;
     *identity = next;
     inner.platter.committed(last);

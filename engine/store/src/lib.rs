@@ -82,7 +82,7 @@ mod write;
 mod writer;
 
 pub use backup::{BackupError, BackupProgress};
-pub use catalog::is_copy;
+pub use catalog::{MAX_RUNS, is_copy};
 pub use durability::Durability;
 pub use environment::{Environment, Executor};
 pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreError};
@@ -93,7 +93,7 @@ pub use lifecycle::conflicts::{
     MAX_CONFLICT_BYTES, MAX_CONFLICT_FIELDS, MAX_CONFLICT_VALUE_BYTES, MAX_CONFLICTS,
 };
 pub use lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
-pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, Reaped};
+pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, MAX_SEEN_RUNS, Reaped};
 pub use lifecycle::skew::ClockSkew;
 pub use observer::{Observer, SignalNext};
 pub use parameters::SYNC_SCOPES;

@@ -48,8 +48,10 @@ struct Merging<'i> {
 
 /// What a merge made of a document.
 struct Merged {
-    record: Vec<u8>,
-    version: Version,
+    /// `None` if nothing is new.
+    record: Option<Vec<u8>>,
+    /// Something of what came is dead here.
+    absorbed: bool,
 }
 
 /// What is known of a document before a merge.
@@ -80,24 +82,21 @@ impl<'i> Merging<'i> {
             }
             None => (Bytes::from(Vec::new()), None, transaction.next_sequence()),
         };
-        let (merged, known, was_alive, absorbed) = match &stored {
-            None => (receive(&id, incoming, sequence), None, false, false),
+        let (merged, known, was_alive) = match &stored {
+            None => (receive(&id, incoming, sequence), None, false),
             Some(record) => {
                 let parsed = parse_record(record)?;
                 let id = id.or_else(|| id_of(&key));
                 let known = Known { key: &key, record: parsed, id: id.unwrap_or(Value::Null) };
-                let (merged, absorbed) = match self.merge_into(transaction, &known, incoming, sequence)? {
-                    Ok((merged, absorbed)) => (Ok(merged), absorbed),
-                    Err(refused) => (Err(refused), false),
-                };
-                (merged, Some(parsed.version), parsed.alive, absorbed)
+                let merged = self.merge_into(transaction, &known, incoming, sequence)?;
+                (merged, Some(parsed.version), parsed.alive)
             }
         };
-        let merged = match merged {
+        let Merged { record, absorbed } = match merged {
             Ok(merged) => merged,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Some(Merged { record, version }) = merged else {
+        let Some(record) = record else {
             return Ok(Ok(Outcome { before: known, after: known.unwrap_or(Version::NOTHING), absorbed }));
         };
         if record.len() > ditto_storage::MAX_VALUE_BYTES {
@@ -106,7 +105,7 @@ impl<'i> Merging<'i> {
         }
         let parsed = parse_record(&record)?;
         let newest = parsed.newest_write().map_err(|error| StoreError::corrupt(error.to_string()))?;
-        let is_alive = parsed.alive;
+        let (version, is_alive) = (parsed.version, parsed.alive);
         transaction.observe(newest.time);
         if skew::ahead(newest, transaction.now_ms).is_some() {
             let before = match &stored {
@@ -162,14 +161,14 @@ impl<'i> Merging<'i> {
         }
     }
 
-    /// A document that is known; `None` if nothing is new. And whether something of what came is dead here.
+    /// A document that is known.
     fn merge_into(
         &mut self,
         transaction: &WriteTransaction,
         known: &Known<'_>,
         incoming: &'i IncomingDocument,
         sequence: Sequence,
-    ) -> Result<Result<(Option<Merged>, bool), Refused>, StoreError> {
+    ) -> Result<Result<Merged, Refused>, StoreError> {
         let delta = match Delta::decode(&incoming.delta) {
             Ok(delta) => delta,
             Err(error) => return Ok(Err(malformed(error))),
@@ -178,7 +177,7 @@ impl<'i> Merging<'i> {
         let lost = document.lost_to(&delta);
         let merged = document.merge(&delta, sequence);
         if !merged.changed {
-            return Ok(Ok((None, merged.absorbed)));
+            return Ok(Ok(Merged { record: None, absorbed: merged.absorbed }));
         }
         let is_by_hash =
             layout::split_document_key(known.key).is_some_and(|(_, name)| names::as_hash(name).is_some());
@@ -188,9 +187,8 @@ impl<'i> Merging<'i> {
         if !lost.is_empty() {
             self.report(transaction, known, incoming, lost, sequence)?;
         }
-        let version = document.version();
         let record = record::encode(&document, &known.id);
-        Ok(Ok((Some(Merged { record, version }), merged.absorbed)))
+        Ok(Ok(Merged { record: Some(record), absorbed: merged.absorbed }))
     }
 
     /// Reports what the sender of a deletion is not known to hold.
@@ -219,14 +217,11 @@ impl<'i> Merging<'i> {
         let compile = inner.compile();
         let held = inner.holdings.held_by(&self.incoming.from, &facts, &compile);
         let held_by_anybody = inner.holdings.held_by_anybody(&facts, &compile);
-        let author = inner.holdings.site(&self.incoming.from);
+        let own = inner.holdings.own_writes(&self.incoming.from);
         let fields: Vec<LostField> = lost
             .into_iter()
-            .filter(|lost| lost.sequence > held && Some(lost.stamp.site) != author)
-            .map(|lost| LostField {
-                set_aside: lost.stamp.site == transaction.site() && lost.sequence > held_by_anybody,
-                lost,
-            })
+            .filter(|lost| lost.sequence > held && !own.include(lost.stamp.site, lost.sequence))
+            .map(|lost| LostField { set_aside: lost.sequence > held_by_anybody, lost })
             .collect();
         if !fields.is_empty() {
             self.conflicts.push(Conflict {
@@ -242,12 +237,8 @@ impl<'i> Merging<'i> {
     }
 }
 
-/// A document that was not known; `None` if nothing is said of it.
-fn receive(
-    id: &Option<Value>,
-    incoming: &IncomingDocument,
-    sequence: Sequence,
-) -> Result<Option<Merged>, Refused> {
+/// A document that was not known.
+fn receive(id: &Option<Value>, incoming: &IncomingDocument, sequence: Sequence) -> Result<Merged, Refused> {
     let Inserted { record, version } = match id {
         Some(id) => record::receive(id, &incoming.delta, sequence).map_err(malformed)?,
         None => {
@@ -258,7 +249,8 @@ fn receive(
             received
         }
     };
-    Ok((version != Version::NOTHING).then_some(Merged { record, version }))
+    // Only an empty delta has this version.
+    Ok(Merged { record: (version != Version::NOTHING).then_some(record), absorbed: false })
 }
 
 fn malformed(error: impl std::fmt::Display) -> Refused {

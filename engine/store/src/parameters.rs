@@ -94,6 +94,8 @@ static REGISTRY: &[Parameter] = &[
     integer("observer_memory_bytes", DEFAULT_MEMORY_BYTES as i64, 0, 64 * GIB),
     integer("reaper_preferred_hour", 3, 0, 23),
     integer("record_cache_size_bytes", ditto_storage::DEFAULT_CACHE_BYTES as i64, 0, 64 * GIB),
+    // How long there must have been no session before the next one begins a new run.
+    duration("run_after_pause_ms", 600_000, 0, 86_400_000),
     integer("statement_cache_size", DEFAULT_CACHE_STATEMENTS as i64, 0, 1_000_000),
     integer("tombstone_reap_batch_size", 10_000, 1, 1_000_000),
     boolean("tombstone_ttl_enabled", true),
@@ -188,6 +190,8 @@ pub(crate) struct Settings {
     pub request_timeout_ms: u64,
     /// When a statement is slow; 0 for never.
     pub slow_request_ms: u64,
+    /// Another one after every change of a parameter.
+    pub revision: u64,
 }
 
 struct State {
@@ -205,7 +209,7 @@ impl Parameters {
         if let Some(durable) = find("durable_commits").ok().and_then(|index| values.get_mut(index)) {
             *durable = Value::Bool(durability == Durability::Immediate);
         }
-        let settings = settings_of(&values);
+        let settings = settings_of(&values, 0);
         Self(RwLock::new(State { values, settings }))
     }
 
@@ -250,32 +254,33 @@ impl Parameters {
         if let Some(slot) = state.values.get_mut(index) {
             slot.clone_from(&value);
         }
-        state.settings = settings_of(&state.values);
+        state.settings = settings_of(&state.values, state.settings.revision + 1);
         Ok((parameter.name, value))
+    }
+
+    /// A parameter that is a number; 0 if there is no such.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        self.get(name).ok().and_then(|(_, value)| value.as_u64()).unwrap_or_default()
     }
 
     /// A duration.
     pub(crate) fn milliseconds(&self, name: &str) -> Duration {
-        match self.get(name) {
-            Ok((_, Value::Int(number))) => Duration::from_millis(u64::try_from(number).unwrap_or(0)),
-            _ => Duration::ZERO,
-        }
+        Duration::from_millis(self.number(name))
     }
 
     /// When a transaction is long, and how long others wait for it.
     pub(crate) fn writer_limits(&self) -> Limits {
-        let milliseconds = |name| u64::try_from(self.milliseconds(name).as_millis()).unwrap_or(u64::MAX);
         Limits {
-            report_after: milliseconds("transaction_duration_before_logging_ms"),
-            report_every: milliseconds("transaction_trace_interval_ms"),
-            give_up_after: milliseconds("transaction_wait_timeout_ms"),
+            report_after: self.number("transaction_duration_before_logging_ms"),
+            report_every: self.number("transaction_trace_interval_ms"),
+            give_up_after: self.number("transaction_wait_timeout_ms"),
         }
     }
 
     pub(crate) fn reset_all(&self) {
         let mut state = self.0.write();
         state.values = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
-        state.settings = settings_of(&state.values);
+        state.settings = settings_of(&state.values, state.settings.revision + 1);
     }
 
     /// All parameters that have another value than their default.
@@ -310,7 +315,7 @@ fn find(name: &str) -> Result<usize, ParameterError> {
     REGISTRY.binary_search_by(|parameter| parameter.name.cmp(&lower)).map_err(|_| unknown(name))
 }
 
-fn settings_of(values: &[Value]) -> Settings {
+fn settings_of(values: &[Value], revision: u64) -> Settings {
     let value = |name: &str| find(name).ok().and_then(|index| values.get(index));
     let size = |name: &str| match value(name) {
         Some(Value::Int(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
@@ -333,6 +338,7 @@ fn settings_of(values: &[Value]) -> Settings {
         observer_memory: size("observer_memory_bytes"),
         request_timeout_ms: 1000 * seconds("dql_request_timeout_seconds"),
         slow_request_ms: 1000 * seconds("dql_slow_request_warn_seconds"),
+        revision,
     }
 }
 

@@ -12,8 +12,9 @@ use ditto_storage::Bytes;
 pub(crate) struct Pending {
     /// The record before the transaction.
     pub before: Option<Bytes>,
-    /// The record now; `None` once evicted.
+    /// The record now. Once evicted: what is left of it, a record of which only removed births are, or `None`.
     pub after: Option<Bytes>,
+    pub evicted: bool,
     /// `None` while nothing but an eviction happened to it.
     pub sequence: Option<Sequence>,
     pub origin: Option<u64>,

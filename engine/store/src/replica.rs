@@ -275,13 +275,13 @@ impl Replica {
         self.excerpt(key, |record| record.delta_since(after))
     }
 
-    /// Hashes of all births and entries; empty if the document is unknown.
+    /// The version, and the hashes of all births and entries; nothing and none if the document is unknown.
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Corrupt`].
-    pub fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, StoreError> {
-        let Some(record) = self.record(key)? else { return Ok(Vec::new()) };
-        Ok(decode(&record)?.entry_hashes())
+    pub fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), StoreError> {
+        let Some(record) = self.record(key)? else { return Ok(Default::default()) };
+        Ok((parse_record(&record)?.version, decode(&record)?.entry_hashes()))
     }
 
     /// Births and entries whose hashes are not among `known`; `None` as [`Replica::delta_since`].
@@ -477,8 +477,14 @@ pub(crate) fn compile(inner: &Inner, query: &str, arguments: &Object) -> Result<
     let unfiltered = filter.is_none();
     let settings = inner.parameters.settings();
     let matcher: Matcher = Arc::new(move |document| {
-        let scope =
-            Scope { arguments: (&arguments).into(), now_ms: 0, settings, request: None, running: None };
+        let scope = Scope {
+            arguments: (&arguments).into(),
+            now_ms: 0,
+            settings,
+            request: None,
+            plans: None,
+            running: None,
+        };
         execute::accepts(filter.as_ref(), &scope, document)
     });
     Ok(Interest { collection, normalized: subscription.normalized, unfiltered, matcher })

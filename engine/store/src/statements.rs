@@ -1,4 +1,4 @@
-//! Statements by their text, so that a repeated statement is parsed once.
+//! Statements by their text, so that a repeated statement is parsed and planned once.
 
 use std::collections::HashMap;
 use std::mem;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use crate::environment::random_uuid;
 use crate::error::StoreError;
+use crate::execute::PlanCache;
 use crate::store::Inner;
 
 /// How many statements are kept, unless the parameter `STATEMENT_CACHE_SIZE` says something else.
@@ -18,12 +19,14 @@ pub(crate) const DEFAULT_CACHE_STATEMENTS: usize = 512;
 /// Longest text that is kept, in bytes: longer ones carry their data in literals and do not come again.
 const CACHE_TEXT_BYTES: usize = 4096;
 
-/// A parsed statement and the placeholders that it needs.
+/// A parsed statement, with everything that depends on its text alone, and its last plan.
 pub(crate) struct Prepared {
     pub statement: Statement,
     pub parameters: Vec<String>,
     /// Whether it calls `request_info()`.
     asks_for_request: bool,
+    /// How its documents were reached the last time.
+    pub plans: PlanCache,
 }
 
 impl Prepared {
@@ -40,7 +43,7 @@ impl Prepared {
                 asks_for_request |= matches!(expr, Expr::Call(call) if call.function.name == "request_info");
             });
         });
-        Ok(Self { statement, parameters, asks_for_request })
+        Ok(Self { statement, parameters, asks_for_request, plans: PlanCache::default() })
     }
 
     /// What `request_info()` yields in one run, if the statement calls it.

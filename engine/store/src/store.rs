@@ -351,18 +351,31 @@ impl Store {
         self.inner.identity.read().site
     }
 
-    /// Every run of this store, oldest first: a random id and the first sequence.
+    /// The newest [`crate::MAX_RUNS`] runs of this store, oldest first: a random id and the first sequence.
     pub fn runs(&self) -> Vec<(RunId, Sequence)> {
         self.inner.identity.read().runs.clone()
     }
 
-    /// Begins a new run: at the first session after a time without any, and, with `new_site`, when the
-    /// directory turned out to be a copy of another one. Answers with the new run, which is durable then.
+    /// Begins a new run: at the first session after a time without any (see [`Self::begin_run_after`]), and, with
+    /// `new_site`, when the directory turned out to be a copy of another one. Answers with the new run, which is durable then.
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Closed`].
     pub fn begin_run(&self, new_site: bool) -> Result<RunId, StoreError> {
         catalog::begin_run(&self.inner, new_site)
+    }
+
+    /// To be called before the first session after a time without any, with the length of that time in milliseconds: begins
+    /// a new run, unless the time was shorter than the parameter `RUN_AFTER_PAUSE_MS`. So a machine that goes on from an
+    /// image of its memory lacks the runs of the history that is lost, and other peers notice.
+    ///
+    /// # Errors
+    /// As [`Self::begin_run`].
+    pub fn begin_run_after(&self, pause_ms: u64) -> Result<Option<RunId>, StoreError> {
+        if pause_ms < self.inner.parameters.number("run_after_pause_ms") {
+            return Ok(None);
+        }
+        self.begin_run(false).map(Some)
     }
 
     /// Sequence of the newest change; 0 in an empty store.

@@ -322,7 +322,7 @@ impl Walk<'_> {
                 Err(error) => self.found.report(place(), error.to_string()),
                 Ok(document) => {
                     if document.version() != parsed.version {
-                        self.found.report(place(), "the version is not the sum of its parts");
+                        self.found.report(place(), "the version is not that of its content");
                     }
                     if document.is_alive() != alive {
                         self.found

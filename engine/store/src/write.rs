@@ -2,7 +2,7 @@
 //!
 //! It keeps changed records in memory, over the storage, until it commits them as one batch:
 //!
-//! * a row of `documents` for each changed document, none for an evicted one;
+//! * a row of `documents` for each changed document, none for an evicted one: if it had removed births, a grave of them;
 //! * its row of `changes`, and the removal of the row of its previous change;
 //! * of a document that died, a row that waits for its burial; of one that was buried, the removal of its grave;
 //! * a row of `commits` if more than one document changed;
@@ -32,6 +32,7 @@ use crate::layout::{
 };
 use crate::lifecycle::{conflicts, graves, names, rows};
 use crate::pending::{Pending, PendingDocuments};
+use crate::replica::read_change;
 use crate::store::Inner;
 use crate::virtual_collections::SYSTEM_PREFIX;
 use crate::writer::Writer;
@@ -88,6 +89,7 @@ pub(crate) struct WriteTransaction {
     pub(crate) now_ms: u64,
     site: SiteId,
     pub(crate) run: RunId,
+    counting: RunId,
     stamp: Hlc,
     first: Sequence,
     next: Sequence,
@@ -111,9 +113,9 @@ impl WriteTransaction {
     pub(crate) fn new(inner: Arc<Inner>, writer: Box<Writer>) -> Self {
         let now_ms = inner.environment.now_ms();
         let first = Sequence(writer.last.0 + 1);
-        let (site, run) = {
+        let (site, run, counting) = {
             let identity = inner.identity.read();
-            (identity.site, identity.run())
+            (identity.site, identity.run(), identity.counting)
         };
         Self {
             inner,
@@ -121,6 +123,7 @@ impl WriteTransaction {
             now_ms,
             site,
             run,
+            counting,
             stamp: Hlc::ZERO,
             first,
             next: first,
@@ -135,8 +138,9 @@ impl WriteTransaction {
         }
     }
 
-    pub(crate) fn site(&self) -> SiteId {
-        self.site
+    /// What the slots of counters are named by, see [`crate::catalog::Identity::counting`].
+    pub(crate) fn counting(&self) -> RunId {
+        self.counting
     }
 
     /// The sender of everything in this transaction, for the feed.
@@ -276,6 +280,7 @@ impl WriteTransaction {
         let next = self.next;
         let sequence = self.replace(key, before, |pending| {
             pending.after = Some(new.record);
+            pending.evicted = false;
             pending.origin = new.origin;
             *pending.sequence.get_or_insert(next)
         });
@@ -284,12 +289,23 @@ impl WriteTransaction {
         }
     }
 
-    /// Forgets a document. `before` is what [`WriteTransaction::get`] gave.
-    pub(crate) fn evict(&mut self, collection: &Arc<Collection>, key: Bytes, before: Bytes, was_alive: bool) {
+    /// Forgets a document but for its removed births. `before` is what [`WriteTransaction::get`] gave.
+    pub(crate) fn evict(
+        &mut self,
+        collection: &Arc<Collection>,
+        key: Bytes,
+        before: Bytes,
+    ) -> Result<(), StoreError> {
+        let was_alive = parse_record(&before)?.alive;
+        let left = graves::left_of(&before)?;
         let touched = self.touch(collection);
         touched.documents -= i64::from(was_alive);
         touched.evictions += 1;
-        self.replace(key, Some(before), |pending| pending.after = None);
+        self.replace(key, Some(before), |pending| {
+            pending.after = left;
+            pending.evicted = true;
+        });
+        Ok(())
     }
 
     fn replace<T>(&mut self, key: Bytes, before: Option<Bytes>, change: impl FnOnce(&mut Pending) -> T) -> T {
@@ -456,23 +472,53 @@ impl WriteTransaction {
                 change -= 1;
             }
         }
-        match (&pending.after, pending.sequence) {
-            (Some(after), Some(sequence)) => {
-                let row = layout::encode_change(key, pending.origin);
-                batch.put(Keyspace::Changes, layout::sequence_key(sequence), row);
-                if let Some(hash) = names::as_hash(name) {
-                    graves::bury(batch, collection, &hash, after)?;
-                    return Ok((collection, change + 1));
-                }
-                batch.put(Keyspace::Documents, key.clone(), after.clone());
-                if !parse_record(after)?.alive {
-                    batch.put(Keyspace::Graves, rows::waiting_key(arrived_ms, sequence), []);
-                }
+        if pending.evicted {
+            if pending.before.is_some() {
+                batch.delete(Keyspace::Documents, key.clone());
             }
-            _ if pending.before.is_some() => batch.delete(Keyspace::Documents, key.clone()),
-            _ => {}
+            if let Some(left) = &pending.after {
+                self.grave_rows(collection, &names::key_hash(name), left, pending, batch)?;
+                change += 1;
+            }
+        } else if let (Some(after), Some(sequence)) = (&pending.after, pending.sequence) {
+            let row = layout::encode_change(key, pending.origin);
+            batch.put(Keyspace::Changes, layout::sequence_key(sequence), row);
+            if let Some(hash) = names::as_hash(name) {
+                graves::bury(batch, collection, &hash, after)?;
+                return Ok((collection, change + 1));
+            }
+            batch.put(Keyspace::Documents, key.clone(), after.clone());
+            if !parse_record(after)?.alive {
+                batch.put(Keyspace::Graves, rows::waiting_key(arrived_ms, sequence), []);
+            }
         }
         Ok((collection, change))
+    }
+
+    /// Adds the rows of what an eviction left: the grave, and the change of the document, which names it from now on.
+    fn grave_rows(
+        &self,
+        collection: CollectionId,
+        hash: &names::KeyHash,
+        left: &[u8],
+        pending: &Pending,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        let change_key = layout::sequence_key(parse_record(left)?.newest_sequence);
+        // Whoever sent the document holds these births too.
+        let origin = match pending.sequence {
+            Some(_) => pending.origin,
+            None => {
+                let row = self.inner.storage.get(Keyspace::Changes, &change_key)?;
+                row.map(|row| read_change(&change_key, &row).map(|(.., origin)| origin))
+                    .transpose()?
+                    .flatten()
+            }
+        };
+        graves::bury(batch, collection, hash, left)?;
+        let buried = graves::buried_key(collection, hash);
+        batch.put(Keyspace::Changes, change_key, layout::encode_change(&buried, origin));
+        Ok(())
     }
 
     fn notification(&self, last: Sequence) -> Commit {
@@ -488,9 +534,9 @@ impl WriteTransaction {
             };
             changed.push(ChangedDocument {
                 key: DocumentKey { collection: Arc::clone(&touched.collection.name), id: id.into() },
-                sequence: pending.after.as_ref().and(pending.sequence),
+                sequence: pending.sequence.filter(|_| !pending.evicted),
                 before: pending.before.clone(),
-                after: pending.after.clone(),
+                after: pending.after.clone().filter(|_| !pending.evicted),
             });
         }
         changed.sort_by_key(|document| document.sequence.map_or(u64::MAX, |sequence| sequence.0));

@@ -277,16 +277,19 @@ impl Writer {
         if count == 0 {
             return;
         }
-        let numbers = ends.chain([count]);
-        let out = &mut self.out;
-        out[start - 1] |= code;
-        // The casts keep every bit: all numbers are at most the data length that chose the width.
-        match code {
-            0 => out.extend(numbers.map(|number| number as u8)),
-            1 => numbers.for_each(|number| out.extend_from_slice(&(number as u16).to_le_bytes())),
-            2 => numbers.for_each(|number| out.extend_from_slice(&(number as u32).to_le_bytes())),
-            _ => numbers.for_each(|number| out.extend_from_slice(&(number as u64).to_le_bytes())),
-        }
+        self.out[start - 1] |= code;
+        put_table(&mut self.out, code, ends.chain([count]));
+    }
+}
+
+/// Writes table and count of a container, in the width of that code.
+pub(crate) fn put_table(out: &mut Vec<u8>, code: u8, numbers: impl Iterator<Item = usize>) {
+    // The casts keep every bit: all numbers are at most the data length that chose the width.
+    match code {
+        0 => out.extend(numbers.map(|number| number as u8)),
+        1 => numbers.for_each(|number| out.extend_from_slice(&(number as u16).to_le_bytes())),
+        2 => numbers.for_each(|number| out.extend_from_slice(&(number as u32).to_le_bytes())),
+        _ => numbers.for_each(|number| out.extend_from_slice(&(number as u64).to_le_bytes())),
     }
 }
 

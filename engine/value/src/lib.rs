@@ -40,7 +40,7 @@ pub use object::Object;
 pub use order::{compare, compare_numbers, numbers_equal};
 pub use tree::{Node, Number, Tree};
 pub use value::{Value, ValueKind};
-pub use value_ref::{Elements, Malformed, Members, ValueRef};
+pub use value_ref::{Elements, Malformed, Members, RawMembers, ValueRef};
 
 /// How many containers may be nested in each other: `[]` has depth 1, `1` has depth 0.
 ///

@@ -214,6 +214,28 @@ proptest! {
     }
 
     #[test]
+    fn an_object_with_or_without_a_member_is_what_encoding_it_gives(
+        members in prop::collection::vec(("[a-e]{0,2}", values()), 0..6),
+        long in prop::sample::select(&[0usize, 250, 70_000]),
+        name in "[a-e]{0,2}",
+        value in prop::option::of(values()),
+    ) {
+        let mut object: Object = members.into_iter().collect();
+        if long > 0 {
+            object.insert("b", "x".repeat(long));
+        }
+        let whole = Value::from(object.clone()).encode();
+        let encoded = value.as_ref().map(Value::encode);
+        let mut written = b"before".to_vec();
+        ValueRef::from_stored(&whole).write_with(&name, encoded.as_deref(), &mut written);
+        match value {
+            Some(value) => drop(object.insert(name.as_str(), value)),
+            None => drop(object.remove(&name)),
+        }
+        prop_assert_eq!(written, [b"before", &Value::from(object).encode()[..]].concat());
+    }
+
+    #[test]
     fn objects_behave_as_maps(members in prop::collection::vec(("[a-e]{0,2}", 0i64..9), 0..12), removed in "[a-e]{0,2}") {
         let map: std::collections::BTreeMap<String, Value> =
             members.iter().map(|(name, value)| (name.clone(), Value::from(*value))).collect();
@@ -285,8 +307,14 @@ fn survive(bytes: &[u8]) {
     let _ = (stored.kind(), stored.as_bool(), stored.as_i64(), stored.as_u64(), stored.as_f64());
     let _ =
         (stored.as_str(), stored.as_bytes(), stored.get("a"), stored.at(1), stored.len(), key::of(stored));
+    for value in [None, Some(&[0][..])] {
+        let mut written = Vec::new();
+        stored.write_with("a", value, &mut written);
+        assert!(written.len() <= bytes.len() * 2 + 20);
+    }
     assert_eq!(stored.compare(stored), Ordering::Equal);
     assert_eq!(stored.members().count(), stored.members().len());
+    assert_eq!(stored.raw_members().count(), stored.members().len());
     assert_eq!(stored.elements().count(), stored.elements().len());
     if let Ok(parsed) = ValueRef::parse(bytes) {
         assert_eq!(parsed.to_value().encode(), bytes, "there is one encoding of a value");

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::binary::{
-    ARRAY, BYTES, FALSE, FLOAT, INT, NULL, OBJECT, STRING, TRUE, UINT, int_length, width_code,
+    ARRAY, BYTES, FALSE, FLOAT, INT, NULL, OBJECT, STRING, TRUE, UINT, int_length, put_table, width_code,
 };
 use crate::{MAX_DEPTH, Node, Number, Object, Tree, Value, ValueKind, cbor, json, order};
 
@@ -65,6 +65,20 @@ impl<'a> Container<'a> {
 
     fn slice(&self, index: usize) -> Option<&'a [u8]> {
         self.data.get(self.start(index)?..self.end(index)?)
+    }
+
+    /// Which member of an object has that name, or which one it would come before.
+    fn find(&self, name: &str) -> Option<Result<usize, usize>> {
+        let (mut low, mut high) = (0, self.entries / 2);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.slice(2 * middle)?.cmp(name.as_bytes()) {
+                Ordering::Equal => return Some(Ok(middle)),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        Some(Err(low))
     }
 }
 
@@ -225,16 +239,51 @@ impl<'a> ValueRef<'a> {
     /// The member of that name, if this is an object that has it. O(log members), no decoding.
     pub fn get(self, name: &str) -> Option<ValueRef<'a>> {
         let object = self.object()?;
-        let (mut low, mut high) = (0, object.entries / 2);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match object.slice(2 * middle)?.cmp(name.as_bytes()) {
-                Ordering::Equal => return object.slice(2 * middle + 1).map(ValueRef),
-                Ordering::Less => low = middle + 1,
-                Ordering::Greater => high = middle,
-            }
+        object.slice(2 * object.find(name)?.ok()? + 1).map(ValueRef)
+    }
+
+    /// Appends the binary form of this object with a member of that name that has a value in the binary form, in the place
+    /// of the one it has; or without it, if `value` is None. Anything that is no object is appended as it is. Linear; what
+    /// stays is copied as it is, only the table is written anew.
+    pub fn write_with(self, name: &str, value: Option<&[u8]>, out: &mut Vec<u8>) {
+        if self.splice(name, value, out).is_none() {
+            out.extend_from_slice(self.0);
         }
-        None
+    }
+
+    /// None, and nothing written, if this is not an object or malformed.
+    fn splice(self, name: &str, value: Option<&[u8]>, out: &mut Vec<u8>) -> Option<()> {
+        let object = self.object()?;
+        let (index, present) = match object.find(name)? {
+            Ok(index) => (index, true),
+            Err(index) => (index, false),
+        };
+        // The table entries of the member as it is, and what stays before and after it.
+        let (first, last) = (2 * index, 2 * (index + usize::from(present)));
+        let (start, end) = (object.start(first)?, object.start(last)?);
+        let (before, after) = (object.data.get(..start)?, object.data.get(end..)?);
+        let added = value.map_or(0, |value| name.len() + value.len());
+        let shifted = (last..object.entries).map(|entry| {
+            object.end(entry).unwrap_or_default().saturating_sub(end).saturating_add(start + added)
+        });
+        let count = object.entries / 2 + usize::from(value.is_some()) - usize::from(present);
+        if count == 0 {
+            out.push(OBJECT);
+            return Some(());
+        }
+        let code = width_code(before.len() + added + after.len());
+        out.reserve(1 + before.len() + added + after.len() + ((2 * count + 1) << code));
+        out.push(OBJECT | code);
+        out.extend_from_slice(before);
+        if let Some(value) = value {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(value);
+        }
+        out.extend_from_slice(after);
+        let kept = (0..first).map(|entry| object.end(entry).unwrap_or_default());
+        let own = value.map(|_| [start + name.len(), start + added]);
+        put_table(out, code, kept.chain(own.into_iter().flatten()).chain(shifted).chain([count]));
+        Some(())
     }
 
     /// What is found by going from member to member.
@@ -264,6 +313,11 @@ impl<'a> ValueRef<'a> {
     /// The members in order of their names; none if this is not an object.
     pub fn members(self) -> Members<'a> {
         Members::new(self.object().unwrap_or(Container::EMPTY))
+    }
+
+    /// [`ValueRef::members`] with the bytes of their names, for who only copies or compares these.
+    pub fn raw_members(self) -> RawMembers<'a> {
+        RawMembers(Entries::new(self.object().unwrap_or(Container::EMPTY)))
     }
 
     /// The elements; none if this is not an array.
@@ -368,6 +422,10 @@ pub struct Elements<'a>(Entries<'a>);
 #[derive(Clone)]
 pub struct Members<'a>(Entries<'a>);
 
+/// The members of a stored object, their names as bytes.
+#[derive(Clone)]
+pub struct RawMembers<'a>(Entries<'a>);
+
 /// Walks a table. The next slice starts where the last good one ended, so that no byte is visited twice even if the
 /// table is malformed; a malformed entry yields an empty slice, which reads as null.
 #[derive(Clone)]
@@ -378,6 +436,10 @@ struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
+    fn new(container: Container<'a>) -> Self {
+        Self { container, next: 0, start: 0 }
+    }
+
     fn next(&mut self) -> Option<&'a [u8]> {
         if self.next >= self.container.entries {
             return None;
@@ -394,13 +456,13 @@ impl<'a> Entries<'a> {
 
 impl<'a> Elements<'a> {
     fn new(container: Container<'a>) -> Self {
-        Self(Entries { container, next: 0, start: 0 })
+        Self(Entries::new(container))
     }
 }
 
 impl<'a> Members<'a> {
     fn new(container: Container<'a>) -> Self {
-        Self(Entries { container, next: 0, start: 0 })
+        Self(Entries::new(container))
     }
 }
 
@@ -435,6 +497,15 @@ impl<'a> Iterator for Members<'a> {
 }
 
 impl ExactSizeIterator for Members<'_> {}
+
+impl<'a> Iterator for RawMembers<'a> {
+    type Item = (&'a [u8], ValueRef<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let name = self.0.next()?;
+        Some((name, ValueRef(self.0.next()?)))
+    }
+}
 
 fn check(bytes: &[u8], depth: usize) -> Result<(), Malformed> {
     let Some((&tag, content)) = bytes.split_first() else { return malformed("a value has no bytes") };

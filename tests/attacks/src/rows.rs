@@ -115,7 +115,7 @@ fn exchange(store: &Store, key: &DocumentKey) {
     if let Ok(Some(document)) = replica.document(key) {
         let _ = document.value().map(|value| value.to_json());
     }
-    let hashes = replica.entry_hashes(key).unwrap_or_default();
+    let (_, hashes) = replica.entry_hashes(key).unwrap_or_default();
     let _ = replica.delta_lacking(key, &hashes);
     let Ok(Some(excerpt)) = replica.delta_since(key, Sequence::ZERO) else { return };
     let _ = replica.merged_version(key, &excerpt.delta);

@@ -301,7 +301,9 @@ impl World {
         self.arrival = [self.now; 2];
         for peer in 0..2 {
             let now = self.now;
-            self.peers[peer].connect(now);
+            if let Err(error) = self.peers[peer].connect(now) {
+                return self.disk_failed(peer, &error);
+            }
             self.pump(peer);
         }
         if self.stormy {
@@ -314,8 +316,8 @@ impl World {
         if self.link % 2 == 1 {
             self.note(|| "the link breaks".to_owned());
             self.link += 1;
-            self.peers[0].disconnect();
-            self.peers[1].disconnect();
+            self.peers[0].disconnect(self.now);
+            self.peers[1].disconnect(self.now);
         }
     }
 }

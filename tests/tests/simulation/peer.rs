@@ -87,9 +87,14 @@ pub struct Peer {
     /// Everything that the state machine reported.
     pub events: Vec<Event>,
     sessions: u64,
+    /// Since when it has had no session, or has been open.
+    quiet_since: u64,
     subscriptions: u64,
     served: BTreeMap<String, SubscriptionId>,
 }
+
+/// How long a peer must have been without a session for the next one to begin a run.
+const PAUSE_MS: u64 = 1_000;
 
 /// Identity of a simulated peer.
 pub fn peer_id(number: usize) -> PeerId {
@@ -115,6 +120,7 @@ impl Peer {
             sync_due: None,
             events: Vec::new(),
             sessions: 0,
+            quiet_since: 0,
             subscriptions: 0,
             served: BTreeMap::new(),
         }
@@ -136,6 +142,7 @@ impl Peer {
         self.at(now);
         self.boots += 1;
         self.sync_due = None;
+        self.quiet_since = now;
         let options = StoreOptions::new("simulation", Arc::new(NoExecutor));
         let storage = Arc::new(self.storage.clone());
         let store = match Store::open(storage, self.environment.clone(), options) {
@@ -206,8 +213,13 @@ impl Peer {
         }
     }
 
-    /// Begins a session.
-    pub fn connect(&mut self, now: u64) {
+    /// Begins a session, and a run if it is the first one after a while.
+    pub fn connect(&mut self, now: u64) -> Result<(), StoreError> {
+        if let Some(process) = &self.process
+            && now >= self.quiet_since + PAUSE_MS
+        {
+            process.store.begin_run(false)?;
+        }
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let remote = peer_id(1 - self.number);
@@ -215,10 +227,12 @@ impl Peer {
             *present = Some(session);
             replicator.connected(session, remote, replica, now);
         }
+        Ok(())
     }
 
     /// Ends the session.
-    pub fn disconnect(&mut self) {
+    pub fn disconnect(&mut self, now: u64) {
+        self.quiet_since = now;
         if let Some(process) = &mut self.process
             && let Some(session) = process.session.take()
         {

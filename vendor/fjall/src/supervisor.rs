@@ -70,4 +70,13 @@ impl Supervisor {
 
         seqnos
     }
+
+    /// DITTO PATCH: lets new snapshots use new tables. Trees did so themselves, also in the middle of a batch, and a
+    /// snapshot saw as much of it as was applied by then. No batch is being applied while the lock of the journal is held.
+    pub(crate) fn publish_tables(&self) -> crate::Result<()> {
+        let _journal_writer = self.journal.get_writer()?;
+        self.snapshot_tracker
+            .publish(self.seqno.get().saturating_sub(1));
+        Ok(())
+    }
 }

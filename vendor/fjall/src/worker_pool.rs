@@ -240,6 +240,7 @@ fn worker_tick(ctx: &WorkerState) -> crate::Result<bool> {
                 &ctx.supervisor.snapshot_tracker,
                 &ctx.stats,
             )?;
+            ctx.supervisor.publish_tables()?;
 
             for _ in 0..ctx.pool_size {
                 ctx.sender
@@ -265,6 +266,7 @@ fn worker_tick(ctx: &WorkerState) -> crate::Result<bool> {
             }
 
             run_compaction(&keyspace, &ctx.supervisor.snapshot_tracker, &ctx.stats)?;
+            ctx.supervisor.publish_tables()?;
         }
     }
 

@@ -3,36 +3,46 @@
 //! Most documents travel as they were inserted: every member is a register or, if it is an object, a map, and bears the
 //! stamp of the birth. Then the object says everything, in fewer bytes than a list of entries with their whole paths.
 
+use std::borrow::Cow;
 use std::iter::Peekable;
-use std::slice;
 
 use ditto_value::{MAX_DEPTH, ObjectWriter, ValueKind, ValueRef, Writer};
 
+use super::{FORMAT, NATURAL};
+use crate::codec::{put_birth, put_varint};
 use crate::entry::{Content, EntryKey};
-use crate::path::{self, decode_name, push_name};
-use crate::{Kind, Stamp};
+use crate::path::{MAX_PATH_BYTES, PathError, decode_name, push_name};
+use crate::{Birth, Kind, Stamp};
 
 /// How many times longer than the object the paths of its entries may be together. An object spells a name once that is
 /// part of many paths, so without a bound a short delta could become a huge document.
-pub(crate) const MAX_PATHS_PER_BYTE: usize = 16;
+const MAX_PATHS_PER_BYTE: usize = 16;
 
 /// The natural form, if these entries (in ascending order) have one.
-pub(super) fn write(birth: Stamp, contents: &[(EntryKey, Content)]) -> Option<Vec<u8>> {
-    if contents.is_empty() || !have_one(birth, contents) {
+pub(super) fn write<'a>(
+    birth: Stamp,
+    contents: impl Iterator<Item = (&'a EntryKey, &'a Content)> + Clone,
+) -> Option<Vec<u8>> {
+    if !have_one(birth, contents.clone()) {
         return None;
     }
     let mut writer = Writer::new();
-    writer.object(|object| write_members(&mut contents.iter().peekable(), 0, 0, object));
+    writer.object(|object| write_members(&mut contents.clone().peekable(), 0, 0, object));
     let bytes = writer.into_bytes();
-    let paths: usize = contents.iter().map(|(key, _)| key.path.bytes().len()).sum();
-    (paths <= MAX_PATHS_PER_BYTE.saturating_mul(bytes.len())).then_some(bytes)
+    let paths = contents.map(|(key, _)| key.path.bytes().len()).sum();
+    is_long_enough(&bytes, paths).then_some(bytes)
 }
 
-fn have_one(birth: Stamp, contents: &[(EntryKey, Content)]) -> bool {
+/// Whether an object may stand for entries whose paths have so many bytes together; not for none at all.
+fn is_long_enough(object: &[u8], paths: usize) -> bool {
+    (1..=MAX_PATHS_PER_BYTE.saturating_mul(object.len())).contains(&paths)
+}
+
+fn have_one<'a>(birth: Stamp, mut contents: impl Iterator<Item = (&'a EntryKey, &'a Content)>) -> bool {
     // The paths of the maps that the next entry may be a member of.
     let mut maps: Vec<&[u8]> = Vec::new();
     let mut last: &[u8] = &[];
-    contents.iter().all(|(key, content)| {
+    contents.all(|(key, content)| {
         let path = key.path.bytes();
         while maps.last().is_some_and(|map| !path.starts_with(map)) {
             maps.pop();
@@ -55,8 +65,8 @@ fn have_one(birth: Stamp, contents: &[(EntryKey, Content)]) -> bool {
 }
 
 /// Writes the entries at `depth` and below, whose paths begin with the same `prefix` bytes.
-fn write_members(
-    rest: &mut Peekable<slice::Iter<'_, (EntryKey, Content)>>,
+fn write_members<'a>(
+    rest: &mut Peekable<impl Iterator<Item = (&'a EntryKey, &'a Content)>>,
     prefix: usize,
     depth: usize,
     object: &mut ObjectWriter<'_>,
@@ -77,70 +87,91 @@ fn write_members(
 /// register.
 pub(crate) fn read<'a>(
     bytes: &'a [u8],
-    each: impl FnMut(&[u8], Option<&'a [u8]>),
-) -> Result<ValueRef<'a>, &'static str> {
+    mut each: impl FnMut(&[u8], Option<&'a [u8]>),
+) -> Result<(), &'static str> {
+    walk(check(bytes)?, &mut Vec::new(), &mut each);
+    Ok(())
+}
+
+/// Checks bytes from outside.
+pub(crate) fn check(bytes: &[u8]) -> Result<ValueRef<'_>, &'static str> {
     let object = ValueRef::parse(bytes).map_err(|malformed| malformed.reason)?;
     if object.kind() != ValueKind::Object || object.is_empty() {
         return Err("entries in natural form are not an object with members");
     }
-    let budget = MAX_PATHS_PER_BYTE.saturating_mul(bytes.len());
-    Walk { path: Vec::new(), budget, each }.members(object)?;
+    if object.get("_id").is_some() {
+        return Err("a path is not allowed");
+    }
+    let paths = paths_length(object).map_err(|_| "a path is not allowed")?;
+    if !is_long_enough(bytes, paths) {
+        return Err("the paths of entries in natural form are too long for it");
+    }
     Ok(object)
 }
 
-struct Walk<F> {
-    path: Vec<u8>,
-    /// How long the paths that follow may be together.
-    budget: usize,
-    each: F,
-}
-
-impl<'a, F: FnMut(&[u8], Option<&'a [u8]>)> Walk<F> {
-    fn members(&mut self, object: ValueRef<'a>) -> Result<(), &'static str> {
-        for (name, member) in object.members() {
-            let length = self.path.len();
-            push_name(&mut self.path, name);
-            path::check(&self.path).map_err(|_| "a path is not allowed")?;
-            self.budget = self
-                .budget
-                .checked_sub(self.path.len())
-                .ok_or("the paths of entries in natural form are too long for it")?;
-            if member.kind() == ValueKind::Object {
-                (self.each)(&self.path, None);
-                self.members(member)?;
-            } else {
-                (self.each)(&self.path, Some(member.bytes()));
-            }
-            self.path.truncate(length);
+fn walk<'a>(object: ValueRef<'a>, path: &mut Vec<u8>, each: &mut impl FnMut(&[u8], Option<&'a [u8]>)) {
+    for (name, member) in object.raw_members() {
+        let length = path.len();
+        push_name(path, name);
+        if member.kind() == ValueKind::Object {
+            each(path, None);
+            walk(member, path, each);
+        } else {
+            each(path, Some(member.bytes()));
         }
-        Ok(())
+        path.truncate(length);
     }
 }
 
-/// Writes the natural form of a plain record's value, which is the value without `_id`; None if it has none.
-pub(crate) fn of_value(value: ValueRef<'_>) -> Option<Vec<u8>> {
-    let mut writer = Writer::after(Vec::with_capacity(value.bytes().len()));
-    let mut paths = 0usize;
-    writer.object(|object| {
-        for (name, member) in value.members().filter(|(name, _)| *name != "_id") {
-            object.with(name, |writer| writer.encoded(member.bytes()));
-            paths += paths_length(name, member, 0, 1);
-        }
-    });
-    let bytes = writer.into_bytes();
-    (paths > 0 && paths <= MAX_PATHS_PER_BYTE.saturating_mul(bytes.len())).then_some(bytes)
+/// The natural form of a document whose members, at any depth, are what they look like, with the stamp of the birth: the
+/// object without `_id`. None if it has none.
+///
+/// # Errors
+/// Members that cannot be entries.
+pub(crate) fn of_value(value: ValueRef<'_>) -> Result<Option<Cow<'_, [u8]>>, PathError> {
+    let paths = paths_length(value)?;
+    let object = if value.get("_id").is_none() {
+        Cow::Borrowed(value.bytes())
+    } else {
+        let mut object = Vec::new();
+        value.write_with("_id", None, &mut object);
+        Cow::Owned(object)
+    };
+    Ok(is_long_enough(&object, paths).then_some(object))
+}
+
+/// What precedes an object of that length in the delta of one birth.
+pub(crate) fn head(birth: Birth, object_length: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(40);
+    out.extend_from_slice(&[FORMAT, 1]);
+    put_birth(&mut out, birth);
+    put_varint(&mut out, NATURAL);
+    put_varint(&mut out, object_length as u64);
+    out
+}
+
+/// How long the paths of all entries of an object with or without `_id` are together.
+fn paths_length(object: ValueRef<'_>) -> Result<usize, PathError> {
+    let members = object.raw_members().filter(|(name, _)| *name != b"_id");
+    members.map(|(name, member)| path_lengths(name, member, 0, 1)).sum()
 }
 
 /// How long the paths of a member, the `depth`th name from the root, and of what is below it are together, if the path
 /// above it has `prefix` bytes.
-fn paths_length(name: &str, member: ValueRef<'_>, prefix: usize, depth: usize) -> usize {
-    let escapes = name.bytes().filter(|byte| *byte < 2).count();
+fn path_lengths(name: &[u8], member: ValueRef<'_>, prefix: usize, depth: usize) -> Result<usize, PathError> {
+    let escapes = name.iter().filter(|byte| **byte < 2).count();
     let own = prefix + name.len() + escapes + 1;
-    let below = match member.kind() {
-        ValueKind::Object if depth < MAX_DEPTH => {
-            member.members().map(|(name, member)| paths_length(name, member, own, depth + 1)).sum()
+    if own > MAX_PATH_BYTES {
+        return Err(PathError::TooLong);
+    }
+    if depth > MAX_DEPTH {
+        return Err(PathError::TooDeep);
+    }
+    let mut total = own;
+    if member.kind() == ValueKind::Object {
+        for (name, member) in member.raw_members() {
+            total += path_lengths(name, member, own, depth + 1)?;
         }
-        _ => 0,
-    };
-    own + below
+    }
+    Ok(total)
 }

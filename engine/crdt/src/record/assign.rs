@@ -1,13 +1,13 @@
 //! Writing the record of a document of which one top-level member was assigned, without decoding the document.
 
-use ditto_value::{MAX_DEPTH, ObjectWriter, Value, ValueKind, ValueRef, Writer};
+use ditto_value::{MAX_DEPTH, Value, ValueKind, ValueRef};
 
 use super::encode::{MetadataWriter, put_head};
-use super::{ALIVE, IMPLIED_MAP, Mark, Metadata, NATURAL, Record, Runs};
+use super::{ALIVE, ATTACHMENT, IMPLIED_MAP, Mark, Metadata, NATURAL, Record, Runs};
 use super::{newest, put_bytes, read_lives, read_marks};
 use crate::codec::{DecodeError, Reader};
+use crate::delta::list::List;
 use crate::path::{self, depth, push_name};
-use crate::version::Hasher;
 use crate::{Birth, Hlc, Kind, Sequence, Stamp};
 
 /// What stands beside the value of a document with one birth, which is living, and no entry that the value does not
@@ -33,8 +33,8 @@ impl Record<'_> {
         stamp: Stamp,
         sequence: Sequence,
     ) -> Result<Option<Vec<u8>>, DecodeError> {
-        let mut path = Vec::with_capacity(name.len() + 1);
-        push_name(&mut path, name);
+        let mut path = Vec::with_capacity(64);
+        push_name(&mut path, name.as_bytes());
         // An object is merged with what is there, member by member.
         if matches!(value, Value::Object(_))
             || value.depth() + depth(&path) > MAX_DEPTH
@@ -44,50 +44,28 @@ impl Record<'_> {
             return Ok(None);
         }
         let Some(visible) = self.visible_alone(stamp)? else { return Ok(None) };
+        path.clear();
         let (birth, born) = (visible.birth, visible.born);
-        let mut assignment =
-            Assignment { visible, metadata: MetadataWriter::default(), mark: Mark { stamp, sequence } };
-        let Some(replaced) = assignment.members(self.value, name)? else { return Ok(None) };
+        let encoded = value.encode();
+        let mut assignment = Assignment {
+            visible,
+            metadata: MetadataWriter::default(),
+            list: List::new(birth, self.value.bytes().len() * 2),
+            path,
+            mark: Mark { stamp, sequence },
+        };
+        if !assignment.members(self.value, name.as_bytes(), &encoded)? {
+            return Ok(None);
+        }
+        // The new stamp is not the birth's: the entries have no natural form.
+        let version = assignment.list.version();
         let metadata = assignment.metadata.finish_with([(birth, born, true)].into_iter(), &[0]);
 
-        let mut out = Vec::with_capacity(self.value.bytes().len() + metadata.len() + 64);
-        put_head(&mut out, ALIVE, self.newest_sequence.max(sequence), self.began);
-        let version_at = out.len();
-        out.extend_from_slice(&[0; 16]);
+        let mut out = Vec::with_capacity(self.value.bytes().len() + encoded.len() + metadata.len() + 64);
+        put_head(&mut out, ALIVE, self.newest_sequence.max(sequence), self.began, version);
         put_bytes(&mut out, &metadata);
-        let mut writer = Writer::after(out);
-        let mut version = self.version;
-        let mut hasher = Hasher::new(birth);
-        if let Some((stamp, old)) = replaced {
-            version.subtract(hasher.entry(&path, Kind::Register, stamp, Some(old.bytes())));
-        }
-        let mut assign = |object: &mut ObjectWriter<'_>| {
-            object.with(name, |writer| {
-                let start = writer.position();
-                writer.value(value);
-                version.add(hasher.entry(&path, Kind::Register, stamp, Some(writer.written_after(start))));
-            });
-        };
-        writer.object(|object| {
-            let mut assigned = false;
-            for (member, old) in self.value.members() {
-                if !assigned && member >= name {
-                    assigned = true;
-                    assign(object);
-                }
-                if member != name {
-                    object.with(member, |writer| writer.encoded(old.bytes()));
-                }
-            }
-            if !assigned {
-                assign(object);
-            }
-        });
-        let mut record = writer.into_bytes();
-        if let Some(place) = record.get_mut(version_at..version_at + 16) {
-            place.copy_from_slice(&version.0.to_le_bytes());
-        }
-        Ok(Some(record))
+        self.value.write_with(name, Some(&encoded), &mut out);
+        Ok(Some(out))
     }
 
     /// None if there is more than the value, or if `stamp` may not be written here, or is the birth's own.
@@ -129,43 +107,50 @@ impl Record<'_> {
 struct Assignment<'a> {
     visible: Visible<'a>,
     metadata: MetadataWriter<'a>,
+    list: List,
+    /// Of the member at hand.
+    path: Vec<u8>,
     /// Of the member that is assigned.
     mark: Mark,
 }
 
-/// The stamp and the value of the register that is replaced.
-type Replaced<'v> = Option<(Stamp, ValueRef<'v>)>;
-
 impl Assignment<'_> {
-    /// Writes the runs anew. None if the member is something else than a register, or something in the document is.
-    fn members<'v>(&mut self, value: ValueRef<'v>, name: &str) -> Result<Option<Replaced<'v>>, DecodeError> {
-        let mut replaced = None;
+    /// Writes runs and entries anew. False if the member is something else than a register, or something in the document
+    /// is.
+    fn members(&mut self, value: ValueRef<'_>, name: &[u8], assigned: &[u8]) -> Result<bool, DecodeError> {
         let mut placed = false;
-        for (member, value) in value.members().filter(|(member, _)| *member != "_id") {
+        for (member, value) in value.raw_members().filter(|(member, _)| *member != b"_id") {
             if !placed && member >= name {
                 placed = true;
-                self.metadata.mark(self.mark, NATURAL);
+                self.assign(name, assigned);
             }
             if member != name {
-                if !self.keep(value, 1)? {
-                    return Ok(None);
+                if !self.keep(member, value, 1)? {
+                    return Ok(false);
                 }
                 continue;
             }
             let code = self.visible.runs.next()?;
             if code % 8 != NATURAL || value.kind() == ValueKind::Object {
-                return Ok(None);
+                return Ok(false);
             }
-            replaced = Some((self.mark_of(code)?.stamp, value));
+            self.mark_of(code)?;
         }
         if !placed {
-            self.metadata.mark(self.mark, NATURAL);
+            self.assign(name, assigned);
         }
-        Ok(Some(replaced))
+        Ok(true)
+    }
+
+    fn assign(&mut self, name: &[u8], value: &[u8]) {
+        self.metadata.mark(self.mark, NATURAL);
+        push_name(&mut self.path, name);
+        self.list.register(&self.path, Kind::Register, self.mark.stamp, value);
+        self.path.clear();
     }
 
     /// A member, and what is below it, that does not change.
-    fn keep(&mut self, value: ValueRef<'_>, depth: usize) -> Result<bool, DecodeError> {
+    fn keep(&mut self, name: &[u8], value: ValueRef<'_>, depth: usize) -> Result<bool, DecodeError> {
         if depth > MAX_DEPTH {
             return Ok(false);
         }
@@ -174,19 +159,28 @@ impl Assignment<'_> {
         if shape > IMPLIED_MAP {
             return Ok(false);
         }
+        let length = self.path.len();
+        push_name(&mut self.path, name);
+        let is_map = matches!(shape, NATURAL | IMPLIED_MAP) && value.kind() == ValueKind::Object;
         if shape == IMPLIED_MAP {
             self.metadata.code(IMPLIED_MAP);
         } else {
             let mark = self.mark_of(code)?;
             self.metadata.mark(mark, shape);
+            match shape {
+                _ if is_map => self.list.map(&self.path, mark.stamp),
+                ATTACHMENT => self.list.register(&self.path, Kind::Attachment, mark.stamp, value.bytes()),
+                _ => self.list.register(&self.path, Kind::Register, mark.stamp, value.bytes()),
+            }
         }
-        if matches!(shape, NATURAL | IMPLIED_MAP) && value.kind() == ValueKind::Object {
-            for (_, member) in value.members() {
-                if !self.keep(member, depth + 1)? {
+        if is_map {
+            for (name, member) in value.raw_members() {
+                if !self.keep(name, member, depth + 1)? {
                     return Ok(false);
                 }
             }
         }
+        self.path.truncate(length);
         Ok(true)
     }
 

@@ -13,7 +13,7 @@ use crate::delta::put_optional;
 use crate::document::LifeState;
 use crate::entry::{Content, Entry, EntryKey};
 use crate::visible::{Joint, Shown, ShownContent, shown, write_document};
-use crate::{Birth, Definitions, Document, Kind, Sequence};
+use crate::{Birth, Definitions, Document, Kind, Sequence, Version};
 
 /// The record of a document. `id` is its `_id`, which becomes a member of the value.
 pub fn encode<'a>(document: &Document, id: impl Tree<'a>) -> Vec<u8> {
@@ -24,9 +24,8 @@ pub fn encode<'a>(document: &Document, id: impl Tree<'a>) -> Vec<u8> {
     metadata.births(document);
     let birth = metadata.is_plain(document).then(|| document.living_births().next()).flatten();
     let flags = if document.is_alive() { ALIVE } else { 0 } | if birth.is_some() { PLAIN } else { 0 };
-    let mut out = Vec::with_capacity(64);
-    put_head(&mut out, flags, document.newest_sequence, document.began);
-    out.extend_from_slice(&document.version.0.to_le_bytes());
+    let mut out = Vec::with_capacity(256);
+    put_head(&mut out, flags, document.newest_sequence, document.began, document.version());
     match birth {
         Some(birth) => put_birth(&mut out, birth),
         None => put_bytes(&mut out, &metadata.finish(document)),
@@ -39,11 +38,12 @@ pub fn encode<'a>(document: &Document, id: impl Tree<'a>) -> Vec<u8> {
     out
 }
 
-/// What precedes the version.
-pub(super) fn put_head(out: &mut Vec<u8>, flags: u8, newest: Sequence, began: Sequence) {
+/// What precedes the metadata.
+pub(super) fn put_head(out: &mut Vec<u8>, flags: u8, newest: Sequence, began: Sequence, version: Version) {
     out.extend_from_slice(&[FORMAT, flags]);
     put_varint(out, newest.0);
     put_varint(out, newest.0.saturating_sub(began.0));
+    out.extend_from_slice(&version.0.to_le_bytes());
 }
 
 /// Gathers what is in a general record's metadata.
@@ -60,17 +60,21 @@ pub(super) struct MetadataWriter<'a> {
 struct Marks {
     table: Vec<Mark>,
     index: BTreeMap<Mark, usize>,
+    /// The one that was asked for last; mostly it is the next as well.
+    last: usize,
 }
 
 impl Marks {
     fn of(&mut self, stamp: crate::Stamp, sequence: Sequence) -> u64 {
         let mark = Mark { stamp, sequence };
-        let next = self.table.len();
-        let index = *self.index.entry(mark).or_insert(next);
-        if index == next {
-            self.table.push(mark);
+        if self.table.get(self.last) != Some(&mark) {
+            let next = self.table.len();
+            self.last = *self.index.entry(mark).or_insert(next);
+            if self.last == next {
+                self.table.push(mark);
+            }
         }
-        index as u64
+        self.last as u64
     }
 }
 
@@ -176,20 +180,22 @@ impl<'a> MetadataWriter<'a> {
         births: impl ExactSizeIterator<Item = (Birth, Sequence, bool)>,
         others: &[u8],
     ) -> Vec<u8> {
-        let mut out = Vec::new();
+        let (marks, runs) = (&self.marks.table, &self.runs);
+        let mut out =
+            Vec::with_capacity(32 + 34 * births.len() + 20 * marks.len() + 4 * runs.len() + others.len());
         put_varint(&mut out, births.len() as u64);
         for (birth, sequence, living) in births {
             put_birth(&mut out, birth);
             put_varint(&mut out, sequence.0);
             out.push(living.into());
         }
-        put_varint(&mut out, self.marks.table.len() as u64);
-        for mark in &self.marks.table {
+        put_varint(&mut out, marks.len() as u64);
+        for mark in marks {
             put_stamp(&mut out, mark.stamp);
             put_varint(&mut out, mark.sequence.0);
         }
-        put_varint(&mut out, self.runs.len() as u64);
-        for (code, count) in &self.runs {
+        put_varint(&mut out, runs.len() as u64);
+        for (code, count) in runs {
             put_varint(&mut out, *code);
             put_varint(&mut out, *count);
         }
@@ -218,7 +224,7 @@ impl<'a> MetadataWriter<'a> {
                 }
                 put_varint(out, counter.slots.len() as u64);
                 for (slot, tally) in &counter.slots {
-                    out.extend_from_slice(&slot.site.0.to_le_bytes());
+                    out.extend_from_slice(&slot.run.0.to_le_bytes());
                     put_varint(out, slot.began.0);
                     out.extend_from_slice(&tally.increments.to_le_bytes());
                     out.extend_from_slice(&tally.decrements.to_le_bytes());

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 
-use ditto_value::{MAX_DEPTH, Object, Tree, ValueKind, ValueRef, Writer};
+use ditto_value::{MAX_DEPTH, Object, Tree, ValueRef, Writer};
 
 use super::encode;
-use super::plain::PlainRecord;
-use crate::path::{self, push_name};
-use crate::{Birth, Definitions, Document, Hlc, Kind, Sequence, Version, WriteError};
+use super::plain::plain_record;
+use crate::delta::natural;
+use crate::{Birth, Definitions, Document, Hlc, Sequence, Version, WriteError};
 
 /// The record of a document that was not there before.
 #[derive(Clone, Debug)]
@@ -30,22 +30,16 @@ pub fn insert<'a>(
     birth: Birth,
     sequence: Sequence,
 ) -> Result<Inserted, WriteError> {
-    if definitions.is_default() {
-        // What is nested deeper is written as null.
-        if body.values().any(|value| value.depth() >= MAX_DEPTH) {
-            return Err(WriteError::TooDeep);
-        }
-        let mut writer = Writer::new();
-        writer.object(|object| body.iter().for_each(|(name, value)| object.value(name, value)));
-        return insert_binary(id, ValueRef::from_stored(&writer.into_bytes()), definitions, birth, sequence);
+    if !definitions.is_default() {
+        return insert_decoded(id, Cow::Borrowed(body), definitions, birth, sequence);
     }
-    let mut document = Document::new();
-    let mut body = Cow::Borrowed(body);
-    if body.contains_key("_id") {
-        body.to_mut().remove("_id");
+    // What is nested deeper is written as null.
+    if body.values().any(|value| value.depth() >= MAX_DEPTH) {
+        return Err(WriteError::TooDeep);
     }
-    document.insert(&body, definitions, birth, sequence)?;
-    Ok(Inserted { record: encode(&document, id), version: document.version() })
+    let mut writer = Writer::new();
+    writer.object(|object| body.iter().for_each(|(name, value)| object.value(name, value)));
+    insert_binary(id, ValueRef::from_stored(&writer.into_bytes()), definitions, birth, sequence)
 }
 
 /// [`insert`] of a valid object in the binary form.
@@ -59,38 +53,36 @@ pub fn insert_binary<'a>(
     birth: Birth,
     sequence: Sequence,
 ) -> Result<Inserted, WriteError> {
-    if !definitions.is_default() {
-        return insert(id, &body.to_object().unwrap_or_default(), definitions, birth, sequence);
+    if definitions.is_default() {
+        if birth != Birth::INITIAL && birth.stamp.time >= Hlc::MAX {
+            return Err(WriteError::Exhausted);
+        }
+        if let Some(object) = natural::of_value(body)? {
+            let version = Version::of(&[&natural::head(birth, object.len()), &object]);
+            return Ok(Inserted { record: plain_record(id, body, birth, sequence, version), version });
+        }
     }
-    if birth != Birth::INITIAL && birth.stamp.time >= Hlc::MAX {
-        return Err(WriteError::Exhausted);
-    }
-    let (mut record, writer) = PlainRecord::begin(birth, sequence, body.bytes().len());
-    let mut path = Vec::with_capacity(64);
-    for (name, value) in body.members().filter(|(name, _)| *name != "_id") {
-        count(&mut record, &mut path, name, value)?;
-    }
-    Ok(record.finish(id, body, writer))
+    insert_decoded(id, Cow::Owned(body.to_object().unwrap_or_default()), definitions, birth, sequence)
 }
 
-/// Adds a member, and if it is an object what is below it, to the version.
-fn count(
-    record: &mut PlainRecord,
-    path: &mut Vec<u8>,
-    name: &str,
-    value: ValueRef<'_>,
-) -> Result<(), WriteError> {
-    let length = path.len();
-    push_name(path, name);
-    path::check(path)?;
-    if value.kind() == ValueKind::Object {
-        record.count(path, Kind::Map, &[]);
-        for (name, value) in value.members() {
-            count(record, path, name, value)?;
-        }
-    } else {
-        record.count(path, Kind::Register, value.bytes());
+fn insert_decoded<'a>(
+    id: impl Tree<'a>,
+    mut body: Cow<'_, Object>,
+    definitions: &Definitions,
+    birth: Birth,
+    sequence: Sequence,
+) -> Result<Inserted, WriteError> {
+    if body.contains_key("_id") {
+        body.to_mut().remove("_id");
     }
-    path.truncate(length);
-    Ok(())
+    let mut document = Document::new();
+    document.insert(&body, definitions, birth, sequence)?;
+    Ok(encoded(&document, id))
+}
+
+/// [`encode`], and the version that the record says.
+pub(super) fn encoded<'a>(document: &Document, id: impl Tree<'a>) -> Inserted {
+    let record = encode(document, id);
+    let version = super::Record::parse(&record).map_or(Version::NOTHING, |record| record.version);
+    Inserted { record, version }
 }

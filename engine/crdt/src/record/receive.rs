@@ -2,26 +2,30 @@
 
 use ditto_value::Tree;
 
-use super::plain::PlainRecord;
-use super::{Inserted, encode};
+use super::Inserted;
+use super::insert::encoded;
+use super::plain::plain_record;
 use crate::codec::{DecodeError, Reader};
 use crate::delta::{self, natural};
-use crate::{Birth, Delta, Document, Kind, Sequence};
+use crate::{Birth, Delta, Document, Sequence, Version};
 
-/// What [`Document::merge`] of a decoded delta into nothing and [`encode`] give, in one pass if the sender's record was
-/// plain. A version of [`NOTHING`](crate::Version::NOTHING) says that the delta was empty, and that there is nothing to store.
+/// What [`Document::merge`] of a decoded delta into nothing and [`encode`](super::encode) give, in one pass if the sender's
+/// record was plain. A version of [`NOTHING`](Version::NOTHING) says that the delta was empty, and that there is nothing
+/// to store.
 ///
 /// # Errors
 /// As [`Delta::decode`].
 pub fn receive<'a>(id: impl Tree<'a>, delta: &[u8], sequence: Sequence) -> Result<Inserted, DecodeError> {
-    if let Some(inserted) =
-        natural_entries(delta).and_then(|(birth, object)| plain(id, birth, object, sequence))
+    if let Some((birth, object)) = natural_entries(delta)
+        && let Ok(body) = natural::check(object)
     {
-        return Ok(inserted);
+        // The delta is the whole document, and there is one encoding of it.
+        let version = Version::of(&[delta]);
+        return Ok(Inserted { record: plain_record(id, body, birth, sequence, version), version });
     }
     let mut document = Document::new();
     document.merge(&Delta::decode(delta)?, sequence);
-    Ok(Inserted { record: encode(&document, id), version: document.version() })
+    Ok(encoded(&document, id))
 }
 
 /// The object of a delta that holds nothing but the entries of one birth in natural form.
@@ -36,14 +40,4 @@ fn natural_entries(bytes: &[u8]) -> Option<(Birth, &[u8])> {
     }
     let object = reader.bytes().ok()?;
     reader.is_empty().then_some((birth, object))
-}
-
-/// None if the object is not valid; then the ordinary way says why.
-fn plain<'a>(id: impl Tree<'a>, birth: Birth, object: &[u8], sequence: Sequence) -> Option<Inserted> {
-    let (mut record, writer) = PlainRecord::begin(birth, sequence, object.len());
-    let body = natural::read(object, |path, value| match value {
-        Some(value) => record.count(path, Kind::Register, value),
-        None => record.count(path, Kind::Map, &[]),
-    });
-    Some(record.finish(id, body.ok()?, writer))
 }

@@ -5,7 +5,7 @@ use ditto_value::{Object, Value};
 use super::peers::{Peer, names_of};
 use crate::{
     Birth, Definition, Definitions, Delta, Document, Hlc, Kind, Path, Record, RunId, Sequence, SiteId, Slot,
-    Stamp, WriteError, record,
+    Stamp, Version, WriteError, record,
 };
 
 fn object(json: &str) -> Object {
@@ -42,6 +42,27 @@ fn meet(peers: &mut [&mut Peer]) -> String {
         assert_eq!(peer.document.canonical(), results[0]);
     }
     peers[0].json()
+}
+
+#[test]
+fn attack_4_a_copy_begins_anew_when_it_comes_back_to_life() {
+    let birth = |time| Birth { stamp: Stamp::new(Hlc::from_millis(time), SiteId(1)), run: RunId(1) };
+    let whole = Document::buried([birth(1)], Sequence(3)).delta_since(Sequence::ZERO);
+    let mut document = Document::buried([birth(1)], Sequence(5));
+    assert!(!document.merge(&whole, Sequence(7)).changed);
+    assert_eq!(document.began(), Sequence(5));
+    let living = Object::from([("x", 1)]);
+    document.insert(&living, &Definitions::default(), birth(2), Sequence(8)).unwrap();
+    assert_eq!(document.began(), Sequence(8), "written");
+    let delta = document.delta_since(Sequence(5));
+    let mut other = Document::buried([birth(1)], Sequence(5));
+    other.merge(&delta, Sequence(9));
+    assert_eq!(other.began(), Sequence(9), "received");
+    other.merge(
+        &Document::buried([birth(1), birth(3)], Sequence(1)).delta_since(Sequence::ZERO),
+        Sequence(10),
+    );
+    assert_eq!(other.began(), Sequence(9));
 }
 
 #[test]
@@ -290,6 +311,29 @@ fn attack_30_forged_deltas_are_refused() {
     assert!(Delta::decode(&id_entry).is_err(), "`_id` is not an entry");
 }
 
+/// As the documentation of the file format says it.
+#[test]
+fn a_version_is_a_hash_of_the_canonical_bytes() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut document = initial(r#"{"x": 1}"#);
+    assert_eq!(hex(&document.canonical()), format!("0101{}010720780301010301", "00".repeat(24)));
+    assert_eq!(hex(&document.version().0.to_le_bytes()), "bd24a5863f7c1b8cd8ee2013d76ae7a6");
+    document.delete(Sequence(2));
+    assert_eq!(hex(&document.canonical()), format!("0101{}00", "00".repeat(24)));
+    assert_eq!(hex(&document.version().0.to_le_bytes()), "e1a617ad78986c8fe28b2822796df1c7");
+    assert_eq!(Document::new().version(), Version::NOTHING);
+}
+
+/// A sum of hashes of entries could be steered: of enough entries some sum up to any given number (Wagner, *A Generalized
+/// Birthday Problem*, 2002).
+#[test]
+fn attack_30_versions_of_parts_say_nothing_of_the_version_of_the_whole() {
+    let [none, x, y, both] =
+        [r"{}", r#"{"x": 1}"#, r#"{"y": 2}"#, r#"{"x": 1, "y": 2}"#].map(|body| initial(body).version().0);
+    assert_ne!(both.wrapping_sub(x), y.wrapping_sub(none));
+    assert_ne!(both ^ x, y ^ none);
+}
+
 #[test]
 fn attack_32_an_increment_that_arrives_alone_is_not_answered_with_what_its_sender_has() {
     let (mut a, mut b, mut c) = (Peer::new(0, 0), Peer::new(1, 70), Peer::new(2, 140));
@@ -358,7 +402,7 @@ fn attack_31_thousands_of_slots_are_counted() {
     a.insert(&object("{}"));
     let (path, definitions) = (Path::new(["n"]).unwrap(), Definitions::default());
     for site in 0..2_000 {
-        let (slot, stamp) = (Slot { site: SiteId(site), began: Sequence(1) }, a.stamp());
+        let (slot, stamp) = (Slot { run: RunId(site), began: Sequence(1) }, a.stamp());
         let sequence = a.next_sequence();
         a.document
             .increment(&path, Kind::Counter, &Value::from(1), slot, &definitions, stamp, sequence)

@@ -52,7 +52,7 @@ impl Writer {
     ) -> Result<(), WriteError> {
         let (stamp, sequence) = self.next();
         let by = Value::from_json(by).unwrap();
-        let slot = Slot { site: SiteId(1), began: self.document.began() };
+        let slot = Slot { run: RunId(1), began: self.document.began() };
         self.document.increment(&path(&names_of(dotted)), kind, &by, slot, definitions, stamp, sequence)
     }
 

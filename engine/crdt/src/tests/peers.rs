@@ -197,7 +197,7 @@ impl Peer {
 
     fn count(&mut self, names: &[String], kind: Kind, by: f64) -> Result<(), WriteError> {
         let (path, stamp, sequence) = (path(names), self.stamp(), self.next_sequence());
-        let slot = Slot { site: self.site, began: self.document.began() };
+        let slot = Slot { run: RunId(self.site.0 * 7), began: self.document.began() };
         let by_value = if kind == Kind::Counter { Value::from(by as i64) } else { Value::from(by) };
         self.document.increment(&path, kind, &by_value, slot, &Definitions::default(), stamp, sequence)?;
         self.model.increment(names, kind, by, slot, stamp);

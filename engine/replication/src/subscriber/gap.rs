@@ -24,6 +24,8 @@ pub(super) struct Open {
     pub(super) batch: Option<u64>,
     pub(super) key: DocumentKey,
     pub(super) hashes: Option<Vec<u128>>,
+    /// Version of our copy, of which these are the hashes.
+    pub(super) version: Version,
     pub(super) asked: u64,
 }
 
@@ -38,15 +40,14 @@ impl Lacked {
     /// `None` if the other peer knows everything that was mentioned.
     pub(super) fn of(open: &Open, found: &Found) -> Option<Self> {
         let Some(hashes) = &open.hashes else {
-            return Some(Self { question: open.question, hashes: None, asked: Version(0) });
+            return Some(Self { question: open.question, hashes: None, asked: open.version });
         };
         if found.lacked.is_empty() {
             return None;
         }
-        let asked = Version(hashes.iter().fold(0, |sum, hash| sum.wrapping_add(*hash)));
         let lacked = hashes.iter().enumerate();
         let lacked = lacked.filter(|(index, _)| bits::get(&found.lacked, *index)).map(|(_, hash)| *hash);
-        Some(Self { question: open.question, hashes: Some(lacked.collect()), asked })
+        Some(Self { question: open.question, hashes: Some(lacked.collect()), asked: open.version })
     }
 }
 

@@ -91,8 +91,8 @@ impl Model {
         self.random
     }
 
-    /// Appends a run.
-    fn open(&mut self) {
+    /// Appends a run, as an open does, and the first session after a pause.
+    pub fn open(&mut self) {
         let run = RunId(self.draw());
         self.state.runs.push((run, Sequence(self.state.last.0 + 1)));
         self.synced = self.state.clone();
@@ -133,6 +133,18 @@ impl Model {
         self.state = image.state.clone();
         self.random = draws;
         self.open();
+    }
+
+    /// Continues from an image of the memory: no run begins.
+    pub fn resume(&mut self, image: &Self) {
+        self.state = image.state.clone();
+        self.synced = image.state.clone();
+    }
+
+    /// Forgets all but the newest runs.
+    pub fn forget_runs(&mut self, kept: usize) {
+        let excess = self.state.runs.len().saturating_sub(kept);
+        self.state.runs.drain(..excess);
     }
 
     /// What the owner does about a detected fork.
@@ -323,8 +335,9 @@ impl Replica for Model {
         Ok(self.excerpt(key, |document| document.delta_since(after)))
     }
 
-    fn entry_hashes(&self, key: &DocumentKey) -> Result<Vec<u128>, ReplicaError> {
-        Ok(self.state.documents.get(key).map_or(Vec::new(), Document::entry_hashes))
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), ReplicaError> {
+        let document = self.state.documents.get(key);
+        Ok(document.map(|document| (document.version(), document.entry_hashes())).unwrap_or_default())
     }
 
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError> {

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use ditto_dql::{Context, Expr};
 use ditto_storage::{Bytes, Direction};
 use ditto_value::{Value, ValueRef, key};
 
+use super::gathered::Room;
 use super::index_rows::malformed;
 use super::index_scan::IndexScan;
-use super::plan::{self, Access, Arrival, Ids, Plan, Question, Scan, plan};
+use super::plan::{self, Access, Ids, KeyRange, Made, Plan, Question, Scan};
 use super::running::Running;
 use super::scope::{Scope, Shape, of_document};
 use super::view::View;
@@ -25,24 +27,26 @@ pub(crate) type EachDocument<'f> =
 type Flow = Result<ControlFlow<()>, StoreError>;
 
 /// Calls `run` with the plan for a question, and with a view of one moment that the plan holds for.
-pub(crate) fn planned<'q, T>(
+pub(crate) fn planned<T>(
     view: View<'_>,
     scope: &Scope<'_>,
-    question: Question<'q>,
-    run: impl FnOnce(View<'_>, &Plan<'q>) -> Result<T, StoreError>,
+    question: Question<'_>,
+    run: impl FnOnce(View<'_>, &Plan) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    // Indexes hold what a reader without definitions sees.
-    let may_use_indexes = Shape::new(question.source, scope.settings).is_plain();
     loop {
-        let plan = plan(view, question, may_use_indexes)?;
-        let View::Newest(inner) = view else { return run(view, &plan) };
+        let made = match scope.plans {
+            Some(plans) => plans.plan(view, scope.settings, question)?,
+            None => Arc::new(Made::new(view, scope.settings, question)?),
+        };
+        let plan = &made.plan;
+        let View::Newest(inner) = view else { return run(view, plan) };
         if !plan.needs_snapshot() {
-            return run(view, &plan);
+            return run(view, plan);
         }
         let snapshot = inner.storage.snapshot();
         // An index that was dropped meanwhile may lack rows in the snapshot.
         if plan.is_current() {
-            return run(View::Snapshot(inner, &*snapshot), &plan);
+            return run(View::Snapshot(inner, &*snapshot), plan);
         }
     }
 }
@@ -51,73 +55,118 @@ pub(crate) fn planned<'q, T>(
 pub(crate) fn for_each_document(
     view: View<'_>,
     scope: &Scope<'_>,
-    plan: &Plan<'_>,
+    question: &Question<'_>,
+    plan: &Plan,
     each: &mut EachDocument<'_>,
 ) -> Result<(), StoreError> {
-    let conjuncts = plan.filter.map(Expr::conjuncts).unwrap_or_default();
-    let shape = Shape::new(plan.source, scope.settings);
-    let mut run =
-        Run { view, context: scope.context(), plan, running: scope.running, conjuncts, shape, each };
-    if matches!(plan.access, Access::Virtual) {
-        return run.virtual_rows().map(drop);
-    }
-    let Some(collection) = &plan.collection else { return Ok(()) };
-    let flow = match &plan.access {
-        Access::Ids(ids) => run.ids(*ids, collection),
-        Access::Scan(scan) => run.scan(scan, collection),
-        Access::Union(branches) => run.union(branches, collection),
-        Access::Intersect(scans) => run.intersection(scans, collection),
-        Access::Virtual | Access::Count => Ok(ControlFlow::Continue(())),
-    };
-    flow.map(drop)
+    for_each_behind(view, scope, question, plan, 0, each).map(drop)
+}
+
+/// The same for all but the first `skipped` of them, which are not even read if an index alone tells that they are
+/// documents of the statement. How many more would have been skipped.
+pub(crate) fn for_each_behind(
+    view: View<'_>,
+    scope: &Scope<'_>,
+    question: &Question<'_>,
+    plan: &Plan,
+    skipped: u64,
+    each: &mut EachDocument<'_>,
+) -> Result<u64, StoreError> {
+    let conjuncts = question.filter.map(Expr::conjuncts).unwrap_or_default();
+    let shape = Shape::new(question.source, scope.settings);
+    let (context, running) = (scope.context(), scope.running);
+    let mut run = Run { view, context, question, plan, running, conjuncts, shape, skipped, each };
+    let _ = run.start()?;
+    Ok(run.skipped)
+}
+
+/// How many documents a plan finds.
+pub(crate) fn count_documents(
+    view: View<'_>,
+    scope: &Scope<'_>,
+    question: &Question<'_>,
+    plan: &Plan,
+) -> Result<u64, StoreError> {
+    let end = &mut |_: &Bytes, _: &Bytes, _: &Bytes, _: ValueRef<'_>| Ok(ControlFlow::Break(()));
+    Ok(u64::MAX - for_each_behind(view, scope, question, plan, u64::MAX, end)?)
 }
 
 /// A plan while it runs.
 pub(super) struct Run<'r, 'e> {
     pub view: View<'r>,
     pub context: Context<'r>,
-    pub plan: &'r Plan<'r>,
+    pub question: &'r Question<'r>,
+    pub plan: &'r Plan,
     running: Option<&'r Running<'r>>,
-    conjuncts: &'r [Expr],
+    pub conjuncts: &'r [Expr],
     shape: Shape,
+    /// So many more documents are found and passed over.
+    pub skipped: u64,
     each: &'e mut EachDocument<'e>,
 }
 
+/// Whether a conjunct holds for the row of a context.
+pub(super) type Holds<'h> = dyn Fn(&Expr, &Context<'_>) -> bool + 'h;
+
 impl<'r> Run<'r, '_> {
-    /// Passes a document on if it fulfils the conditions that are not answered already.
+    fn start(&mut self) -> Flow {
+        let plan = self.plan;
+        if matches!(plan.access, Access::Virtual) {
+            return self.virtual_rows();
+        }
+        let Some(collection) = &plan.collection else { return Ok(ControlFlow::Continue(())) };
+        match &plan.access {
+            Access::Ids(ids) => self.ids(*ids, collection),
+            Access::Scan(scan) => self.scan(scan, collection),
+            Access::Union(branches) => self.union(branches, collection),
+            Access::Intersect(scans) => self.intersection(scans, collection),
+            Access::Virtual | Access::Count => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    /// Whether the statement may go on, asked for each document.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.running.map_or(Ok(()), Running::check)
+    }
+
+    /// Passes a document on if it fulfils the conditions.
     pub(super) fn offer(
         &mut self,
         key: &Bytes,
         record: &Bytes,
         holder: &Bytes,
         document: ValueRef<'_>,
-        is_answered: &dyn Fn(&Expr) -> bool,
+        holds: &Holds<'_>,
     ) -> Flow {
-        self.running.map_or(Ok(()), Running::check)?;
-        if !self.conjuncts.is_empty() {
-            let row = of_document(&self.context, document);
-            if !self.conjuncts.iter().all(|conjunct| is_answered(conjunct) || conjunct.accepts(&row)) {
+        self.check()?;
+        let Self { context, conjuncts, skipped, each, .. } = self;
+        if !conjuncts.is_empty() {
+            let row = of_document(context, document);
+            if !conjuncts.iter().all(|conjunct| holds(conjunct, &row)) {
                 return Ok(ControlFlow::Continue(()));
             }
         }
-        (self.each)(key, record, holder, document)
+        if *skipped > 0 {
+            *skipped -= 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        each(key, record, holder, document)
     }
 
     /// The same for a record, of which nothing is to be seen if it is a tombstone.
-    pub(super) fn offer_record(
-        &mut self,
-        key: &Bytes,
-        record: &Bytes,
-        is_answered: &dyn Fn(&Expr) -> bool,
-    ) -> Flow {
-        self.running.map_or(Ok(()), Running::check)?;
-        let Self { context, conjuncts, shape, each, .. } = self;
+    pub(super) fn offer_record(&mut self, key: &Bytes, record: &Bytes, holds: &Holds<'_>) -> Flow {
+        self.check()?;
+        let Self { context, conjuncts, shape, skipped, each, .. } = self;
         let flow = shape.document(record, |holder, document| {
             if !conjuncts.is_empty() {
                 let row = of_document(context, document);
-                if !conjuncts.iter().all(|conjunct| is_answered(conjunct) || conjunct.accepts(&row)) {
+                if !conjuncts.iter().all(|conjunct| holds(conjunct, &row)) {
                     return Ok(ControlFlow::Continue(()));
                 }
+            }
+            if *skipped > 0 {
+                *skipped -= 1;
+                return Ok(ControlFlow::Continue(()));
             }
             each(key, record, holder, document)
         })?;
@@ -125,7 +174,7 @@ impl<'r> Run<'r, '_> {
     }
 
     fn virtual_rows(&mut self) -> Flow {
-        let source = self.plan.source;
+        let source = self.question.source;
         let registry = &self.view.inner().virtual_collections;
         let ids = plan::listed_ids(source, &self.context)?;
         registry.for_each_row(&source.collection.to_string(), &mut |row| {
@@ -133,25 +182,23 @@ impl<'r> Run<'r, '_> {
                 return Ok(ControlFlow::Continue(()));
             }
             let bytes = Bytes::from(Value::Object(row).encode());
-            self.offer(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes), &nothing)
+            self.offer(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes), &asked)
         })
     }
 
-    fn ids(&mut self, ids: Ids<'r>, collection: &Collection) -> Flow {
-        let keys = plan::keys(ids, collection, &self.context)?;
-        let answered = ids.answers();
-        self.fetch(&keys, &|conjunct| answered.is_some_and(|answered| std::ptr::eq(answered, conjunct)))
+    fn ids(&mut self, ids: Ids, collection: &Collection) -> Flow {
+        let keys = plan::keys(ids, self.question, collection, &self.context)?;
+        let answered = ids.answers().and_then(|place| place.find(self.question.filter));
+        self.fetch(&keys, &|conjunct, row| {
+            answered.is_some_and(|answered| std::ptr::eq(answered, conjunct)) || conjunct.accepts(row)
+        })
     }
 
     /// Offers the documents under these keys, in their order.
-    fn fetch<'k>(
-        &mut self,
-        keys: impl IntoIterator<Item = &'k Bytes>,
-        is_answered: &dyn Fn(&Expr) -> bool,
-    ) -> Flow {
+    fn fetch<'k>(&mut self, keys: impl IntoIterator<Item = &'k Bytes>, holds: &Holds<'_>) -> Flow {
         for key in keys {
             if let Some(record) = self.view.get(key)?
-                && self.offer_record(key, &record, is_answered)?.is_break()
+                && self.offer_record(key, &record, holds)?.is_break()
             {
                 return Ok(ControlFlow::Break(()));
             }
@@ -159,28 +206,41 @@ impl<'r> Run<'r, '_> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn scan(&mut self, scan: &Scan<'r>, collection: &Collection) -> Flow {
+    fn scan(&mut self, scan: &'r Scan, collection: &Collection) -> Flow {
         let Some(index) = &scan.index else {
             let direction = if scan.backward { Direction::Backward } else { Direction::Forward };
             return self.documents(scan, collection, direction, |run, key, record| {
-                run.offer_record(key, record, &nothing)
+                run.offer_record(key, record, &asked)
             });
         };
         let view = self.view;
-        let by_id = self.plan.arrival == Arrival::ById && !scan.comes_by_id();
+        let by_id = self.plan.by_id;
         let scan = IndexScan::new(self, scan, index, collection);
         view.with_index_rows(|rows| if by_id { scan.by_id(rows) } else { scan.in_order(rows) })
+    }
+
+    /// Offers all documents, by `_id`, except those under the keys `but`: what to do when a way leads to more keys than can
+    /// be gathered.
+    pub(super) fn everything(&mut self, collection: &Collection, but: &HashSet<Bytes>) -> Flow {
+        let all = KeyRange::of_prefix(layout::collection_prefix(collection.id).to_vec());
+        let view = self.view;
+        view.scan(&all, Direction::Forward, &mut |key, record| {
+            if but.contains(key) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            self.offer_record(key, record, &asked)
+        })
     }
 
     /// Calls `each` with the records in the ranges of a scan of the documents.
     fn documents(
         &mut self,
-        scan: &Scan<'r>,
+        scan: &Scan,
         collection: &Collection,
         direction: Direction,
         mut each: impl FnMut(&mut Self, &Bytes, &Bytes) -> Flow,
     ) -> Flow {
-        let mut ranges = scan.ranges(collection, &self.context).list;
+        let mut ranges = scan.ranges(self.question.filter, collection, &self.context).list;
         if direction == Direction::Backward {
             ranges.reverse();
         }
@@ -196,13 +256,13 @@ impl<'r> Run<'r, '_> {
     /// Calls `each` with the `documents` keys that a way leads to.
     fn keys(
         &mut self,
-        access: &Access<'r>,
+        access: &Access,
         collection: &Collection,
         each: &mut dyn FnMut(&mut Self, Bytes) -> Flow,
     ) -> Flow {
         match access {
             Access::Ids(ids) => {
-                for key in plan::keys(*ids, collection, &self.context)? {
+                for key in plan::keys(*ids, self.question, collection, &self.context)? {
                     if each(self, key)?.is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
@@ -218,7 +278,7 @@ impl<'r> Run<'r, '_> {
 
     fn scan_keys(
         &mut self,
-        scan: &Scan<'r>,
+        scan: &Scan,
         collection: &Collection,
         each: &mut dyn FnMut(&mut Self, Bytes) -> Flow,
     ) -> Flow {
@@ -226,7 +286,7 @@ impl<'r> Run<'r, '_> {
             return self
                 .documents(scan, collection, Direction::Forward, |run, key, _| each(run, key.clone()));
         };
-        let ranges = scan.ranges(collection, &self.context).list;
+        let ranges = scan.ranges(self.question.filter, collection, &self.context).list;
         let view = self.view;
         view.with_index_rows(|rows| {
             for range in &ranges {
@@ -242,27 +302,39 @@ impl<'r> Run<'r, '_> {
         })
     }
 
-    fn union(&mut self, branches: &[Access<'r>], collection: &Collection) -> Flow {
-        if self.plan.arrival == Arrival::ById {
+    /// Documents that any branch leads to: by `_id`, or branch after branch.
+    fn union(&mut self, branches: &[Access], collection: &Collection) -> Flow {
+        if self.plan.by_id {
             let mut found = BTreeSet::new();
+            let mut room = Room::new(self.plan.max_gathered);
             for branch in branches {
-                let _ = self.keys(branch, collection, &mut |_, key| {
-                    found.insert(key);
-                    Ok(ControlFlow::Continue(()))
+                let flow = self.keys(branch, collection, &mut |_, key| {
+                    let length = key.len();
+                    Ok(if found.insert(key) { room.take(length) } else { ControlFlow::Continue(()) })
                 })?;
+                if flow.is_break() {
+                    return self.everything(collection, &HashSet::new());
+                }
             }
-            return self.fetch(&found, &nothing);
+            return self.fetch(&found, &asked);
         }
         let mut seen = HashSet::new();
+        let mut room = Room::new(self.plan.max_gathered);
         for branch in branches {
             let flow = self.keys(branch, collection, &mut |run, key| {
                 if seen.contains(&key) {
                     return Ok(ControlFlow::Continue(()));
                 }
-                let flow = run.fetch([&key], &nothing)?;
+                if run.fetch([&key], &asked)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let flow = room.take(key.len());
                 seen.insert(key);
                 Ok(flow)
             })?;
+            if room.is_used_up() {
+                return self.everything(collection, &seen);
+            }
             if flow.is_break() {
                 return Ok(flow);
             }
@@ -271,26 +343,35 @@ impl<'r> Run<'r, '_> {
     }
 
     /// Documents that all scans lead to, by `_id`.
-    fn intersection(&mut self, scans: &[Scan<'r>], collection: &Collection) -> Flow {
+    fn intersection(&mut self, scans: &[Scan], collection: &Collection) -> Flow {
         let mut found: Option<BTreeSet<Bytes>> = None;
         for scan in scans {
             let mut keys = BTreeSet::new();
-            let _ = self.scan_keys(scan, collection, &mut |_, key| {
-                if found.as_ref().is_none_or(|found| found.contains(&key)) {
-                    keys.insert(key);
+            let mut room = Room::new(self.plan.max_gathered);
+            let flow = self.scan_keys(scan, collection, &mut |_, key| {
+                if found.as_ref().is_some_and(|found| !found.contains(&key)) {
+                    return Ok(ControlFlow::Continue(()));
                 }
-                Ok(ControlFlow::Continue(()))
+                let flow = room.take(key.len());
+                keys.insert(key);
+                Ok(flow)
             })?;
-            if keys.is_empty() {
+            // What finds too many is left to the filter.
+            if flow.is_continue() {
+                found = Some(keys);
+            }
+            if found.as_ref().is_some_and(BTreeSet::is_empty) {
                 return Ok(ControlFlow::Continue(()));
             }
-            found = Some(keys);
         }
-        self.fetch(&found.unwrap_or_default(), &nothing)
+        match found {
+            Some(found) => self.fetch(&found, &asked),
+            None => self.everything(collection, &HashSet::new()),
+        }
     }
 }
 
-/// Nothing is answered.
-fn nothing(_: &Expr) -> bool {
-    false
+/// Every condition is asked.
+pub(super) fn asked(conjunct: &Expr, row: &Context<'_>) -> bool {
+    conjunct.accepts(row)
 }

@@ -8,7 +8,7 @@ use ditto_dql::{
 use ditto_value::{Object, Value};
 
 use super::access::planned;
-use super::plan::{Access, Ids, Plan, Question, Scan};
+use super::plan::{Access, Ids, Question, Scan, tests};
 use super::scope::Scope;
 use super::view::View;
 use super::{mutation, select, system};
@@ -96,8 +96,7 @@ impl Explanation<'_> {
     }
 
     fn select(&mut self, select: &Select) -> Result<(), StoreError> {
-        let reads = select::reads(select);
-        let is_sorted = self.source(select::question(select, reads.as_deref()))?;
+        let is_sorted = self.source(select::question(select))?;
         if let Some(grouping) = &select.grouping {
             let keys = grouping.keys.iter().map(text).collect::<Vec<_>>();
             let aggregates = grouping
@@ -163,11 +162,11 @@ impl Explanation<'_> {
     fn source(&mut self, question: Question<'_>) -> Result<bool, StoreError> {
         let steps = &mut self.steps;
         planned(self.view, self.scope, question, |_, plan| {
-            steps.push(way(plan, &plan.access));
+            steps.push(Way(&question).of(&plan.access));
             if is_fetched(&plan.access) {
                 steps.push(operator("fetch", []));
             }
-            if let Some(filter) = plan.filter {
+            if let Some(filter) = question.filter {
                 steps.push(operator("filter", [("condition", text(filter))]));
             }
             Ok(plan.is_ordered)
@@ -176,7 +175,7 @@ impl Explanation<'_> {
 }
 
 /// Whether documents are read by ids that were found before.
-fn is_fetched(access: &Access<'_>) -> bool {
+fn is_fetched(access: &Access) -> bool {
     match access {
         Access::Virtual | Access::Count => false,
         Access::Ids(_) | Access::Union(_) | Access::Intersect(_) => true,
@@ -184,37 +183,100 @@ fn is_fetched(access: &Access<'_>) -> bool {
     }
 }
 
-fn way(plan: &Plan<'_>, access: &Access<'_>) -> Value {
-    let members = of_source(plan);
-    match access {
-        Access::Virtual => full_scan(members, "system", false),
-        Access::Count => operator("countScan", members),
-        Access::Ids(ids) => {
-            let ids = match ids {
-                Ids::Equal(value) => text(value),
-                Ids::In { list, .. } => text(list),
-                Ids::Used(UseIds::Each(each)) => each.iter().map(text).collect::<Vec<_>>().into(),
-                Ids::Used(UseIds::List(list)) => text(list),
-            };
-            extended(operator("idScan", members), [("ids", ids)])
-        }
-        Access::Scan(scan) => way_of_scan(plan, scan),
-        Access::Union(branches) => {
-            let scans = branches.iter().map(|branch| way(plan, branch)).collect::<Vec<_>>();
-            extended(operator("unionScan", members), [("children", scans.into())])
-        }
-        Access::Intersect(scans) => {
-            let scans = scans.iter().map(|scan| way_of_scan(plan, scan)).collect::<Vec<_>>();
-            extended(operator("intersectScan", members), [("children", scans.into())])
+/// Shows the way to the documents of a question.
+struct Way<'q>(&'q Question<'q>);
+
+impl Way<'_> {
+    fn of(&self, access: &Access) -> Value {
+        let members = self.source();
+        match access {
+            Access::Virtual => full_scan(members, "system", false),
+            Access::Count => operator("countScan", members),
+            Access::Ids(ids) => extended(operator("idScan", members), [("ids", self.ids(*ids))]),
+            Access::Scan(scan) => self.scan(scan),
+            Access::Union(branches) => {
+                let scans = branches.iter().map(|branch| self.of(branch)).collect::<Vec<_>>();
+                extended(operator("unionScan", members), [("children", scans.into())])
+            }
+            Access::Intersect(scans) => {
+                let scans = scans.iter().map(|scan| self.scan(scan)).collect::<Vec<_>>();
+                extended(operator("intersectScan", members), [("children", scans.into())])
+            }
         }
     }
-}
 
-fn of_source(plan: &Plan<'_>) -> [(&'static str, Value); 2] {
-    [
-        ("collection", Value::from(plan.source.collection.name.as_str())),
-        ("alias", Value::from(plan.source.name())),
-    ]
+    fn source(&self) -> [(&'static str, Value); 2] {
+        let source = self.0.source;
+        [("collection", Value::from(source.collection.name.as_str())), ("alias", Value::from(source.name()))]
+    }
+
+    fn ids(&self, ids: Ids) -> Value {
+        let asked = match ids {
+            Ids::Used => None,
+            Ids::One(place) | Ids::List(place) => {
+                place.find(self.0.filter).and_then(|condition| tests(condition).next())
+            }
+        };
+        match (asked, &self.0.source.ids) {
+            (Some(Test::Equal(value)), _) => text(value),
+            (Some(Test::In(list)), _) => text(list),
+            (_, Some(UseIds::Each(each))) => each.iter().map(text).collect::<Vec<_>>().into(),
+            (_, Some(UseIds::List(list))) => text(list),
+            (_, None) => Value::Null,
+        }
+    }
+
+    fn scan(&self, scan: &Scan) -> Value {
+        let members = self.source();
+        let shown = match &scan.index {
+            None if scan.conditions.is_empty() => return full_scan(members, "default", scan.backward),
+            None => extended(
+                operator("idScan", members),
+                [("datasource", Value::from("default")), ("spans", self.spans(scan))],
+            ),
+            Some(index) => {
+                let desc = Object::from([("index", Value::from(&*index.name)), ("spans", self.spans(scan))]);
+                extended(
+                    operator("indexScan", members),
+                    [
+                        ("datasource", Value::from("default")),
+                        ("desc", desc.into()),
+                        ("covering", Value::Bool(scan.covering.is_some())),
+                    ],
+                )
+            }
+        };
+        if scan.backward { extended(shown, [("backward", Value::Bool(true))]) } else { shown }
+    }
+
+    /// A list of spans, each a list with one part for each key. Several ways to fulfil a condition make several spans;
+    /// several conditions of one key, all of which must be fulfilled, make several parts.
+    fn spans(&self, scan: &Scan) -> Value {
+        let mut spans: Vec<Vec<Value>> = vec![Vec::new()];
+        for (position, conditions) in scan.conditions.iter().enumerate() {
+            let key = match scan.key(position) {
+                Some(key) => system::index_key(key),
+                None => Object::from([
+                    ("direction", Value::from("asc")),
+                    ("key", vec![Value::from("_id")].into()),
+                ])
+                .into(),
+            };
+            let key = extended(key, [("include_missing", Value::Bool(true))]);
+            for condition in conditions {
+                let tests = condition.place.find(self.0.filter).into_iter().flat_map(tests);
+                let ranges: Vec<Value> = tests.flat_map(|test| ranges(&test)).collect();
+                let part = |range: &Value| {
+                    Object::from([("index_key", key.clone()), ("range", range.clone())]).into()
+                };
+                spans = spans
+                    .iter()
+                    .flat_map(|span| ranges.iter().map(|range| [&span[..], &[part(range)]].concat()))
+                    .collect();
+            }
+        }
+        Value::Array(spans.into_iter().map(Value::Array).collect())
+    }
 }
 
 fn extended<const N: usize>(operator: Value, members: [(&str, Value); N]) -> Value {
@@ -233,56 +295,6 @@ fn full_scan(members: [(&str, Value); 2], datasource: &str, backward: bool) -> V
         [("datasource", Value::from(datasource)), ("descriptor", Object::from([("path", path)]).into())],
     );
     if backward { extended(scan, [("backward", Value::Bool(true))]) } else { scan }
-}
-
-fn way_of_scan(plan: &Plan<'_>, scan: &Scan<'_>) -> Value {
-    let members = of_source(plan);
-    let backward = [("backward", Value::Bool(true))];
-    let shown = match &scan.index {
-        None if scan.conditions.is_empty() => return full_scan(members, "default", scan.backward),
-        None => extended(
-            operator("idScan", members),
-            [("datasource", Value::from("default")), ("spans", spans(scan))],
-        ),
-        Some(index) => {
-            let desc = Object::from([("index", Value::from(&*index.name)), ("spans", spans(scan))]);
-            extended(
-                operator("indexScan", members),
-                [
-                    ("datasource", Value::from("default")),
-                    ("desc", desc.into()),
-                    ("covering", Value::Bool(scan.covering.is_some())),
-                ],
-            )
-        }
-    };
-    if scan.backward { extended(shown, backward) } else { shown }
-}
-
-/// A list of spans, each a list with one part for each key. Several ways to fulfil a condition make several spans;
-/// several conditions of one key, all of which must be fulfilled, make several parts.
-fn spans(scan: &Scan<'_>) -> Value {
-    let mut spans: Vec<Vec<Value>> = vec![Vec::new()];
-    for (position, conditions) in scan.conditions.iter().enumerate() {
-        let key = match scan.key(position) {
-            Some(key) => system::index_key(key),
-            None => {
-                Object::from([("direction", Value::from("asc")), ("key", vec![Value::from("_id")].into())])
-                    .into()
-            }
-        };
-        let key = extended(key, [("include_missing", Value::Bool(true))]);
-        for condition in conditions {
-            let ranges: Vec<Value> = condition.tests.iter().flat_map(ranges).collect();
-            let part =
-                |range: &Value| Object::from([("index_key", key.clone()), ("range", range.clone())]).into();
-            spans = spans
-                .iter()
-                .flat_map(|span| ranges.iter().map(|range| [&span[..], &[part(range)]].concat()))
-                .collect();
-        }
-    }
-    Value::Array(spans.into_iter().map(Value::Array).collect())
 }
 
 /// The ranges of a test.

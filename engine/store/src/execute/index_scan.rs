@@ -2,18 +2,21 @@
 //!
 //! An index gives the order of ORDER BY group by group: rows of a group are equal in the fields that ORDER BY asks for.
 //! Within a group documents are to come by `_id`, as they do without an index. Where they do not (an index is read
-//! backward, or has further fields), the rows of the group are gathered first.
+//! backward, or has further fields), the rows of the group are gathered first, as many as there is room for; for the others
+//! the group is read again.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use ditto_dql::Expr;
+use ditto_dql::{Context, Expr};
 use ditto_storage::{Bytes, Direction};
 use ditto_value::{ValueRef, Writer};
 
-use super::access::Run;
+use super::access::{Run, asked};
+use super::gathered::{First, Room};
 use super::index_rows::{IndexRows, malformed};
 use super::order;
-use super::plan::{KeyRange, Ordered, Ranges, Scan};
+use super::plan::{KeyRange, Ordered, Place, Ranges, Scan};
 use super::scope::of_document;
 use crate::catalog::Collection;
 use crate::error::StoreError;
@@ -43,7 +46,8 @@ struct Group {
     prefix: Vec<u8>,
     /// One of the fields is cut: the documents say more of the order.
     is_cut: bool,
-    rows: Vec<Waiting>,
+    /// By `_id`; if a field is cut, in the order of ORDER BY before.
+    rows: First<Waiting>,
     /// Too many rows: `rows` is given up, the group is read again.
     is_read_again: bool,
 }
@@ -51,13 +55,14 @@ struct Group {
 /// One scan while it runs.
 pub(super) struct IndexScan<'s, 'r, 'e> {
     run: &'s mut Run<'r, 'e>,
-    scan: &'s Scan<'r>,
+    scan: &'s Scan,
     index: &'s Index,
     collection: &'s Collection,
     ranges: Ranges,
-    /// Conditions that need not be asked again of rows that are not marked: those that the ranges stand for if the
-    /// document is not read, else lists, to go through which for every document would take long.
+    /// Conditions that need not be asked again of rows that are not marked.
     answered: Vec<&'r Expr>,
+    /// Rows that are not marked are documents of the statement, whatever else their documents say.
+    is_whole: bool,
     /// The `documents` key of the row before.
     key: Vec<u8>,
     /// Writes what covering rows tell.
@@ -68,15 +73,19 @@ pub(super) struct IndexScan<'s, 'r, 'e> {
 impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
     pub(super) fn new(
         run: &'s mut Run<'r, 'e>,
-        scan: &'s Scan<'r>,
+        scan: &'s Scan,
         index: &'s Index,
         collection: &'s Collection,
     ) -> Self {
-        let ranges = scan.ranges(collection, &run.context);
-        let answers = scan.answers().filter(|condition| scan.covering.is_some() || condition.is_list());
-        let answered = answers.filter(|_| ranges.is_exact).map(|condition| condition.conjunct).collect();
+        let filter = run.question.filter;
+        let ranges = scan.ranges(filter, collection, &run.context);
+        let spared = scan.spares().filter(|_| ranges.is_exact);
+        let answered = spared.filter_map(|condition| condition.place.find(filter)).collect();
+        let is_answered = |number| scan.answers().any(|condition| condition.place == Place::Conjunct(number));
+        let is_whole = ranges.is_exact && (0..run.conjuncts.len()).all(is_answered);
         let key = layout::document_key(collection.id, &[]);
-        Self { run, scan, index, collection, ranges, answered, key, writer: Writer::new(), group: None }
+        let writer = Writer::new();
+        Self { run, scan, index, collection, ranges, answered, is_whole, key, writer, group: None }
     }
 
     /// Offers every document of the scan, in the order in which its rows come, or as ORDER BY wants it.
@@ -110,22 +119,23 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
     /// Offers every document of the scan by `_id`. All rows are gathered first.
     pub(super) fn by_id(mut self, rows: &IndexRows<'_>) -> Flow {
         let mut waiting = Vec::new();
+        let mut room = Room::new(self.run.plan.max_gathered);
         for range in std::mem::take(&mut self.ranges.list) {
             let flow = rows.scan(self.index, &range, Direction::Forward, &mut |row, is_marked| {
                 waiting.push(Waiting { row: row.to_vec(), is_marked });
-                GO_ON
+                Ok(room.take(row.len()))
             })?;
             if flow.is_break() {
-                break;
+                return self.run.everything(self.collection, &HashSet::new());
             }
         }
-        self.offer_by_id(waiting)
-    }
-
-    fn offer_by_id(&mut self, mut waiting: Vec<Waiting>) -> Flow {
         let index = self.index;
         waiting.sort_by(|left, right| index.id_of(&left.row).cmp(&index.id_of(&right.row)));
-        for Waiting { row, is_marked } in waiting {
+        self.offer_all(waiting)
+    }
+
+    fn offer_all(&mut self, rows: impl IntoIterator<Item = Waiting>) -> Flow {
+        for Waiting { row, is_marked } in rows {
             if self.offer(&row, is_marked)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -161,38 +171,81 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
         if self.group.is_none() && !is_cut && !ordered.regroup {
             return self.offer(row, is_marked);
         }
-        let group = self.group.get_or_insert_with(|| Group {
+        let mut group = self.group.take().unwrap_or_else(|| Group {
             prefix: prefix.to_vec(),
             is_cut,
-            rows: Vec::new(),
+            rows: First::new(self.run.plan.max_gathered),
             is_read_again: false,
         });
         if !group.is_read_again {
-            group.rows.push(Waiting { row: row.to_vec(), is_marked });
+            self.gather(&mut group.rows, is_cut, row, is_marked)?;
             // Behind its prefix there is nothing but the `_id`: forward it comes in the right order.
             let can_be_read_again = !is_cut && ordered.fields == self.index.keys.len();
             if can_be_read_again && group.rows.len() > MAX_GATHERED {
                 group.is_read_again = true;
-                group.rows = Vec::new();
+                group.rows = First::new(0);
             }
         }
+        self.group = Some(group);
         GO_ON
+    }
+
+    /// Puts a row where it comes within its group.
+    fn gather(
+        &self,
+        rows: &mut First<Waiting>,
+        is_cut: bool,
+        row: &[u8],
+        is_marked: bool,
+    ) -> Result<(), StoreError> {
+        let id = self.index.id_of(row).ok_or_else(malformed)?;
+        let mut place = Vec::new();
+        if is_cut {
+            let key = layout::document_key(self.collection.id, id);
+            let Some(record) = self.run.view.get(&key)? else { return Ok(()) };
+            let document = of_document(&self.run.context, parse_record(&record)?.value);
+            order::sort_key(self.run.question.order_by, &document, &mut place);
+        }
+        place.extend_from_slice(id);
+        rows.offer(place, row.len(), Waiting { row: row.to_vec(), is_marked });
+        Ok(())
     }
 
     /// Offers the documents of the group that was gathered, if there is one.
     fn end_group(&mut self, rows: &IndexRows<'_>, ranges: &[KeyRange]) -> Flow {
         let Some(group) = self.group.take() else { return GO_ON };
-        if group.is_cut {
-            return self.offer_sorted(group.rows);
+        let all = KeyRange::of_prefix(group.prefix);
+        let parts: Vec<KeyRange> = ranges.iter().map(|range| range.intersection(&all)).collect();
+        let mut next = (!group.is_read_again).then_some(group.rows);
+        if next.is_none() {
+            return self.each_row(rows, &parts, &mut |scan, row, is_marked| scan.offer(row, is_marked));
         }
-        if !group.is_read_again {
-            return self.offer_by_id(group.rows);
+        // Those that there was no room for are read again.
+        while let Some(first) = next.take() {
+            let (waiting, rest) = first.finish();
+            if self.offer_all(waiting.into_iter().map(|(_, waiting)| waiting))?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            let Some(mut rest) = rest else { break };
+            let _ = self.each_row(rows, &parts, &mut |scan, row, is_marked| {
+                scan.gather(&mut rest, group.is_cut, row, is_marked)?;
+                GO_ON
+            })?;
+            next = Some(rest);
         }
-        let group = KeyRange::of_prefix(group.prefix);
+        GO_ON
+    }
+
+    /// Calls `each` with the rows in some ranges.
+    fn each_row(
+        &mut self,
+        rows: &IndexRows<'_>,
+        ranges: &[KeyRange],
+        each: &mut dyn FnMut(&mut Self, &[u8], bool) -> Flow,
+    ) -> Flow {
         for range in ranges {
-            let part = range.intersection(&group);
-            let flow = rows.scan(self.index, &part, Direction::Forward, &mut |row, is_marked| {
-                self.offer(row, is_marked)
+            let flow = rows.scan(self.index, range, Direction::Forward, &mut |row, is_marked| {
+                each(self, row, is_marked)
             })?;
             if flow.is_break() {
                 return Ok(flow);
@@ -201,47 +254,32 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
         GO_ON
     }
 
-    /// Offers the documents of rows that do not say enough, in the order of ORDER BY.
-    fn offer_sorted(&mut self, waiting: Vec<Waiting>) -> Flow {
-        let mut sorted = Vec::with_capacity(waiting.len());
-        for Waiting { row, is_marked } in waiting {
-            let id = self.index.id_of(&row).ok_or_else(malformed)?;
-            let key = layout::document_key(self.collection.id, id);
-            let Some(record) = self.run.view.get(&key)? else { continue };
-            let document = parse_record(&record)?.value;
-            let mut sort_key = Vec::new();
-            order::sort_key(self.run.plan.order_by, &of_document(&self.run.context, document), &mut sort_key);
-            sort_key.extend_from_slice(id);
-            sorted.push((sort_key, Waiting { row, is_marked }));
-        }
-        sorted.sort_by(|left, right| left.0.cmp(&right.0));
-        for (_, Waiting { row, is_marked }) in sorted {
-            if self.offer(&row, is_marked)?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        GO_ON
-    }
-
     /// Offers the document of a row.
     fn offer(&mut self, row: &[u8], is_marked: bool) -> Flow {
+        if self.is_whole && !is_marked && self.run.skipped > 0 {
+            self.run.check()?;
+            self.run.skipped -= 1;
+            return GO_ON;
+        }
         let id = self.index.id_of(row).ok_or_else(malformed)?;
         self.key.truncate(COLLECTION);
         self.key.extend_from_slice(id);
         let key = Bytes::from(&self.key[..]);
         let Self { run, scan, index, answered, ranges, writer, .. } = self;
-        let is_answered =
-            |conjunct: &Expr| !is_marked && answered.iter().any(|answered| std::ptr::eq(*answered, conjunct));
+        let holds = |conjunct: &Expr, row: &Context<'_>| {
+            let is_answered = !is_marked && answered.iter().any(|answered| std::ptr::eq(*answered, conjunct));
+            is_answered || asked(conjunct, row)
+        };
         if let (Some(covering), false, true) = (&scan.covering, is_marked, ranges.is_exact) {
             writer.bytes_mut().clear();
             covering.write(index, row, writer).ok_or_else(malformed)?;
             let bytes = Bytes::from(writer.written_after(0));
-            return run.offer(&key, &bytes, &bytes, ValueRef::from_stored(&bytes), &is_answered);
+            return run.offer(&key, &bytes, &bytes, ValueRef::from_stored(&bytes), &holds);
         }
         let Some(record) = run.view.get(&key)? else {
             tracing::warn!(index = &*index.name, "a row leads to no document; Store::verify tells more");
             return GO_ON;
         };
-        run.offer_record(&key, &record, &is_answered)
+        run.offer_record(&key, &record, &holds)
     }
 }

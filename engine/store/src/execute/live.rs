@@ -17,7 +17,7 @@ use ditto_value::{Object, ValueRef};
 
 use super::access::{for_each_document, planned};
 use super::order;
-use super::plan::{self, Arrival, Question};
+use super::plan::{self, Arrival, Question, Reads};
 use super::scope::{Scope, Shape, of_document};
 use super::select::{Projector, Window};
 use super::view::View;
@@ -102,13 +102,12 @@ impl LiveRows {
             order_by: &select.order_by,
             is_limited: select.limit.is_some(),
             arrival: Arrival::Any,
-            reads: None,
-            counts: false,
+            reads: Reads::Documents,
         };
         planned(view, &scope, question, |view, plan| {
             // Documents come in the order of their places: behind those that are kept nothing is wanted.
             let in_order = plan.is_ordered && !(select.order_by.is_empty() && plan.mixes_ids());
-            for_each_document(view, &scope, plan, &mut |key, _, holder, document| {
+            for_each_document(view, &scope, &question, plan, &mut |key, _, holder, document| {
                 if let Some((_, id)) = layout::split_document_key(key) {
                     // A row of its own: a view of a cached block would keep the whole block.
                     let row = || Row::new(place.row(holder, document).bytes());

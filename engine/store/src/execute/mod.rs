@@ -2,6 +2,7 @@
 
 mod access;
 mod explain;
+mod gathered;
 mod index_rows;
 mod index_scan;
 mod insert;
@@ -26,7 +27,7 @@ use ditto_value::{Object, Value, ValueRef};
 
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
-pub(crate) use self::plan::{is_virtual, listed_ids};
+pub(crate) use self::plan::{PlanCache, is_virtual, listed_ids};
 pub(crate) use self::running::Running;
 pub(crate) use self::scope::{Scope, of_document};
 use self::select::Window;
@@ -188,6 +189,7 @@ pub(crate) fn read(
             let request = prepared.request(view.inner(), scope.now_ms);
             scope.request = request.as_ref();
             scope.running = Some(running);
+            scope.plans = Some(&prepared.plans);
             let rows = select::select(view, &scope, select)?;
             Ok(QueryResult::of_rows(rows))
         }
@@ -254,7 +256,8 @@ pub(crate) fn change(
 ) -> Result<Effect, StoreError> {
     let (now_ms, settings) = (transaction.now_ms, transaction.inner.parameters.settings());
     let request = prepared.request(&transaction.inner, now_ms);
-    let scope = Scope { arguments, now_ms, settings, request: request.as_ref(), running: Some(running) };
+    let (request, plans, running) = (request.as_ref(), Some(&prepared.plans), Some(running));
+    let scope = Scope { arguments, now_ms, settings, request, plans, running };
     match &prepared.statement {
         Statement::Insert(statement) => insert::insert(transaction, &scope, statement),
         Statement::Update(statement) => update::update(transaction, &scope, statement),
@@ -268,7 +271,7 @@ pub(crate) fn change(
 pub(crate) fn scope<'a>(inner: &Inner, arguments: impl Into<Arguments<'a>>) -> Scope<'a> {
     let settings = inner.parameters.settings();
     let (arguments, now_ms) = (arguments.into(), inner.environment.now_ms());
-    Scope { arguments, now_ms, settings, request: None, running: None }
+    Scope { arguments, now_ms, settings, request: None, plans: None, running: None }
 }
 
 fn object_row(row: Object) -> Row {

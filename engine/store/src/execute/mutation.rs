@@ -6,9 +6,9 @@ use ditto_dql::{Directives, Selection};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef};
 
-use super::access::{for_each_document, planned};
+use super::access::{for_each_behind, planned};
 use super::order::{self, Sorter};
-use super::plan::{Arrival, Question};
+use super::plan::{Arrival, Question, Reads};
 use super::scope::{Scope, of_document};
 use super::select::Window;
 use super::view::View;
@@ -39,7 +39,7 @@ pub(crate) fn targets(
     selection: &Selection,
 ) -> Result<Vec<Target>, StoreError> {
     check_collection_name(&selection.source.collection.to_string())?;
-    selected(transaction, scope, directives, selection, &mut |_, _| Ok(true))
+    selected(transaction, scope, directives, selection, None)
 }
 
 /// Whether a document, by its `documents` key and its record, may be affected.
@@ -51,19 +51,27 @@ pub(crate) fn selected(
     scope: &Scope<'_>,
     directives: &Directives,
     selection: &Selection,
-    permit: &mut Permit<'_>,
+    mut permit: Option<&mut Permit<'_>>,
 ) -> Result<Vec<Target>, StoreError> {
     let window = Window::new(selection.limit.as_ref(), selection.offset.as_ref(), scope)?;
     if window.limit == 0 {
         return Ok(Vec::new());
     }
     let context = scope.context();
-    planned(View::Write(transaction), scope, question(directives, selection), |view, plan| {
+    let question = question(directives, selection);
+    planned(View::Write(transaction), scope, question, |view, plan| {
         let mut sorter = Sorter::new(window.needed());
         let mut found = Vec::new();
         let mut sort_key = Vec::new();
-        for_each_document(view, scope, plan, &mut |key, record, _, document| {
-            if !permit(key, record)? {
+        // Documents that nobody needs to see before they are passed over need not be read.
+        let (skipped, window) = match permit {
+            None if plan.is_ordered => (window.offset as u64, Window { offset: 0, ..window }),
+            _ => (0, window),
+        };
+        for_each_behind(view, scope, &question, plan, skipped, &mut |key, record, _, document| {
+            if let Some(permit) = &mut permit
+                && !permit(key, record)?
+            {
                 return Ok(ControlFlow::Continue(()));
             }
             let target = || Target { key: key.clone(), record: record.clone() };
@@ -95,8 +103,7 @@ pub(crate) fn question<'q>(directives: &'q Directives, selection: &'q Selection)
         order_by: &selection.order_by,
         is_limited: selection.limit.is_some(),
         arrival: Arrival::Any,
-        reads: None,
-        counts: false,
+        reads: Reads::Documents,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ditto_crdt::record;
 use ditto_dql::{Delete, Directives, Evict, Returning, Selection};
+use ditto_storage::Bytes;
 use ditto_value::ValueRef;
 
 use super::mutation::{Effect, Target, id_of, selected, targets};
@@ -68,14 +69,13 @@ pub(crate) fn evict(
     };
     let inner = Arc::clone(&transaction.inner);
     let mut protection = Protection::new(&inner, &collection, [directives, &selection.source.directives]);
-    let targets = selected(transaction, scope, directives, selection, &mut |key, record| {
-        protection.allows(key, &parse_record(record)?)
-    })?;
+    let mut permit = |key: &Bytes, record: &Bytes| protection.allows(key, &parse_record(record)?);
+    let targets = selected(transaction, scope, directives, selection, Some(&mut permit))?;
     let rows = returned(scope, selection, returning.as_ref(), &targets)?;
     let mut mutated_ids = Vec::with_capacity(targets.len());
     for Target { key, record } in targets {
         mutated_ids.push(id_of(parse_record(&record)?.value));
-        transaction.evict(&collection, key, record, true);
+        transaction.evict(&collection, key, record)?;
     }
     if protection.report(mutated_ids.len(), scope.now_ms) || !mutated_ids.is_empty() {
         transaction.changes_virtual(EVICTIONS);
@@ -94,7 +94,7 @@ fn dismiss(
     if selection.source.collection.to_string() != CONFLICTS {
         return Ok(None);
     }
-    let targets = selected(transaction, scope, directives, selection, &mut |_, _| Ok(true))?;
+    let targets = selected(transaction, scope, directives, selection, None)?;
     let mut rows = Rows::new(returning, selection.source.name(), scope);
     let mut mutated_ids = Vec::with_capacity(targets.len());
     for Target { record, .. } in &targets {

@@ -5,6 +5,7 @@ use ditto_dql::{Arguments, Context, FieldType, Source, TypeDefinition};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef};
 
+use super::plan::PlanCache;
 use super::running::Running;
 use crate::error::StoreError;
 use crate::parameters::Settings;
@@ -18,6 +19,8 @@ pub(crate) struct Scope<'a> {
     pub settings: Settings,
     /// What `request_info()` yields.
     pub request: Option<&'a Value>,
+    /// Where the plan of the statement is kept, if it may be run again.
+    pub plans: Option<&'a PlanCache>,
     /// Set for statements of the application.
     pub running: Option<&'a Running<'a>>,
 }

@@ -3,16 +3,13 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use ditto_dql::{
-    AggregateFunction, Context, Expr, Group, GroupValues, Grouping, Groups, Projection, ProjectionItem,
-    Select,
-};
+use ditto_dql::{AggregateFunction, Context, Expr, Group, GroupValues, Grouping, Groups, Projection, Select};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef, key};
 
-use super::access::{for_each_document, planned};
+use super::access::{count_documents, for_each_behind, for_each_document, planned};
 use super::order::{self, Sorter};
-use super::plan::{Access, Arrival, Plan, Question};
+use super::plan::{Access, Arrival, Plan, Question, Reads};
 use super::scope::{Scope, of_document};
 use super::view::View;
 use crate::error::{DataError, StoreError};
@@ -75,21 +72,21 @@ pub(crate) fn select(view: View<'_>, scope: &Scope<'_>, select: &Select) -> Resu
     if window.limit == 0 {
         return Ok(Vec::new());
     }
-    let reads = reads(select);
-    planned(view, scope, question(select, reads.as_deref()), |view, plan| match &select.grouping {
-        Some(grouping) => grouped(view, scope, plan, select, grouping, window),
-        None if plan.is_ordered => streamed(view, scope, plan, select, window),
-        None => sorted(view, scope, plan, select, window),
+    let question = question(select);
+    planned(view, scope, question, |view, plan| match &select.grouping {
+        Some(grouping) => grouped(view, scope, &question, plan, select, grouping, window),
+        None if plan.is_ordered => streamed(view, scope, &question, plan, select, window),
+        None => sorted(view, scope, &question, plan, select, window),
     })
 }
 
-/// What a SELECT asks of its source. `reads`: see [`reads`].
-pub(crate) fn question<'q>(select: &'q Select, reads: Option<&'q [&'q Expr]>) -> Question<'q> {
-    // Of rows that are equal the first one is shown, and sums of floats depend on their order.
+/// What a SELECT asks of its source.
+pub(crate) fn question(select: &Select) -> Question<'_> {
     let arrival = match &select.grouping {
         Some(grouping) if counts_only(grouping) => Arrival::Any,
-        Some(_) => Arrival::ById,
-        None if select.distinct => Arrival::ById,
+        Some(grouping) if grouping.keys.is_empty() => Arrival::ById,
+        Some(_) => Arrival::AlikeById,
+        None if select.distinct => Arrival::AlikeById,
         None => Arrival::Any,
     };
     let is_grouped = select.grouping.is_some();
@@ -100,27 +97,11 @@ pub(crate) fn question<'q>(select: &'q Select, reads: Option<&'q [&'q Expr]>) ->
         order_by: if is_grouped { &[] } else { &select.order_by },
         is_limited: select.limit.is_some() && !is_grouped && !select.distinct,
         arrival,
-        reads,
-        counts: select.grouping.as_ref().is_some_and(|grouping| {
-            counts_only(grouping) && grouping.aggregates.iter().all(|aggregate| aggregate.argument.is_none())
-        }),
+        reads: match &select.grouping {
+            Some(grouping) => Reads::Groups(grouping),
+            None => Reads::Projection(&select.projection),
+        },
     }
-}
-
-/// What is evaluated over the documents of a SELECT besides WHERE and ORDER BY; `None` if it shows whole documents.
-pub(crate) fn reads(select: &Select) -> Option<Vec<&Expr>> {
-    if let Some(grouping) = &select.grouping {
-        let arguments = grouping.aggregates.iter().filter_map(|aggregate| aggregate.argument.as_ref());
-        return Some(grouping.keys.iter().chain(arguments).collect());
-    }
-    let Projection::Items(items) = &select.projection else { return None };
-    items
-        .iter()
-        .map(|item| match item {
-            ProjectionItem::Value { expr, .. } => Some(expr),
-            ProjectionItem::Members { .. } | ProjectionItem::Exclude { .. } => None,
-        })
-        .collect()
 }
 
 /// Whether the one group that there is does nothing but count.
@@ -168,28 +149,27 @@ impl Distinct {
 fn streamed(
     view: View<'_>,
     scope: &Scope<'_>,
-    plan: &Plan<'_>,
+    question: &Question<'_>,
+    plan: &Plan,
     select: &Select,
     window: Window,
 ) -> Result<Vec<Row>, StoreError> {
     let projector = Projector::new(&select.projection, select.source.name());
     let context = scope.context();
     let mut distinct = select.distinct.then(Distinct::default);
-    let mut skip = window.offset;
+    // OFFSET skips documents, or distinct rows.
+    let (skipped, mut skip) = if select.distinct { (0, window.offset) } else { (window.offset, 0) };
     let mut rows = Vec::new();
-    for_each_document(view, scope, plan, &mut |_, _, holder, document| {
-        if let Some(distinct) = &mut distinct {
-            let row = projector.document_row(&context, holder, document);
-            if !distinct.is_new(&row) {
-                return Ok(ControlFlow::Continue(()));
-            }
-            if skip == 0 {
-                rows.push(row);
-            }
-        } else if skip == 0 {
-            rows.push(projector.document_row(&context, holder, document));
+    for_each_behind(view, scope, question, plan, skipped as u64, &mut |_, _, holder, document| {
+        let row = projector.document_row(&context, holder, document);
+        if distinct.as_mut().is_some_and(|distinct| !distinct.is_new(&row)) {
+            return Ok(ControlFlow::Continue(()));
         }
-        skip = skip.saturating_sub(1);
+        if skip > 0 {
+            skip -= 1;
+            return Ok(ControlFlow::Continue(()));
+        }
+        rows.push(row);
         Ok(if rows.len() >= window.limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     Ok(rows)
@@ -199,7 +179,8 @@ fn streamed(
 fn sorted(
     view: View<'_>,
     scope: &Scope<'_>,
-    plan: &Plan<'_>,
+    question: &Question<'_>,
+    plan: &Plan,
     select: &Select,
     window: Window,
 ) -> Result<Vec<Row>, StoreError> {
@@ -208,7 +189,7 @@ fn sorted(
     let mut distinct = select.distinct.then(Distinct::default);
     let mut sorter = Sorter::new(window.needed());
     let mut sort_key = Vec::new();
-    for_each_document(view, scope, plan, &mut |key, _, holder, document| {
+    for_each_document(view, scope, question, plan, &mut |key, _, holder, document| {
         sort_key.clear();
         order::sort_key(&select.order_by, &of_document(&context, document), &mut sort_key);
         if plan.mixes_ids() {
@@ -236,17 +217,18 @@ fn sorted(
 fn grouped(
     view: View<'_>,
     scope: &Scope<'_>,
-    plan: &Plan<'_>,
+    question: &Question<'_>,
+    plan: &Plan,
     select: &Select,
     grouping: &Grouping,
     window: Window,
 ) -> Result<Vec<Row>, StoreError> {
-    let groups = match counted(view, plan, grouping)? {
+    let groups = match counted(view, scope, question, plan, grouping)? {
         Some(group) => vec![group],
         None => {
             let context = scope.context();
             let mut groups = Groups::new(grouping);
-            for_each_document(view, scope, plan, &mut |_, _, _, document| {
+            for_each_document(view, scope, question, plan, &mut |_, _, _, document| {
                 groups.accept(&of_document(&context, document));
                 Ok(ControlFlow::Continue(()))
             })?;
@@ -285,14 +267,22 @@ pub(crate) fn of_group<'short, 'long: 'short>(
     context
 }
 
-/// The one group of a statement that counts all documents of a collection, which need not be read for that.
-fn counted(view: View<'_>, plan: &Plan<'_>, grouping: &Grouping) -> Result<Option<Group>, StoreError> {
-    if !matches!(plan.access, Access::Count) {
+/// The one group of a statement that does nothing but count documents: they need not be looked at if the collection or an
+/// index knows how many they are.
+fn counted(
+    view: View<'_>,
+    scope: &Scope<'_>,
+    question: &Question<'_>,
+    plan: &Plan,
+    grouping: &Grouping,
+) -> Result<Option<Group>, StoreError> {
+    if !counts_only(grouping) || grouping.aggregates.iter().any(|aggregate| aggregate.argument.is_some()) {
         return Ok(None);
     }
-    let count = match &plan.collection {
-        Some(collection) => view.count(collection)?,
-        None => 0,
+    let count = match (&plan.access, &plan.collection) {
+        (Access::Count, Some(collection)) => view.count(collection)?,
+        (Access::Count, None) => 0,
+        _ => count_documents(view, scope, question, plan)?,
     };
     let aggregates = grouping.aggregates.iter().map(|_| Some(Value::from(count))).collect();
     Ok(Some(Group { keys: Vec::new(), aggregates }))

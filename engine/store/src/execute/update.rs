@@ -89,7 +89,7 @@ impl Run<'_> {
             Some(record) => record,
             None => {
                 let mut document = stored.document().map_err(corrupt)?;
-                let slot = Slot { site: transaction.site(), began: document.began() };
+                let slot = Slot { run: transaction.counting(), began: document.began() };
                 if !self.write(&mut document, &id, writes, slot, stamp, sequence)? {
                     return Ok(None);
                 }

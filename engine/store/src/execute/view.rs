@@ -18,6 +18,32 @@ use crate::write::WriteTransaction;
 /// Is given the `documents` key and the record of each row; may stop the scan.
 pub(crate) type EachRecord<'f> = dyn FnMut(&Bytes, &Bytes) -> Result<ControlFlow<()>, StoreError> + 'f;
 
+/// The indexes of a collection, and those of them that can be used.
+pub(crate) struct UsableIndexes {
+    all: Arc<[Arc<Index>]>,
+    /// A bit for each; [`MAX_INDEXES`](crate::MAX_INDEXES) of them fit.
+    usable: u64,
+}
+
+fn bit(number: usize) -> u64 {
+    u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number)).unwrap_or(0)
+}
+
+impl UsableIndexes {
+    /// Those that can be used, the oldest first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Index>> {
+        let is_usable = |number| self.usable & bit(number) != 0;
+        self.all.iter().enumerate().filter(move |(number, _)| is_usable(*number)).map(|(_, index)| index)
+    }
+}
+
+/// The same list, and the same ones of it.
+impl PartialEq for UsableIndexes {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.all, &other.all) && self.usable == other.usable
+    }
+}
+
 /// The state that a statement sees.
 #[derive(Clone, Copy)]
 pub(crate) enum View<'a> {
@@ -54,19 +80,19 @@ impl<'a> View<'a> {
     }
 
     /// The indexes of a collection that have the rows of all documents in this state.
-    pub(crate) fn usable_indexes(&self, collection: &Collection) -> Result<Vec<Arc<Index>>, StoreError> {
+    pub(crate) fn usable_indexes(&self, collection: &Collection) -> Result<UsableIndexes, StoreError> {
         let all = collection.indexes.all();
-        let mut usable = Vec::with_capacity(all.len());
-        for index in all.iter().filter(|index| index.is_ready()) {
+        let mut usable = 0;
+        for (number, index) in all.iter().enumerate().filter(|(_, index)| index.is_ready()) {
             let is_usable = match self {
                 Self::Newest(_) | Self::Write(_) => true,
                 Self::Snapshot(_, snapshot) => Definition::is_ready_in(*snapshot, index)?,
             };
             if is_usable {
-                usable.push(Arc::clone(index));
+                usable |= bit(number);
             }
         }
-        Ok(usable)
+        Ok(UsableIndexes { all, usable })
     }
 
     /// All records in a range of keys, tombstones included, until `each` breaks.

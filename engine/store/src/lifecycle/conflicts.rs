@@ -2,11 +2,11 @@
 //!
 //! A deletion wins over a concurrent update, so a merge can absorb writes that whoever deleted the document never saw. The
 //! peer where the two meet reports them: it holds the writes, is sent the deletion, and knows what the sender of the
-//! deletion holds. What it does not hold it cannot have taken into account. A write that was made here and that nobody
-//! has acknowledged exists nowhere else: it is *set aside*, its value kept whatever its size.
+//! deletion holds. What it does not hold it cannot have taken into account. A write that nobody else is known to hold,
+//! whoever made it, may exist nowhere else: it is *set aside*, its value kept whatever its size.
 //!
-//! A report is written in the commit of the merge. The newest [`MAX_CONFLICTS`] are kept; `DELETE FROM system:conflicts`
-//! (or EVICT) removes those that were dealt with.
+//! A report is written in the commit of the merge. The newest [`MAX_CONFLICTS`] are kept, those with something set aside
+//! before all others; `DELETE FROM system:conflicts` (or EVICT) removes those that were dealt with.
 
 use std::ops::ControlFlow;
 
@@ -25,11 +25,11 @@ use crate::write::WriteTransaction;
 /// The virtual collection.
 pub(crate) const CONFLICTS: &str = "system:conflicts";
 
-/// How many reports are kept; the oldest go first.
+/// How many reports are kept; the oldest go first, those with something set aside last.
 pub const MAX_CONFLICTS: usize = 10_000;
-/// Bytes of all reports together; the oldest go first.
+/// Bytes of all reports together; they go in the same order.
 pub const MAX_CONFLICT_BYTES: usize = 64 << 20;
-/// How many lost fields one report lists; the others are counted. Set aside fields come first.
+/// How many lost fields one report lists, beside those that are set aside; the others are counted.
 pub const MAX_CONFLICT_FIELDS: usize = 1_000;
 /// The longest value, in bytes, that a report holds of a write that somebody else has.
 pub const MAX_CONFLICT_VALUE_BYTES: usize = 1_024;
@@ -87,7 +87,7 @@ impl Conflicts {
 /// A lost write.
 pub(crate) struct LostField {
     pub lost: Lost,
-    /// Made here, and acknowledged by nobody.
+    /// Nobody else is known to hold it.
     pub set_aside: bool,
 }
 
@@ -105,11 +105,13 @@ pub(crate) struct Conflict<'a> {
 
 impl Conflict<'_> {
     /// As it is stored: the row but for its `_id`, the peer as its bytes.
-    fn encode(mut self) -> Vec<u8> {
-        let set_aside = self.fields.iter().any(|field| field.set_aside);
+    fn encode(mut self) -> (Vec<u8>, Vec<u8>) {
+        let set_aside = self.fields.iter().filter(|field| field.set_aside).count();
         self.fields.sort_by_key(|field| !field.set_aside);
-        let omitted = self.fields.len().saturating_sub(MAX_CONFLICT_FIELDS);
-        self.fields.truncate(MAX_CONFLICT_FIELDS);
+        let listed = self.fields.len().min(set_aside.max(MAX_CONFLICT_FIELDS));
+        let omitted = self.fields.len() - listed;
+        self.fields.truncate(listed);
+        let set_aside = set_aside > 0;
         let fields: Vec<Value> = self.fields.into_iter().map(|field| field.row().into()).collect();
         let row = Object::from([
             ("collection", Value::from(self.collection)),
@@ -120,7 +122,7 @@ impl Conflict<'_> {
             ("set_aside", Value::Bool(set_aside)),
             ("time", Value::from(self.time_ms)),
         ]);
-        Value::Object(row).encode()
+        (rows::conflict_key(set_aside, self.sequence.0), Value::Object(row).encode())
     }
 }
 
@@ -159,32 +161,40 @@ pub(crate) fn report(
             fields = conflict.fields.len(),
             "writes lost against a deletion, see system:conflicts"
         );
-        new.push((rows::conflict_key(conflict.sequence.0), conflict.encode()));
+        new.push(conflict.encode());
     }
+    // From the one that goes first to the one that goes last.
+    new.sort();
     let snapshot = transaction.inner.storage.snapshot();
     let stored = || snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward);
     let mut totals = match transaction.inner.conflicts.take() {
         Some(totals) => totals,
         None => Totals::of(stored())?,
     };
-    let excess = new.len().saturating_sub(MAX_CONFLICTS);
-    let new: Vec<_> = new.into_iter().skip(excess).collect();
     new.iter().for_each(|(_, value)| totals.add(value.len()));
-    let mut dropped = excess;
+    let mut new = new.into_iter().peekable();
+    let mut dropped = Dropped::default();
     if totals.are_too_many() {
-        for row in stored() {
-            let (key, value) = row?;
-            totals.remove(value.len());
-            dropped += 1;
-            transaction.delete_row(Keyspace::Graves, key.to_vec());
-            if !totals.are_too_many() {
-                break;
+        let mut stored = stored().peekable();
+        while totals.are_too_many() {
+            let new_goes = match (new.peek(), stored.peek()) {
+                (Some((new, _)), Some(Ok((stored, _)))) => **new < **stored,
+                (new, stored) => new.is_some() && stored.is_none(),
+            };
+            if new_goes {
+                let Some((key, value)) = new.next() else { break };
+                totals.remove(value.len());
+                dropped.add(&key);
+            } else {
+                let Some(row) = stored.next() else { break };
+                let (key, value) = row?;
+                totals.remove(value.len());
+                dropped.add(&key);
+                transaction.delete_row(Keyspace::Graves, key.to_vec());
             }
         }
     }
-    if dropped > 0 {
-        tracing::warn!(count = dropped, "system:conflicts is full: the oldest reports are dropped");
-    }
+    dropped.tell();
     for (key, value) in new {
         transaction.put_row(Keyspace::Graves, key, value);
     }
@@ -193,12 +203,41 @@ pub(crate) fn report(
     Ok(())
 }
 
+/// Counts the reports that there is no room for.
+#[derive(Default)]
+struct Dropped {
+    count: usize,
+    set_aside: usize,
+}
+
+impl Dropped {
+    fn add(&mut self, key: &[u8]) {
+        let set_aside = rows::split_conflict_key(key).is_some_and(|(set_aside, _)| set_aside);
+        self.count += 1;
+        self.set_aside += usize::from(set_aside);
+    }
+
+    fn tell(&self) {
+        if self.set_aside > 0 {
+            tracing::error!(
+                count = self.set_aside,
+                "system:conflicts is full of writes that no other peer has: the oldest are lost now; read the reports, \
+                 write again what is still wanted, and remove them with DELETE FROM system:conflicts"
+            );
+        } else if self.count > 0 {
+            tracing::warn!(count = self.count, "system:conflicts is full: the oldest reports are dropped");
+        }
+    }
+}
+
 /// Removes reports, by the rows of the virtual collection.
 pub(crate) fn forget(transaction: &mut WriteTransaction, ids: &[Value]) {
     // Counted anew when it matters: this is rare, and may be rolled back.
     transaction.inner.conflicts.forget();
     for id in ids.iter().filter_map(Value::as_u64) {
-        transaction.delete_row(Keyspace::Graves, rows::conflict_key(id));
+        for set_aside in [false, true] {
+            transaction.delete_row(Keyspace::Graves, rows::conflict_key(set_aside, id));
+        }
     }
     transaction.changes_virtual(CONFLICTS);
 }
@@ -206,13 +245,25 @@ pub(crate) fn forget(transaction: &mut WriteTransaction, ids: &[Value]) {
 /// Calls `each` with the rows of the virtual collection, oldest first.
 pub(crate) fn for_each_row(inner: &Inner, each: &mut EachRow<'_>) -> Result<ControlFlow<()>, StoreError> {
     let snapshot = inner.storage.snapshot();
-    for row in snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward) {
+    // Either kind is in the order of the numbers.
+    let of_kind = |set_aside: bool| {
+        let prefix = [rows::TAG_CONFLICT, set_aside.into()];
+        snapshot.prefix(Keyspace::Graves, &prefix, Direction::Forward).peekable()
+    };
+    let number = |row: Option<&Result<(Bytes, Bytes), StorageError>>| match row {
+        Some(Ok((key, _))) => rows::split_conflict_key(key).map_or(0, |(_, number)| number),
+        Some(Err(_)) => 0,
+        None => u64::MAX,
+    };
+    let (mut known, mut set_aside) = (of_kind(false), of_kind(true));
+    loop {
+        let next = if number(known.peek()) <= number(set_aside.peek()) { &mut known } else { &mut set_aside };
+        let Some(row) = next.next() else { return Ok(ControlFlow::Continue(())) };
         let (key, value) = row?;
         if each(shown(inner, &key, &value))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(ControlFlow::Continue(()))
 }
 
 /// A report as a row. One that cannot be read says so, and can be removed like any other.
@@ -224,7 +275,7 @@ fn shown(inner: &Inner, key: &Bytes, value: &Bytes) -> Object {
     if let Some(peer) = row.get("from").and_then(Value::as_bytes).and_then(|peer| peer.try_into().ok()) {
         row.insert("from", (inner.peer_name)(peer));
     }
-    if let Some(number) = rows::split_conflict_key(key) {
+    if let Some((_, number)) = rows::split_conflict_key(key) {
         row.insert("_id", number);
     }
     row

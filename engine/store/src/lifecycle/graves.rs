@@ -87,6 +87,14 @@ pub(crate) fn record_of(grave: &Grave) -> Bytes {
     record::encode(&document, &Value::Null).into()
 }
 
+/// What EVICT leaves of a document: the births that were removed before, so that no old copy comes back to life here.
+pub(crate) fn left_of(record: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    let parsed = parse_record(record)?;
+    let births = parsed.removed_births().map_err(|error| StoreError::corrupt(error.to_string()))?;
+    let grave = Grave { sequence: parsed.newest_sequence, births };
+    Ok((!grave.births.is_empty()).then(|| record_of(&grave)))
+}
+
 /// Adds the grave of a document of which only removed births are left.
 pub(crate) fn bury(
     batch: &mut Batch,
@@ -95,8 +103,8 @@ pub(crate) fn bury(
     record: &[u8],
 ) -> Result<(), StoreError> {
     let parsed = parse_record(record)?;
-    let document = parsed.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
-    let grave = Grave { sequence: parsed.newest_sequence, births: document.removed_births().collect() };
+    let births = parsed.removed_births().map_err(|error| StoreError::corrupt(error.to_string()))?;
+    let grave = Grave { sequence: parsed.newest_sequence, births };
     batch.put(Keyspace::Graves, rows::grave_key(collection, hash), grave.encode());
     Ok(())
 }

@@ -80,6 +80,20 @@ pub(crate) struct Facts<'a> {
     pub origin: Option<u64>,
 }
 
+/// The writes of a peer: it knows them, unless it has forgotten since.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OwnWrites {
+    site: SiteId,
+    floor: Sequence,
+}
+
+impl OwnWrites {
+    /// Whether a write by `site`, taken over here at `sequence`, is one of them.
+    pub(crate) fn include(&self, site: SiteId, sequence: Sequence) -> bool {
+        self.site.0 != 0 && site == self.site && sequence > self.floor
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Holdings(RwLock<State>);
 
@@ -217,9 +231,11 @@ impl Holdings {
         state.peers.values().map(|holder| holder.holds(facts, compile)).max().unwrap_or_default()
     }
 
-    /// Under which identity a peer writes.
-    pub(crate) fn site(&self, peer: &PeerBytes) -> Option<SiteId> {
-        self.0.read().peers.get(peer).map(|holder| holder.row.site).filter(|site| site.0 != 0)
+    /// How the writes that a peer made by itself are told from others.
+    pub(crate) fn own_writes(&self, peer: &PeerBytes) -> OwnWrites {
+        let state = self.0.read();
+        let row = state.peers.get(peer).map(|holder| holder.row).unwrap_or_default();
+        OwnWrites { site: row.site, floor: row.floor }
     }
 
     /// A peer has sent something. Its row must exist before anything is recorded as coming from it.

@@ -2,7 +2,7 @@
 //!
 //! A deleted document is a *tombstone*, a record of which only the removed births are left. Some time after it arrived here,
 //! and once somebody else knows of it, the [`reaper`] *buries* it: the record shrinks to a *grave*, a row that names the
-//! document by the hash of its `_id` only. To replication nothing changes with that: the version is the sum of the
+//! document by the hash of its `_id` only. To replication nothing changes with that: the version is that of the
 //! removed births before and after.
 //!
 //! | module | what |

@@ -6,7 +6,8 @@
 //! 1. Tombstones that arrived here `TOMBSTONE_TTL_HOURS` ago, by the local clock, and that somebody else is known to have
 //!    heard of (or nobody can have: see [`Reaping::may_bury`]) are buried.
 //! 2. Rows of `commits` of which no member has a row in `changes` any more are removed.
-//! 3. Rows of `replication` beyond [`MAX_REPLICATION_ROWS`] are removed, those first that were not used for longest.
+//! 3. Rows of `replication` are removed: those of all but the newest [`MAX_SEEN_RUNS`] runs of a peer, and what is beyond
+//!    [`MAX_REPLICATION_ROWS`], those first that were not used for longest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -18,7 +19,7 @@ use ditto_storage::{Batch, Bytes, Direction, Keyspace, Snapshot};
 use ditto_value::Value;
 use parking_lot::Mutex;
 
-use super::holdings::Facts;
+use super::holdings::{Facts, PeerBytes};
 use super::rows;
 use super::{graves, names};
 use crate::catalog::Collection;
@@ -32,6 +33,8 @@ use crate::writer::{Holder, Writer};
 
 /// Rows of `replication` that are kept: checkpoints, runs seen, acknowledgements, of all remote peers together.
 pub const MAX_REPLICATION_ROWS: usize = 10_000;
+/// Runs of one remote peer whose highest sequence is remembered: as many as it is told of.
+pub const MAX_SEEN_RUNS: usize = 64;
 /// Rows that one step looks at in `commits`.
 const COMMITS_PER_STEP: usize = 10_000;
 /// The longest time from the opening of the store to its first reaping: chosen at random, so that the devices of a fleet that
@@ -97,9 +100,8 @@ struct Rules {
 
 impl Rules {
     fn of(inner: &Inner) -> Self {
-        let value = |name: &str| inner.parameters.get(name).ok().map(|(_, value)| value);
-        let number = |name: &str| value(name).and_then(|value| value.as_u64()).unwrap_or_default();
-        let flag = |name: &str| value(name) == Some(Value::Bool(true));
+        let number = |name: &str| inner.parameters.number(name);
+        let flag = |name: &str| inner.parameters.get(name).is_ok_and(|(_, value)| value == Value::Bool(true));
         Self {
             days: number("days_between_reaping").max(1),
             batch: usize::try_from(number("tombstone_reap_batch_size")).unwrap_or(usize::MAX).max(1),
@@ -357,15 +359,26 @@ impl Reaping<'_> {
             Ok(record.as_deref().map(parse_record).transpose()?.is_some_and(|record| record.alive))
         })?;
         let mut ages = inner.holdings.ages();
+        let mut seen = SeenRuns::default();
         for tag in [layout::TAG_CHECKPOINT, layout::TAG_SEEN] {
             for row in snapshot.prefix(Keyspace::Replication, &[tag], Direction::Forward) {
                 let (key, value) = row?;
+                let Some((_, peer, _)) = rows::split_replication_key(&key) else { continue };
                 // Claims that were answered, under the name of nobody, stay.
-                if rows::split_replication_key(&key).is_some_and(|(_, peer, _)| peer != [0; 32]) {
-                    ages.push((key.to_vec(), inner.recency.of(&key, &value, self.now_ms)));
+                if peer == [0; 32] {
+                    continue;
                 }
+                if tag == layout::TAG_SEEN {
+                    let sequence = layout::decode_seen(&value).unwrap_or_default();
+                    seen.by_peer.entry(peer).or_default().push((sequence, key.to_vec()));
+                }
+                ages.push((key.to_vec(), inner.recency.of(&key, &value, self.now_ms)));
             }
         }
+        let superseded = seen.superseded();
+        ages.retain(|(key, _)| !superseded.contains(key));
+        self.reaped.replication += superseded.len() as u64;
+        superseded.into_iter().for_each(|key| self.batch.delete(Keyspace::Replication, key));
         let excess = ages.len().saturating_sub(MAX_REPLICATION_ROWS);
         ages.sort_by_key(|(_, used_ms)| *used_ms);
         ages.truncate(excess);
@@ -392,5 +405,22 @@ impl Reaping<'_> {
                 self.graves.entry(collection.id).or_insert(0);
             }
         }
+    }
+}
+
+/// The runs of remote peers that were seen. Each peer is only told of the newest, by sequence, so others are of no use.
+#[derive(Default)]
+struct SeenRuns {
+    by_peer: BTreeMap<PeerBytes, Vec<(Sequence, Vec<u8>)>>,
+}
+
+impl SeenRuns {
+    /// The keys of the rows that are of no use.
+    fn superseded(self) -> BTreeSet<Vec<u8>> {
+        let of_peer = |mut runs: Vec<(Sequence, Vec<u8>)>| {
+            runs.sort_by(|left, right| right.cmp(left));
+            runs.into_iter().skip(MAX_SEEN_RUNS).map(|(_, key)| key)
+        };
+        self.by_peer.into_values().flat_map(of_peer).collect()
     }
 }

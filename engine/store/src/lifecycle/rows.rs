@@ -80,18 +80,24 @@ pub(crate) fn split_waiting_key(key: &[u8]) -> Option<(u64, Sequence)> {
     Some(row)
 }
 
-/// `graves` key of a conflict: tag ‖ sequence of the change that lost something (8). The value is an object in binary
-/// form, the row of `system:conflicts` but for its `_id`.
-pub(crate) fn conflict_key(number: u64) -> Vec<u8> {
-    [&[TAG_CONFLICT][..], &number.to_be_bytes()].concat()
+/// `graves` key of a conflict: tag ‖ whether something is set aside (1) ‖ sequence of the change that lost something (8).
+/// The order of keys is the order in which they may be dropped. The value is an object in binary form, the row of
+/// `system:conflicts` but for its `_id`.
+pub(crate) fn conflict_key(set_aside: bool, number: u64) -> Vec<u8> {
+    [&[TAG_CONFLICT, set_aside.into()][..], &number.to_be_bytes()].concat()
 }
 
 /// Reads a key written by [`conflict_key`].
-pub(crate) fn split_conflict_key(key: &[u8]) -> Option<u64> {
+pub(crate) fn split_conflict_key(key: &[u8]) -> Option<(bool, u64)> {
     let mut reader = Reader(key.strip_prefix(&[TAG_CONFLICT])?);
+    let set_aside = match reader.u8()? {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
     let number = reader.u64()?;
     reader.end()?;
-    Some(number)
+    Some((set_aside, number))
 }
 
 /// What a remote peer last said of itself.
@@ -202,7 +208,10 @@ mod tests {
         let (collection, hash) = (CollectionId(7), [5; 16]);
         assert_eq!(split_grave_key(&grave_key(collection, &hash)), Some((collection, hash)));
         assert_eq!(split_waiting_key(&waiting_key(8, Sequence(9))), Some((8, Sequence(9))));
-        assert_eq!(split_conflict_key(&conflict_key(8)), Some(8));
+        for set_aside in [false, true] {
+            assert_eq!(split_conflict_key(&conflict_key(set_aside, 8)), Some((set_aside, 8)));
+        }
+        assert!(conflict_key(false, u64::MAX) < conflict_key(true, 0), "they go first");
         let peer = PeerRow { origin: 1, site: SiteId(2), evictions: 3, floor: Sequence(4), used_ms: 5 };
         assert_eq!(PeerRow::decode(&peer.encode()), Some(peer));
         let interest = InterestRow {
@@ -226,6 +235,7 @@ mod tests {
         assert_eq!(Grave::decode(&[0; 31]), None);
         assert_eq!(split_grave_key(&[1, 0, 0, 0, 1, 5]), None);
         assert_eq!(split_waiting_key(&[2; 18]), None);
+        assert_eq!(split_conflict_key(&[3, 2, 0, 0, 0, 0, 0, 0, 0, 1]), None);
         assert_eq!(PeerRow::decode(&[0; 41]), None);
         assert_eq!(InterestRow::decode(&[0xFF; 24]), None);
     }

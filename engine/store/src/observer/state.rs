@@ -201,8 +201,14 @@ impl State {
     /// Whether a changed document can have changed the result.
     pub(super) fn is_concerned(&self, settings: Settings, now_ms: u64, images: &Images<'_>) -> bool {
         let Some(select) = self.select() else { return false };
-        let scope =
-            Scope { arguments: (&self.arguments).into(), now_ms, settings, request: None, running: None };
+        let scope = Scope {
+            arguments: (&self.arguments).into(),
+            now_ms,
+            settings,
+            request: None,
+            plans: None,
+            running: None,
+        };
         self.watch.concerns(select, &scope, images)
     }
 

@@ -1,6 +1,7 @@
 //! One store on a disk that fails, by seed: statements, transactions, merges from another peer and evictions, until a write
 //! or a sync fails or the process or the power goes; then it is opened again and must be what it was at some commit, at the
-//! last one that was acknowledged if only the process died, and at none before the last that was said to be durable.
+//! last one that was acknowledged if only the process died, and at none before the last that was said to be durable. Now and
+//! then an image of the disk is put back; a counter must keep what the other peer saw of the history that is lost.
 //!
 //! `DITTO_FAULT_SEEDS=17` replays one seed and prints what happened; `=0..100000` runs a range.
 

@@ -36,8 +36,10 @@ const INDEXES: [(&str, &str); 13] = [
 const FIELDS: [&str; 8] = ["a", "a", "b", "b", "c", "m.k", "m", "c.x"];
 
 /// What the choice of the planner is pushed to.
-const HINTS: [&str; 5] = [
+const HINTS: [&str; 7] = [
     "",
+    r##"USE DIRECTIVES '{"#max_gathered": 300}'"##,
+    r##"USE DIRECTIVES '{"#max_gathered": 900, "#intersects": 2, "#prefer_order": true}'"##,
     r##"USE DIRECTIVES '{"#prefer_order": true}'"##,
     r##"USE DIRECTIVES '{"#intersects": 3}'"##,
     r##"USE DIRECTIVES '{"#max_inlist": 2}'"##,
@@ -186,13 +188,23 @@ fn query() -> impl Strategy<Value = Query> {
         "t.*",
         "DISTINCT a",
         "DISTINCT a, b",
+        "DISTINCT b, a AS x",
+        "DISTINCT m.k AS k",
+        "DISTINCT a, lower(b) AS l",
         "COUNT(*) AS n",
         "COUNT(a) AS n",
         "COUNT(DISTINCT b) AS n",
         "SUM(a) AS s, COUNT(*) AS n",
         "MIN(a) AS l, MAX(b) AS h",
+        "MIN(a) AS l, MAX(a) AS h",
+        "MAX(m.k) AS h, COUNT(*) AS n",
+        "MAX(b) AS h",
+        "MIN(c) AS l",
+        "MIN(_id) AS l, MAX(_id) AS h",
         "GROUP a",
         "GROUP b",
+        "GROUP k",
+        "GROUP a, b",
     ];
     let order = prop::collection::vec(
         (
@@ -202,11 +214,13 @@ fn query() -> impl Strategy<Value = Query> {
         0..4,
     );
     let number = |weight, most: usize| prop::option::weighted(weight, 0..most);
-    (select(shown), prop::option::weighted(0.8, condition()), order, number(0.5, 9), number(0.2, 5)).prop_map(
-        |(projection, condition, order, limit, offset)| {
+    (select(shown), prop::option::weighted(0.7, condition()), order, number(0.5, 9), number(0.2, 20))
+        .prop_map(|(projection, condition, order, limit, offset)| {
             let (projection, tail) = match projection {
                 "GROUP a" => ("a, COUNT(*) AS n, SUM(b) AS s", "GROUP BY a"),
                 "GROUP b" => ("b, MIN(a) AS l", "GROUP BY b"),
+                "GROUP k" => ("m.k AS k, COUNT(DISTINCT a) AS n, MAX(m.k) AS h", "GROUP BY m.k"),
+                "GROUP a, b" => ("b, a, AVG(b) AS s", "GROUP BY a, b"),
                 other => (other, ""),
             };
             let mut query = Query { projection, condition, tail, order, limit, offset };
@@ -214,8 +228,7 @@ fn query() -> impl Strategy<Value = Query> {
                 query.order.clear();
             }
             query
-        },
-    )
+        })
 }
 
 impl Query {
@@ -252,7 +265,7 @@ impl Query {
 
     /// Whether there is one row, about all documents.
     fn is_one_group(&self) -> bool {
-        ["COUNT", "SUM", "MIN"].iter().any(|function| self.projection.starts_with(function))
+        ["COUNT", "SUM", "MIN", "MAX"].iter().any(|function| self.projection.starts_with(function))
     }
 
     fn without_window(&self) -> Self {

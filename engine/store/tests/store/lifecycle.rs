@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use ditto_crdt::{Sequence, SiteId, Version};
-use ditto_storage::{Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Storage};
-use ditto_store::{
-    Acknowledged, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_CONFLICTS, Reaped, Refused,
-    ServedInterest, Store, StoreError, StoreOptions,
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
+use ditto_storage::{
+    Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage,
 };
-use ditto_value::Value;
+use ditto_store::{
+    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_CONFLICTS,
+    MAX_SEEN_RUNS, Reaped, Refused, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
+};
+use ditto_value::{Object, Value};
 
 use crate::support::{
-    DATABASE, TestEnvironment, Threads, assert_consistent, failure, open_in, query, run, run_with,
+    DATABASE, TestEnvironment, Threads, assert_consistent, failure, open_in, query, restore, run, run_with,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -37,6 +39,15 @@ impl Peer {
         let options = StoreOptions::new(DATABASE, Arc::new(Threads));
         let store = Store::open(storage.clone(), clock.clone(), options).expect("opens");
         Self { store, storage, clock, name: [number; 32] }
+    }
+
+    /// Ends the process and opens an image of the storage in its place.
+    pub fn restored(self, image: &dyn Snapshot) -> Self {
+        let storage = Arc::new(MemoryStorage::new());
+        restore(image, &*storage);
+        let options = StoreOptions::new(DATABASE, Arc::new(Threads));
+        let store = Store::open(storage.clone(), self.clock.clone(), options).expect("opens");
+        Self { store, storage, ..self }
     }
 
     pub fn origin(&self) -> u64 {
@@ -368,15 +379,104 @@ fn a_write_that_somebody_else_holds_is_lost_but_not_set_aside() {
     b.acknowledged(&c, 2, Vec::new());
     run_with(&b.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_000)));
     b.receive(&a, a.changes(Sequence(1)));
-    let seen: Vec<(String, bool, bool)> = fields(&b.store)
-        .iter()
-        .map(|field| {
-            let path = field.get("path").and_then(Value::as_str).expect("a path").to_string();
-            (path, field.get("set_aside") == Some(&Value::Bool(true)), field.get("value").is_some())
-        })
-        .collect();
     let expected = [("long", true, true), ("care.light", false, true), ("x", false, true)];
-    assert_eq!(seen, expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+    assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+/// Path, whether it is set aside, and whether the value is there, of every field of the oldest report.
+fn told(store: &Store) -> Vec<(String, bool, bool)> {
+    let told = |field: &Value| {
+        let path = field.get("path").and_then(Value::as_str).expect("a path").to_string();
+        (path, field.get("set_aside") == Some(&Value::Bool(true)), field.get("value").is_some())
+    };
+    fields(store).iter().map(told).collect()
+}
+
+#[test]
+fn a_write_that_its_author_forgot_is_set_aside_where_it_is_still_held() {
+    let (a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'd'})");
+    for peer in [&b, &c] {
+        peer.receive(&a, a.changes(Sequence::ZERO));
+        peer.greet(&a);
+    }
+    run_with(&c.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_048)));
+    c.greet(&b);
+    c.serve(&b, EVERYTHING, 1);
+    b.greet(&c);
+    b.receive(&c, c.changes(Sequence(1)));
+    c.acknowledged(&b, 1, Vec::new());
+    assert_eq!(run(&c.store, "EVICT FROM c").mutated_ids.len(), 1, "b has it");
+    b.store.replica().remote_evicted(&c.name, 1).expect("stored");
+    run(&a.store, "DELETE FROM c");
+    b.receive(&a, a.changes(Sequence(1)));
+    assert_eq!(told(&b.store), [("long".to_string(), true, true)]);
+}
+
+#[test]
+fn an_author_that_forgot_its_write_has_not_seen_it_when_it_deletes() {
+    let (a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'd'})");
+    for peer in [&b, &c] {
+        peer.receive(&a, a.changes(Sequence::ZERO));
+    }
+    run(&c.store, "UPDATE c SET x = 1");
+    b.greet(&c);
+    b.receive(&c, c.changes(Sequence(1)));
+    run(&c.store, r##"/*+ {"#force": true} */ EVICT FROM c"##);
+    b.greet(&c);
+    // It comes back as it was, and is deleted so.
+    c.receive(&a, a.changes(Sequence::ZERO));
+    run(&c.store, "DELETE FROM c");
+    b.receive(&c, c.changes(Sequence::ZERO));
+    assert_eq!(told(&b.store), [("x".to_string(), true, true)]);
+}
+
+#[test]
+fn writes_of_an_earlier_site_id_are_set_aside_as_well() {
+    let (a, b) = disagreement();
+    run_with(&b.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_000)));
+    b.store.begin_run(true).expect("begins");
+    b.receive(&a, a.changes(Sequence(1)));
+    let expected = [("care.light", true, true), ("long", true, true), ("x", true, true)];
+    assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+#[test]
+fn reports_of_what_exists_elsewhere_go_before_those_of_what_does_not() {
+    let (a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+    let documents: Vec<String> = (0..10_002).map(|id| format!("{{\"_id\": {id}}}")).collect();
+    run_with(&a.store, "INSERT INTO c DOCUMENTS (:d)", &format!("{{\"d\": [{}]}}", documents.join(",")));
+    b.receive(&a, a.changes(Sequence::ZERO));
+    b.greet(&c);
+    b.serve(&c, EVERYTHING, 1);
+    let count = |store: &Store| {
+        query(store, "SELECT set_aside, COUNT(*) AS n FROM system:conflicts GROUP BY set_aside")
+    };
+    run(&b.store, "UPDATE c SET x = 1 WHERE _id < 2");
+    run(&a.store, "DELETE FROM c WHERE _id < 2");
+    b.receive(&a, a.changes(Sequence(10_002)));
+    assert_eq!(count(&b.store), [r#"{"n":2,"set_aside":true}"#]);
+    run(&b.store, "UPDATE c SET x = 1");
+    b.acknowledged(&c, 1, Vec::new());
+    run(&a.store, "DELETE FROM c");
+    b.receive(&a, a.changes(Sequence(10_004)));
+    assert_eq!(count(&b.store), [r#"{"n":9998,"set_aside":false}"#, r#"{"n":2,"set_aside":true}"#]);
+    let rows = query(&b.store, "SELECT document FROM system:conflicts LIMIT 3");
+    assert_eq!(rows, [0, 1, 4].map(|id| format!(r#"{{"document":{id}}}"#)), "2 and 3 were the oldest");
+    assert_eq!(run(&b.store, "DELETE FROM system:conflicts WHERE set_aside").mutated_ids.len(), 2);
+    assert_eq!(count(&b.store), [r#"{"n":9998,"set_aside":false}"#]);
+    assert_consistent(&b.store);
+}
+
+#[test]
+fn a_report_lists_every_write_that_is_set_aside() {
+    let (a, b) = disagreement();
+    let members: Vec<String> = (0..1_500).map(|number| format!("\"f{number:04}\": {number}")).collect();
+    run_with(&b.store, "UPDATE c SET many = :many", &format!(r#"{{"many": {{{}}}}}"#, members.join(",")));
+    b.receive(&a, a.changes(Sequence(1)));
+    assert_eq!(told(&b.store).len(), 1_502);
+    assert_eq!(query(&b.store, "SELECT fields_omitted AS n FROM system:conflicts"), [r#"{"n":0}"#]);
 }
 
 #[test]
@@ -402,6 +502,79 @@ fn a_copy_that_comes_back_late_stays_dead_and_its_writes_are_set_aside() {
     assert_eq!(b.after(8 * DAY_MS).buried, 1, "a is known to hold exactly this");
     assert_eq!(b.counts(), (0, 0, 1));
     assert_eq!(b.version(&key), a.version(&key));
+}
+
+#[test]
+fn a_document_that_is_evicted_leaves_a_grave_of_its_earlier_lives() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'life': 'first'}), ({'_id': 2})");
+    b.receive(&a, a.changes(Sequence::ZERO));
+    run(&a.store, "DELETE FROM c WHERE _id = 1");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'life': 'second'})");
+    let second = a.changes(Sequence(2));
+    assert_eq!(run(&a.store, "EVICT FROM c").mutated_ids.len(), 2);
+    assert_eq!(a.counts(), (0, 0, 1), "2 had one life");
+    let left = a.changes(Sequence(2));
+    assert_eq!((left.len(), left[0].key.id.len()), (1, 17), "under the sequence that it had");
+    a.receive(&b, b.changes(Sequence::ZERO));
+    assert_eq!(query(&a.store, "SELECT * FROM c"), [r#"{"_id":2}"#], "the first life is over");
+    a.receive(&b, second);
+    assert_eq!(query(&a.store, "SELECT * FROM c WHERE _id = 1"), [r#"{"_id":1,"life":"second"}"#]);
+    assert_eq!(a.counts(), (2, 0, 0));
+    // What is left is told, and ends the first life elsewhere.
+    run(&a.store, "EVICT FROM c WHERE _id = 1");
+    b.receive(&a, a.changes(Sequence::ZERO));
+    assert_eq!(query(&b.store, "SELECT * FROM c"), [r#"{"_id":2}"#]);
+    b.counts();
+}
+
+#[test]
+fn initial_documents_that_were_deleted_stay_deleted_after_an_eviction() {
+    const INITIAL: &str = "INSERT INTO c INITIAL DOCUMENTS ({'_id': 1, 'initial': true})";
+    for in_one_transaction in [false, true] {
+        let a = Peer::new(1);
+        run(&a.store, INITIAL);
+        let rest = ["DELETE FROM c", "INSERT INTO c DOCUMENTS ({'_id': 1})", "EVICT FROM c", INITIAL];
+        if in_one_transaction {
+            let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+            for text in rest {
+                transaction.execute(text, &Object::new()).expect(text);
+            }
+            transaction.commit().expect("commits");
+        } else {
+            rest.iter().for_each(|text| drop(run(&a.store, text)));
+        }
+        assert_eq!(query(&a.store, "SELECT * FROM c"), [""; 0]);
+        assert_eq!(a.counts(), (0, 0, 1));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+        assert_eq!(query(&a.store, "SELECT * FROM c"), [r#"{"_id":1,"x":1}"#]);
+        assert_eq!(a.counts(), (1, 0, 0));
+        let storage = a.storage.clone();
+        drop(a);
+        assert_consistent(&open_in(storage, 9));
+    }
+    let a = Peer::new(1);
+    run(&a.store, INITIAL);
+    run(&a.store, "EVICT FROM c");
+    run(&a.store, INITIAL);
+    assert_eq!(a.counts(), (1, 0, 0), "it was never deleted");
+}
+
+#[test]
+fn an_eviction_that_is_rolled_back_leaves_no_grave() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    run(&a.store, "DELETE FROM c");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+    let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+    transaction.execute("EVICT FROM c", &Object::new()).expect("evicts");
+    transaction
+        .execute("INSERT INTO c DOCUMENTS ({'_id': 2}), ({'_id': 2})", &Object::new())
+        .expect_err("twice");
+    assert_eq!(transaction.execute("SELECT * FROM c", &Object::new()).expect("reads").rows.len(), 0);
+    transaction.rollback();
+    assert_eq!(query(&a.store, "SELECT * FROM c"), [r#"{"_id":1,"x":1}"#]);
+    assert_eq!(a.counts(), (1, 0, 0));
 }
 
 #[test]
@@ -574,6 +747,67 @@ fn a_counter_of_a_copy_that_came_back_counts_in_a_new_slot() {
 }
 
 #[test]
+fn a_counter_keeps_every_increment_that_somebody_saw_when_an_image_is_restored() {
+    for closed in [false, true] {
+        let (mut a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 5, p PN_INCREMENT BY 5");
+        if closed {
+            // Nothing tells it from what was never anything else.
+            let snapshot = a.storage.snapshot();
+            a = a.restored(&*snapshot);
+        }
+        let image = a.storage.snapshot();
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 5, p PN_INCREMENT BY -5");
+        b.receive(&a, a.changes(Sequence::ZERO));
+        let mut a = a.restored(&*image);
+        let site = a.store.site();
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 3, p PN_INCREMENT BY 3");
+        // Somebody who has not seen the lost history hears of it, and passes it on.
+        c.receive(&a, a.changes(Sequence::ZERO));
+        assert_eq!(query(&c.store, "SELECT n, p FROM c"), [r#"{"n":8,"p":8}"#]);
+        assert_eq!(a.store.site(), site);
+        // The one who has: a fork.
+        a.store.begin_run(true).expect("begins");
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 1, p PN_INCREMENT BY 1");
+        a = {
+            let snapshot = a.storage.snapshot();
+            a.restored(&*snapshot)
+        };
+        run(&a.store, "UPDATE c APPLY n INCREMENT BY 1, p PN_INCREMENT BY 1");
+        for (from, to) in [(&a, &b), (&b, &a), (&b, &c), (&c, &b)] {
+            to.receive(from, from.changes(Sequence::ZERO));
+        }
+        for peer in [&a, &b, &c] {
+            assert_eq!(query(&peer.store, "SELECT n, p FROM c"), [r#"{"n":15,"p":5}"#], "closed: {closed}");
+        }
+    }
+}
+
+#[test]
+fn a_counter_grows_by_a_slot_with_each_opening_that_counts_and_restart_drops_them() {
+    let mut a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let size = |a: &Peer| a.changes(Sequence::ZERO)[0].delta.len();
+    run(&a.store, "UPDATE c APPLY n INCREMENT BY 1");
+    let before = size(&a);
+    for _ in 0..20 {
+        let snapshot = a.storage.snapshot();
+        a = a.restored(&*snapshot);
+        for _ in 0..3 {
+            run(&a.store, "UPDATE c APPLY n INCREMENT BY 1");
+            a.store.begin_run(false).expect("begins");
+        }
+    }
+    let each = (size(&a) - before) / 20;
+    assert!((20..=40).contains(&each), "{each} bytes for a slot");
+    assert_eq!(query(&a.store, "SELECT n FROM c"), [r#"{"n":61}"#]);
+    run(&a.store, "UPDATE c APPLY n RESTART WITH 61");
+    assert!(size(&a) <= before + 10);
+    assert_eq!(query(&a.store, "SELECT n FROM c"), [r#"{"n":61}"#]);
+}
+
+#[test]
 fn commits_without_a_member_are_removed() {
     let a = Peer::new(1);
     run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2})");
@@ -583,6 +817,25 @@ fn commits_without_a_member_are_removed() {
     assert_eq!(a.after(DAY_MS + HOUR_MS).commits, 1);
     assert_eq!(a.after(2 * DAY_MS).commits, 0);
     a.counts();
+}
+
+#[test]
+fn of_the_runs_of_a_peer_the_newest_are_remembered() {
+    let a = Peer::new(1);
+    let replica = a.store.replica();
+    let count = MAX_SEEN_RUNS as u64 + 6;
+    for number in 1..=count {
+        let seen = Some(Checkpoint { run: RunId(1_000 - number), sequence: Sequence(number) });
+        for from in [[7; 32], [0; 32]] {
+            let empty = Incoming { from, origin: 7, documents: Vec::new(), checkpoints: Vec::new(), seen };
+            replica.apply(empty).expect("applies");
+        }
+    }
+    assert_eq!(a.after(DAY_MS).replication, 6);
+    let remembered = replica.remembered(&[7; 32]).expect("reads");
+    assert_eq!(remembered.len(), MAX_SEEN_RUNS);
+    assert!(remembered.iter().all(|(run, sequence)| sequence.0 > 6 && run.0 + sequence.0 == 1_000));
+    assert_eq!(replica.remembered(&[0; 32]).expect("reads").len() as u64, count, "claims that were answered");
 }
 
 #[test]

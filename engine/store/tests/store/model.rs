@@ -221,7 +221,7 @@ fn check_changes(store: &Store) -> Result<(), TestCaseError> {
     let keys: std::collections::BTreeSet<_> = changes.iter().map(|change| &change.key).collect();
     prop_assert_eq!(keys.len(), changes.len(), "one row per document");
     let verified = store.verify().expect("reads");
-    prop_assert_eq!(verified.documents + verified.tombstones, changes.len() as u64);
+    prop_assert_eq!(verified.documents + verified.tombstones + verified.graves, changes.len() as u64);
     Ok(())
 }
 

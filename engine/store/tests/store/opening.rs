@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ditto_crdt::Sequence;
-use ditto_storage::{Batch, DiskStorage, Keyspace, MemoryStorage, Storage};
-use ditto_store::{Durability, OpenError, Store, StoreOptions};
+use ditto_crdt::{RunId, Sequence};
+use ditto_storage::{Batch, Direction, DiskStorage, Keyspace, MemoryStorage, Storage};
+use ditto_store::{Durability, MAX_RUNS, OpenError, Store, StoreOptions};
 
 use crate::support::{DATABASE, TestEnvironment, Threads, assert_consistent, open_in, query, run, run_with};
 
@@ -72,9 +72,9 @@ fn a_newer_format_is_refused_and_not_touched() {
     let mut batch = Batch::new();
     batch.put(Keyspace::Catalog, b"format", b"ditto\x00\x00\x00\x09");
     storage.commit(batch).expect("commits");
-    let runs = storage.snapshot().prefix(Keyspace::Catalog, &[3], ditto_storage::Direction::Forward).count();
+    let runs = storage.snapshot().prefix(Keyspace::Catalog, &[3], Direction::Forward).count();
     assert!(matches!(try_open(&storage, DATABASE), Err(OpenError::UnknownFormat { found: 9 })));
-    let after = storage.snapshot().prefix(Keyspace::Catalog, &[3], ditto_storage::Direction::Forward).count();
+    let after = storage.snapshot().prefix(Keyspace::Catalog, &[3], Direction::Forward).count();
     assert_eq!(runs, after);
     let mut batch = Batch::new();
     batch.put(Keyspace::Catalog, b"format", b"SQLite format 3");
@@ -137,4 +137,38 @@ fn immediate_durability_returns_when_the_commit_is_on_the_platter() {
     assert_eq!(store.durable_sequence(), Sequence(100));
     assert_eq!(query(&store, "SELECT COUNT(*) AS n FROM c"), [r#"{"n":100}"#]);
     assert_consistent(&store);
+}
+
+#[test]
+fn only_so_many_runs_are_kept() {
+    let storage = Arc::new(MemoryStorage::new());
+    let first = open_in(storage.clone(), 1);
+    run(&first, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    drop(first);
+    let mut batch = Batch::new();
+    for number in 1..MAX_RUNS as u32 + 5 {
+        let value: Vec<u8> = [u64::from(number), 7, 2].iter().flat_map(|part| part.to_be_bytes()).collect();
+        batch.put(Keyspace::Catalog, [&[3][..], &number.to_be_bytes()].concat(), value);
+    }
+    storage.commit(batch).expect("commits");
+    let rows = || storage.snapshot().prefix(Keyspace::Catalog, &[3], Direction::Forward).count();
+    let store = open_in(storage.clone(), 2);
+    let runs = store.runs();
+    assert_eq!((runs.len(), rows()), (MAX_RUNS, MAX_RUNS));
+    assert_eq!(runs[0], (RunId(6), Sequence(2)), "the oldest are forgotten");
+    store.begin_run(false).expect("begins");
+    assert_eq!(store.runs()[..MAX_RUNS - 1], runs[1..]);
+    drop(store);
+    let again = open_in(storage.clone(), 3);
+    assert_eq!((again.runs().len(), rows(), again.last_sequence()), (MAX_RUNS, MAX_RUNS, Sequence(1)));
+}
+
+#[test]
+fn a_run_begins_after_a_pause_that_is_long_enough() {
+    let store = open_in(Arc::new(MemoryStorage::new()), 1);
+    assert_eq!(store.begin_run_after(599_999).expect("answers"), None);
+    let begun = store.begin_run_after(600_000).expect("begins");
+    assert_eq!(store.runs().last().map(|(run, _)| *run), begun);
+    run(&store, "ALTER SYSTEM SET run_after_pause_ms = 0");
+    assert!(store.begin_run_after(0).expect("begins").is_some());
 }

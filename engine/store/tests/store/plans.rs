@@ -211,7 +211,15 @@ fn order_by_is_answered_by_an_index_when_few_rows_are_wanted() {
                 "SELECT * FROM t USE DIRECTIVES '{\"#prefer_order\": true}' WHERE a > 2 ORDER BY b LIMIT 3",
                 "indexScan(b, a DESC){0} > fetch > filter > projection > limit",
             ),
-            ("SELECT DISTINCT a FROM t ORDER BY a LIMIT 3", "scan > projection > distinct > sort > limit"),
+            ("SELECT DISTINCT c FROM t ORDER BY c LIMIT 3", "scan > projection > distinct > sort > limit"),
+            (
+                "SELECT DISTINCT a FROM t ORDER BY a DESC LIMIT 3",
+                "indexScan(a){0} backward covering > projection > distinct > limit",
+            ),
+            (
+                "SELECT DISTINCT a FROM t ORDER BY a, _id LIMIT 3",
+                "indexScan(a){0} covering > projection > distinct > sort > limit",
+            ),
             ("SELECT * FROM t ORDER BY _id LIMIT 3", "scan > projection > limit"),
             ("SELECT * FROM t ORDER BY _id DESC, a LIMIT 3", "scan backward > projection > limit"),
             ("SELECT * FROM t WHERE _id >= 4 ORDER BY _id DESC", "idScan{1} backward > filter > projection"),
@@ -307,6 +315,37 @@ fn rows_that_say_enough_spare_the_documents() {
             r#"{"_id":"n","a":2}"#
         ],
         "a float stays one although its key is that of an integer"
+    );
+}
+
+#[test]
+fn an_index_that_says_everything_is_read_instead_of_the_documents() {
+    let store = store_with(&["a, b", "a", "m.k"]);
+    let rows = |rest: &str| format!("indexScan(a){{0}} covering > {rest}");
+    assert_plans(
+        &store,
+        &[
+            ("SELECT a FROM t", &rows("projection")),
+            ("SELECT _id, a FROM t LIMIT 3", &rows("projection > limit")),
+            ("SELECT a FROM t WHERE lower(a) = 'x'", &rows("filter > projection")),
+            ("SELECT COUNT(a) AS n FROM t", &rows("group > projection")),
+            ("SELECT COUNT(DISTINCT a) AS n FROM t", &rows("group > projection")),
+            ("SELECT COUNT(*) AS n FROM t WHERE a + 1 > 2", &rows("filter > group > projection")),
+            ("SELECT DISTINCT a FROM t", &rows("projection > distinct")),
+            ("SELECT a, COUNT(*) AS n, SUM(a) AS s FROM t GROUP BY a", &rows("group > projection")),
+            ("SELECT a FROM t ORDER BY a + 1", &rows("projection > sort")),
+            ("SELECT a, b FROM t", "indexScan(a, b){0} covering > projection"),
+            ("SELECT DISTINCT b, a FROM t", "indexScan(a, b){0} covering > projection > distinct"),
+            ("INSERT INTO u SELECT a FROM t", &rows("projection > insert")),
+            // One or the other equal row would be shown, or the sum would differ, in another order than by `_id`.
+            ("SELECT DISTINCT a + 1 AS x FROM t", "scan > projection > distinct"),
+            ("SELECT DISTINCT b FROM t", "scan > projection > distinct"),
+            ("SELECT SUM(a) AS s FROM t", "scan > group > projection"),
+            ("SELECT b, SUM(a) AS s FROM t GROUP BY b", "scan > group > projection"),
+            ("SELECT a, c FROM t", "scan > projection"),
+            ("SELECT * FROM t", "scan > projection"),
+            ("UPDATE t SET x = 1", "scan > update"),
+        ],
     );
 }
 
@@ -528,9 +567,126 @@ fn no_more_is_read_than_needed() {
     assert_eq!(reads(&format!("SELECT * FROM t {both} WHERE a = 1 AND m.k < 10")), (2, [1, 2, 0, 210]));
     assert_eq!(reads("SELECT * FROM t WHERE m.k = null"), (0, [1, 0, 0, 0]));
     assert_eq!(reads("SELECT * FROM t WHERE m.k = 1 LIMIT 0"), (0, [0, 0, 0, 0]));
+    assert_eq!(reads("SELECT m.k FROM t"), (1_000, [1, 0, 0, 1_000]));
+    assert_eq!(reads("SELECT DISTINCT a FROM t"), (5, [1, 0, 0, 1_000]));
+    assert_eq!(reads("SELECT DISTINCT a FROM t ORDER BY a LIMIT 2"), (2, [1, 0, 0, 201]));
+    // What OFFSET passes over is not read, if the index alone says that it is to be counted.
+    assert_eq!(reads("SELECT * FROM t ORDER BY m.k LIMIT 10 OFFSET 500"), (10, [1, 10, 0, 510]));
+    assert_eq!(reads("SELECT * FROM t WHERE a = 1 LIMIT 10 OFFSET 50"), (10, [1, 10, 0, 60]));
+    assert_eq!(
+        reads("SELECT * FROM t WHERE m.k > 5 ORDER BY m.k DESC LIMIT 1 OFFSET 900"),
+        (1, [1, 1, 0, 902])
+    );
+    assert_eq!(reads("SELECT * FROM t WHERE a = 1 AND c != 'c1' LIMIT 10 OFFSET 50"), (10, [1, 61, 0, 61]));
+    assert_eq!(reads("UPDATE t SET c = 'x' WHERE a = 2 LIMIT 3 OFFSET 50"), (0, [1, 3, 0, 53]));
+    // A float that could be an integer, and a long text: only the document tells what they are.
+    let odd = format!("({{'_id': 'f', 'a': 1.0, 'm': {{'k': '{}'}}}})", "x".repeat(2_000));
+    run(&store, &format!("INSERT INTO t DOCUMENTS {odd}"));
+    assert_eq!(reads("SELECT COUNT(*) AS n FROM t WHERE a = 1"), (1, [1, 1, 0, 201]));
+    assert_eq!(reads("SELECT * FROM t WHERE a = 1 LIMIT 10 OFFSET 200"), (1, [1, 1, 0, 201]));
+    run(&store, "DELETE FROM t WHERE _id = 'f'");
     // The documents are those of the index; what is inserted is not looked up.
     assert_eq!(reads("UPDATE t SET c = 'x' WHERE m.k = 5"), (0, [1, 1, 0, 1]));
     assert_eq!(reads("INSERT INTO t DOCUMENTS ({'a': 1, 'm': {'k': 1}})"), (0, [0, 0, 0, 0]));
+}
+
+#[test]
+fn more_keys_than_may_be_gathered_leave_it_to_the_documents() {
+    let counts = Arc::new(Counts::default());
+    let storage = Counted { storage: MemoryStorage::new(), counts: Arc::clone(&counts) };
+    let store = open_in(Arc::new(storage), 1);
+    fill(&store, 1_000);
+    ["m.k", "a", "b, m.k"].iter().for_each(|keys| create(&store, keys));
+    // Documents read, documents scanned, rows of indexes; without and with a bound that lets some ten keys be gathered.
+    let reads = |text: &str, directives: &str| {
+        let bounded =
+            text.replace("USE {}", &format!("USE DIRECTIVES '{{\"#max_gathered\": 1000, {directives}}}'"));
+        let free = text.replace("USE {}", &format!("USE DIRECTIVES '{{{directives}}}'"));
+        let reads = |text: &str| {
+            counts.take();
+            let found = query(&store, text);
+            let [_, read, scanned, rows] = counts.take();
+            (found, [read, scanned, rows])
+        };
+        let (free, bounded) = (reads(&free), reads(&bounded));
+        assert_eq!(free.0, bounded.0, "{text}");
+        (free.1, bounded.1)
+    };
+    let none = r##""#prefer_order": false"##;
+    let (free, bounded) = reads("SELECT SUM(m.k) AS s FROM t USE {} WHERE a > 3", none);
+    assert_eq!((free, bounded[1]), ([200, 0, 200], 1_000), "by `_id`");
+    assert!(bounded[2] < 20, "{bounded:?}");
+    let (free, bounded) = reads("SELECT SUM(c) AS s FROM t USE {} WHERE a = 1 OR m.k < 200", none);
+    assert_eq!((free, bounded[1]), ([360, 0, 400], 1_000), "a union by `_id`");
+    assert!(bounded[2] < 20, "{bounded:?}");
+    let (free, bounded) = reads("SELECT COUNT(*) AS n FROM t USE {} WHERE a = 1 OR m.k < 200", none);
+    assert_eq!((free, bounded[1]), ([360, 0, 400], 1_000), "a union");
+    assert!(bounded[0] < 20 && bounded[2] < 20, "{bounded:?}");
+    let two = r##""#intersects": 2"##;
+    let (free, bounded) = reads("SELECT * FROM t USE {} WHERE a = 3 AND m.k < 7 ORDER BY _id", two);
+    assert_eq!((free, bounded[..2].to_vec()), ([1, 0, 207], vec![7, 0]), "an intersection");
+    assert!(bounded[2] < 30, "what is within the bound is enough: {bounded:?}");
+    let (free, bounded) = reads("SELECT * FROM t USE {} WHERE a = 3 AND m.k > 7 ORDER BY _id", two);
+    assert_eq!(
+        (free, bounded[..2].to_vec()),
+        ([199, 0, 1_192], vec![0, 1_000]),
+        "an intersection of too many"
+    );
+    // Documents that are equal in ORDER BY come by `_id`: those of one value of `b` in several rounds.
+    let (free, bounded) = reads("SELECT * FROM t USE {} ORDER BY b LIMIT 20", none);
+    assert_eq!(free, [20, 0, 335], "all rows of one value and the next one");
+    assert!(bounded[0] == 20 && bounded[1] == 0 && bounded[2] > 600, "{bounded:?}");
+}
+
+#[test]
+fn a_statement_that_is_run_again_follows_the_indexes_and_the_parameters() {
+    let counts = Arc::new(Counts::default());
+    let storage = Counted { storage: MemoryStorage::new(), counts: Arc::clone(&counts) };
+    let store = open_in(Arc::new(storage), 1);
+    let text = "SELECT _id FROM t WHERE m.k = 5";
+    let ask = |execute: &dyn Fn(&str) -> ditto_store::QueryResult| {
+        counts.take();
+        let found = rows(&execute(text));
+        let [_, read, scanned, _] = counts.take();
+        (found.len(), read, scanned)
+    };
+    let newest = || ask(&|text| run(&store, text));
+    assert_eq!(newest(), (0, 0, 0), "there is no such collection");
+    {
+        let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+        let inside = |text: &str| transaction.execute(text, &Object::new()).expect("runs");
+        inside("INSERT INTO t DOCUMENTS ({'_id': 1, 'm': {'k': 5}})");
+        assert_eq!(ask(&inside).0, 1, "the transaction made the collection");
+        transaction.rollback();
+    }
+    assert_eq!(newest(), (0, 0, 0), "it never came to be");
+    fill(&store, 100);
+    assert_eq!(newest(), (1, 0, 100));
+    let before = store.begin(TransactionKind::ReadOnly).expect("begins");
+    create(&store, "m.k");
+    let after = store.begin(TransactionKind::ReadOnly).expect("begins");
+    let snapshot = |transaction: &ditto_store::Transaction| {
+        ask(&|text| transaction.execute(text, &Object::new()).expect("reads"))
+    };
+    for _ in 0..2 {
+        assert_eq!(newest(), (1, 0, 0));
+        assert_eq!(snapshot(&before), (1, 0, 100), "the index is younger");
+        assert_eq!(snapshot(&after), (1, 0, 0));
+    }
+    run(&store, r##"ALTER SYSTEM SET DQL_DEFAULT_DIRECTIVES = {"#disable_index_scan": true}"##);
+    assert_eq!(newest(), (1, 0, 100));
+    run(&store, "ALTER SYSTEM RESET DQL_DEFAULT_DIRECTIVES");
+    assert_eq!(newest(), (1, 0, 0));
+    run(&store, "ALTER SYSTEM SET DQL_STRICT_MODE = true");
+    assert_eq!(newest(), (0, 0, 100), "members of undeclared objects are not seen");
+    run(&store, "ALTER SYSTEM RESET ALL");
+    assert_eq!(newest(), (1, 0, 0));
+    run(&store, "DROP INDEX `m.k` ON t");
+    assert_eq!(newest(), (1, 0, 100));
+    run(&store, "CREATE INDEX `m.k` ON t (a)");
+    assert_eq!(newest(), (1, 0, 100), "another index of that name");
+    create(&store, "m.k DESC");
+    assert_eq!(newest(), (1, 0, 0));
 }
 
 #[test]

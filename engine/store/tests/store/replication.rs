@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, Version};
+use ditto_storage::{Batch, Direction, Keyspace, MemoryStorage, Storage};
 use ditto_store::replica::Outcome;
 use ditto_store::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Refused, Store};
 use proptest::prelude::*;
 
-use crate::support::{assert_consistent, open, query, run, run_with};
+use crate::support::{assert_consistent, open, open_in, query, run, run_with};
 
 const PEER: [u8; 32] = [7; 32];
 const ORIGIN: u64 = 0xABCD;
@@ -149,13 +150,54 @@ fn a_missing_part_is_found_by_its_hashes() {
     run(&a, "UPDATE c SET x = 5");
     run(&b, "UPDATE c SET z = 6");
     let key = versions(&a).remove(0).0;
-    let known = b.replica().entry_hashes(&key).expect("reads");
+    let (_, known) = b.replica().entry_hashes(&key).expect("reads");
     let lacking = a.replica().delta_lacking(&key, &known).expect("reads").expect("there");
     let foreseen = b.replica().merged_version(&key, &lacking.delta).expect("reads").expect("well-formed");
     let document = IncomingDocument { key, delta: lacking.delta, stated: lacking.version };
     let applied = b.replica().apply(incoming(vec![document])).expect("applies");
     assert_eq!(applied.outcomes[0].as_ref().map(|outcome| outcome.after), Ok(foreseen));
     assert_eq!(query(&b, "SELECT * FROM c"), [r#"{"_id":1,"x":5,"y":2,"z":6}"#]);
+}
+
+#[test]
+fn a_document_is_taken_whatever_version_its_sender_states() {
+    let (a, b) = (open(1), open(2));
+    run(&a, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+    let mut documents = everything(&a, Sequence::ZERO);
+    documents[0].stated = Version::NOTHING;
+    let applied = b.replica().apply(incoming(documents)).expect("applies");
+    assert!(
+        matches!(&applied.outcomes[..], [Ok(Outcome { before: None, after, .. })] if *after != Version::NOTHING)
+    );
+    assert_eq!(query(&b, "SELECT * FROM c"), [r#"{"_id":1,"x":1}"#]);
+    let changes = b.replica().changes(Sequence::ZERO, b.last_sequence(), 9).expect("changes");
+    assert_eq!(changes[0].origin, None, "it is not what its sender says to hold");
+}
+
+#[test]
+fn a_record_whose_version_is_not_that_of_its_content_is_found() {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+    let store = open_in(Arc::clone(&storage), 1);
+    run(&store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
+    run(&store, "INSERT INTO c DOCUMENTS ({'_id': 2, 'x': 1})");
+    run(&store, "UPDATE c SET x = 2 WHERE _id = 2");
+    for damaged in 0..2 {
+        let row = storage.snapshot().prefix(Keyspace::Documents, &[], Direction::Forward).nth(damaged);
+        let (key, record) = row.expect("a document").expect("reads");
+        let mut changed = record.to_vec();
+        // Format, flags, and two sequences of one byte precede it.
+        changed[4] ^= 1;
+        let write = |record: &[u8]| {
+            let mut batch = Batch::new();
+            batch.put(Keyspace::Documents, key.to_vec(), record.to_vec());
+            storage.commit(batch).expect("commits");
+        };
+        write(&changed);
+        let found = store.verify().expect("reads").inconsistencies;
+        assert!(found.len() == 1 && found[0].problem.contains("version"), "{found:?}");
+        write(&record);
+        assert_consistent(&store);
+    }
 }
 
 #[test]

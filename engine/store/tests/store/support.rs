@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ditto_storage::{CachedStorage, MemoryStorage, Storage};
+use ditto_storage::{Batch, CachedStorage, Direction, Keyspace, MemoryStorage, Snapshot, Storage};
 use ditto_store::{Environment, Executor, QueryResult, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
 
@@ -97,6 +97,19 @@ pub const DATABASE: &str = "5f3c1b52-0000-4000-8000-000000000001";
 pub fn open_in(storage: Arc<dyn Storage>, seed: u64) -> Store {
     Store::open(storage, TestEnvironment::new(seed), StoreOptions::new(DATABASE, Arc::new(Threads)))
         .expect("the store opens")
+}
+
+/// Writes everything that a snapshot shows to an empty storage.
+pub fn restore(image: &dyn Snapshot, to: &dyn Storage) {
+    let mut batch = Batch::new();
+    for keyspace in Keyspace::ALL {
+        for row in image.prefix(keyspace, &[], Direction::Forward) {
+            let (key, value) = row.expect("memory can be read");
+            batch.put(keyspace, key, value);
+        }
+    }
+    to.commit(batch).expect("commits");
+    to.sync().expect("syncs");
 }
 
 /// With a cache for a few records, so that they come and go.

@@ -32,8 +32,6 @@ pub struct JournalBatchReader {
     batch_seqno: SeqNo,
     last_valid_pos: u64,
     checksum_builder: xxhash_rust::xxh3::Xxh3,
-    // DITTO PATCH
-    tail_may_be_torn: bool,
 }
 
 impl JournalBatchReader {
@@ -47,20 +45,19 @@ impl JournalBatchReader {
             batch_seqno: 0,
             last_valid_pos: 0,
             batch_counter: 0,
-            tail_may_be_torn: false,
         }
     }
 
     /// DITTO PATCH: after a loss of power, what was written since the last sync may be there in part and in any order.
     /// The first batch that is not whole ends the journal, and is not an error.
     pub fn with_torn_tail(mut self) -> Self {
-        self.tail_may_be_torn = true;
+        self.reader.tail_may_be_torn = true;
         self
     }
 
     /// DITTO PATCH: a batch that is not whole.
     fn invalid(&self, error: JournalRecoveryError) -> Option<crate::Result<Batch>> {
-        if !self.tail_may_be_torn {
+        if !self.reader.tail_may_be_torn {
             return Some(Err(crate::Error::JournalRecovery(error)));
         }
         log::warn!("Journal ends at {} with a torn batch ({error:?})", self.last_valid_pos);
@@ -70,6 +67,9 @@ impl JournalBatchReader {
 
     // TODO: reallocate space
     fn truncate_to(&self, last_valid_pos: u64) -> crate::Result<()> {
+        // DITTO PATCH
+        self.reader.check_end(last_valid_pos)?;
+
         log::trace!("Truncating journal to {last_valid_pos}");
 
         // TODO: on windows, reading file probably needs to be closed first...?

@@ -19,6 +19,8 @@ pub struct JournalReader {
     pub(crate) path: PathBuf,
     pub(crate) reader: BufReader<File>,
     pub(crate) last_valid_pos: u64,
+    // DITTO PATCH: of the active journal the end may be damaged; a sealed one was synced before
+    pub(crate) tail_may_be_torn: bool,
 }
 
 impl JournalReader {
@@ -29,10 +31,36 @@ impl JournalReader {
             path: path.as_ref().into(),
             reader: BufReader::new(file),
             last_valid_pos: 0,
+            tail_may_be_torn: false,
         })
     }
 
+    /// DITTO PATCH: an error if there is something behind the end of a journal that was sealed.
+    pub(crate) fn check_end(&self, pos: u64) -> crate::Result<()> {
+        use std::io::{Read, SeekFrom};
+
+        if self.tail_may_be_torn {
+            return Ok(());
+        }
+        let mut rest = File::open(&self.path)?;
+        rest.seek(SeekFrom::Start(pos))?;
+        let mut chunk = vec![0; 64 * 1_024];
+        loop {
+            let length = rest.read(&mut chunk)?;
+            if length == 0 {
+                return Ok(());
+            }
+            if chunk.iter().take(length).any(|byte| *byte != 0) {
+                log::error!("Sealed journal {} is damaged at {pos}", self.path.display());
+                return Err(crate::Error::JournalRecovery(
+                    super::error::RecoveryError::InsufficientLength,
+                ));
+            }
+        }
+    }
+
     fn truncate_file(&mut self, pos: u64) -> crate::Result<()> {
+        self.check_end(pos)?;
         log::debug!("truncating journal to {pos}");
         self.reader.get_mut().set_len(pos)?;
         self.reader.get_mut().sync_all()?;

@@ -339,7 +339,8 @@ impl Keyspace {
         let base_config = lsm_tree::Config::new(
             base_folder,
             db.supervisor.seqno.clone(),
-            db.supervisor.snapshot_tracker.get_ref(),
+            // DITTO PATCH: was the counter that snapshots are taken at
+            lsm_tree::SequenceNumberCounter::default(),
         )
         .use_descriptor_table(db.config.descriptor_table.clone())
         .use_cache(db.config.cache.clone());
@@ -878,7 +879,8 @@ impl Keyspace {
         // TODO: 3.0.0 ----^
         // compaction strategy needs a method: strategy.table_target_size()
 
-        Ok(())
+        // DITTO PATCH
+        self.supervisor.publish_tables()
     }
 
     /// Inserts a key-value pair into the keyspace.

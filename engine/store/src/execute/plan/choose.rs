@@ -1,22 +1,26 @@
 //! The choice among the ways to the documents, by rules: no statistics are kept.
 //!
 //! Ways that lead to single documents come first, then indexes with a field that is limited to single values, ranges of
-//! `_id`s, ranges of an index, an index that gives the order of ORDER BY when only the first documents are wanted, and
-//! last the whole collection. Among equals: more fields limited to single values, then a range behind them, then the
-//! order of ORDER BY, then documents that need not be read, then fewer fields, then the older index.
+//! `_id`s, ranges of an index, an index that gives the order of ORDER BY when only the first documents are wanted, an index
+//! whose rows say all that is asked, and last the whole collection. Among equals: more fields limited to single values,
+//! then a range behind them, then the order of ORDER BY, then documents that need not be read, then fewer fields, then the
+//! older index.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use ditto_dql::{Expr, IndexKey};
+use ditto_dql::{AggregateFunction, Expr, IndexKey};
 
 use super::condition::{Condition, is_id};
-use super::hints::{Hints, MAX_RANGES};
+use super::hints::{Hints, MAX_GATHERED, MAX_RANGES};
 use super::order::{self, Direction};
-use super::{Access, Arrival, Covering, Ids, Plan, Question, Scan, is_virtual};
+use super::{Access, Arrival, Covering, Ids, Place, Plan, Question, Reads, Scan, is_virtual};
 use crate::error::StoreError;
 use crate::execute::View;
+use crate::execute::scope::Shape;
+use crate::execute::view::UsableIndexes;
 use crate::index::Index;
+use crate::parameters::Settings;
 
 /// How much a way promises; less is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,58 +29,71 @@ enum Class {
     IdRange,
     Range,
     Order,
+    /// All rows of an index, which say everything that is asked.
+    Rows,
     Everything,
 }
 
-/// Makes the plan for a question in a state of the store. `may_use_indexes`: documents are read as they are stored.
-pub(crate) fn plan<'q>(
+/// Makes the plan for a question in a state of the store, and tells from which indexes it chose, if it did.
+pub(crate) fn plan(
     view: View<'_>,
-    question: Question<'q>,
-    may_use_indexes: bool,
-) -> Result<Plan<'q>, StoreError> {
+    question: Question<'_>,
+    settings: Settings,
+) -> Result<(Plan, Option<UsableIndexes>), StoreError> {
     let mut plan = Plan {
-        source: question.source,
-        filter: question.filter,
-        order_by: question.order_by,
-        arrival: question.arrival,
         collection: None,
         access: Access::Virtual,
         is_ordered: question.order_by.is_empty(),
+        by_id: false,
+        max_gathered: MAX_GATHERED,
     };
     if is_virtual(question.source) {
-        return Ok(plan);
+        return Ok((plan, None));
     }
     plan.collection = view.collection(&question.source.collection.name);
-    if let Some(ids) = &question.source.ids {
-        plan.access = Access::Ids(Ids::Used(ids));
-        return Ok(plan);
+    if question.source.ids.is_some() {
+        plan.access = Access::Ids(Ids::Used);
+        return Ok((plan, None));
     }
-    if question.counts && question.filter.is_none() {
+    if counts_everything(&question) {
         plan.access = Access::Count;
-        return Ok(plan);
+        return Ok((plan, None));
     }
     let conjuncts = question.filter.map(Expr::conjuncts).unwrap_or_default();
-    let conditions = conditions(conjuncts);
+    let conditions = Condition::all(conjuncts, Place::Conjunct);
     if let Some(ids) = Ids::of(&conditions) {
         plan.access = Access::Ids(ids);
-        return Ok(plan);
+        return Ok((plan, None));
     }
-    let usable = match &plan.collection {
-        Some(collection) if may_use_indexes => view.usable_indexes(collection)?,
-        _ => Vec::new(),
+    // Indexes hold what a reader without definitions sees.
+    let is_plain = Shape::new(question.source, settings).is_plain();
+    let indexes = match &plan.collection {
+        Some(collection) if is_plain => Some(view.usable_indexes(collection)?),
+        _ => None,
     };
+    let usable: Vec<_> = indexes.iter().flat_map(UsableIndexes::iter).cloned().collect();
     let chooser = Chooser {
         hints: (!usable.is_empty()).then(|| Hints::of(view.inner(), question.directives, question.source)),
         usable,
         question,
     };
-    plan.access = chooser.access(conjuncts, &conditions);
-    plan.is_ordered |= matches!(&plan.access, Access::Scan(scan) if scan.ordered.is_some());
-    Ok(plan)
+    let (access, by_id) = chooser.access(conjuncts, &conditions);
+    plan.is_ordered |= matches!(&access, Access::Scan(scan) if scan.ordered.is_some());
+    plan.access = access;
+    plan.by_id = by_id;
+    plan.max_gathered = chooser.hints.map_or(MAX_GATHERED, |hints| hints.max_gathered);
+    Ok((plan, indexes))
 }
 
-fn conditions(conjuncts: &[Expr]) -> Vec<Condition<'_>> {
-    conjuncts.iter().filter_map(Condition::of).collect()
+/// Whether nothing is wanted but the number of all documents.
+fn counts_everything(question: &Question<'_>) -> bool {
+    let Reads::Groups(grouping) = question.reads else { return false };
+    question.filter.is_none()
+        && grouping.keys.is_empty()
+        && grouping
+            .aggregates
+            .iter()
+            .all(|call| call.function == AggregateFunction::Count && call.argument.is_none())
 }
 
 struct Chooser<'q> {
@@ -87,18 +104,20 @@ struct Chooser<'q> {
 }
 
 /// A scan, and what it promises.
-struct Candidate<'q> {
-    scan: Scan<'q>,
+struct Candidate {
+    scan: Scan,
     class: Class,
     /// Leading keys that are limited to single values.
     points: usize,
     has_range: bool,
+    /// Its rows have to be gathered, so that documents come as the statement must see them.
+    by_id: bool,
 }
 
 /// What candidates are compared by; see the module's description.
 type Rank = (Class, Reverse<usize>, bool, bool, bool, usize);
 
-impl Candidate<'_> {
+impl Candidate {
     fn rank(&self) -> Rank {
         let fields = self.scan.index.as_ref().map_or(0, |index| index.keys.len());
         let (is_unordered, is_uncovered) = (self.scan.ordered.is_none(), self.scan.covering.is_none());
@@ -107,7 +126,8 @@ impl Candidate<'_> {
 }
 
 impl<'q> Chooser<'q> {
-    fn access(&self, conjuncts: &'q [Expr], conditions: &[Condition<'q>]) -> Access<'q> {
+    /// The way, and whether its keys are gathered first.
+    fn access(&self, conjuncts: &'q [Expr], conditions: &[Condition<'q>]) -> (Access, bool) {
         let named = self.hints.as_ref().and_then(|hints| hints.indexes.as_deref());
         match named {
             None => self.access_by(&self.usable, conjuncts, conditions),
@@ -115,9 +135,9 @@ impl<'q> Chooser<'q> {
             Some(names) => {
                 let is_named = |index: &&Arc<Index>| names.iter().any(|name| **name == *index.name);
                 let named: Vec<_> = self.usable.iter().filter(is_named).cloned().collect();
-                let access = self.access_by(&named, conjuncts, conditions);
+                let (access, by_id) = self.access_by(&named, conjuncts, conditions);
                 if access.scans().iter().any(|scan| scan.index.is_some()) {
-                    return access;
+                    return (access, by_id);
                 }
                 self.access_by(&self.usable, conjuncts, conditions)
             }
@@ -129,7 +149,7 @@ impl<'q> Chooser<'q> {
         indexes: &[Arc<Index>],
         conjuncts: &'q [Expr],
         conditions: &[Condition<'q>],
-    ) -> Access<'q> {
+    ) -> (Access, bool) {
         let mut candidates = self.candidates(indexes, conditions, Some(conjuncts));
         if self.hints.as_ref().is_some_and(|hints| hints.prefer_order)
             && candidates.iter().any(|candidate| candidate.scan.ordered.is_some())
@@ -138,17 +158,17 @@ impl<'q> Chooser<'q> {
         }
         candidates.sort_by_key(Candidate::rank);
         let best = candidates.first().map_or(Class::Everything, |candidate| candidate.class);
-        if let Some((union, class)) = self.union(indexes, conjuncts)
+        if let Some((branches, class)) = self.union(indexes, conjuncts)
             && class < best
         {
-            return union;
+            return (Access::Union(branches), self.question.arrival != Arrival::Any);
         }
         if let Some(scans) = self.intersection(&mut candidates) {
-            return Access::Intersect(scans);
+            return (Access::Intersect(scans), true);
         }
         match candidates.into_iter().next() {
-            Some(candidate) => Access::Scan(candidate.scan),
-            None => Access::Scan(self.everything()),
+            Some(candidate) => (Access::Scan(candidate.scan), candidate.by_id),
+            None => (Access::Scan(self.everything()), false),
         }
     }
 
@@ -159,7 +179,7 @@ impl<'q> Chooser<'q> {
         indexes: &[Arc<Index>],
         conditions: &[Condition<'q>],
         conjuncts: Option<&'q [Expr]>,
-    ) -> Vec<Candidate<'q>> {
+    ) -> Vec<Candidate> {
         let documents = std::iter::once(None);
         documents
             .chain(indexes.iter().map(Some))
@@ -172,7 +192,7 @@ impl<'q> Chooser<'q> {
         index: Option<&Arc<Index>>,
         conditions: &[Condition<'q>],
         conjuncts: Option<&'q [Expr]>,
-    ) -> Option<Candidate<'q>> {
+    ) -> Option<Candidate> {
         let keys: &[IndexKey] = index.map_or(&[], |index| &index.keys);
         let mut scan = Scan { index: index.cloned(), ..self.everything() };
         let (mut points, mut has_range) = (0, false);
@@ -182,32 +202,37 @@ impl<'q> Chooser<'q> {
                 Some(key) => condition.path == key.path,
                 None => is_id(condition.path),
             };
-            let of_key: Vec<Condition<'q>> = conditions.iter().filter(is_about).cloned().collect();
+            let of_key: Vec<&Condition<'q>> = conditions.iter().filter(is_about).collect();
             if of_key.is_empty() {
                 break;
             }
-            has_range = !of_key.iter().any(Condition::is_of_points);
+            has_range = !of_key.iter().any(|condition| condition.is_of_points());
             points += usize::from(!has_range);
-            scan.conditions.push(of_key);
+            scan.conditions.push(of_key.into_iter().map(Condition::of_key).collect());
             if has_range {
                 break;
             }
         }
-        let question = &self.question;
-        if conjuncts.is_some() && !question.order_by.is_empty() && question.arrival == Arrival::Any {
-            let found = order::ordered(question.order_by, keys, scan.fixed(), conditions);
-            if let Some((ordered, direction)) = found {
-                scan.backward = direction == Direction::Backward;
-                scan.ordered = Some(ordered);
-            }
+        if conjuncts.is_some() {
+            self.order(&mut scan, keys, conditions);
         }
-        if let (Some(conjuncts), Some(_), Some(reads)) = (conjuncts, index, question.reads) {
-            let answered: Vec<&Expr> = scan.answers().map(|condition| condition.conjunct).collect();
-            let is_asked =
-                |conjunct: &&Expr| !answered.iter().any(|answered| std::ptr::eq(*answered, *conjunct));
+        let question = &self.question;
+        let by_id = match question.arrival {
+            Arrival::Any => false,
+            Arrival::AlikeById => {
+                scan.ordered.is_none() && !scan.comes_by_id() && !self.is_alike_by_id(&scan, keys)
+            }
+            Arrival::ById => !scan.comes_by_id(),
+        };
+        if let (Some(conjuncts), Some(_), Some(reads)) = (conjuncts, index, question.reads.exprs()) {
+            let answered: Vec<Place> = scan.answers().map(|condition| condition.place).collect();
+            let asked = conjuncts
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| !answered.contains(&Place::Conjunct(*number)))
+                .map(|(_, conjunct)| conjunct);
             let sorted = question.order_by.iter().filter(|_| scan.ordered.is_none()).map(|item| &item.expr);
-            let read = conjuncts.iter().filter(is_asked).chain(sorted).chain(reads.iter().copied());
-            scan.covering = Covering::of(keys, read);
+            scan.covering = Covering::of(keys, asked.chain(sorted).chain(reads));
         }
         let class = match (points > 0, has_range) {
             _ if index.is_none() && scan.conditions.is_empty() => Class::Everything,
@@ -221,13 +246,44 @@ impl<'q> Chooser<'q> {
             {
                 Class::Order
             }
+            // The documents come by `_id` as they are.
+            (false, false) if scan.covering.is_some() && !by_id => Class::Rows,
             (false, false) => return None,
         };
-        Some(Candidate { scan, class, points, has_range })
+        Some(Candidate { scan, class, points, has_range, by_id })
+    }
+
+    /// Has a scan come in the order of ORDER BY, if it can.
+    fn order(&self, scan: &mut Scan, keys: &[IndexKey], conditions: &[Condition<'q>]) {
+        let question = &self.question;
+        let may_come_so = match question.arrival {
+            Arrival::Any => true,
+            // Equal rows are equal in ORDER BY, and within what is equal in that documents come by `_id`.
+            Arrival::AlikeById => {
+                let mut fields = question.order_by.iter().map(|item| item.expr.field());
+                self.is_alike_by_id(scan, keys)
+                    && fields.all(|field| field.is_some_and(|(_, path)| question.reads.tells_apart(path)))
+            }
+            Arrival::ById => false,
+        };
+        if question.order_by.is_empty() || !may_come_so {
+            return;
+        }
+        let found = order::ordered(question.order_by, keys, scan.fixed(), conditions);
+        if let Some((ordered, direction)) = found {
+            scan.backward = direction == Direction::Backward;
+            scan.ordered = Some(ordered);
+        }
+    }
+
+    /// Whether documents that count as equal have the same values in all keys of an index, so that they come by `_id` when
+    /// it is read forward.
+    fn is_alike_by_id(&self, scan: &Scan, keys: &[IndexKey]) -> bool {
+        keys.iter().skip(scan.fixed()).all(|key| self.question.reads.tells_apart(&key.path))
     }
 
     /// All documents, by `_id`.
-    fn everything(&self) -> Scan<'q> {
+    fn everything(&self) -> Scan {
         let max_ranges = self.hints.as_ref().map_or(MAX_RANGES, |hints| hints.max_ranges);
         Scan {
             index: None,
@@ -240,14 +296,15 @@ impl<'q> Chooser<'q> {
     }
 
     /// The best conjunct of which every disjunct has a way of its own.
-    fn union(&self, indexes: &[Arc<Index>], conjuncts: &'q [Expr]) -> Option<(Access<'q>, Class)> {
+    fn union(&self, indexes: &[Arc<Index>], conjuncts: &'q [Expr]) -> Option<(Vec<Access>, Class)> {
         let max_scans = self.hints.as_ref().map_or(0, |hints| hints.max_scans);
-        let unions = conjuncts.iter().filter_map(|conjunct| {
+        let unions = conjuncts.iter().enumerate().filter_map(|(number, conjunct)| {
             let Expr::Or(disjuncts) = conjunct else { return None };
             let mut worst = Class::Points;
             let mut branches = Vec::with_capacity(disjuncts.len());
-            for disjunct in disjuncts {
-                let conditions = conditions(disjunct.conjuncts());
+            for (position, disjunct) in disjuncts.iter().enumerate() {
+                let place = |part| Place::Disjunct { conjunct: number, disjunct: position, part };
+                let conditions = Condition::all(disjunct.conjuncts(), place);
                 if let Some(ids) = Ids::of(&conditions) {
                     branches.push(Access::Ids(ids));
                     continue;
@@ -261,28 +318,27 @@ impl<'q> Chooser<'q> {
                 branches.push(Access::Scan(best.scan));
             }
             let scans = branches.iter().flat_map(Access::scans).filter(|scan| scan.index.is_some()).count();
-            (scans <= max_scans).then_some((Access::Union(branches), worst))
+            (scans <= max_scans).then_some((branches, worst))
         });
         unions.min_by_key(|(_, class)| *class)
     }
 
     /// Several indexes, each for conditions that the ones before do not use, if the statement allows it.
-    fn intersection(&self, candidates: &mut Vec<Candidate<'q>>) -> Option<Vec<Scan<'q>>> {
+    fn intersection(&self, candidates: &mut Vec<Candidate>) -> Option<Vec<Scan>> {
         let hints = self.hints.as_ref()?;
         let most = hints.intersects.min(hints.max_scans);
-        let is_limiting = |candidate: &Candidate<'_>| {
-            candidate.scan.index.is_some() && !candidate.scan.conditions.is_empty()
-        };
+        let is_limiting =
+            |candidate: &Candidate| candidate.scan.index.is_some() && !candidate.scan.conditions.is_empty();
         if most < 2 || !candidates.first().is_some_and(is_limiting) {
             return None;
         }
-        let mut used: Vec<&Expr> = Vec::new();
+        let mut used: Vec<Place> = Vec::new();
         let mut chosen = Vec::new();
         for (position, candidate) in candidates.iter().enumerate() {
-            let mut own = candidate.scan.conditions.iter().flatten().map(|condition| condition.conjunct);
-            let is_new = own.all(|conjunct| !used.iter().any(|used| std::ptr::eq(*used, conjunct)));
+            let own = || candidate.scan.conditions.iter().flatten().map(|condition| condition.place);
+            let is_new = own().all(|place| !used.contains(&place));
             if is_limiting(candidate) && is_new && chosen.len() < most {
-                used.extend(candidate.scan.conditions.iter().flatten().map(|condition| condition.conjunct));
+                used.extend(own());
                 chosen.push(position);
             }
         }
@@ -292,7 +348,7 @@ impl<'q> Chooser<'q> {
         let all = std::mem::take(candidates).into_iter().enumerate();
         let scans =
             all.filter(|(position, _)| chosen.contains(position)).map(|(_, candidate)| candidate.scan);
-        let alone = |scan: Scan<'q>| Scan { backward: false, ordered: None, covering: None, ..scan };
+        let alone = |scan: Scan| Scan { backward: false, ordered: None, covering: None, ..scan };
         Some(scans.map(alone).collect())
     }
 }

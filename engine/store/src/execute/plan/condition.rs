@@ -2,55 +2,105 @@
 
 use ditto_dql::{Expr, Test};
 
-/// A conjunct of a filter that asks something of a single field.
-#[derive(Clone)]
+/// Where a conjunct stands in a filter. A plan names its conditions so, and can be used again for every run of the
+/// statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The so-manieth conjunct.
+    Conjunct(usize),
+    /// A part of a conjunct that is a disjunction: the so-manieth conjunct of a disjunct.
+    Disjunct {
+        /// The disjunction.
+        conjunct: usize,
+        /// The disjunct.
+        disjunct: usize,
+        /// Its conjunct.
+        part: usize,
+    },
+}
+
+impl Place {
+    /// What stands there.
+    pub(crate) fn find(self, filter: Option<&Expr>) -> Option<&Expr> {
+        let conjuncts = filter?.conjuncts();
+        match self {
+            Self::Conjunct(number) => conjuncts.get(number),
+            Self::Disjunct { conjunct, disjunct, part } => {
+                conjuncts.get(conjunct)?.disjuncts().get(disjunct)?.conjuncts().get(part)
+            }
+        }
+    }
+}
+
+/// A conjunct that asks something of a single field, while a plan is made.
+#[derive(Clone, Copy)]
 pub(crate) struct Condition<'q> {
+    pub place: Place,
     pub conjunct: &'q Expr,
     /// The field, below the document.
     pub path: &'q [String],
-    /// One of these must hold. Never empty.
-    pub tests: Vec<Test<'q>>,
+}
+
+/// The same in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyCondition {
+    pub place: Place,
+    /// It leaves one value.
+    pub has_one_value: bool,
+    /// It holds for exactly the values in its ranges.
+    pub is_exact: bool,
+    /// Asking it again costs more than a comparison.
+    pub is_list: bool,
+}
+
+/// What a condition asks: one of these must hold.
+pub(crate) fn tests(condition: &Expr) -> impl Iterator<Item = Test<'_>> {
+    condition.disjuncts().iter().filter_map(|part| Some(part.predicate()?.test))
 }
 
 impl<'q> Condition<'q> {
     /// The conjunct as a test, or as a disjunction of tests, of one field of the first source.
-    pub(crate) fn of(conjunct: &'q Expr) -> Option<Self> {
+    pub(crate) fn of(place: Place, conjunct: &'q Expr) -> Option<Self> {
         let mut path = None;
-        let mut tests = Vec::new();
         for part in conjunct.disjuncts() {
             let predicate = part.predicate().filter(|predicate| predicate.source == 0)?;
             if *path.get_or_insert(predicate.path) != predicate.path {
                 return None;
             }
-            tests.push(predicate.test);
         }
         let path = path.filter(|path| !path.is_empty())?;
-        Some(Self { conjunct, path, tests })
+        Some(Self { place, conjunct, path })
+    }
+
+    /// All among these conjuncts, whose place is known by their number.
+    pub(crate) fn all(conjuncts: &'q [Expr], place: impl Fn(usize) -> Place) -> Vec<Self> {
+        let numbered = conjuncts.iter().enumerate();
+        numbered.filter_map(|(number, conjunct)| Self::of(place(number), conjunct)).collect()
     }
 
     /// Whether it leaves single values: equal ones are equal in ORDER BY, too.
     pub(crate) fn is_of_points(&self) -> bool {
-        self.tests.iter().all(|test| is_one_value(test) || matches!(test, Test::In(_)))
+        tests(self.conjunct).all(|test| is_one_value(&test) || matches!(test, Test::In(_)))
     }
 
     /// Whether it leaves one value.
-    pub(crate) fn is_of_one_value(&self) -> bool {
-        matches!(&*self.tests, [test] if is_one_value(test))
-    }
-
-    /// Whether it holds for exactly the values in its ranges.
-    pub(crate) fn is_exact(&self) -> bool {
-        !self.tests.iter().any(|test| matches!(test, Test::Like { .. }))
-    }
-
-    /// Whether asking it again costs more than a comparison.
-    pub(crate) fn is_list(&self) -> bool {
-        self.tests.iter().any(|test| matches!(test, Test::In(_)))
+    pub(crate) fn has_one_value(&self) -> bool {
+        matches!(self.conjunct.disjuncts(), [_]) && tests(self.conjunct).all(|test| is_one_value(&test))
     }
 
     /// Whether the field is the `_id`.
     pub(crate) fn is_of_id(&self) -> bool {
         is_id(self.path)
+    }
+
+    /// As a plan keeps it.
+    pub(crate) fn of_key(&self) -> KeyCondition {
+        KeyCondition {
+            place: self.place,
+            has_one_value: self.has_one_value(),
+            is_exact: !tests(self.conjunct).any(|test| matches!(test, Test::Like { .. })),
+            is_list: tests(self.conjunct).any(|test| matches!(test, Test::In(_))),
+        }
     }
 }
 

@@ -12,6 +12,10 @@ const MAX_SCANS: usize = 5;
 /// as reading a few documents.
 pub(crate) const MAX_RANGES: usize = 10_000;
 
+/// Bytes of keys that a statement gathers before it reads the first document, unless `#max_gathered` says otherwise:
+/// some hundred thousand of them.
+pub(crate) const MAX_GATHERED: usize = 64 << 20;
+
 /// The directives that apply to one source.
 pub(crate) struct Hints {
     /// The only indexes to use, if one of them can be; empty for none at all.
@@ -24,6 +28,8 @@ pub(crate) struct Hints {
     pub max_scans: usize,
     /// Most key ranges of one scan.
     pub max_ranges: usize,
+    /// Most bytes of keys that are gathered.
+    pub max_gathered: usize,
 }
 
 impl Hints {
@@ -35,6 +41,7 @@ impl Hints {
             intersects: 0,
             max_scans: MAX_SCANS,
             max_ranges: MAX_RANGES,
+            max_gathered: MAX_GATHERED,
         };
         if let Ok((_, Value::Object(defaults))) = inner.parameters.get("dql_default_directives") {
             hints.take(&defaults, source);
@@ -61,6 +68,7 @@ impl Hints {
         self.prefer_order = flag("#prefer_order").unwrap_or(self.prefer_order);
         self.intersects = number("#intersects").unwrap_or(self.intersects);
         self.max_scans = number("#max_scans").unwrap_or(self.max_scans);
+        self.max_gathered = number("#max_gathered").unwrap_or(self.max_gathered);
         for bound in ["#max_inlist", "#max_serial_ranges"].into_iter().filter_map(number) {
             self.max_ranges = self.max_ranges.min(bound.max(1));
         }

@@ -2,72 +2,78 @@
 
 use std::collections::HashSet;
 
-use ditto_dql::{Context, Expr, Item, Source, Test, UseIds};
+use ditto_dql::{Context, Item, Source, Test, UseIds};
 use ditto_storage::Bytes;
 use ditto_value::{Value, key};
 
-use super::condition::Condition;
+use super::Question;
+use super::condition::{Condition, Place, tests};
 use crate::catalog::Collection;
 use crate::error::{DataError, StoreError};
 use crate::parameters::kind_of;
 use crate::write::key_of_id;
 
 /// Which ids.
-#[derive(Clone, Copy)]
-pub(crate) enum Ids<'q> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ids {
     /// `USE IDS`.
-    Used(&'q UseIds),
+    Used,
     /// `_id = value`.
-    Equal(&'q Expr),
+    One(Place),
     /// `_id IN list`.
-    In {
-        list: &'q Expr,
-        /// The whole condition. Every document reached so fulfils it, as keys are equal exactly if the values are; to
-        /// ask it again would cost documents × ids.
-        conjunct: &'q Expr,
-    },
+    List(Place),
 }
 
-impl<'q> Ids<'q> {
+impl Ids {
     /// What the conditions say of the `_id`; `None` if nothing that leads to single documents.
-    pub(super) fn of(conditions: &[Condition<'q>]) -> Option<Self> {
+    pub(super) fn of(conditions: &[Condition<'_>]) -> Option<Self> {
         let mut found = None;
         for condition in conditions.iter().filter(|condition| condition.is_of_id()) {
-            match &*condition.tests {
-                [Test::Equal(value)] => return Some(Self::Equal(value)),
-                [Test::In(list)] => found = Some(Self::In { list, conjunct: condition.conjunct }),
+            let mut tests = tests(condition.conjunct);
+            match (tests.next(), tests.next()) {
+                (Some(Test::Equal(_)), None) => return Some(Self::One(condition.place)),
+                (Some(Test::In(_)), None) => found = Some(Self::List(condition.place)),
                 _ => {}
             }
         }
         found
     }
 
-    /// The condition that every document reached so fulfils.
-    pub(crate) fn answers(&self) -> Option<&'q Expr> {
+    /// The condition that every document reached so fulfils, as keys are equal exactly if the values are.
+    pub(crate) fn answers(self) -> Option<Place> {
         match self {
-            Self::In { conjunct, .. } => Some(conjunct),
-            Self::Used(_) | Self::Equal(_) => None,
+            Self::Used => None,
+            Self::One(place) | Self::List(place) => Some(place),
         }
     }
 }
 
 /// The `documents` keys of these ids, each once, in the order given.
 pub(crate) fn keys(
-    ids: Ids<'_>,
+    ids: Ids,
+    question: &Question<'_>,
     collection: &Collection,
     context: &Context<'_>,
 ) -> Result<Vec<Bytes>, StoreError> {
     let mut keys = Keys { collection, keys: Vec::new() };
     match ids {
-        Ids::Equal(value) => keys.add(value.evaluate(context)),
-        Ids::In { list, .. } => keys.add_all(list.evaluate(context)),
-        Ids::Used(UseIds::Each(ids)) => ids.iter().for_each(|id| keys.add(id.evaluate(context))),
-        Ids::Used(UseIds::List(list)) => {
-            let list = list.evaluate(context);
-            if let Some(found) = not_an_array(&list) {
-                return Err(DataError::IdList { found }.into());
+        Ids::Used => match &question.source.ids {
+            Some(UseIds::Each(ids)) => ids.iter().for_each(|id| keys.add(id.evaluate(context))),
+            Some(UseIds::List(list)) => {
+                let list = list.evaluate(context);
+                if let Some(found) = not_an_array(&list) {
+                    return Err(DataError::IdList { found }.into());
+                }
+                keys.add_all(list);
             }
-            keys.add_all(list);
+            None => {}
+        },
+        Ids::One(place) | Ids::List(place) => {
+            match place.find(question.filter).and_then(|condition| tests(condition).next()) {
+                Some(Test::Equal(value)) => keys.add(value.evaluate(context)),
+                Some(Test::In(list)) => keys.add_all(list.evaluate(context)),
+                _ => {}
+            }
         }
     }
     let mut keys = keys.keys;
@@ -108,9 +114,11 @@ struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// A value that is too long to be an id is the id of nothing.
+    /// A value that is too long to be an id is the id of nothing, and NULL is equal to nothing.
     fn add_value(&mut self, id: &Value) {
-        self.keys.extend(key_of_id(self.collection.id, id).ok().map(Bytes::from));
+        if *id != Value::Null {
+            self.keys.extend(key_of_id(self.collection.id, id).ok().map(Bytes::from));
+        }
     }
 
     fn add(&mut self, id: Item<'_>) {

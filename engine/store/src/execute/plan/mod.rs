@@ -10,9 +10,13 @@
 //! | `ids` | access by `_id` |
 //! | `ranges` | key ranges of a scan, once the arguments are known |
 //!
-//! A [`Plan`] is made without arguments; EXPLAIN shows the very value that the statement runs with. The filter is
-//! applied to every document again, so that a plan may read too many documents but never too few. What is not asked
-//! again is said by [`Scan::answers`].
+//! | `reuse` | plans of statements that are run again |
+//!
+//! A [`Plan`] is made without arguments; EXPLAIN shows the very value that the statement runs with. It borrows nothing of
+//! the statement, so that it can be kept beside it: conditions are named by their [`Place`].
+//!
+//! The filter is applied to every document again, so that a plan may read too many documents but never too few. What is
+//! not asked again is said by [`Scan::answers`].
 
 mod choose;
 mod condition;
@@ -21,17 +25,19 @@ mod hints;
 mod ids;
 mod order;
 mod ranges;
+mod reuse;
 
 use std::sync::Arc;
 
-use ditto_dql::{Directives, Expr, Namespace, Source};
+use ditto_dql::{Directives, Expr, Grouping, Namespace, Projection, ProjectionItem, Source};
 
 pub(crate) use self::choose::plan;
-pub(crate) use self::condition::Condition;
+pub(crate) use self::condition::{KeyCondition, Place, tests};
 pub(crate) use self::covering::Covering;
 pub(crate) use self::ids::{Ids, keys, listed_ids};
 pub(crate) use self::order::Ordered;
 pub(crate) use self::ranges::{KeyRange, Ranges};
+pub(crate) use self::reuse::{Made, PlanCache};
 use crate::catalog::Collection;
 use crate::index::Index;
 
@@ -45,10 +51,49 @@ pub(crate) struct Question<'q> {
     /// Only the first few documents are wanted.
     pub is_limited: bool,
     pub arrival: Arrival,
-    /// What is evaluated over the documents besides `filter` and `order_by`; `None` if whole documents are wanted.
-    pub reads: Option<&'q [&'q Expr]>,
-    /// Only their number is wanted.
-    pub counts: bool,
+    pub reads: Reads<'q>,
+}
+
+/// What is evaluated over the documents besides `filter` and `order_by`.
+#[derive(Clone, Copy)]
+pub(crate) enum Reads<'q> {
+    /// Whole documents are wanted.
+    Documents,
+    Projection(&'q Projection),
+    Groups(&'q Grouping),
+}
+
+impl<'q> Reads<'q> {
+    /// The expressions; `None` if whole documents are wanted.
+    pub(crate) fn exprs(self) -> Option<Vec<&'q Expr>> {
+        match self {
+            Self::Documents | Self::Projection(Projection::All) => None,
+            Self::Projection(Projection::Items(items)) => items
+                .iter()
+                .map(|item| match item {
+                    ProjectionItem::Value { expr, .. } => Some(expr),
+                    ProjectionItem::Members { .. } | ProjectionItem::Exclude { .. } => None,
+                })
+                .collect(),
+            Self::Groups(grouping) => {
+                let arguments =
+                    grouping.aggregates.iter().filter_map(|aggregate| aggregate.argument.as_ref());
+                Some(grouping.keys.iter().chain(arguments).collect())
+            }
+        }
+    }
+
+    /// Whether documents that count as equal to the statement have the same value in this field.
+    fn tells_apart(self, path: &[String]) -> bool {
+        let is_field = |expr: &Expr| expr.field() == Some((0, path));
+        match self {
+            Self::Documents | Self::Projection(Projection::All) => false,
+            Self::Projection(Projection::Items(items)) => {
+                items.iter().any(|item| matches!(item, ProjectionItem::Value { expr, .. } if is_field(expr)))
+            }
+            Self::Groups(grouping) => grouping.keys.iter().any(is_field),
+        }
+    }
 }
 
 /// In what order a statement must see its documents, besides ORDER BY.
@@ -56,46 +101,50 @@ pub(crate) struct Question<'q> {
 pub(crate) enum Arrival {
     /// Whatever is convenient.
     Any,
-    /// By `_id`: its result depends on which document comes first, as the sum of floats does.
+    /// Those that give equal rows, or belong to one group, by `_id`: the first of them is shown, and the sum of floats
+    /// depends on their order.
+    AlikeById,
+    /// All by `_id`, for the same reasons.
     ById,
 }
 
 /// How a statement reaches its documents.
-pub(crate) struct Plan<'q> {
-    pub source: &'q Source,
-    pub filter: Option<&'q Expr>,
-    pub order_by: &'q [ditto_dql::SortItem],
-    pub arrival: Arrival,
+pub(crate) struct Plan {
     /// `None` if there is none of that name, or if it is a virtual one.
     pub collection: Option<Arc<Collection>>,
-    pub access: Access<'q>,
-    /// Whether documents come in the order of `order_by`, and those that are equal in it by `_id`.
+    pub access: Access,
+    /// Whether documents come in the order of ORDER BY, and those that are equal in it by `_id`.
     pub is_ordered: bool,
+    /// Keys are gathered before the first document is read, so that documents come by `_id`.
+    pub by_id: bool,
+    /// Bytes of keys that may be gathered. With more of them the documents are read one after the other instead.
+    pub max_gathered: usize,
 }
 
 /// The way to the documents.
-pub(crate) enum Access<'q> {
+pub(crate) enum Access {
     /// The rows of a virtual collection.
     Virtual,
     /// By `_id`.
-    Ids(Ids<'q>),
+    Ids(Ids),
     /// Key ranges of the documents themselves or of an index.
-    Scan(Scan<'q>),
+    Scan(Scan),
     /// What one of them finds.
-    Union(Vec<Access<'q>>),
+    Union(Vec<Access>),
     /// What all of them find.
-    Intersect(Vec<Scan<'q>>),
+    Intersect(Vec<Scan>),
     /// Nothing is read: the collection knows how many documents it has.
     Count,
 }
 
 /// Key ranges, of an index or of the documents by `_id`.
-pub(crate) struct Scan<'q> {
+#[derive(Clone)]
+pub(crate) struct Scan {
     /// `None`: the documents.
     pub index: Option<Arc<Index>>,
     /// Conditions of the leading keys, each key's together; the `_id` is the last key. Behind the first key that is not
     /// limited to single values there are none.
-    pub conditions: Vec<Vec<Condition<'q>>>,
+    pub conditions: Vec<Vec<KeyCondition>>,
     pub backward: bool,
     /// Set if rows come in the order of ORDER BY.
     pub ordered: Option<Ordered>,
@@ -105,10 +154,10 @@ pub(crate) struct Scan<'q> {
     pub max_ranges: usize,
 }
 
-impl<'q> Plan<'q> {
+impl Plan {
     /// Whether more than one row of the storage is read, so that a snapshot is needed.
     pub(crate) fn needs_snapshot(&self) -> bool {
-        !matches!(self.access, Access::Virtual | Access::Count | Access::Ids(Ids::Equal(_)))
+        !matches!(self.access, Access::Virtual | Access::Count | Access::Ids(Ids::One(_)))
     }
 
     /// Whether every index of the plan can still be used.
@@ -119,16 +168,16 @@ impl<'q> Plan<'q> {
     /// Whether documents may come in another order than by `_id`, or than the one in which the statement lists ids.
     pub(crate) fn mixes_ids(&self) -> bool {
         match &self.access {
-            Access::Scan(scan) => self.arrival == Arrival::Any && !scan.comes_by_id(),
-            Access::Union(_) => self.arrival == Arrival::Any,
+            Access::Scan(scan) => !self.by_id && !scan.comes_by_id(),
+            Access::Union(_) => !self.by_id,
             Access::Virtual | Access::Ids(_) | Access::Intersect(_) | Access::Count => false,
         }
     }
 }
 
-impl<'q> Access<'q> {
+impl Access {
     /// All scans.
-    pub(crate) fn scans(&self) -> Vec<&Scan<'q>> {
+    pub(crate) fn scans(&self) -> Vec<&Scan> {
         match self {
             Self::Scan(scan) => vec![scan],
             Self::Union(branches) => branches.iter().flat_map(Self::scans).collect(),
@@ -138,10 +187,16 @@ impl<'q> Access<'q> {
     }
 }
 
-impl<'q> Scan<'q> {
+impl Scan {
     /// The conditions that every unmarked row of the scan's ranges fulfils, if the ranges are exact.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = &Condition<'q>> {
-        self.conditions.iter().flatten().filter(|condition| condition.is_exact())
+    pub(crate) fn answers(&self) -> impl Iterator<Item = &KeyCondition> {
+        self.conditions.iter().flatten().filter(|condition| condition.is_exact)
+    }
+
+    /// Those of them that are not asked again although the document of an unmarked row is read or, if it is not, known as
+    /// far as the row tells: what is a comparison costs no more than to find out that it need not be made.
+    pub(crate) fn spares(&self) -> impl Iterator<Item = &KeyCondition> {
+        self.answers().filter(|condition| self.covering.is_some() || condition.is_list)
     }
 
     /// Whether rows come by `_id` anyway.
@@ -152,7 +207,8 @@ impl<'q> Scan<'q> {
 
     /// How many leading keys have one value.
     pub(crate) fn fixed(&self) -> usize {
-        let is_fixed = |conditions: &Vec<Condition<'_>>| conditions.iter().any(Condition::is_of_one_value);
+        let is_fixed =
+            |conditions: &Vec<KeyCondition>| conditions.iter().any(|condition| condition.has_one_value);
         self.conditions.iter().take_while(|conditions| is_fixed(conditions)).count()
     }
 

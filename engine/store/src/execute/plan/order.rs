@@ -24,7 +24,7 @@ pub(super) fn ordered(
     conditions: &[Condition<'_>],
 ) -> Option<(Ordered, Direction)> {
     let has_one_value = |path: &[String]| {
-        conditions.iter().any(|condition| condition.path == path && condition.is_of_one_value())
+        conditions.iter().any(|condition| condition.path == path && condition.has_one_value())
     };
     let mut position = fixed.min(keys.len());
     let from = position;

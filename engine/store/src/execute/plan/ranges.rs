@@ -5,12 +5,12 @@
 //! higher begins. An interval is a pair of such beginnings, for a field in ascending order; one of a descending field is
 //! turned around at the end.
 
-use ditto_dql::{Context, End, Item, Test, like_prefix};
+use ditto_dql::{Context, End, Expr, Item, Test, like_prefix};
 use ditto_storage::prefix_end;
 use ditto_value::{Tree, ValueKind, key};
 
 use super::Scan;
-use super::condition::Condition;
+use super::condition::{KeyCondition, tests};
 use crate::catalog::Collection;
 use crate::index::MAX_INDEXED_BYTES;
 use crate::layout;
@@ -83,9 +83,14 @@ fn invert(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().map(|byte| !byte).collect()
 }
 
-impl Scan<'_> {
+impl Scan {
     /// The ranges for these arguments.
-    pub(crate) fn ranges(&self, collection: &Collection, context: &Context<'_>) -> Ranges {
+    pub(crate) fn ranges(
+        &self,
+        filter: Option<&Expr>,
+        collection: &Collection,
+        context: &Context<'_>,
+    ) -> Ranges {
         let prefix = match &self.index {
             Some(index) => layout::index_prefix(index.id),
             None => layout::collection_prefix(collection.id),
@@ -95,7 +100,7 @@ impl Scan<'_> {
             let field = self.key(position);
             // The `_id` behind the fields is never cut.
             let longest = if field.is_some() { MAX_INDEXED_BYTES } else { usize::MAX };
-            let mut intervals = intervals(conditions, longest, context);
+            let mut intervals = intervals(conditions, filter, longest, context);
             if field.is_some_and(|field| field.descending) {
                 intervals = intervals.iter().rev().filter_map(Interval::inverted).collect();
             }
@@ -131,12 +136,17 @@ fn all_between(prefixes: &[Vec<u8>], intervals: &[Interval]) -> Vec<KeyRange> {
 }
 
 /// The values for which all conditions can be TRUE, in ascending order, without overlaps.
-fn intervals(conditions: &[Condition<'_>], longest: usize, context: &Context<'_>) -> Vec<Interval> {
+fn intervals(
+    conditions: &[KeyCondition],
+    filter: Option<&Expr>,
+    longest: usize,
+    context: &Context<'_>,
+) -> Vec<Interval> {
     let mut all: Option<Vec<Interval>> = None;
     for condition in conditions {
         let mut any = Vec::new();
-        for test in &condition.tests {
-            of_test(test, longest, context, &mut any);
+        for test in condition.place.find(filter).into_iter().flat_map(tests) {
+            of_test(&test, longest, context, &mut any);
         }
         let any = united(any);
         all = Some(match all {

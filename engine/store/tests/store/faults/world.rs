@@ -12,7 +12,7 @@ use ditto_store::{
 use ditto_value::{Object, Value};
 
 use crate::model::{Condition, Model, Step, apply_to_model, expected_rows, text};
-use crate::support::{DATABASE, Later, TestEnvironment, assert_consistent, open_in, query};
+use crate::support::{DATABASE, Later, TestEnvironment, assert_consistent, open_in, query, restore};
 
 /// Written here only, so that a plain map of objects knows what is in it.
 const OWN: &str = "c";
@@ -86,6 +86,14 @@ fn rows(snapshot: &dyn Snapshot) -> Rows {
     rows
 }
 
+/// A copy of the disk that may be put back.
+struct Image {
+    moment: Moment,
+    remote_position: Sequence,
+    /// Whether the remote was told what the store added after the image was taken, or put back for the last time.
+    surpassed: bool,
+}
+
 /// What the store was doing when a write failed.
 struct UnderWay {
     own: Model,
@@ -120,6 +128,13 @@ pub struct World {
     remote_added: i64,
     /// The position in the remote's history that was applied here.
     remote_position: Sequence,
+    image: Option<Image>,
+    /// What the store has added to the tally, as far as the remote was told.
+    told_added: i64,
+    /// What histories that were replaced by an image had added since, and told of.
+    lost_added: i64,
+    /// The remote has seen more of the store than the store has, and would say so when they meet.
+    forked: bool,
 }
 
 impl World {
@@ -147,6 +162,10 @@ impl World {
             remote,
             remote_added: 0,
             remote_position: Sequence::ZERO,
+            image: None,
+            told_added: 0,
+            lost_added: 0,
+            forked: false,
         }
     }
 
@@ -167,6 +186,8 @@ impl World {
                 82..87 => self.tell(),
                 87..92 => self.sync(),
                 92..94 => self.run_begins(),
+                94..96 => self.take_image(),
+                96 => self.restore_image(),
                 _ => self.fall(),
             }
             if self.under_way.is_some() {
@@ -289,6 +310,42 @@ impl World {
         self.oldest = self.moments.len() - 1;
         self.lose(loss);
         self.start();
+    }
+
+    fn take_image(&mut self) {
+        self.note("an image is taken");
+        let (moment, remote_position) = (self.newest().clone(), self.remote_position);
+        self.image = Some(Image { moment, remote_position, surpassed: false });
+    }
+
+    /// The process ends, and the disk is what it was when the image was taken.
+    fn restore_image(&mut self) {
+        let Some(mut image) = self.image.take() else { return };
+        self.note("the image is put back");
+        self.store = None;
+        self.disk = FaultyStorage::new(self.random.draw());
+        restore(&*image.moment.rows, &self.disk);
+        self.set_rates();
+        if std::mem::take(&mut image.surpassed) {
+            self.lost_added += self.told_added - image.moment.added;
+            self.told_added = image.moment.added;
+            self.forked = true;
+        }
+        self.told = self.told.min(image.moment.last);
+        self.remote_position = image.remote_position;
+        self.moments = vec![image.moment.clone()];
+        (self.durable, self.oldest) = (0, 0);
+        self.image = Some(image);
+        self.start();
+    }
+
+    /// Before anything is exchanged the remote says what it has seen; but who only hears of it by others does not know.
+    fn greet(&mut self) {
+        if self.forked && self.random.percent(70) {
+            self.forked = false;
+            self.note("is a fork");
+            self.begin_run(true);
+        }
     }
 
     // What happens while it is up.
@@ -490,6 +547,10 @@ impl World {
 
     /// What the remote has to say arrives.
     fn receive(&mut self) {
+        self.greet();
+        if self.under_way.is_some() {
+            return;
+        }
         let replica = self.remote.replica();
         let upto = replica.last_sequence();
         // Sometimes again what is known already.
@@ -527,6 +588,10 @@ impl World {
 
     /// The remote is told what is durable, and nothing else.
     fn tell(&mut self) {
+        self.greet();
+        if self.under_way.is_some() {
+            return;
+        }
         let store = self.store();
         let durable = store.durable_sequence();
         self.note(format!("tells up to {durable:?}"));
@@ -535,6 +600,12 @@ impl World {
             .into_iter()
             .filter(|document| &*document.key.collection != OWN)
             .collect();
+        if documents.iter().any(|document| &*document.key.collection == "tally") {
+            self.told_added = self.newest().added;
+            if let Some(image) = &mut self.image {
+                image.surpassed = true;
+            }
+        }
         take(&self.remote, documents);
     }
 
@@ -557,9 +628,14 @@ impl World {
     }
 
     fn run_begins(&mut self) {
+        let new_site = self.random.percent(10);
+        self.begin_run(new_site);
+    }
+
+    fn begin_run(&mut self, new_site: bool) {
         self.note("begins a run");
         let Moment { own, added, .. } = self.newest().clone();
-        let result = self.store().begin_run(self.random.percent(10));
+        let result = self.store().begin_run(new_site);
         if self.acknowledge(result, UnderWay { own, added }).is_some() {
             self.runs = self.store().runs();
             self.durable = self.moments.len() - 1;
@@ -568,7 +644,7 @@ impl World {
 
     // The end.
 
-    /// Without faults both peers become equal, and every increment that was not lost counts once.
+    /// Without faults both peers become equal, and every increment that was not lost, or that somebody saw, counts once.
     fn converge(&mut self) {
         self.disk.set_failure_rates(0, 0);
         self.store()
@@ -589,7 +665,7 @@ impl World {
             let select = format!("SELECT * FROM {collection} ORDER BY _id");
             assert_eq!(query(&store, &select), query(&self.remote, &select));
         }
-        let sum = self.newest().added + self.remote_added;
+        let sum = self.newest().added + self.lost_added + self.remote_added;
         let tally = query(&store, "SELECT n FROM tally");
         let shown = tally.first().map(String::as_str);
         // Nobody has counted, or the sum.
