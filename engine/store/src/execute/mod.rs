@@ -189,8 +189,8 @@ pub(crate) fn read(
             let mut scope = scope(view.inner(), arguments);
             let request = prepared.request(view.inner(), scope.now_ms);
             scope.request = request.as_ref();
-            scope.plans = Some(&prepared.plans);
             scope.running = Some(running);
+            scope.plans = Some(&prepared.plans);
             let rows = select::select(view, &scope, select)?;
             Ok(QueryResult::of_rows(rows))
         }
@@ -257,8 +257,8 @@ pub(crate) fn change(
 ) -> Result<Effect, StoreError> {
     let (now_ms, settings) = (transaction.now_ms, transaction.inner.parameters.settings());
     let request = prepared.request(&transaction.inner, now_ms);
-    let (request, plans) = (request.as_ref(), Some(&prepared.plans));
-    let scope = Scope { arguments, now_ms, settings, request, plans, running: Some(running) };
+    let (request, plans, running) = (request.as_ref(), Some(&prepared.plans), Some(running));
+    let scope = Scope { arguments, now_ms, settings, request, plans, running };
     match &prepared.statement {
         Statement::Insert(statement) => insert::insert(transaction, &scope, statement),
         Statement::Update(statement) => update::update(transaction, &scope, statement),
