@@ -124,6 +124,11 @@ impl<'r> Run<'r, '_> {
         }
     }
 
+    /// Whether the statement may go on, asked for each document.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.running.map_or(Ok(()), Running::check)
+    }
+
     /// Passes a document on if it fulfils the conditions.
     pub(super) fn offer(
         &mut self,
@@ -133,7 +138,7 @@ impl<'r> Run<'r, '_> {
         document: ValueRef<'_>,
         holds: &Holds<'_>,
     ) -> Flow {
-        self.running.map_or(Ok(()), Running::check)?;
+        self.check()?;
         let Self { context, conjuncts, skipped, each, .. } = self;
         if !conjuncts.is_empty() {
             let row = of_document(context, document);
@@ -150,7 +155,7 @@ impl<'r> Run<'r, '_> {
 
     /// The same for a record, of which nothing is to be seen if it is a tombstone.
     pub(super) fn offer_record(&mut self, key: &Bytes, record: &Bytes, holds: &Holds<'_>) -> Flow {
-        self.running.map_or(Ok(()), Running::check)?;
+        self.check()?;
         let Self { context, conjuncts, shape, skipped, each, .. } = self;
         let flow = shape.document(record, |holder, document| {
             if !conjuncts.is_empty() {
