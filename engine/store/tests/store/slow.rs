@@ -37,6 +37,8 @@ fn a_statement_that_runs_for_too_long_is_ended_and_has_done_nothing() {
     for text in [
         "SELECT * FROM c",
         "SELECT SUM(a) AS s FROM c",
+        "SELECT COUNT(*) AS n FROM c WHERE a < 9",
+        "SELECT MAX(a) AS m FROM c WHERE b = 1",
         "SELECT a FROM c WHERE a < 9",
         "SELECT a FROM c WHERE a IN [1, 2, 3, 4, 5, 6, 7, 8] ORDER BY _id",
         "UPDATE c SET b = 1",
