@@ -2,8 +2,8 @@
 //!
 //! The tree below knows neither, but it asks a *filter* about every row that goes through a compaction. Ours keeps all
 //! rows, counts those of a compaction that is watched, and lets it fail when it is to stop: nothing has changed then, and
-//! what it wrote so far is removed at the next opening. Compactions that the tree does by itself, on threads of its own,
-//! nobody watches.
+//! what it wrote so far is removed at the next opening. Rows that were deleted are not asked about, so a long run of them is
+//! gone through to its end. Compactions that the tree does by itself, on threads of its own, nobody watches.
 
 use std::cell::RefCell;
 use std::io;

@@ -309,7 +309,8 @@ fn a_compaction_that_is_stopped_changes_nothing_and_can_be_done_again() {
     let directory = tempfile::tempdir().unwrap();
     let storage = uncompacted(directory.path());
     let mut batch = Batch::new();
-    (10_000..200_000_u32).for_each(|number| batch.delete(Keyspace::Documents, number.to_be_bytes()));
+    // What is deleted goes through without being asked about: the rest comes after it.
+    (0..190_000_u32).for_each(|number| batch.delete(Keyspace::Documents, number.to_be_bytes()));
     storage.commit(batch).unwrap();
     storage.flush().unwrap();
     let full = storage.keyspace_size(Keyspace::Documents).unwrap();
@@ -323,7 +324,7 @@ fn a_compaction_that_is_stopped_changes_nothing_and_can_be_done_again() {
     let size = storage.keyspace_size(Keyspace::Documents).unwrap();
     assert!(size > full / 2, "{full} bytes became {size}");
     storage.commit(put(500_000)).unwrap();
-    let numbers_now: Vec<_> = (0..10_000).chain([500_000]).collect();
+    let numbers_now: Vec<_> = (190_000..200_000).chain([500_000]).collect();
     assert_eq!(numbers(&storage, Keyspace::Documents), numbers_now);
     storage.close().unwrap();
 
