@@ -9,8 +9,9 @@
 //! # let ditto = Ditto::open_sync(config)?;
 //! let usage: DiskUsageItem = ditto.disk_usage().item();
 //! assert_eq!(usage.fs_type, FileSystemType::Directory);
-//! let parts = usage.children.unwrap_or_default();
-//! assert_eq!(usage.size_in_bytes, parts.iter().map(|part| part.size_in_bytes).sum());
+//! for part in usage.children.iter().flatten() {
+//!     println!("{:>12} bytes {}", part.size_in_bytes, part.path);
+//! }
 //!
 //! // Called soon, and again whenever a file changes, until the handle is dropped.
 //! let _observer = ditto.disk_usage().observe(|usage| println!("{} bytes", usage.size_in_bytes));
