@@ -114,6 +114,11 @@ impl Hub {
         // Ends at once, until there are transports.
         let mut links = mpsc::channel(1).1;
         loop {
+            // First: what was noticed of the store came after what was asked before.
+            while let Ok(command) = inputs.commands.try_recv() {
+                self.on_command(command, &mut links);
+                self.pump();
+            }
             let now = self.clock.now_ms();
             let timeout =
                 self.replicator.next_timeout().map(|at| Duration::from_millis(at.saturating_sub(now)));

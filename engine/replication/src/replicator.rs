@@ -54,6 +54,8 @@ pub struct Replicator {
     events: VecDeque<Event>,
     durable: Sequence,
     last_transmitter: Option<SessionId>,
+    /// Documents were evicted, and the other peers were not told yet.
+    evicted: bool,
     now: u64,
 }
 
@@ -67,6 +69,7 @@ impl Replicator {
             events: VecDeque::new(),
             durable: Sequence(0),
             last_transmitter: None,
+            evicted: false,
             now: 0,
         }
     }
@@ -110,7 +113,7 @@ impl Replicator {
 
     /// A message has arrived. Whatever its bytes are, it costs at most its own session.
     pub fn receive(&mut self, session: SessionId, message: &[u8], replica: &mut dyn Replica, now_ms: u64) {
-        self.refresh(replica, now_ms);
+        self.refresh(replica);
         self.with(session, replica, now_ms, |session, local, subscriptions, turn| {
             session.receive(message, local, subscriptions, turn)
         });
@@ -118,7 +121,8 @@ impl Replicator {
 
     /// The application has changed the store: notices evictions. The changes are told when they are durable.
     pub fn committed(&mut self, replica: &mut dyn Replica, now_ms: u64) {
-        self.refresh(replica, now_ms);
+        self.now = self.now.max(now_ms);
+        self.refresh(replica);
     }
 
     /// Everything up to this sequence survives a loss of power from now on, so it may be told and acknowledged.
@@ -129,7 +133,10 @@ impl Replicator {
 
     /// Does what is due at this time. Never wrong to call.
     pub fn tick(&mut self, replica: &mut dyn Replica, now_ms: u64) {
-        self.refresh(replica, now_ms);
+        if std::mem::take(&mut self.evicted) {
+            self.synchronize(replica, now_ms);
+        }
+        self.refresh(replica);
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             self.with(session, replica, now_ms, |session, _, subscriptions, turn| {
@@ -140,6 +147,9 @@ impl Replicator {
 
     /// When [`Self::tick`] has something to do although nothing happens. May lie in the past.
     pub fn next_timeout(&self) -> Option<u64> {
+        if self.evicted {
+            return Some(self.now);
+        }
         self.sessions.values().filter_map(Session::timeout).min().map(|timeout| timeout.max(self.now))
     }
 
@@ -213,11 +223,10 @@ impl Replicator {
         self.events.push_back(Event::SessionFailed { session: id, remote, reason });
     }
 
-    /// Notices evictions.
-    fn refresh(&mut self, replica: &mut dyn Replica, now_ms: u64) {
-        if self.subscriptions.refresh(replica) {
-            self.synchronize(replica, now_ms);
-        }
+    /// Notices evictions. The others are told with the next [`Self::tick`]: whoever ended a subscription before has
+    /// said so by then, and does not get back what was evicted.
+    fn refresh(&mut self, replica: &mut dyn Replica) {
+        self.evicted |= self.subscriptions.refresh(replica);
     }
 
     fn synchronize(&mut self, replica: &mut dyn Replica, now_ms: u64) {

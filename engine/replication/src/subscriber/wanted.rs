@@ -46,13 +46,15 @@ impl Subscriber {
                 Some(selected) if selected.evictions == wanted.evictions => {
                     kept.insert(wanted.selection);
                 }
-                selected => {
-                    interests.forgotten |= selected.is_some();
+                _ => {
                     interests.removed.push(*id);
                     wanted.removed = true;
                 }
             }
         }
+        interests.evictions = self.untold_evictions(turn);
+        // What the other peer takes us to hold may be gone, also where nobody subscribes at the moment.
+        interests.forgotten = interests.evictions.is_some();
         if interests.forgotten {
             link.known.clear();
             publisher.discard_draft();
@@ -88,13 +90,11 @@ impl Subscriber {
                 },
             );
             if size >= MESSAGE_TARGET_BYTES {
-                interests.evictions = self.untold_evictions(turn);
                 interests.forgotten |= std::mem::take(&mut self.dropped);
                 self.send_interests(std::mem::take(&mut interests), link);
                 size = 0;
             }
         }
-        interests.evictions = self.untold_evictions(turn);
         if !interests.added.is_empty() || !interests.removed.is_empty() || interests.evictions.is_some() {
             interests.forgotten |= std::mem::take(&mut self.dropped);
             self.send_interests(interests, link);
