@@ -168,8 +168,10 @@ fn paths_length<'a>(
     object: ValueRef<'a>,
     each_object: &mut impl FnMut(ValueRef<'a>),
 ) -> Result<usize, PathError> {
-    let members = object.raw_members().filter(|(name, _)| *name != b"_id");
-    members.map(|(name, member)| path_lengths(name, member, (0, 1), each_object)).sum()
+    let mut members = object.raw_members().filter(|(name, _)| *name != b"_id");
+    members.try_fold(0usize, |total, (name, member)| {
+        Ok(total.saturating_add(path_lengths(name, member, (0, 1), each_object)?))
+    })
 }
 
 /// How long the paths of a member, the `depth`th name from the root, and of what is below it are together, if the path
@@ -192,7 +194,7 @@ fn path_lengths<'a>(
     if member.kind() == ValueKind::Object {
         each_object(member);
         for (name, member) in member.raw_members() {
-            total += path_lengths(name, member, (own, depth + 1), each_object)?;
+            total = total.saturating_add(path_lengths(name, member, (own, depth + 1), each_object)?);
         }
     }
     Ok(total)
