@@ -23,11 +23,15 @@ const NAMES: &[(&str, &str)] = &[
     ("QueryResult", "dittoffi_query_result_t"),
     ("Observer", "dittoffi_observer_t"),
     ("Signal", "dittoffi_signal_t"),
+    ("DiskUsageObserver", "dittoffi_disk_usage_observer_t"),
     ("Subscription", "dittoffi_subscription_t"),
     ("Transaction", "dittoffi_transaction_t"),
     ("ChangeCallback", "dittoffi_change_callback_t"),
     ("BegunCallback", "dittoffi_begun_callback_t"),
+    ("ExecutedCallback", "dittoffi_executed_callback_t"),
     ("LogCallback", "dittoffi_log_callback_t"),
+    ("ProgressCallback", "dittoffi_progress_callback_t"),
+    ("DiskUsageCallback", "dittoffi_disk_usage_callback_t"),
 ];
 
 const PREAMBLE: &str = include_str!("preamble.h");

@@ -47,7 +47,7 @@
 /**
  * What identifies these declarations: two headers with equal fingerprints fit the same library. Comments do not count.
  */
-#define DITTOFFI_ABI_FINGERPRINT "da8f07327885f3924e8bcb9a71ea073e"
+#define DITTOFFI_ABI_FINGERPRINT "1270ab0af6bab95d6d417834334163db"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -187,7 +187,8 @@ typedef enum dittoffi_error_code_t {
      */
     DITTOFFI_ERROR_CODE_IO_ALREADY_EXISTS = 1019,
     /**
-     * A file does not exist.
+     * A file or directory does not exist; of a running peer: its directory was removed or moved away. Reads go on where they
+     * can; once the directory is back, so do writes.
      */
     DITTOFFI_ERROR_CODE_IO_NOT_FOUND = 1020,
     /**
@@ -195,7 +196,7 @@ typedef enum dittoffi_error_code_t {
      */
     DITTOFFI_ERROR_CODE_IO_OPERATION_FAILED = 1021,
     /**
-     * Permission to a file is denied.
+     * Permission to a file is denied, or the disk is read-only.
      */
     DITTOFFI_ERROR_CODE_IO_PERMISSION_DENIED = 1022,
     /**
@@ -207,7 +208,7 @@ typedef enum dittoffi_error_code_t {
      */
     DITTOFFI_ERROR_CODE_PARAMETER_QUERY = 1024,
     /**
-     * The storage failed or its content is broken.
+     * The storage failed.
      */
     DITTOFFI_ERROR_CODE_STORE_DATABASE = 1025,
     /**
@@ -278,6 +279,22 @@ typedef enum dittoffi_error_code_t {
      * Another writer went on for so long that waiting for it was given up.
      */
     DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT = 1042,
+    /**
+     * The disk, or the quota on it, is full. Reads go on; once there is room, so do writes, within half a minute.
+     */
+    DITTOFFI_ERROR_CODE_STORE_DISK_FULL = 1043,
+    /**
+     * What is on disk is not what was written. Nothing is written; what can be read still is.
+     */
+    DITTOFFI_ERROR_CODE_STORE_CORRUPT = 1044,
+    /**
+     * The database was written in a format that this version does not read.
+     */
+    DITTOFFI_ERROR_CODE_STORE_FORMAT_UNSUPPORTED = 1045,
+    /**
+     * Whoever watched the progress did not want to go on.
+     */
+    DITTOFFI_ERROR_CODE_CANCELLED = 1046,
 } dittoffi_error_code_t;
 
 /**
@@ -305,6 +322,12 @@ typedef enum dittoffi_log_level_t {
      */
     DITTOFFI_LOG_LEVEL_VERBOSE = 5,
 } dittoffi_log_level_t;
+
+/**
+ * Somebody who watches the directory of a peer. It ends with `dittoffi_disk_usage_observer_cancel`, when its last handle is
+ * freed, or with the peer.
+ */
+typedef struct dittoffi_disk_usage_observer_t dittoffi_disk_usage_observer_t;
 
 /**
  * Why a function failed. The caller owns it and frees it with `dittoffi_error_free`.
@@ -345,6 +368,25 @@ typedef struct dittoffi_subscription_t dittoffi_subscription_t;
 typedef struct dittoffi_transaction_t dittoffi_transaction_t;
 
 /**
+ * Bytes that the library allocated and the caller owns. Release them with `dittoffi_buffer_free`, once, and with
+ * nothing else. Text is UTF-8 without a terminating zero.
+ */
+typedef struct dittoffi_buffer_t {
+    /**
+     * First byte.
+     */
+    uint8_t *ptr;
+    /**
+     * Number of bytes.
+     */
+    size_t len;
+    /**
+     * What was allocated; of use to the library only.
+     */
+    size_t capacity;
+} dittoffi_buffer_t;
+
+/**
  * Bytes that belong to somebody else, borrowed for as long as the function says; as an argument, for the call.
  * `ptr` may be `NULL` when `len` is 0. Text is UTF-8 without a terminating zero.
  */
@@ -358,6 +400,28 @@ typedef struct dittoffi_slice_t {
      */
     size_t len;
 } dittoffi_slice_t;
+
+/**
+ * Called with what a directory holds.
+ *
+ * `call` gets `context` and the JSON that `dittoffi_peer_disk_usage` describes, which is borrowed for the call. It runs on
+ * a thread of the library, never twice at once, and may call any function of the library. It must return normally: an
+ * exception or a panic must not leave it. `release` gets `context` once, after the last call; it may be `NULL`.
+ */
+typedef struct dittoffi_disk_usage_callback_t {
+    /**
+     * Handed to both functions; `NULL` is allowed. Must be usable from any thread.
+     */
+    void *context;
+    /**
+     * Takes the next tree.
+     */
+    void (*call)(void *context, struct dittoffi_slice_t usage);
+    /**
+     * Lets go of `context`.
+     */
+    void (*release)(void *context);
+} dittoffi_disk_usage_callback_t;
 
 /**
  * Called with each log line.
@@ -380,6 +444,30 @@ typedef struct dittoffi_log_callback_t {
      */
     void (*release)(void *context);
 } dittoffi_log_callback_t;
+
+/**
+ * Called while a function does something that may take long.
+ *
+ * `call` gets `context`, how much is done, and how much there is to do in all, which may grow; its answer is whether to go
+ * on. If it is not, the function fails with `DITTOFFI_ERROR_CODE_CANCELLED`; the answer of the last call, when all is done,
+ * does not matter. It runs on the thread of that function, before that returns, and may call any function of the library.
+ * It must return normally. `call` is `NULL` if nobody wants to know. `release` gets `context` once, after the last call
+ * and before that function returns; it may be `NULL`.
+ */
+typedef struct dittoffi_progress_callback_t {
+    /**
+     * Handed to both functions; `NULL` is allowed.
+     */
+    void *context;
+    /**
+     * Takes how far it is, answers whether to go on.
+     */
+    bool (*call)(void *context, uint64_t done, uint64_t total);
+    /**
+     * Lets go of `context`.
+     */
+    void (*release)(void *context);
+} dittoffi_progress_callback_t;
 
 /**
  * Called with each result of an observed query.
@@ -405,23 +493,33 @@ typedef struct dittoffi_change_callback_t {
 } dittoffi_change_callback_t;
 
 /**
- * Bytes that the library allocated and the caller owns. Release them with `dittoffi_buffer_free`, once, and with
- * nothing else. Text is UTF-8 without a terminating zero.
+ * Called with the outcome of a statement.
+ *
+ * `call` gets `context` and either an error or a result, the other being `NULL`; it owns what it gets: free the error
+ * with `dittoffi_error_free`, the result with `dittoffi_query_result_free`. It is called once if the function that took
+ * the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a thread of
+ * the library. `is_wanted` is asked before the statement is run; if it answers `false` nothing is done, and `call` gets
+ * an error. It may be `NULL`: always. All may call any function of the library, and must return normally: an exception
+ * or a panic must not leave them. `release` gets `context` once, after the call; it may be `NULL`.
  */
-typedef struct dittoffi_buffer_t {
+typedef struct dittoffi_executed_callback_t {
     /**
-     * First byte.
+     * Handed to all functions; `NULL` is allowed. Must be usable from any thread.
      */
-    uint8_t *ptr;
+    void *context;
     /**
-     * Number of bytes.
+     * Takes the outcome.
      */
-    size_t len;
+    void (*call)(void *context, struct dittoffi_error_t *error, struct dittoffi_query_result_t *result);
     /**
-     * What was allocated; of use to the library only.
+     * Whether the statement is still to be run.
      */
-    size_t capacity;
-} dittoffi_buffer_t;
+    bool (*is_wanted)(void *context);
+    /**
+     * Lets go of `context`.
+     */
+    void (*release)(void *context);
+} dittoffi_executed_callback_t;
 
 /**
  * Called with the outcome of beginning a transaction.
@@ -450,6 +548,41 @@ typedef struct dittoffi_begun_callback_t {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+/**
+ * The files of the peer's directory; blocks while it looks at all of them. `out` gets a JSON object with `fs_type`
+ * (`Directory`, `File` or `SymLink`), `path` (from the last name of the peer's directory on, with `/` between names),
+ * `size_in_bytes` (of a directory: of all files below it) and `children` (of a directory: an array of such objects, by
+ * path; else null). Works when the peer is closed too.
+ */
+struct dittoffi_error_t *dittoffi_peer_disk_usage(const struct dittoffi_peer_t *peer,
+                                                  struct dittoffi_buffer_t *out);
+
+/**
+ * Calls back with what `dittoffi_peer_disk_usage` says, at once and then whenever that has changed, whoever changed it. A
+ * change is noticed after half a second or more, and what changes meanwhile is one change.
+ *
+ * The callback is taken over: its `release` is called exactly once, also when this function fails.
+ */
+struct dittoffi_error_t *dittoffi_peer_observe_disk_usage(const struct dittoffi_peer_t *peer,
+                                                          struct dittoffi_disk_usage_callback_t callback,
+                                                          struct dittoffi_disk_usage_observer_t **out);
+
+/**
+ * Ends the observation. When it returns, no further call of the callback starts; one that runs goes on. Doing it twice,
+ * or after the peer was closed, does nothing. May be called from the callback.
+ */
+void dittoffi_disk_usage_observer_cancel(const struct dittoffi_disk_usage_observer_t *observer);
+
+/**
+ * Another handle to the same observer, to be freed like the first.
+ */
+struct dittoffi_disk_usage_observer_t *dittoffi_disk_usage_observer_clone(const struct dittoffi_disk_usage_observer_t *observer);
+
+/**
+ * Frees a handle to an observer; with the last one the observation ends as by `dittoffi_disk_usage_observer_cancel`.
+ */
+void dittoffi_disk_usage_observer_free(struct dittoffi_disk_usage_observer_t *observer);
 
 /**
  * The `dittoffi_error_code_t` of an error; `DITTOFFI_ERROR_CODE_UNKNOWN` for `NULL`.
@@ -509,6 +642,60 @@ void dittoffi_logger_clear_callback(void);
  * Writes a line to the log, as the library does. For applications and SDKs that want one log.
  */
 struct dittoffi_error_t *dittoffi_logger_log(uint8_t level, struct dittoffi_slice_t message);
+
+/**
+ * Reads every row of the database and compares what is stored twice; blocks until that is done. Finding something wrong is
+ * a result and no error. `progress` counts rows; the total is an estimate. `out` gets a JSON object:
+ *
+ * | member | value |
+ * | --- | --- |
+ * | `documents` | living documents |
+ * | `tombstones` | deleted documents that are remembered |
+ * | `graves` | deleted documents of which only a trace is left |
+ * | `conflicts` | reports of lost writes |
+ * | `changes` | rows of the log of changes |
+ * | `index_rows` | rows of all indexes |
+ * | `inconsistent` | how many inconsistencies there are; 0 if all is well |
+ * | `inconsistencies` | the first hundred of them: an array of objects with the texts `place` and `problem` |
+ *
+ * The callback is taken over: its `release` is called exactly once, also when this function fails.
+ */
+struct dittoffi_error_t *dittoffi_peer_verify(const struct dittoffi_peer_t *peer,
+                                              struct dittoffi_progress_callback_t progress,
+                                              struct dittoffi_buffer_t *out);
+
+/**
+ * Copies the database as it is at one moment to `directory`, a path as in `dittoffi_peer_open`'s configuration; blocks
+ * until the copy is complete and on the platter. The directory must be empty, or is made. A peer that is opened there has
+ * the documents of that moment and a key of its own, and syncs with this one as any other. What an attempt that failed has
+ * left is removed. `progress` counts documents. `out` gets a JSON object of numbers: `documents` (deleted ones that are
+ * remembered among them), `bytes`, and `commit_id`, that of the newest commit in the copy.
+ *
+ * A directory that is not empty is refused with `DITTOFFI_ERROR_CODE_IO_ALREADY_EXISTS`. The callback is taken over: its
+ * `release` is called exactly once, also when this function fails.
+ */
+struct dittoffi_error_t *dittoffi_peer_backup(const struct dittoffi_peer_t *peer,
+                                              struct dittoffi_slice_t directory,
+                                              struct dittoffi_progress_callback_t progress,
+                                              struct dittoffi_buffer_t *out);
+
+/**
+ * Gives back the room that deleted and overwritten documents take; blocks until that is done. It costs time, and room for
+ * a while, in proportion to the size of the database. Ended before its time it keeps what it has done. `progress` counts
+ * bytes of files. `out` gets a JSON object of numbers: `bytes_before` and `bytes_after`, of the files with the documents.
+ *
+ * The callback is taken over: its `release` is called exactly once, also when this function fails.
+ */
+struct dittoffi_error_t *dittoffi_peer_compact(const struct dittoffi_peer_t *peer,
+                                               struct dittoffi_progress_callback_t progress,
+                                               struct dittoffi_buffer_t *out);
+
+/**
+ * What is known of the collections without reading them: a JSON array of objects, by name, with `name`, `documents`
+ * (living ones), `graves` (deleted ones of which only a trace is left), `indexes` and `evictions` (so far).
+ */
+struct dittoffi_error_t *dittoffi_peer_collections(const struct dittoffi_peer_t *peer,
+                                                   struct dittoffi_buffer_t *out);
 
 /**
  * Observes a `SELECT`. The callback gets the first result after this function has returned (there always is one, maybe
@@ -599,12 +786,25 @@ struct dittoffi_error_t *dittoffi_peer_execute(const struct dittoffi_peer_t *pee
 
 /**
  * As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
- * nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.
+ * nothing is done then. `CREATE INDEX` and `DROP INDEX` with something to do always would. To wait without blocking:
+ * `dittoffi_peer_execute_later`.
  */
 struct dittoffi_error_t *dittoffi_peer_try_execute(const struct dittoffi_peer_t *peer,
                                                    struct dittoffi_slice_t query,
                                                    struct dittoffi_slice_t arguments,
                                                    struct dittoffi_query_result_t **out);
+
+/**
+ * As `dittoffi_peer_execute`, but does not block: the callback gets the result, or why there is none, when it was the
+ * statement's turn. If there is nothing to wait for it is called before this function returns, on the same thread. Other
+ * errors than those of the handles, the texts and the arguments come by the callback.
+ *
+ * The callback is taken over: its `release` is called exactly once, also when this function fails.
+ */
+struct dittoffi_error_t *dittoffi_peer_execute_later(const struct dittoffi_peer_t *peer,
+                                                     struct dittoffi_slice_t query,
+                                                     struct dittoffi_slice_t arguments,
+                                                     struct dittoffi_executed_callback_t callback);
 
 /**
  * Starts to sync with other peers by the transport configuration. What of it cannot be served is logged, and told by

@@ -38,6 +38,28 @@ impl Arguments {
     pub(crate) fn value(&self) -> ValueRef<'_> {
         ValueRef::from_stored(&self.0)
     }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// A path in the system's own bytes where paths are bytes, else as text.
+pub(crate) fn path(bytes: &[u8], name: &str) -> Result<PathBuf, Error> {
+    if bytes.is_empty() {
+        return Err(Error::new(ErrorCode::InvalidInput, format!("{name} is empty")));
+    }
+    #[cfg(unix)]
+    {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+        Ok(OsStr::from_bytes(bytes).into())
+    }
+    #[cfg(not(unix))]
+    {
+        let text = std::str::from_utf8(bytes);
+        text.map(PathBuf::from)
+            .map_err(|error| Error::new(ErrorCode::InvalidInput, format!("{name} is not UTF-8: {error}")))
+    }
 }
 
 /// The configuration of a peer.

@@ -72,17 +72,18 @@ pub enum DittoffiErrorCode {
     JsFloatingStoreOperation = 1018,
     /// A file exists already.
     IoAlreadyExists = 1019,
-    /// A file does not exist.
+    /// A file or directory does not exist; of a running peer: its directory was removed or moved away. Reads go on where they
+    /// can; once the directory is back, so do writes.
     IoNotFound = 1020,
     /// Reading or writing failed.
     IoOperationFailed = 1021,
-    /// Permission to a file is denied.
+    /// Permission to a file is denied, or the disk is read-only.
     IoPermissionDenied = 1022,
     /// Another peer, here or in another process, has the directory open.
     LockedDittoWorkingDirectory = 1023,
     /// A system parameter is unknown or its value is of the wrong type.
     ParameterQuery = 1024,
-    /// The storage failed or its content is broken.
+    /// The storage failed.
     StoreDatabase = 1025,
     /// A document id is bad.
     StoreDocumentId = 1026,
@@ -118,6 +119,14 @@ pub enum DittoffiErrorCode {
     StoreTransactionNested = 1041,
     /// Another writer went on for so long that waiting for it was given up.
     StoreTransactionTimeout = 1042,
+    /// The disk, or the quota on it, is full. Reads go on; once there is room, so do writes, within half a minute.
+    StoreDiskFull = 1043,
+    /// What is on disk is not what was written. Nothing is written; what can be read still is.
+    StoreCorrupt = 1044,
+    /// The database was written in a format that this version does not read.
+    StoreFormatUnsupported = 1045,
+    /// Whoever watched the progress did not want to go on.
+    Cancelled = 1046,
 }
 
 pub(crate) use DittoffiErrorCode as ErrorCode;

@@ -13,6 +13,8 @@
 //! | [`transaction`] | several statements that happen together or not at all |
 //! | [`observer`] | a query whose results are delivered again when they change |
 //! | [`subscription`] | a query whose documents other peers send us |
+//! | [`maintenance`] | verifying, copying and compacting the database; what is in its collections |
+//! | [`disk_usage`] | what the directory holds, now or whenever it changes |
 //! | [`callback`] | the `{context, call, release}` triple |
 //! | [`logger`] | where log lines go |
 //! | [`version`] | version and ABI fingerprint |
@@ -26,9 +28,11 @@
 pub mod callback;
 mod cause;
 mod config;
+pub mod disk_usage;
 pub mod error;
 pub mod handle;
 pub mod logger;
+pub mod maintenance;
 pub mod observer;
 pub mod panic;
 pub mod peer;

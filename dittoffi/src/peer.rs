@@ -5,6 +5,7 @@ use std::ptr;
 use ditto_peer::TransportConfig;
 
 use crate::{
+    callback::{ExecutedCallback, OnOutcome},
     config,
     error::{Error, ErrorCode},
     handle, logger, panic,
@@ -106,7 +107,8 @@ pub unsafe extern "C" fn dittoffi_peer_execute(
 }
 
 /// As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
-/// nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.
+/// nothing is done then. `CREATE INDEX` and `DROP INDEX` with something to do always would. To wait without blocking:
+/// `dittoffi_peer_execute_later`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dittoffi_peer_try_execute(
     peer: *const Peer,
@@ -124,6 +126,35 @@ pub unsafe extern "C" fn dittoffi_peer_try_execute(
         let result = peer.0.store().try_execute(query, arguments.value())?;
         // SAFETY: the caller passes NULL or a place for a handle.
         unsafe { handle::store(out, "result", || result.map_or(ptr::null_mut(), QueryResult::into_raw)) }
+    })
+}
+
+/// As `dittoffi_peer_execute`, but does not block: the callback gets the result, or why there is none, when it was the
+/// statement's turn. If there is nothing to wait for it is called before this function returns, on the same thread. Other
+/// errors than those of the handles, the texts and the arguments come by the callback.
+///
+/// The callback is taken over: its `release` is called exactly once, also when this function fails.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dittoffi_peer_execute_later(
+    peer: *const Peer,
+    query: Slice,
+    arguments: Slice,
+    callback: ExecutedCallback,
+) -> *mut Error {
+    panic::contain(|| {
+        let callback = OnOutcome::executed(callback)?;
+        // SAFETY: the caller passes NULL or a live handle, and slices that it keeps for the call.
+        let (peer, query, arguments) = unsafe {
+            let peer = handle::borrow(peer, "peer")?;
+            (peer, query.text("the query")?, config::arguments_binary(arguments.bytes("the arguments")?)?)
+        };
+        let executed = callback.expected();
+        peer.0.store().execute_later(query, arguments.into_bytes(), move |run| {
+            if executed.is_wanted() {
+                executed.call(run().map(QueryResult::into_raw).map_err(Error::from));
+            }
+        });
+        Ok(())
     })
 }
 

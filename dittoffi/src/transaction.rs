@@ -3,7 +3,7 @@
 use ditto_store::{Transaction as StoreTransaction, TransactionKind, TransactionOptions};
 
 use crate::{
-    callback::{BegunCallback, OnBegun},
+    callback::{BegunCallback, OnOutcome},
     config,
     error::Error,
     handle, panic,
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn dittoffi_peer_begin_transaction(
     callback: BegunCallback,
 ) -> *mut Error {
     panic::contain(|| {
-        let callback = OnBegun::new(callback)?;
+        let callback = OnOutcome::begun(callback)?;
         // SAFETY: the caller passes NULL or a live handle, and a slice that it keeps for the call.
         let (peer, hint) = unsafe { (handle::borrow(peer, "peer")?, hint.text("the hint")?) };
         let kind = if is_read_only { TransactionKind::ReadOnly } else { TransactionKind::ReadWrite };

@@ -1,6 +1,6 @@
 // Generated from dittoffi.h by `cargo run -p ditto-bindings`; do not edit.
 
-pub const DITTOFFI_ABI_FINGERPRINT: &::core::ffi::CStr = c"da8f07327885f3924e8bcb9a71ea073e";
+pub const DITTOFFI_ABI_FINGERPRINT: &::core::ffi::CStr = c"1270ab0af6bab95d6d417834334163db";
 pub const DITTOFFI_ABI_REVISION: u32 = 1;
 /// Signing in or out failed.
 pub const DITTOFFI_ERROR_CODE_AUTHENTICATION: dittoffi_error_code_t = 1;
@@ -62,17 +62,18 @@ pub const DITTOFFI_ERROR_CODE_ENCRYPTION_PASSPHRASE_NOT_GIVEN: dittoffi_error_co
 pub const DITTOFFI_ERROR_CODE_JS_FLOATING_STORE_OPERATION: dittoffi_error_code_t = 1018;
 /// A file exists already.
 pub const DITTOFFI_ERROR_CODE_IO_ALREADY_EXISTS: dittoffi_error_code_t = 1019;
-/// A file does not exist.
+/** A file or directory does not exist; of a running peer: its directory was removed or moved away. Reads go on where they
+ can; once the directory is back, so do writes.*/
 pub const DITTOFFI_ERROR_CODE_IO_NOT_FOUND: dittoffi_error_code_t = 1020;
 /// Reading or writing failed.
 pub const DITTOFFI_ERROR_CODE_IO_OPERATION_FAILED: dittoffi_error_code_t = 1021;
-/// Permission to a file is denied.
+/// Permission to a file is denied, or the disk is read-only.
 pub const DITTOFFI_ERROR_CODE_IO_PERMISSION_DENIED: dittoffi_error_code_t = 1022;
 /// Another peer, here or in another process, has the directory open.
 pub const DITTOFFI_ERROR_CODE_LOCKED_DITTO_WORKING_DIRECTORY: dittoffi_error_code_t = 1023;
 /// A system parameter is unknown or its value is of the wrong type.
 pub const DITTOFFI_ERROR_CODE_PARAMETER_QUERY: dittoffi_error_code_t = 1024;
-/// The storage failed or its content is broken.
+/// The storage failed.
 pub const DITTOFFI_ERROR_CODE_STORE_DATABASE: dittoffi_error_code_t = 1025;
 /// A document id is bad.
 pub const DITTOFFI_ERROR_CODE_STORE_DOCUMENT_ID: dittoffi_error_code_t = 1026;
@@ -108,6 +109,14 @@ pub const DITTOFFI_ERROR_CODE_CORE_INTERNAL: dittoffi_error_code_t = 1040;
 pub const DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED: dittoffi_error_code_t = 1041;
 /// Another writer went on for so long that waiting for it was given up.
 pub const DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT: dittoffi_error_code_t = 1042;
+/// The disk, or the quota on it, is full. Reads go on; once there is room, so do writes, within half a minute.
+pub const DITTOFFI_ERROR_CODE_STORE_DISK_FULL: dittoffi_error_code_t = 1043;
+/// What is on disk is not what was written. Nothing is written; what can be read still is.
+pub const DITTOFFI_ERROR_CODE_STORE_CORRUPT: dittoffi_error_code_t = 1044;
+/// The database was written in a format that this version does not read.
+pub const DITTOFFI_ERROR_CODE_STORE_FORMAT_UNSUPPORTED: dittoffi_error_code_t = 1045;
+/// Whoever watched the progress did not want to go on.
+pub const DITTOFFI_ERROR_CODE_CANCELLED: dittoffi_error_code_t = 1046;
 /** What kind of error it is. Numbers never change their meaning; later versions may add some, so a caller treats one
  that it does not know like `DITTOFFI_ERROR_CODE_UNKNOWN`.
 
@@ -125,6 +134,11 @@ pub const DITTOFFI_LOG_LEVEL_DEBUG: dittoffi_log_level_t = 4;
 pub const DITTOFFI_LOG_LEVEL_VERBOSE: dittoffi_log_level_t = 5;
 /// How grave a log line is.
 pub type dittoffi_log_level_t = ::core::ffi::c_uint;
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct dittoffi_disk_usage_observer_t {
+    _unused: [u8; 0],
+}
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct dittoffi_error_t {
@@ -160,6 +174,18 @@ pub struct dittoffi_subscription_t {
 pub struct dittoffi_transaction_t {
     _unused: [u8; 0],
 }
+/** Bytes that the library allocated and the caller owns. Release them with `dittoffi_buffer_free`, once, and with
+ nothing else. Text is UTF-8 without a terminating zero.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct dittoffi_buffer_t {
+    /// First byte.
+    pub ptr: *mut u8,
+    /// Number of bytes.
+    pub len: usize,
+    /// What was allocated; of use to the library only.
+    pub capacity: usize,
+}
 /** Bytes that belong to somebody else, borrowed for as long as the function says; as an argument, for the call.
  `ptr` may be `NULL` when `len` is 0. Text is UTF-8 without a terminating zero.*/
 #[repr(C)]
@@ -169,6 +195,25 @@ pub struct dittoffi_slice_t {
     pub ptr: *const u8,
     /// Number of bytes.
     pub len: usize,
+}
+/** Called with what a directory holds.
+
+ `call` gets `context` and the JSON that `dittoffi_peer_disk_usage` describes, which is borrowed for the call. It runs on
+ a thread of the library, never twice at once, and may call any function of the library. It must return normally: an
+ exception or a panic must not leave it. `release` gets `context` once, after the last call; it may be `NULL`.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct dittoffi_disk_usage_callback_t {
+    /// Handed to both functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut ::core::ffi::c_void,
+    /// Takes the next tree.
+    pub call: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void, usage: dittoffi_slice_t),
+    >,
+    /// Lets go of `context`.
+    pub release: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void),
+    >,
 }
 /** Called with each log line.
 
@@ -187,6 +232,31 @@ pub struct dittoffi_log_callback_t {
             level: u8,
             message: dittoffi_slice_t,
         ),
+    >,
+    /// Lets go of `context`.
+    pub release: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void),
+    >,
+}
+/** Called while a function does something that may take long.
+
+ `call` gets `context`, how much is done, and how much there is to do in all, which may grow; its answer is whether to go
+ on. If it is not, the function fails with `DITTOFFI_ERROR_CODE_CANCELLED`; the answer of the last call, when all is done,
+ does not matter. It runs on the thread of that function, before that returns, and may call any function of the library.
+ It must return normally. `call` is `NULL` if nobody wants to know. `release` gets `context` once, after the last call
+ and before that function returns; it may be `NULL`.*/
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct dittoffi_progress_callback_t {
+    /// Handed to both functions; `NULL` is allowed.
+    pub context: *mut ::core::ffi::c_void,
+    /// Takes how far it is, answers whether to go on.
+    pub call: ::core::option::Option<
+        unsafe extern "C" fn(
+            context: *mut ::core::ffi::c_void,
+            done: u64,
+            total: u64,
+        ) -> bool,
     >,
     /// Lets go of `context`.
     pub release: ::core::option::Option<
@@ -217,17 +287,35 @@ pub struct dittoffi_change_callback_t {
         unsafe extern "C" fn(context: *mut ::core::ffi::c_void),
     >,
 }
-/** Bytes that the library allocated and the caller owns. Release them with `dittoffi_buffer_free`, once, and with
- nothing else. Text is UTF-8 without a terminating zero.*/
+/** Called with the outcome of a statement.
+
+ `call` gets `context` and either an error or a result, the other being `NULL`; it owns what it gets: free the error
+ with `dittoffi_error_free`, the result with `dittoffi_query_result_free`. It is called once if the function that took
+ the callback succeeded, and never if it failed; on the thread of that function before it returns, or on a thread of
+ the library. `is_wanted` is asked before the statement is run; if it answers `false` nothing is done, and `call` gets
+ an error. It may be `NULL`: always. All may call any function of the library, and must return normally: an exception
+ or a panic must not leave them. `release` gets `context` once, after the call; it may be `NULL`.*/
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
-pub struct dittoffi_buffer_t {
-    /// First byte.
-    pub ptr: *mut u8,
-    /// Number of bytes.
-    pub len: usize,
-    /// What was allocated; of use to the library only.
-    pub capacity: usize,
+pub struct dittoffi_executed_callback_t {
+    /// Handed to all functions; `NULL` is allowed. Must be usable from any thread.
+    pub context: *mut ::core::ffi::c_void,
+    /// Takes the outcome.
+    pub call: ::core::option::Option<
+        unsafe extern "C" fn(
+            context: *mut ::core::ffi::c_void,
+            error: *mut dittoffi_error_t,
+            result: *mut dittoffi_query_result_t,
+        ),
+    >,
+    /// Whether the statement is still to be run.
+    pub is_wanted: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void) -> bool,
+    >,
+    /// Lets go of `context`.
+    pub release: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void),
+    >,
 }
 /** Called with the outcome of beginning a transaction.
 
@@ -255,6 +343,36 @@ pub struct dittoffi_begun_callback_t {
     >,
 }
 unsafe extern "C" {
+    /** The files of the peer's directory; blocks while it looks at all of them. `out` gets a JSON object with `fs_type`
+ (`Directory`, `File` or `SymLink`), `path` (from the last name of the peer's directory on, with `/` between names),
+ `size_in_bytes` (of a directory: of all files below it) and `children` (of a directory: an array of such objects, by
+ path; else null). Works when the peer is closed too.*/
+    pub fn dittoffi_peer_disk_usage(
+        peer: *const dittoffi_peer_t,
+        out: *mut dittoffi_buffer_t,
+    ) -> *mut dittoffi_error_t;
+    /** Calls back with what `dittoffi_peer_disk_usage` says, at once and then whenever that has changed, whoever changed it. A
+ change is noticed after half a second or more, and what changes meanwhile is one change.
+
+ The callback is taken over: its `release` is called exactly once, also when this function fails.*/
+    pub fn dittoffi_peer_observe_disk_usage(
+        peer: *const dittoffi_peer_t,
+        callback: dittoffi_disk_usage_callback_t,
+        out: *mut *mut dittoffi_disk_usage_observer_t,
+    ) -> *mut dittoffi_error_t;
+    /** Ends the observation. When it returns, no further call of the callback starts; one that runs goes on. Doing it twice,
+ or after the peer was closed, does nothing. May be called from the callback.*/
+    pub fn dittoffi_disk_usage_observer_cancel(
+        observer: *const dittoffi_disk_usage_observer_t,
+    );
+    /// Another handle to the same observer, to be freed like the first.
+    pub fn dittoffi_disk_usage_observer_clone(
+        observer: *const dittoffi_disk_usage_observer_t,
+    ) -> *mut dittoffi_disk_usage_observer_t;
+    /// Frees a handle to an observer; with the last one the observation ends as by `dittoffi_disk_usage_observer_cancel`.
+    pub fn dittoffi_disk_usage_observer_free(
+        observer: *mut dittoffi_disk_usage_observer_t,
+    );
     /// The `dittoffi_error_code_t` of an error; `DITTOFFI_ERROR_CODE_UNKNOWN` for `NULL`.
     pub fn dittoffi_error_code(error: *const dittoffi_error_t) -> u32;
     /// What went wrong and what it goes back to, for a person to read. Valid until the error is freed; empty for `NULL`.
@@ -285,6 +403,56 @@ unsafe extern "C" {
     pub fn dittoffi_logger_log(
         level: u8,
         message: dittoffi_slice_t,
+    ) -> *mut dittoffi_error_t;
+    /** Reads every row of the database and compares what is stored twice; blocks until that is done. Finding something wrong is
+ a result and no error. `progress` counts rows; the total is an estimate. `out` gets a JSON object:
+
+ | member | value |
+ | --- | --- |
+ | `documents` | living documents |
+ | `tombstones` | deleted documents that are remembered |
+ | `graves` | deleted documents of which only a trace is left |
+ | `conflicts` | reports of lost writes |
+ | `changes` | rows of the log of changes |
+ | `index_rows` | rows of all indexes |
+ | `inconsistent` | how many inconsistencies there are; 0 if all is well |
+ | `inconsistencies` | the first hundred of them: an array of objects with the texts `place` and `problem` |
+
+ The callback is taken over: its `release` is called exactly once, also when this function fails.*/
+    pub fn dittoffi_peer_verify(
+        peer: *const dittoffi_peer_t,
+        progress: dittoffi_progress_callback_t,
+        out: *mut dittoffi_buffer_t,
+    ) -> *mut dittoffi_error_t;
+    /** Copies the database as it is at one moment to `directory`, a path as in `dittoffi_peer_open`'s configuration; blocks
+ until the copy is complete and on the platter. The directory must be empty, or is made. A peer that is opened there has
+ the documents of that moment and a key of its own, and syncs with this one as any other. What an attempt that failed has
+ left is removed. `progress` counts documents. `out` gets a JSON object of numbers: `documents` (deleted ones that are
+ remembered among them), `bytes`, and `commit_id`, that of the newest commit in the copy.
+
+ A directory that is not empty is refused with `DITTOFFI_ERROR_CODE_IO_ALREADY_EXISTS`. The callback is taken over: its
+ `release` is called exactly once, also when this function fails.*/
+    pub fn dittoffi_peer_backup(
+        peer: *const dittoffi_peer_t,
+        directory: dittoffi_slice_t,
+        progress: dittoffi_progress_callback_t,
+        out: *mut dittoffi_buffer_t,
+    ) -> *mut dittoffi_error_t;
+    /** Gives back the room that deleted and overwritten documents take; blocks until that is done. It costs time, and room for
+ a while, in proportion to the size of the database. Ended before its time it keeps what it has done. `progress` counts
+ bytes of files. `out` gets a JSON object of numbers: `bytes_before` and `bytes_after`, of the files with the documents.
+
+ The callback is taken over: its `release` is called exactly once, also when this function fails.*/
+    pub fn dittoffi_peer_compact(
+        peer: *const dittoffi_peer_t,
+        progress: dittoffi_progress_callback_t,
+        out: *mut dittoffi_buffer_t,
+    ) -> *mut dittoffi_error_t;
+    /** What is known of the collections without reading them: a JSON array of objects, by name, with `name`, `documents`
+ (living ones), `graves` (deleted ones of which only a trace is left), `indexes` and `evictions` (so far).*/
+    pub fn dittoffi_peer_collections(
+        peer: *const dittoffi_peer_t,
+        out: *mut dittoffi_buffer_t,
     ) -> *mut dittoffi_error_t;
     /** Observes a `SELECT`. The callback gets the first result after this function has returned (there always is one, maybe
  without items) and then the newest one whenever a commit has changed it and the signal of the one before was given to
@@ -349,12 +517,24 @@ unsafe extern "C" {
         out: *mut *mut dittoffi_query_result_t,
     ) -> *mut dittoffi_error_t;
     /** As `dittoffi_peer_execute`, but never waits for another writer: `out` gets `NULL` if the statement would have to, and
- nothing is done then. To wait without blocking, run it in a transaction: `dittoffi_peer_begin_transaction`.*/
+ nothing is done then. `CREATE INDEX` and `DROP INDEX` with something to do always would. To wait without blocking:
+ `dittoffi_peer_execute_later`.*/
     pub fn dittoffi_peer_try_execute(
         peer: *const dittoffi_peer_t,
         query: dittoffi_slice_t,
         arguments: dittoffi_slice_t,
         out: *mut *mut dittoffi_query_result_t,
+    ) -> *mut dittoffi_error_t;
+    /** As `dittoffi_peer_execute`, but does not block: the callback gets the result, or why there is none, when it was the
+ statement's turn. If there is nothing to wait for it is called before this function returns, on the same thread. Other
+ errors than those of the handles, the texts and the arguments come by the callback.
+
+ The callback is taken over: its `release` is called exactly once, also when this function fails.*/
+    pub fn dittoffi_peer_execute_later(
+        peer: *const dittoffi_peer_t,
+        query: dittoffi_slice_t,
+        arguments: dittoffi_slice_t,
+        callback: dittoffi_executed_callback_t,
     ) -> *mut dittoffi_error_t;
     /** Starts to sync with other peers by the transport configuration. What of it cannot be served is logged, and told by
  `dittoffi_peer_set_transport_config`. Doing it twice does nothing.*/

@@ -35,11 +35,12 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`ditto`] | opening, configuring and closing an instance |
-//! | [`store`] | executing and observing statements, transactions, ids of documents |
+//! | [`store`] | executing and observing statements, transactions, ids of documents; verifying, backing up, compacting |
 //! | [`dql`] | queries, results, rows, observers, differences of results |
 //! | [`sync`] | subscriptions, starting and stopping |
 //! | [`transport`] | addresses to listen on and to connect to |
 //! | [`cbor`] | values of fields |
+//! | [`disk_usage`] | what the files of an instance take |
 //! | [`error`] | errors and their kinds |
 //! | [`fs`], [`logger`] | directories, the log |
 //! | [`identity`] | who may take part, as the builder of older programs says it |
@@ -49,6 +50,7 @@
 
 mod c_string;
 pub mod cbor;
+pub mod disk_usage;
 pub mod ditto;
 pub mod dql;
 pub mod error;

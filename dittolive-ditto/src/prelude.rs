@@ -4,6 +4,7 @@
 pub use crate::ditto::SiteId;
 pub use crate::{
     cbor::{CborValue, CborValueGetters},
+    disk_usage::{DiskUsage, DiskUsageItem, DiskUsageObserverHandle, FileSystemType},
     ditto::{AppId, DatabaseId, Ditto, DittoConfig, DittoConfigConnect, builder::DittoBuilder},
     dql::IntoQuery,
     error::DittoError,

@@ -72,6 +72,7 @@ fn an_instance_has_its_methods() {
     let _: fn(&Ditto) -> bool = Ditto::is_activated;
     let _: fn(&Ditto) -> &Store = Ditto::store;
     let _: fn(&Ditto) -> &dittolive_ditto::sync::Sync = Ditto::sync;
+    let _: fn(&Ditto) -> &DiskUsage = Ditto::disk_usage;
     let _: fn(&Ditto) -> DittoConfig = Ditto::config;
     let _: fn(&Ditto) -> PathBuf = Ditto::absolute_persistence_directory;
     let _: fn(&Ditto) -> AppId = Ditto::app_id;
@@ -80,6 +81,32 @@ fn an_instance_has_its_methods() {
     let _: usize = Ditto::with_sdk_version(|version| version.len());
     let _: fn(&Ditto) -> Result<(), DittoError> = Ditto::disable_sync_with_v3;
     let _ = open;
+}
+
+#[test]
+fn disk_usage_has_the_names_of_all_programs() {
+    use dittolive_ditto::disk_usage::{
+        DiskUsageCallback, DiskUsageChild, DiskUsageObserver, DiskUsageObserverCtx,
+    };
+    shared::<DiskUsage>();
+    shared::<Arc<DiskUsageObserverHandle>>();
+    let _: fn(&DiskUsage) -> DiskUsageItem = DiskUsage::item;
+    #[expect(deprecated, reason = "it stays")]
+    let _: fn(&DiskUsage) -> DiskUsageChild = DiskUsage::exec;
+    #[expect(deprecated, reason = "it stays")]
+    let _: fn(&Store) -> &DiskUsage = Store::disk_usage;
+    fn observe<F: DiskUsageCallback>(usage: &DiskUsage, callback: F) -> Arc<DiskUsageObserverHandle> {
+        usage.observe(callback)
+    }
+    let _ = |usage: &DiskUsage| observe(usage, |item: DiskUsageItem| drop(item));
+    let _: Option<(DiskUsageObserver, DiskUsageObserverCtx<fn(DiskUsageItem)>)> = None;
+    let item: DiskUsageItem = serde_json::from_value(json!({
+        "fs_type": "SymLink", "path": "x/link", "size_in_bytes": 3, "children": null,
+    }))
+    .unwrap();
+    let DiskUsageItem { fs_type, path, size_in_bytes, children } = item.clone();
+    assert_eq!(item, DiskUsageChild { fs_type, path, size_in_bytes, children });
+    assert_eq!([FileSystemType::Directory as u8, FileSystemType::SymLink as u8], [0, 2]);
 }
 
 #[test]

@@ -242,6 +242,61 @@ fn a_plain_write_waits_for_a_transaction_without_blocking_the_thread() {
 }
 
 #[test]
+fn statements_on_indexes_wait_for_a_transaction_without_blocking_the_thread() {
+    let peer = Peer::new();
+    let store = peer.ditto.store();
+    peer.execute("INSERT INTO c DOCUMENTS ({'_id': 1, 'a': 1})");
+    for statement in ["CREATE INDEX by_a ON c (a)", "DROP INDEX by_a ON c"] {
+        let order = Mutex::new(Vec::new());
+        let transaction = async {
+            let run = async |transaction: &Transaction| {
+                transaction.execute("UPDATE c SET a = a + 1").await?;
+                // A statement that blocked the thread would keep this from going on.
+                for _ in 0..3 {
+                    pause().await;
+                }
+                let error = store.execute(statement).await.unwrap_err();
+                assert_eq!(error.kind(), NESTED);
+                order.lock().unwrap().push("transaction");
+                Ok::<_, DittoError>(())
+            };
+            store.transaction(run).await.unwrap();
+        };
+        let plain = async {
+            store.execute(statement).await.unwrap();
+            order.lock().unwrap().push("plain");
+        };
+        block_on(future::join(transaction, plain));
+        assert_eq!(*order.lock().unwrap(), ["transaction", "plain"]);
+    }
+    assert_eq!(peer.rows("SELECT * FROM system:indexes"), [""; 0]);
+}
+
+#[test]
+fn a_statement_that_waits_is_in_nobodys_way_when_nobody_polls_it() {
+    let peer = Peer::new();
+    let store = peer.ditto.store();
+    let (go_on, gate) = oneshot::channel::<()>();
+    let mut transaction = pin!(store.transaction(async |_| {
+        gate.await.ok();
+        Ok::<_, DittoError>(())
+    }));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(transaction.as_mut().poll(&mut context).is_pending());
+    let mut unpolled = pin!(store.execute("INSERT INTO c DOCUMENTS ({'_id': 1})"));
+    assert!(unpolled.as_mut().poll(&mut context).is_pending());
+    let mut dropped = Box::pin(store.execute("INSERT INTO c DOCUMENTS ({'_id': 2})"));
+    assert!(dropped.as_mut().poll(&mut context).is_pending());
+    drop(dropped);
+    go_on.send(()).unwrap();
+    block_on(transaction).unwrap();
+    // Comes after the one that has not been polled since.
+    peer.execute("INSERT INTO c DOCUMENTS ({'_id': 3})");
+    assert_eq!(peer.rows(ALL), [r#"{"_id":1}"#, r#"{"_id":3}"#]);
+    block_on(unpolled).unwrap();
+}
+
+#[test]
 fn scopes_that_read_run_side_by_side_each_on_its_moment() {
     let peer = Peer::new();
     let store = peer.ditto.store();

@@ -159,3 +159,45 @@ fn a_peer_that_cannot_listen_or_open_says_why() {
     let output = pipe(program("peer").arg("--dir").arg(&file), "");
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn a_database_is_verified_copied_and_compacted() {
+    let root = tempfile::tempdir().unwrap();
+    let (home, copy) = (root.path().join("home"), root.path().join("copy"));
+    let documents: Vec<_> = (0..2000).map(|x| format!("({{'_id': {x}, 'text': '{x:0>100}'}})")).collect();
+    let fill = format!(
+        "INSERT INTO c DOCUMENTS {}\nEVICT FROM c WHERE _id >= 10\nCREATE INDEX by_text ON c (text)",
+        documents.join(", ")
+    );
+    assert!(pipe(program("peer").arg("--dir").arg(&home), fill).status.success());
+    let maintain = |work: &[&str]| {
+        let output = program("maintenance").arg("--dir").arg(&home).args(work).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let succeed = |work: &[&str]| {
+        let (code, printed, errors) = maintain(work);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{printed}");
+        printed
+    };
+    assert!(succeed(&["verify"]).starts_with("10 documents, 0 deleted documents, 10 index rows, 0 incon"));
+    assert!(succeed(&["backup", copy.to_str().unwrap()]).starts_with("10 documents, "));
+    let (code, printed, errors) = maintain(&["backup", copy.to_str().unwrap()]);
+    assert!(code == Some(1) && printed.is_empty() && errors.contains("must be empty"), "{errors}");
+    let rows = pipe(program("peer").arg("--dir").arg(&copy), "SELECT _id FROM c WHERE _id = 7");
+    assert_eq!(text(&rows.stdout), "{\"_id\":7}\n");
+    let (code, _, errors) = maintain(&["--limit", "0", "compact"]);
+    assert!(code == Some(1) && errors.contains("was cancelled"), "{errors}");
+    assert!(succeed(&["compact"]).contains(" became "));
+    let usage = succeed(&["usage"]);
+    assert!(usage.contains("10 documents, 1 indexes: c\n") && usage.contains(" home/store\n"), "{usage}");
+}
+
+#[test]
+fn maintenance_makes_no_database_where_there_is_none() {
+    let root = tempfile::tempdir().unwrap();
+    let home = root.path().join("home");
+    let output = program("maintenance").arg("--dir").arg(&home).arg("verify").output().unwrap();
+    assert!(text(&output.stderr).contains("there is no directory"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!home.exists());
+}

@@ -205,6 +205,7 @@ typedef struct {
     pthread_cond_t changed;
     dittoffi_error_t *error;
     dittoffi_transaction_t *transaction;
+    dittoffi_query_result_t *result;
     int calls;
     int releases;
 } begun_t;
@@ -223,6 +224,24 @@ static void on_begun(void *context, dittoffi_error_t *error, dittoffi_transactio
     pthread_mutex_unlock(&begun->mutex);
 }
 
+static void on_executed(void *context, dittoffi_error_t *error, dittoffi_query_result_t *result)
+{
+    begun_t *executed = context;
+    pthread_mutex_lock(&executed->mutex);
+    EXPECT((error == NULL) != (result == NULL));
+    executed->error = error;
+    executed->result = result;
+    executed->calls++;
+    pthread_cond_broadcast(&executed->changed);
+    pthread_mutex_unlock(&executed->mutex);
+}
+
+static bool never(void *context)
+{
+    (void)context;
+    return false;
+}
+
 static void on_begun_release(void *context)
 {
     begun_t *begun = context;
@@ -236,6 +255,13 @@ static dittoffi_error_t *begin(const dittoffi_peer_t *peer, const char *hint, bo
 {
     dittoffi_begun_callback_t callback = { begun, on_begun, on_begun_release };
     return dittoffi_peer_begin_transaction(peer, slice(hint), is_read_only, callback);
+}
+
+static dittoffi_error_t *execute_later(const dittoffi_peer_t *peer, const char *query, bool (*is_wanted)(void *),
+                                       begun_t *executed)
+{
+    dittoffi_executed_callback_t callback = { executed, on_executed, is_wanted, on_begun_release };
+    return dittoffi_peer_execute_later(peer, slice(query), NOTHING, callback);
 }
 
 /* Waits until the callback was called and released. */
@@ -296,6 +322,11 @@ static void transactions(const dittoffi_peer_t *peer)
     EXPECT(result != NULL);
     dittoffi_query_result_free(result);
     result = NULL;
+    begun_t later = NOT_BEGUN;
+    SUCCEED(execute_later(peer, "UPDATE trees SET kind = 'oak'", NULL, &later));
+    begun_t unwanted = NOT_BEGUN;
+    SUCCEED(execute_later(peer, "DELETE FROM trees", never, &unwanted));
+    EXPECT(later.calls == 0 && unwanted.calls == 0);
 
     /* What would wait for itself is an error. */
     dittoffi_transaction_enter(first.transaction);
@@ -341,6 +372,14 @@ static void transactions(const dittoffi_peer_t *peer)
     FAIL(DITTOFFI_ERROR_CODE_STORE_QUERY,
          dittoffi_transaction_execute(second.transaction, slice("SELECT * FROM trees"), NOTHING, &result));
 
+    /* Then come the statements, unless nobody wants them any more. */
+    await_begun(&later);
+    EXPECT(later.error == NULL && dittoffi_query_result_commit_id(later.result) > 0);
+    dittoffi_query_result_free(later.result);
+    await_begun(&unwanted);
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, unwanted.error);
+    EXPECT(count(peer, "SELECT * FROM trees WHERE kind = 'oak'") == 1);
+
     /* One that is freed is rolled back, by its last handle. */
     begun_t third = NOT_BEGUN;
     SUCCEED(begin(peer, "third", false, &third));
@@ -356,6 +395,9 @@ static void transactions(const dittoffi_peer_t *peer)
     begun_t wrong = NOT_BEGUN;
     dittoffi_begun_callback_t no_call = { &wrong, NULL, on_begun_release };
     FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_begin_transaction(peer, NOTHING, false, no_call));
+    begun_t no_peer = NOT_BEGUN;
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, execute_later(NULL, "SELECT * FROM trees", NULL, &no_peer));
+    EXPECT(no_peer.calls == 0 && no_peer.releases == 1);
     FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, begin(NULL, "", false, &wrong));
     FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, begin(peer, "\xff", false, &wrong));
     EXPECT(wrong.calls == 0 && wrong.releases == 3);
@@ -367,6 +409,144 @@ static void transactions(const dittoffi_peer_t *peer)
     dittoffi_transaction_free(first.transaction);
     dittoffi_transaction_free(second.transaction);
     dittoffi_transaction_free(reader.transaction);
+}
+
+/* What whoever watches long work has seen, and how often they want to be called. */
+typedef struct {
+    uint64_t done;
+    uint64_t total;
+    int calls;
+    int enough;
+    int releases;
+} watch_t;
+
+static bool on_progress(void *context, uint64_t done, uint64_t total)
+{
+    watch_t *watch = context;
+    EXPECT(done >= watch->done && done <= total);
+    watch->done = done;
+    watch->total = total;
+    return ++watch->calls != watch->enough;
+}
+
+static void on_watch_release(void *context)
+{
+    ((watch_t *)context)->releases++;
+}
+
+static dittoffi_progress_callback_t watched_by(watch_t *watch)
+{
+    dittoffi_progress_callback_t callback = { watch, on_progress, on_watch_release };
+    return callback;
+}
+
+static bool contains(dittoffi_buffer_t buffer, const char *text)
+{
+    for (size_t at = 0; at + strlen(text) <= buffer.len; at++) {
+        if (memcmp(buffer.ptr + at, text, strlen(text)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Expects a buffer with that text, and frees it. */
+static void said(int line, dittoffi_buffer_t buffer, const char *text)
+{
+    if (!contains(buffer, text)) {
+        fprintf(stderr, "line %d: expected %s in %.*s\n", line, text, (int)buffer.len, (const char *)buffer.ptr);
+        exit(1);
+    }
+    dittoffi_buffer_free(buffer);
+}
+#define SAID(buffer, text) said(__LINE__, buffer, text)
+
+/* Enough documents that long work has something to tell. */
+static void fill(const dittoffi_peer_t *peer, int documents)
+{
+    char statement[256];
+    for (int id = 0; id < documents; id++) {
+        snprintf(statement, sizeof statement, "INSERT INTO stones DOCUMENTS ({'_id': %d, 'weight': %d})", id, id % 7);
+        dittoffi_query_result_free(execute(peer, statement));
+    }
+}
+
+static void on_usage(void *context, dittoffi_slice_t usage)
+{
+    seen_t *seen = context;
+    EXPECT(usage.len > 0 && usage.ptr[0] == '{');
+    pthread_mutex_lock(&seen->mutex);
+    seen->calls++;
+    seen->items = contains((dittoffi_buffer_t){ (uint8_t *)usage.ptr, usage.len, 0 }, "/backup/") ? 1 : 0;
+    pthread_cond_broadcast(&seen->changed);
+    pthread_mutex_unlock(&seen->mutex);
+}
+
+static void maintenance(const dittoffi_peer_t *peer, const char *directory)
+{
+    dittoffi_buffer_t buffer = { 0 };
+    char path[4096];
+    EXPECT(snprintf(path, sizeof path, "%s/backup", directory) < (int)sizeof path);
+    fill(peer, 1500);
+
+    /* Somebody watches, or nobody does, or they have seen enough. */
+    watch_t watch = { 0 };
+    SUCCEED(dittoffi_peer_verify(peer, watched_by(&watch), &buffer));
+    EXPECT(watch.calls > 1 && watch.done == watch.total && watch.releases == 1);
+    SAID(buffer, "\"inconsistent\":0");
+    SUCCEED(dittoffi_peer_verify(peer, (dittoffi_progress_callback_t){ 0 }, &buffer));
+    SAID(buffer, "\"inconsistencies\":[]");
+    watch_t enough = { .enough = 1 };
+    FAIL(DITTOFFI_ERROR_CODE_CANCELLED, dittoffi_peer_verify(peer, watched_by(&enough), &buffer));
+    EXPECT(enough.calls == 1 && enough.releases == 1);
+
+    seen_t usage = { .mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+    dittoffi_disk_usage_callback_t callback = { &usage, on_usage, on_release };
+    dittoffi_disk_usage_observer_t *observer = NULL;
+    SUCCEED(dittoffi_peer_observe_disk_usage(peer, callback, &observer));
+    await(&usage, 0, 0);
+
+    watch = (watch_t){ 0 };
+    SUCCEED(dittoffi_peer_backup(peer, slice(path), watched_by(&watch), &buffer));
+    EXPECT(watch.calls >= 1 && watch.done == watch.total && watch.releases == 1);
+    SAID(buffer, "\"commit_id\":");
+    FAIL(DITTOFFI_ERROR_CODE_IO_ALREADY_EXISTS,
+         dittoffi_peer_backup(peer, slice(path), (dittoffi_progress_callback_t){ 0 }, &buffer));
+    await(&usage, 1, 0);
+    dittoffi_disk_usage_observer_t *again = dittoffi_disk_usage_observer_clone(observer);
+    dittoffi_disk_usage_observer_free(observer);
+    dittoffi_disk_usage_observer_cancel(again);
+    dittoffi_disk_usage_observer_cancel(again);
+    dittoffi_disk_usage_observer_free(again);
+    await(&usage, 1, 1);
+    SUCCEED(dittoffi_peer_disk_usage(peer, &buffer));
+    SAID(buffer, "\"fs_type\":\"Directory\"");
+    cbor_t config = configuration(path);
+    dittoffi_peer_t *restored = NULL;
+    SUCCEED(dittoffi_peer_open(cbor_slice(&config), &restored));
+    EXPECT(count(restored, "SELECT * FROM stones") == 1500);
+    dittoffi_peer_free(restored);
+
+    watch = (watch_t){ 0 };
+    SUCCEED(dittoffi_peer_compact(peer, watched_by(&watch), &buffer));
+    EXPECT(watch.calls > 1 && watch.done == watch.total && watch.releases == 1);
+    SAID(buffer, "\"bytes_after\":");
+    enough = (watch_t){ .enough = 1 };
+    FAIL(DITTOFFI_ERROR_CODE_CANCELLED, dittoffi_peer_compact(peer, watched_by(&enough), &buffer));
+    SUCCEED(dittoffi_peer_collections(peer, &buffer));
+    SAID(buffer, "\"documents\":1500");
+
+    /* What is wrong is told at once, and the callback released uncalled. */
+    watch = (watch_t){ 0 };
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_verify(NULL, watched_by(&watch), &buffer));
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_compact(peer, watched_by(&watch), NULL));
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_backup(peer, NOTHING, watched_by(&watch), &buffer));
+    EXPECT(watch.calls == 0 && watch.releases == 3);
+    callback.call = NULL;
+    FAIL(DITTOFFI_ERROR_CODE_INVALID_INPUT, dittoffi_peer_observe_disk_usage(peer, callback, &observer));
+    await(&usage, 1, 2);
+    dittoffi_disk_usage_observer_cancel(NULL);
+    dittoffi_disk_usage_observer_free(NULL);
 }
 
 static void bad_input(const dittoffi_peer_t *peer)
@@ -474,6 +654,7 @@ int main(int argc, char **argv)
     await(&seen, 1, 2);
 
     transactions(peer);
+    maintenance(peer, argv[1]);
 
     /* Transactions that are open when the peer closes, or wait for their turn. The library warns of the first. */
     dittoffi_logger_set_minimum_level(DITTOFFI_LOG_LEVEL_ERROR);
@@ -500,6 +681,8 @@ int main(int argc, char **argv)
     await_begun(&too_late);
     FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, too_late.error);
     FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, dittoffi_peer_execute(again, slice("SELECT * FROM plants"), NOTHING, &late));
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED,
+         dittoffi_peer_verify(again, (dittoffi_progress_callback_t){ 0 }, &buffer));
     /* The directory is free, though a handle is left. */
     SUCCEED(dittoffi_peer_open(cbor_slice(&config), &other));
     dittoffi_query_result_t *kept = execute(other, "SELECT * FROM plants");

@@ -18,6 +18,7 @@ pub use self::{
 };
 pub use crate::logger::LogLevel;
 use crate::{
+    disk_usage::DiskUsage,
     error::{DittoError, ErrorKind},
     ffi,
     fs::{DittoRoot, PersistentRoot},
@@ -62,6 +63,7 @@ pub struct TransportDiagnostics;
 pub struct Ditto {
     store: Store,
     sync: Sync,
+    disk_usage: DiskUsage,
     /// With the directory resolved.
     config: DittoConfig,
     directory: PathBuf,
@@ -78,6 +80,9 @@ impl Ditto {
     /// - `CoreApi(ValidationInvalidDittoConfig)`: the configuration cannot be used; the message says what of it.
     /// - `CoreApi(ParameterQuery)`: a system parameter is unknown or its value does not fit; the message names it.
     /// - `IO` and `CoreApi(Io…)`: the directory cannot be used.
+    /// - `CoreApi(StoreDiskFull)`: there is no room for what is needed to open it.
+    /// - `CoreApi(StoreCorrupt)`: its files are damaged; open a backup, or use a new directory and let it sync.
+    /// - `CoreApi(StoreFormatUnsupported)`: a later version has written it.
     pub async fn open(config: DittoConfig) -> Result<Self, DittoError> {
         Self::open_sync(config)
     }
@@ -96,6 +101,7 @@ impl Ditto {
         Ok(Self {
             store: Store::new(instance.clone()),
             sync: Sync::new(instance.clone()),
+            disk_usage: DiskUsage::new(instance.clone()),
             config: config.with_persistence_directory(&directory),
             directory,
             instance,
@@ -145,6 +151,12 @@ impl Ditto {
     #[must_use]
     pub fn sync(&self) -> &Sync {
         &self.sync
+    }
+
+    /// What the files of this instance take.
+    #[must_use]
+    pub fn disk_usage(&self) -> &DiskUsage {
+        &self.disk_usage
     }
 
     /// [`Sync::start`].

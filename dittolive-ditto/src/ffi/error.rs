@@ -90,6 +90,10 @@ fn core(code: u32) -> Core {
         sys::DITTOFFI_ERROR_CODE_CORE_INTERNAL => Core::Internal,
         sys::DITTOFFI_ERROR_CODE_STORE_TRANSACTION_NESTED => Core::StoreTransactionNested,
         sys::DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT => Core::StoreTransactionTimeout,
+        sys::DITTOFFI_ERROR_CODE_STORE_DISK_FULL => Core::StoreDiskFull,
+        sys::DITTOFFI_ERROR_CODE_STORE_CORRUPT => Core::StoreCorrupt,
+        sys::DITTOFFI_ERROR_CODE_STORE_FORMAT_UNSUPPORTED => Core::StoreFormatUnsupported,
+        sys::DITTOFFI_ERROR_CODE_CANCELLED => Core::Cancelled,
         _ => Core::Unknown,
     }
 }
@@ -103,7 +107,7 @@ mod tests {
     #[test]
     fn every_code_has_a_kind_of_its_own() {
         let kinds: HashSet<_> = (sys::DITTOFFI_ERROR_CODE_ACTIVATION_LICENSE_TOKEN_EXPIRED
-            ..=sys::DITTOFFI_ERROR_CODE_STORE_TRANSACTION_TIMEOUT)
+            ..=sys::DITTOFFI_ERROR_CODE_CANCELLED)
             .map(core)
             .collect();
         assert_eq!(kinds.len(), Core::ALL.len());

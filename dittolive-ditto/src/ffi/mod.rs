@@ -8,9 +8,12 @@
 //! Nothing outside this module is `unsafe`, and nothing in its interface can be used wrongly.
 
 mod bytes;
+mod disk_usage;
 mod error;
 mod logger;
+mod maintenance;
 mod observer;
+mod outcome;
 mod peer;
 mod query_result;
 mod subscription;
@@ -20,6 +23,7 @@ mod version;
 
 pub(crate) use self::{
     bytes::Buffer,
+    disk_usage::DiskUsageObserver,
     observer::{Observer, Signal},
     peer::{Peer, path_to_cbor},
     query_result::QueryResult,

@@ -1,6 +1,7 @@
 //! A running peer.
 
 use std::{
+    ffi::c_void,
     path::{Path, PathBuf},
     ptr::{self, NonNull},
 };
@@ -11,6 +12,7 @@ use super::{
     bytes::{self, Buffer},
     error::check,
     observer::{self, Observer, Signal},
+    outcome::{self, Outcome},
     query_result::QueryResult,
     subscription::Subscription,
 };
@@ -67,6 +69,25 @@ impl Peer {
         // SAFETY: a live handle, slices borrowed for the call; `out` is a place for a handle.
         check(unsafe { sys::dittoffi_peer_try_execute(self.0.as_ptr(), query, arguments, &mut out) })?;
         Ok(QueryResult::from_raw(out))
+    }
+
+    /// As [`Self::try_execute`], when it is the statement's turn. Dropping the future before that gives the turn up.
+    pub(crate) fn execute_later(
+        &self,
+        query: &str,
+        arguments: &[u8],
+    ) -> Result<Outcome<QueryResult>, DittoError> {
+        let executed = Outcome::default();
+        let callback = sys::dittoffi_executed_callback_t {
+            context: executed.context(),
+            call: Some(call_executed),
+            is_wanted: Some(outcome::is_wanted::<QueryResult>),
+            release: Some(outcome::release::<QueryResult>),
+        };
+        let (query, arguments) = (bytes::borrow(query.as_bytes()), bytes::borrow(arguments));
+        // SAFETY: a live handle, slices borrowed for the call, the callback is taken over also on failure.
+        check(unsafe { sys::dittoffi_peer_execute_later(self.0.as_ptr(), query, arguments, callback) })?;
+        Ok(executed)
     }
 
     pub(crate) fn observe(
@@ -132,11 +153,35 @@ impl Peer {
     }
 }
 
+/// # Safety
+/// Called with the context of [`Peer::execute_later`] before its release, and with handles that it may keep.
+unsafe extern "C" fn call_executed(
+    context: *mut c_void,
+    error: *mut sys::dittoffi_error_t,
+    result: *mut sys::dittoffi_query_result_t,
+) {
+    // SAFETY: made by `execute_later` and not yet released.
+    unsafe { outcome::deliver(context, check(error), QueryResult::from_raw(result)) };
+}
+
 impl Drop for Peer {
     fn drop(&mut self) {
         // SAFETY: our handle, given up here.
         unsafe { sys::dittoffi_peer_free(self.0.as_ptr()) };
     }
+}
+
+/// A path as a slice of it is taken: in the system's own bytes where paths are bytes, else as text.
+#[cfg(unix)]
+pub(super) fn path_to_bytes(path: &Path) -> Result<&[u8], DittoError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Ok(path.as_os_str().as_bytes())
+}
+
+/// A path as a slice of it is taken: in the system's own bytes where paths are bytes, else as text.
+#[cfg(not(unix))]
+pub(super) fn path_to_bytes(path: &Path) -> Result<&[u8], DittoError> {
+    path.to_str().map(str::as_bytes).ok_or_else(|| not_unicode(path))
 }
 
 /// A path as the library takes it: in the system's own bytes where paths are bytes, else as text.
@@ -152,12 +197,12 @@ pub(crate) fn path_to_cbor(path: &Path) -> Result<CborValue, DittoError> {
 /// A path as the library takes it: in the system's own bytes where paths are bytes, else as text.
 #[cfg(not(unix))]
 pub(crate) fn path_to_cbor(path: &Path) -> Result<CborValue, DittoError> {
-    path.to_str().map(CborValue::from).ok_or_else(|| {
-        DittoError::new(
-            crate::error::ErrorKind::IO,
-            format!("the path {} is not valid Unicode", path.display()),
-        )
-    })
+    path.to_str().map(CborValue::from).ok_or_else(|| not_unicode(path))
+}
+
+#[cfg(not(unix))]
+fn not_unicode(path: &Path) -> DittoError {
+    DittoError::new(crate::error::ErrorKind::IO, format!("the path {} is not valid Unicode", path.display()))
 }
 
 #[cfg(unix)]

@@ -1,13 +1,8 @@
-//! Transactions, and the wait for their turn.
+//! Transactions.
 
 use std::{
     ffi::c_void,
-    future::Future,
-    mem,
-    pin::Pin,
     ptr::{self, NonNull},
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Waker},
 };
 
 use dittolive_ditto_sys as sys;
@@ -15,11 +10,11 @@ use dittolive_ditto_sys as sys;
 use super::{
     bytes::{self, Buffer},
     error::check,
+    outcome::{self, Outcome},
     peer::{Peer, handle},
     query_result::QueryResult,
-    trampoline::{self, contain},
 };
-use crate::error::{DittoError, ErrorKind};
+use crate::error::DittoError;
 
 /// A handle to a transaction, which is rolled back when it is dropped without a commit.
 pub(crate) struct Transaction(NonNull<sys::dittoffi_transaction_t>);
@@ -81,13 +76,16 @@ impl Drop for Inside<'_> {
 
 impl Peer {
     /// Begins a transaction. Dropping the future before it is ready gives the place in the queue up.
-    pub(crate) fn begin_transaction(&self, hint: &str, is_read_only: bool) -> Result<Begin, DittoError> {
-        let begin = Begin(Arc::default());
-        let shared: Shared = begin.0.clone();
+    pub(crate) fn begin_transaction(
+        &self,
+        hint: &str,
+        is_read_only: bool,
+    ) -> Result<Outcome<Transaction>, DittoError> {
+        let begin = Outcome::default();
         let callback = sys::dittoffi_begun_callback_t {
-            context: trampoline::context(shared),
+            context: begin.context(),
             call: Some(call),
-            release: Some(trampoline::release::<Shared>),
+            release: Some(outcome::release::<Transaction>),
         };
         // SAFETY: a live handle, a slice borrowed for the call, the callback is taken over also on failure.
         check(unsafe {
@@ -102,46 +100,6 @@ impl Peer {
     }
 }
 
-type Shared = Arc<Mutex<Turn>>;
-
-#[derive(Default)]
-enum Turn {
-    #[default]
-    Unpolled,
-    Awaited(Waker),
-    Come(Result<Transaction, DittoError>),
-    /// Nobody waits any more.
-    GivenUp,
-}
-
-/// A transaction to be.
-pub(crate) struct Begin(Shared);
-
-impl Future for Begin {
-    type Output = Result<Transaction, DittoError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match mem::replace(&mut *turn, Turn::GivenUp) {
-            Turn::Come(transaction) => Poll::Ready(transaction),
-            Turn::Unpolled | Turn::Awaited(_) => {
-                *turn = Turn::Awaited(context.waker().clone());
-                Poll::Pending
-            }
-            // Polled again after it was ready.
-            Turn::GivenUp => Poll::Ready(Err(ErrorKind::Internal.into())),
-        }
-    }
-}
-
-impl Drop for Begin {
-    fn drop(&mut self) {
-        let turn = mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), Turn::GivenUp);
-        // A transaction that has begun is rolled back here, outside of the lock.
-        drop(turn);
-    }
-}
-
 /// # Safety
 /// Called with the context of [`Peer::begin_transaction`] before its release, and with handles that it may keep.
 unsafe extern "C" fn call(
@@ -149,25 +107,7 @@ unsafe extern "C" fn call(
     error: *mut sys::dittoffi_error_t,
     transaction: *mut sys::dittoffi_transaction_t,
 ) {
-    // SAFETY: made by `begin_transaction` and not yet released.
-    let shared = unsafe { &*context.cast::<Shared>() };
     let transaction = NonNull::new(transaction).map(Transaction);
-    let outcome = check(error).and_then(|()| transaction.ok_or_else(|| ErrorKind::Internal.into()));
-    contain(|| {
-        let mut turn = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        match mem::replace(&mut *turn, Turn::GivenUp) {
-            // `outcome` is dropped outside of the lock: a transaction is rolled back.
-            Turn::GivenUp => {
-                drop(turn);
-                drop(outcome);
-            }
-            earlier => {
-                *turn = Turn::Come(outcome);
-                drop(turn);
-                if let Turn::Awaited(waker) = earlier {
-                    waker.wake();
-                }
-            }
-        }
-    });
+    // SAFETY: made by `begin_transaction` and not yet released.
+    unsafe { outcome::deliver(context, check(error), transaction) };
 }

@@ -1,6 +1,7 @@
 //! The documents of this peer: [`Store`].
 
 mod document_id;
+pub mod maintenance;
 mod set_arc;
 pub mod transactions;
 
@@ -16,6 +17,7 @@ pub use self::{
 #[doc(hidden)]
 pub use crate::dql;
 use crate::{
+    disk_usage::DiskUsage,
     dql::{
         ChangeHandler, ChangeHandlerWithSignalNext, IntoQuery, QueryArguments, QueryResult, StoreObserver,
     },
@@ -38,19 +40,22 @@ pub mod collection {
 #[derive(Clone)]
 pub struct Store {
     instance: Arc<Instance>,
+    disk_usage: DiskUsage,
 }
 
 impl Store {
     pub(crate) fn new(instance: Arc<Instance>) -> Self {
-        Self { instance }
+        Self { disk_usage: DiskUsage::of_store(instance.clone()), instance }
     }
 
     /// Runs a DQL statement on the local documents. It never waits for the network.
     ///
     /// The work is done when the future is polled, on the polling thread, without an async runtime; a runtime that
     /// must not block runs it on its threads for that. A statement that changes documents waits for the writers before
-    /// it, [transactions](Self::transaction) above all, without blocking the thread. What it wrote survives a crash of
-    /// the process when this returns.
+    /// it, [transactions](Self::transaction) above all, without blocking the thread; when its turn has come, a thread of
+    /// the database runs it, also while nobody polls; if the future is dropped before that, nothing is done. `CREATE INDEX` and
+    /// `DROP INDEX`, which let other writers in between, always run so. What a statement wrote survives a crash of the
+    /// process when this returns.
     ///
     /// ```no_run
     /// # async fn example(ditto: dittolive_ditto::Ditto) -> Result<(), dittolive_ditto::error::DittoError> {
@@ -72,6 +77,10 @@ impl Store {
     /// - `CoreApi(StoreTransactionNested)`: it changes documents, and is inside the scope of a read-write transaction.
     /// - `CoreApi(StoreTransactionTimeout)`: another writer went on for longer than the system parameter
     ///   `TRANSACTION_WAIT_TIMEOUT_MS`, a minute.
+    /// - `CoreApi(StoreDiskFull)`, `CoreApi(IoPermissionDenied)`, `CoreApi(IoNotFound)` (the directory was removed or moved
+    ///   away), `CoreApi(StoreCorrupt)`, `CoreApi(IoOperationFailed)`: the storage has failed. Nothing is written and sync
+    ///   stops; reads go on where they can. When the cause is gone, so does everything else, by itself within half a
+    ///   minute: no need to open the instance again.
     /// - `ReleasedDittoInstance`: the instance is closed.
     pub async fn execute<Q>(&self, query: Q) -> Result<QueryResult, DittoError>
     where
@@ -84,10 +93,7 @@ impl Store {
         if let Some(result) = peer.try_execute(&text, arguments)? {
             return Ok(QueryResult::new(result));
         }
-        let turn = peer.begin_transaction("a single statement", false)?.await?;
-        let result = turn.execute(&text, arguments)?;
-        turn.commit()?;
-        Ok(QueryResult::new(result))
+        peer.execute_later(&text, arguments)?.await.map(QueryResult::new)
     }
 
     /// Runs `scope` with a transaction: everything that it executes there happens at once when it ends, or not at all.
@@ -205,7 +211,8 @@ impl Store {
     ///
     /// The first call always comes, after this has returned, maybe with no rows. Calls come one after the other on
     /// threads of the database; changes that happen meanwhile are delivered together in one later call. The handler may
-    /// execute statements, and register and cancel observers. A panic in it ends the call, not the observer.
+    /// execute statements, and register and cancel observers. A panic in it ends the call, not the observer. It may
+    /// block, and others are called meanwhile, as long as fewer than 512 do so at once.
     ///
     /// **The observer ends when the returned handle is dropped.**
     ///
@@ -249,6 +256,13 @@ impl Store {
         let handles =
             self.instance.observers.all().into_iter().map(|state| Arc::new(StoreObserver::listed(state)));
         Box::new(handles.collect::<SetArc<_>>())
+    }
+
+    /// What the files with the documents take.
+    #[deprecated(note = "use `Ditto::disk_usage`")]
+    #[must_use]
+    pub fn disk_usage(&self) -> &DiskUsage {
+        &self.disk_usage
     }
 
     /// [`execute`](Self::execute) with arguments that are detached from their type.

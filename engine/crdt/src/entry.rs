@@ -8,8 +8,9 @@ use ditto_value::{Value, ValueRef};
 use crate::items::Hasher;
 use crate::{Kind, Path, RunId, Sequence, Stamp};
 
-/// How many payloads of one entry of an unknown kind are kept, the greatest ones. Builds that know the kind merge them
-/// into one, so more than a few are an attack.
+/// How many payloads of one entry of an unknown kind are kept: the greatest ones by stamp, then by bytes. Builds that know the
+/// kind merge them into one, so more come together only where this many of them have written apart from each other and
+/// meet in a build that does not; what is left out there is still held, and told to others, by those who wrote it.
 pub const MAX_UNKNOWN_PAYLOADS: usize = 16;
 
 /// Where the increments of one copy of a document are counted.
@@ -51,7 +52,8 @@ pub(crate) enum Content {
 }
 
 /// The newest generation of a counter. A generation is opened by a declared INSERT, a RESTART or a removal, never by an
-/// increment; the null one, of stamp zero, is always there.
+/// increment; the null one, of stamp zero, is always there. The removal of a map above the counter opens the one that
+/// follows next on that which it has seen, so that any other that it has not seen is newer.
 #[derive(Clone, Debug)]
 pub(crate) struct Counter {
     pub(crate) generation: Stamp,
@@ -102,13 +104,14 @@ fn base_order(kind: Kind, base: Option<Amount>) -> Option<i64> {
     Some(if kind == Kind::PnCounter { bits ^ ((bits >> 63) as u64 >> 1) as i64 } else { bits })
 }
 
-/// Of two values written with one stamp the greater wins, then the greater bytes; removed is the least.
-pub(crate) fn compare_values(left: Option<&[u8]>, right: Option<&[u8]>) -> Ordering {
+/// Of two values written with one stamp the greater wins, then the greater bytes; removed is the greatest, because a removal
+/// may bear the stamp of the write that it removes.
+fn compare_values(left: Option<&[u8]>, right: Option<&[u8]>) -> Ordering {
     match (left, right) {
         (Some(left), Some(right)) => {
             ValueRef::from_stored(left).compare(ValueRef::from_stored(right)).then_with(|| left.cmp(right))
         }
-        (left, right) => left.is_some().cmp(&right.is_some()),
+        (left, right) => left.is_none().cmp(&right.is_none()),
     }
 }
 
@@ -218,6 +221,21 @@ impl Content {
         }
     }
 
+    /// What this is after its removal; None if how to remove it is not known here. `stamp` is that of an UNSET of the very
+    /// member. None is the removal of a map above it, which takes away what it has seen and loses to any other write,
+    /// whatever its stamp is.
+    pub(crate) fn removed(&self, stamp: Option<Stamp>) -> Option<Self> {
+        Some(match self {
+            Self::Register { stamp: old, .. } => Self::Register { stamp: stamp.unwrap_or(*old), value: None },
+            Self::Map { stamp: old, .. } => Self::Map { stamp: stamp.unwrap_or(*old), present: false },
+            Self::Counter(counter) => {
+                Self::Counter(Counter::opened(stamp.unwrap_or(counter.generation.successor())))
+            }
+            // A newer build wrote it.
+            Self::Unknown(_) => return None,
+        })
+    }
+
     pub(crate) fn is_removed(&self) -> bool {
         match self {
             Self::Register { value, .. } => value.is_none(),
@@ -290,7 +308,7 @@ impl Content {
                 stamps.then_with(|| compare_values(ours.as_deref(), theirs.as_deref()))
             }
             (Self::Map { present: ours, .. }, Self::Map { present: theirs, .. }) => {
-                stamps.then(ours.cmp(theirs))
+                stamps.then(theirs.cmp(ours))
             }
             // Kinds are keys, so two contents of one key are of one variant.
             _ => Ordering::Equal,
@@ -344,20 +362,39 @@ pub(crate) fn is_amount(kind: Kind, bits: u64, sum: bool) -> bool {
     kind != Kind::PnCounter || (number.is_finite() && !negative_zero && !(sum && number < 0.0))
 }
 
-/// Adds an increment to a tally; None if the number does not suit the kind or goes beyond it.
-#[must_use]
-pub(crate) fn count(kind: Kind, tally: &mut Tally, by: &Value) -> Option<()> {
+/// Why a tally does not take an increment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Uncountable {
+    /// It is no number that the kind takes.
+    NoNumber,
+    /// The sum would be beyond all numbers that a tally may have.
+    Full,
+    /// The sum of doubles would not be the sum of the numbers.
+    Inexact,
+}
+
+/// Adds an increment to a tally, which is undefined afterwards if that fails.
+pub(crate) fn count(kind: Kind, tally: &mut Tally, by: &Value) -> Result<(), Uncountable> {
     match (kind, by) {
         (Kind::Counter, Value::Int(by)) => {
             let sum = if *by < 0 { &mut tally.decrements } else { &mut tally.increments };
-            *sum = sum.checked_add(by.unsigned_abs())?;
+            *sum = sum.checked_add(by.unsigned_abs()).ok_or(Uncountable::Full)?;
         }
         (Kind::PnCounter, by) => {
-            let by = finite(by.as_f64()?)?;
+            let by = by.as_f64().and_then(finite).ok_or(Uncountable::NoNumber)?;
             let sum = if by < 0.0 { &mut tally.decrements } else { &mut tally.increments };
-            *sum = finite(f64::from_bits(*sum) + by.abs())?.to_bits();
+            let (before, step) = (f64::from_bits(*sum), by.abs());
+            let after = finite(before + step).ok_or(Uncountable::Full)?;
+            // What rounding took away (Knuth's two-sum).
+            let added = after - before;
+            let lost = (before - (after - added)) + (step - added);
+            let whole = before.fract() == 0.0 && step.fract() == 0.0;
+            if (whole && lost != 0.0) || (after == before && step > 0.0) {
+                return Err(Uncountable::Inexact);
+            }
+            *sum = after.to_bits();
         }
-        _ => return None,
+        _ => return Err(Uncountable::NoNumber),
     }
-    Some(())
+    Ok(())
 }

@@ -35,6 +35,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod attachment;
 mod clock;
 mod codec;
 mod definitions;
@@ -50,6 +51,7 @@ mod version;
 mod visible;
 mod write;
 
+pub use attachment::is_attachment_token;
 pub use clock::{HybridClock, MAX_SKEW_MS};
 pub use codec::DecodeError;
 pub use definitions::{Definition, Definitions, Kind};

@@ -43,7 +43,9 @@ impl Document {
         let mut met = BTreeSet::new();
         let mut lost = Vec::new();
         for (birth, entries) in dying {
-            let spared = |key: &EntryKey, stamp| stamp == birth.stamp || survives(&surviving, key, stamp);
+            let spared = |key: &EntryKey, content: &Content, stamp| {
+                stamp == birth.stamp || survives(&surviving, key, content, stamp)
+            };
             let found = without_implied_maps(written(entries, spared));
             lost.extend(
                 found.into_iter().filter(|lost| met.insert((lost.path.clone(), lost.kind, lost.stamp))),
@@ -54,11 +56,11 @@ impl Document {
 }
 
 /// What is written in `entries` and not `spared`, in order.
-fn written(entries: &Entries, spared: impl Fn(&EntryKey, Stamp) -> bool) -> Vec<Lost> {
+fn written(entries: &Entries, spared: impl Fn(&EntryKey, &Content, Stamp) -> bool) -> Vec<Lost> {
     let mut list = Vec::new();
     for (key, entry) in entries {
         let mut add = |stamp, sequence, value| {
-            if !spared(key, stamp) {
+            if !spared(key, &entry.content, stamp) {
                 list.push(Lost { path: key.path.clone(), kind: key.kind, stamp, sequence, value });
             }
         };
@@ -87,8 +89,13 @@ fn written(entries: &Entries, spared: impl Fn(&EntryKey, Stamp) -> bool) -> Vec<
 }
 
 /// Whether the write is visible under another birth, or was replaced there.
-fn survives(surviving: &[(Birth, &Entries)], key: &EntryKey, stamp: Stamp) -> bool {
-    surviving.iter().any(|(_, entries)| entries.get(key).is_some_and(|entry| entry.content.newest() >= stamp))
+fn survives(surviving: &[(Birth, &Entries)], key: &EntryKey, content: &Content, stamp: Stamp) -> bool {
+    let replaces = |other: &Content| match (content, other) {
+        // What is counted goes with its generation, however new it is.
+        (Content::Counter(ours), Content::Counter(theirs)) if theirs.generation > ours.generation => true,
+        _ => other.newest() >= stamp,
+    };
+    surviving.iter().any(|(_, entries)| entries.get(key).is_some_and(|entry| replaces(&entry.content)))
 }
 
 /// Drops the maps below which something is listed: they were made for that. The list is in the order of its paths.

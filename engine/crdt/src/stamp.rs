@@ -52,6 +52,14 @@ impl Stamp {
     /// The stamp of INITIAL documents; every other write wins over it.
     pub const ZERO: Self = Self { time: Hlc::ZERO, site: SiteId(0) };
 
+    /// The least that is greater. That a write bears it is as good as impossible: sites are random.
+    pub(crate) fn successor(self) -> Self {
+        match self.site.0.checked_add(1) {
+            Some(site) => Self { time: self.time, site: SiteId(site) },
+            None => Self { time: self.time.next(), site: SiteId(0) },
+        }
+    }
+
     /// A stamp of that time and site.
     pub const fn new(time: Hlc, site: SiteId) -> Self {
         Self { time, site }

@@ -2,9 +2,10 @@
 
 use ditto_value::{MAX_DEPTH, Object, Value};
 
+use crate::attachment;
 use crate::definitions::Scope;
 use crate::document::{Entries, Life, LifeState};
-use crate::entry::{self, Content, Counter, Entry, EntryKey};
+use crate::entry::{self, Content, Counter, Entry, EntryKey, Uncountable};
 use crate::path::{Path, PathError, depth, push_name};
 use crate::{Birth, Definitions, Document, Hlc, Kind, Sequence, Slot, Stamp};
 
@@ -49,6 +50,17 @@ pub enum WriteError {
         /// What was to be assigned or added.
         found: ditto_value::ValueKind,
     },
+    /// An ATTACHMENT takes the token of one.
+    #[error(
+        "`{path}` is declared ATTACHMENT and takes the token of one, an object of `id`, `len` and `metadata` as creating the \
+         attachment gives it: {problem}"
+    )]
+    NotAToken {
+        /// The member.
+        path: Path,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// SET of a counter.
     #[error(
         "`{path}` is declared {kind} and cannot be assigned; use APPLY {path} INCREMENT BY or RESTART WITH"
@@ -70,12 +82,35 @@ pub enum WriteError {
         needed: Kind,
     },
     /// A counter would leave the range of its numbers.
-    #[error("`{path}` would leave the range of a {kind}")]
+    #[error("`{path}` would leave the range of a {kind}; count less, or begin anew with {}", anew(path, *kind))]
     Overflow {
         /// The counter.
         path: Path,
         /// Its kind.
         kind: Kind,
+    },
+    /// A COUNTER is in its range, but this copy has added up, or taken away, 2^64 in all.
+    #[error(
+        "`{path}` has counted 2^64 in this direction, which is all that it can, although its value is {value}; APPLY {path} \
+         RESTART WITH {value} lets it count on"
+    )]
+    CountedOut {
+        /// The counter.
+        path: Path,
+        /// Its present value.
+        value: i64,
+    },
+    /// A PN_COUNTER holds doubles: whole numbers are counted exactly or not at all, and nothing is counted without effect.
+    #[error(
+        "`{path}` has counted so far that {} cannot be added to it: a PN_COUNTER is exact up to 2^53; use a COUNTER, or \
+         UNSET {path} and count anew",
+        by.to_json()
+    )]
+    Inexact {
+        /// The counter.
+        path: Path,
+        /// The increment.
+        by: Value,
     },
     /// More nesting than a value may have.
     #[error("the document is nested deeper than {MAX_DEPTH} levels; nest it less deeply")]
@@ -158,6 +193,9 @@ impl Document {
     /// Removes a member: every kind of it and everything below; in strict mode only the declared kind, or the register.
     /// Returns whether there was anything to remove.
     ///
+    /// At the member itself the removal is a write like any other. Below it only what is known here is removed: a concurrent
+    /// write survives, whichever is the later.
+    ///
     /// # Errors
     /// See [`WriteError`].
     pub fn unset(
@@ -203,9 +241,7 @@ impl Document {
             return Err(WriteError::WrongType { path: path.clone(), kind, found: by.kind() });
         }
         for (_, entries) in self.living() {
-            if !can_count(entries, &key, slot, by) {
-                return Err(WriteError::Overflow { path: path.clone(), kind });
-            }
+            check_count(entries, &key, slot, by)?;
         }
         self.touch(sequence);
         self.newest = stamp;
@@ -298,20 +334,33 @@ fn check_counter(key: &EntryKey, kind: Kind, scope: Scope<'_>) -> Result<(), Wri
     }
 }
 
-fn can_count(entries: &Entries, key: &EntryKey, slot: Slot, by: &Value) -> bool {
+/// How a counter is given up for a new one.
+fn anew(path: &Path, kind: Kind) -> String {
+    match kind {
+        Kind::Counter => format!("APPLY {path} RESTART WITH"),
+        _ => format!("UNSET {path}"),
+    }
+}
+
+fn check_count(entries: &Entries, key: &EntryKey, slot: Slot, by: &Value) -> Result<(), WriteError> {
     let null = Counter::null();
     let counter = match entries.get(key).map(|entry| &entry.content) {
         Some(Content::Counter(counter)) => counter,
         _ => &null,
     };
+    let (path, kind) = (key.path.clone(), key.kind);
+    let exact = counter.exact();
+    if let (Kind::Counter, Value::Int(by)) = (kind, by)
+        && i64::try_from(exact + i128::from(*by)).is_err()
+    {
+        return Err(WriteError::Overflow { path, kind });
+    }
     let mut tally = counter.slots.get(&slot).copied().unwrap_or_default();
-    entry::count(key.kind, &mut tally, by).is_some()
-        && match by {
-            Value::Int(by) if key.kind == Kind::Counter => {
-                i64::try_from(counter.exact() + i128::from(*by)).is_ok()
-            }
-            _ => true,
-        }
+    entry::count(kind, &mut tally, by).map_err(|reason| match (reason, i64::try_from(exact)) {
+        (Uncountable::Inexact, _) => WriteError::Inexact { path, by: by.clone() },
+        (Uncountable::Full, Ok(value)) if kind == Kind::Counter => WriteError::CountedOut { path, value },
+        (Uncountable::Full | Uncountable::NoNumber, _) => WriteError::Overflow { path, kind },
+    })
 }
 
 /// The entries that a value is written as.
@@ -336,7 +385,11 @@ impl Writes {
     fn value(&mut self, bytes: &mut Vec<u8>, value: &Value, scope: Scope<'_>) -> Result<(), WriteError> {
         let path = Path::from_encoded(bytes)?;
         let stamp = self.stamp;
-        let natural = if matches!(value, Value::Object(_)) { Kind::Map } else { Kind::Register };
+        let natural = match value {
+            Value::Object(_) if attachment::is_attachment_token(value) => Kind::Attachment,
+            Value::Object(_) => Kind::Map,
+            _ => Kind::Register,
+        };
         let kind = scope.only().unwrap_or(natural);
         let content = match (kind, value) {
             (Kind::Map, Value::Object(members)) => {
@@ -353,7 +406,13 @@ impl Writes {
                 }
                 Content::Register { stamp, value: Some(value.encode().into()) }
             }
-            (Kind::Attachment, Value::Object(_)) if value.depth() + depth(bytes) <= MAX_DEPTH => {
+            (Kind::Attachment, value) => {
+                if let Err(problem) = attachment::check(value) {
+                    return Err(WriteError::NotAToken { path, problem });
+                }
+                if depth(bytes) + value.depth() > MAX_DEPTH {
+                    return Err(WriteError::TooDeep);
+                }
                 Content::Register { stamp, value: Some(value.encode().into()) }
             }
             (Kind::Counter | Kind::PnCounter, _) if !self.inserting => {
@@ -403,7 +462,6 @@ impl Under<'_> {
     }
 
     fn remove(&mut self, path: &Path, only: Option<Kind>) -> bool {
-        let stamp = self.stamp;
         let with_members = only.is_none_or(|only| only == Kind::Map);
         let from = EntryKey { path: path.clone(), kind: Kind::Register };
         let removals: Vec<(EntryKey, Content)> = self
@@ -416,14 +474,8 @@ impl Under<'_> {
                 meant && !entry.content.is_removed()
             })
             .filter_map(|(key, entry)| {
-                let removed = match entry.content {
-                    Content::Register { .. } => Content::Register { stamp, value: None },
-                    Content::Map { .. } => Content::Map { stamp, present: false },
-                    Content::Counter(_) => Content::Counter(Counter::opened(stamp)),
-                    // How to remove what a newer build wrote is not known here.
-                    Content::Unknown(_) => return None,
-                };
-                Some((key.clone(), removed))
+                let stamp = (key.path == *path).then_some(self.stamp);
+                Some((key.clone(), entry.content.removed(stamp)?))
             })
             .collect();
         let any = !removals.is_empty();
@@ -441,7 +493,7 @@ impl Under<'_> {
             return;
         };
         let tally = counter.slots.entry(slot).or_default();
-        if entry::count(key.kind, tally, by).is_some() {
+        if entry::count(key.kind, tally, by).is_ok() {
             tally.stamp = self.stamp;
             tally.sequence = self.sequence;
         }

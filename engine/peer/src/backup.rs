@@ -27,7 +27,7 @@ pub(crate) fn backup(
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(failed(error)),
     };
-    fs::create_dir_all(directory).map_err(failed)?;
+    ditto_storage::create_directories(directory).map_err(failed)?;
     let copied = copy(store, directory, on_progress);
     if copied.is_err() {
         // What cannot be removed is no database either.

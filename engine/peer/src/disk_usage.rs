@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-/// Directories below each other that are looked into; deeper ones count as empty.
-const MAX_DEPTH: usize = 64;
+/// Directories below each other that are looked into; deeper ones count as empty. As JSON they are twice as deep, and readers
+/// of JSON often stop at 128.
+const MAX_DEPTH: usize = 48;
 /// The shortest pause between two looks of an observer,
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 /// which are at least this many times as far apart as one of them takes.

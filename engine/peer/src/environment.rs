@@ -1,8 +1,12 @@
 //! The clock and the randomness of a running peer. Everything below this crate takes them as arguments.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ditto_store::Environment;
+
+/// From when on [`Environment::elapsed_ms`] counts.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The operating system's clock and random number generator.
 #[derive(Debug, Default)]
@@ -18,6 +22,10 @@ pub(crate) fn now_ms() -> u64 {
 impl Environment for SystemEnvironment {
     fn now_ms(&self) -> u64 {
         now_ms()
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     #[expect(

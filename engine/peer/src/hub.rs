@@ -144,7 +144,7 @@ impl Hub {
     fn reap(&mut self) {
         let wait = match self.store.reap() {
             Ok(reaped) => {
-                if reaped.buried + reaped.commits + reaped.replication > 0 {
+                if reaped.buried + reaped.graves + reaped.commits + reaped.replication > 0 {
                     tracing::debug!(?reaped, "housekeeping");
                 }
                 self.durability.committed();

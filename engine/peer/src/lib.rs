@@ -7,8 +7,10 @@
 //! | the caller's | statements: reads on a snapshot, writes one after another | |
 //! | `ditto-durability` | puts commits on the platter, then says so | `durability` |
 //! | `ditto-sync` | drives the replication state machine; blocks on the disk | `hub` |
-//! | two workers of a runtime | sockets, TLS, time-outs, transactions that take long | `ditto-transport`, `writer_watch` |
-//! | blocking threads of that runtime | the application's callbacks, also when it is a transaction's turn | `callbacks` |
+//! | two workers of a runtime | sockets, TLS, time-outs, transactions that take long, observers that are polled | `ditto-transport`, `writer_watch`, `polling` |
+//! | `ditto-callback`, at most 512 | observers: their results, and the application's callbacks, which may block | `callbacks` |
+//! | `ditto-turn`, one as a rule | tells who waits without a thread that it is its turn to write | `callbacks` |
+//! | blocking threads of that runtime | the directory's size, names of hosts | `disk_usage` |
 //!
 //! A local commit wakes `ditto-durability`, whose sync wakes `ditto-sync`, which may tell the peers. What a peer
 //! sends arrives at `ditto-sync`, is committed, synced, and acknowledged. No lock is held across any of these steps.
@@ -25,12 +27,15 @@ mod error;
 mod hub;
 mod key_file;
 mod peer;
+mod polling;
 mod presence;
 mod replica;
 mod runtime;
 mod status;
 mod storage_failure;
 mod subscription;
+mod system_info;
+mod thread_pool;
 mod transport_config;
 mod writer_watch;
 

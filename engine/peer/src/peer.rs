@@ -14,7 +14,10 @@ use ditto_replication::{LocalPeer, PeerId, ReplicaError, Replicator, Subscriptio
 use ditto_storage::{
     CachedStorage, CloseOnce, DEFAULT_CACHE_BYTES, DiskStorage, MemoryStorage, Storage, StorageError,
 };
-use ditto_store::{BackupProgress, CommitSubscription, OpenError, Store, StoreError, StoreOptions};
+use ditto_store::{
+    BackupProgress, CommitSubscription, CompactProgress, Compacted, Executor, OpenError, Store, StoreError,
+    StoreOptions, Verified, VerifyProgress,
+};
 use ditto_transport::Transports;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -31,8 +34,9 @@ use crate::runtime::BackgroundRuntime;
 use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::{Attempt, StorageFailure};
 use crate::subscription::Subscription;
+use crate::system_info::{SYSTEM_INFO, SystemInfo};
 use crate::transport_config::TransportConfig;
-use crate::{backup, key_file, presence, writer_watch};
+use crate::{backup, key_file, polling, presence, writer_watch};
 
 /// Threads that serve sockets. They never touch the disk.
 const NETWORK_THREADS: usize = 2;
@@ -58,7 +62,7 @@ struct Running {
     status: SyncStatus,
     next_subscription: AtomicU64,
     device_name: Mutex<String>,
-    transport_config: Mutex<TransportConfig>,
+    transport_config: Arc<Mutex<TransportConfig>>,
     /// `Some` while sync is active.
     transports: Arc<Mutex<Option<Transports>>>,
     /// Whether sync is to be active when the storage works.
@@ -74,6 +78,7 @@ struct Machinery {
     hub: JoinHandle<()>,
     durability: Durability,
     commit_hook: CommitSubscription,
+    callbacks: Arc<CallbackThreads>,
     runtime: BackgroundRuntime,
 }
 
@@ -103,7 +108,8 @@ impl Peer {
         };
 
         let runtime = BackgroundRuntime::start(NETWORK_THREADS).map_err(PeerError::Threads)?;
-        let executor = Arc::new(CallbackThreads(runtime.handle().clone()));
+        let callbacks = Arc::new(CallbackThreads::start().map_err(PeerError::Threads)?);
+        let executor = Arc::clone(&callbacks) as Arc<dyn Executor>;
         let mut options = StoreOptions::new(config.database_id.to_lowercase(), executor);
         options.peer_name = |peer| PeerKey::from(*peer).to_string();
         let store = Store::open(storage, Arc::new(SystemEnvironment), options)?;
@@ -137,6 +143,9 @@ impl Peer {
         let busy = Arc::new(Notify::new());
         runtime.handle().spawn(writer_watch::watch(store.clone(), Arc::clone(&busy)));
         store.on_writer_busy(move || busy.notify_one());
+        let polling = Arc::new(Notify::new());
+        runtime.handle().spawn(polling::poll(store.clone(), Arc::clone(&polling)));
+        store.on_polling(move || polling.notify_one());
 
         let device_name = config.device_name.clone().or_else(host_name).unwrap_or_default();
         let peer = Self(Arc::new(Running {
@@ -146,7 +155,7 @@ impl Peer {
             status,
             next_subscription: AtomicU64::new(1),
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
-            transport_config: Mutex::new(TransportConfig::initial()),
+            transport_config: Arc::new(Mutex::new(TransportConfig::initial())),
             transports: Arc::new(Mutex::new(None)),
             sync_wanted: AtomicBool::new(false),
             failure: failure.clone(),
@@ -156,6 +165,7 @@ impl Peer {
                 hub,
                 durability,
                 commit_hook,
+                callbacks,
                 runtime,
             })),
         }));
@@ -273,6 +283,31 @@ impl Peer {
         backup::backup(&self.0.store, directory, on_progress)
     }
 
+    /// Reads every row of the database and says where two of them contradict each other, and what of the files is damaged.
+    /// Nobody waits meanwhile. `on_progress` is called every thousand rows and once at the end, and may end it.
+    ///
+    /// # Errors
+    /// [`PeerError::Store`]: the database cannot be read, the peer is or was closed, or `on_progress` ended it.
+    pub fn verify(
+        &self,
+        on_progress: &mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
+    ) -> Result<Verified, PeerError> {
+        Ok(self.0.store.verify_with(on_progress)?)
+    }
+
+    /// Gives back the room that deleted and overwritten documents take. Nobody waits, but it costs time, and room for a
+    /// while, in proportion to the size of the database. `on_progress` is called some times a second and once at the end,
+    /// and may end it; what is done until then stays done.
+    ///
+    /// # Errors
+    /// As for [`Self::verify`].
+    pub fn compact(
+        &self,
+        on_progress: &mut dyn FnMut(&CompactProgress) -> ControlFlow<()>,
+    ) -> Result<Compacted, PeerError> {
+        Ok(self.0.store.compact(on_progress)?)
+    }
+
     /// What the directory of this peer holds. Looks at every file in it.
     pub fn disk_usage(&self) -> DiskUsage {
         DiskUsage::measure(&self.0.directory)
@@ -316,6 +351,14 @@ impl Peer {
         let transports = Arc::clone(&self.0.transports);
         let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();
         self.0.store.register_virtual_collection(TRANSPORTS_INFO, Arc::new(rows));
+        let info = SystemInfo {
+            store: self.0.store.downgrade(),
+            status: self.0.status.clone(),
+            transport_config: Arc::clone(&self.0.transport_config),
+            directory: self.0.directory.clone(),
+            seen: Mutex::default(),
+        };
+        self.0.store.register_virtual_collection(SYSTEM_INFO, Arc::new(move || info.rows()));
     }
 }
 
@@ -426,6 +469,7 @@ impl Running {
         if let Err(error) = self.store.close() {
             tracing::error!(%error, "the store did not close cleanly; the next start recovers it");
         }
+        machinery.callbacks.stop();
         drop(machinery.runtime);
         tracing::info!(peer = %self.identity.peer_key().short(), "closed");
     }
@@ -483,7 +527,7 @@ fn authority(config: &PeerConfig) -> Result<Authority, PeerError> {
 
 /// Creates the directory and answers with its absolute path, in the words that it was given in: symbolic links stay.
 fn prepared_directory(directory: &Path) -> Result<PathBuf, PeerError> {
-    let created = std::fs::create_dir_all(directory).map_err(|error| match error.kind() {
+    let created = ditto_storage::create_directories(directory).map_err(|error| match error.kind() {
         // The system says "file exists", which sounds as if an absent one were wanted.
         io::ErrorKind::AlreadyExists => io::Error::new(io::ErrorKind::NotADirectory, "it is not a directory"),
         _ => error,

@@ -52,7 +52,7 @@ fn edge(one: PeerKey, other: PeerKey, kind: LinkKind) -> Value {
     })
 }
 
-fn os() -> &'static str {
+pub(crate) fn os() -> &'static str {
     match std::env::consts::OS {
         "linux" => "Linux",
         "macos" => "macOS",

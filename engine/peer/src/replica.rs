@@ -51,6 +51,10 @@ impl Replica for StoreReplica {
         self.0.site()
     }
 
+    fn wall_clock_ms(&self) -> u64 {
+        self.0.wall_clock_ms()
+    }
+
     fn runs(&self) -> Vec<(RunId, Sequence)> {
         self.0.runs()
     }
@@ -128,8 +132,8 @@ impl Replica for StoreReplica {
     }
 
     fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
-        let Greeting { site, evictions, is_behind } = greeting;
-        let greeting = ditto_store::Greeting { site, evictions, is_behind };
+        let Greeting { site, evictions, is_behind, clock_ms } = greeting;
+        let greeting = ditto_store::Greeting { site, evictions, is_behind, clock_ms };
         self.0.greeted(&remote.0, remote.origin(), greeting).map_err(failed)
     }
 
@@ -147,8 +151,8 @@ impl Replica for StoreReplica {
         let Acknowledged { interests, held, unheld } = acknowledged;
         let acknowledged = ditto_store::Acknowledged {
             interests: interests.clone(),
-            held: held.iter().map(name).collect(),
-            unheld: unheld.iter().map(|(key, sequence)| (name(key), *sequence)).collect(),
+            held: held.iter().map(|(key, from)| (name(key), *from)).collect(),
+            unheld: unheld.iter().map(|(key, from)| (name(key), *from)).collect(),
         };
         self.0.acknowledged(&remote.0, &acknowledged);
     }

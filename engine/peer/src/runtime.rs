@@ -3,7 +3,7 @@
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// A runtime that ends without waiting, so that it may be dropped on any thread, also on one of another runtime.
-/// Callbacks that still run end by themselves; waiting for one that closes the peer would never end.
+/// Jobs that block still end by themselves; waiting for a callback that closes the peer would never end.
 pub(crate) struct BackgroundRuntime {
     handle: Handle,
     runtime: Option<Runtime>,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ditto_crdt::SiteId;
 use ditto_mesh::{LinkKind, PeerKey};
 use ditto_replication::Statistics;
-use ditto_store::ClockSkew;
+use ditto_store::{ClockSkew, FutureWrite};
 use ditto_transport::LinkSender;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -89,12 +90,24 @@ impl SyncStatus {
 
     /// The rows of [`SYNC_INFO`].
     pub(crate) fn rows(&self, sync_is_active: bool, skews: &[ClockSkew]) -> Vec<Object> {
-        let skew = |peer: &PeerKey| {
-            skews.iter().find(|skew| skew.peer == *peer.as_bytes()).map(|skew| skew.ahead_ms)
-        };
+        let skew = |peer: &PeerKey| skews.iter().find(|skew| skew.peer == *peer.as_bytes());
         let remotes = self.0.lock();
         remotes.iter().map(|(peer, remote)| remote.row(peer, sync_is_active, skew(peer))).collect()
     }
+}
+
+/// A site id as it is shown everywhere.
+fn site(site: SiteId) -> Value {
+    Value::String(format!("{:016x}", site.0))
+}
+
+fn future_write(write: FutureWrite) -> Value {
+    let row = [
+        ("site".to_owned(), site(write.site)),
+        ("ahead_ms".to_owned(), Value::from(write.ahead_ms)),
+        ("time".to_owned(), Value::from(write.time_ms)),
+    ];
+    Value::Object(Object::from_iter(row))
 }
 
 impl Remote {
@@ -114,7 +127,7 @@ impl Remote {
         }
     }
 
-    fn row(&self, peer: &PeerKey, sync_is_active: bool, clock_skew_ms: Option<u64>) -> Object {
+    fn row(&self, peer: &PeerKey, sync_is_active: bool, skew: Option<&ClockSkew>) -> Object {
         let state = match (sync_is_active, &self.connection) {
             (false, _) => "Disabled",
             (true, Some(_)) => "Connected",
@@ -137,8 +150,14 @@ impl Remote {
             ("documents_sent".to_owned(), Value::from(counters.documents_sent)),
             ("documents_received".to_owned(), Value::from(counters.documents_received)),
             ("catching_up".to_owned(), Value::Bool(catching_up)),
-            // How far ahead writes from there were, if that is more than a clock may be wrong.
-            ("clock_skew_ms".to_owned(), optional(clock_skew_ms)),
+            ("site".to_owned(), skew.and_then(|skew| skew.site).map_or(Value::Null, site)),
+            // Its clock less the one here, when the session began.
+            (
+                "clock_skew_ms".to_owned(),
+                skew.and_then(|skew| skew.difference_ms).map_or(Value::Null, Value::from),
+            ),
+            // The furthest of what came from there from the future, whoever wrote it.
+            ("future_write".to_owned(), skew.and_then(|skew| skew.ahead).map_or(Value::Null, future_write)),
         ])
     }
 }

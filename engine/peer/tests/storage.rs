@@ -116,6 +116,73 @@ fn a_copied_directory_is_a_peer_of_its_own_and_syncs_with_its_original() {
     assert_eq!((copied.peer_key(), copied.store().site()), (copied_key, copied_site), "it stays what it is");
 }
 
+/// Makes the files in `directory` those of `image`; the directory itself stays what it was.
+fn put_back(image: &Path, directory: &Path) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }.unwrap();
+    }
+    let copied = Command::new("cp").arg("-a").arg(image.join(".")).arg(directory).status().unwrap();
+    assert!(copied.success());
+}
+
+#[test]
+fn attack_11_a_directory_that_is_restored_in_place_is_noticed_and_everybody_ends_equal() {
+    let root = tempfile::tempdir().unwrap();
+    let (home, image) = (root.path().join("home"), root.path().join("image"));
+    let (witness, stranger) = (open(&root.path().join("witness")), open(&root.path().join("stranger")));
+    for peer in [&witness, &stranger] {
+        peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    }
+    let peer = filled(&home);
+    let (key, site) = (peer.peer_key(), peer.store().site());
+    peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    connect(&witness, &listen(&peer));
+    await_rows(&witness, "SELECT * FROM c WHERE n = 1", 1);
+    peer.close();
+    drop(peer);
+    assert!(Command::new("cp").arg("-a").arg(home.join("store")).arg(&image).status().unwrap().success());
+
+    // What is lost with the image, but for those who have seen it.
+    let peer = open(&home);
+    execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 'lost'})");
+    execute(&peer, "UPDATE c APPLY n INCREMENT BY 5 WHERE _id = 'counted'");
+    connect(&witness, &listen(&peer));
+    await_rows(&witness, "SELECT * FROM c WHERE _id = 'lost' OR n = 6", 2);
+    peer.close();
+    drop(peer);
+    put_back(&image, &home.join("store"));
+
+    let peer = open(&home);
+    assert!(!peer.store().is_copy(), "it looks as if nothing had happened");
+    assert_eq!((peer.peer_key(), peer.store().site()), (key, site));
+    peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
+    // More than what was lost.
+    for id in 0..5 {
+        execute(&peer, &format!("INSERT INTO c DOCUMENTS ({{'_id': {id}}})"));
+    }
+    execute(&peer, "UPDATE c APPLY n INCREMENT BY 3 WHERE _id = 'counted'");
+    let address = listen(&peer);
+    connect(&stranger, &address);
+    await_rows(&stranger, "SELECT * FROM c WHERE n = 4", 1);
+    assert_eq!(peer.store().site(), site, "the stranger has seen nothing else");
+
+    connect(&witness, &address);
+    for other in [&peer, &witness, &stranger] {
+        await_rows(other, "SELECT * FROM c", 7);
+        await_rows(other, "SELECT * FROM c WHERE n = 9", 1);
+    }
+    assert_ne!(peer.store().site(), site);
+    execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 'again'})");
+    execute(&witness, "UPDATE c APPLY n INCREMENT BY 1 WHERE _id = 'counted'");
+    let all = "SELECT * FROM c ORDER BY _id";
+    for other in [&peer, &witness, &stranger] {
+        await_rows(other, "SELECT * FROM c WHERE _id = 'again' OR n = 10", 2);
+        assert_eq!(execute(other, all), execute(&peer, all));
+        assert!(other.store().verify().unwrap().is_consistent());
+    }
+}
+
 #[test]
 fn a_moved_directory_is_the_same_peer() {
     let root = tempfile::tempdir().unwrap();
@@ -336,5 +403,42 @@ fn an_evicted_document_with_earlier_lives_does_not_come_back_unasked() {
     );
     for peer in [&peer, &other] {
         assert!(peer.store().verify().unwrap().is_consistent());
+    }
+}
+
+#[test]
+fn long_work_ends_when_the_peer_closes() {
+    let root = tempfile::tempdir().unwrap();
+    let home = root.path().join("home");
+    let peer = filled(&home);
+    let (sender, begun) = mpsc::channel();
+    // Again and again, so that it is in the middle of one of them.
+    let threads = [sender.clone(), sender].map(|sender| {
+        let peer = peer.clone();
+        thread::spawn(move || {
+            // The receiver is gone once it has heard often enough.
+            let told = || {
+                let _ = sender.send(());
+                ControlFlow::Continue(())
+            };
+            loop {
+                if let Err(error) = peer.verify(&mut |_| told()) {
+                    return error;
+                }
+                if let Err(error) = peer.compact(&mut |_| told()) {
+                    return error;
+                }
+            }
+        })
+    });
+    for _ in 0..10 {
+        begun.recv_timeout(PATIENCE).expect("it works");
+    }
+    peer.close();
+    drop(open(&home));
+    for thread in threads {
+        let error = thread.join().unwrap();
+        let PeerError::Store(error) = error else { panic!("{error}") };
+        assert!(matches!(error, StoreError::Closed | StoreError::Storage(StorageError::Closed)), "{error:?}");
     }
 }

@@ -79,6 +79,12 @@ fn what_one_peer_writes_the_other_sees_in_both_directions_and_after_a_pause() {
     execute(&b, "UPDATE plants SET height = 12 WHERE _id = 'p1'");
     await_rows(&a, "SELECT * FROM plants WHERE height = 12", 1);
 
+    let info = execute(&a, "SELECT site, clock_skew_ms, future_write FROM system:data_sync_info");
+    assert_eq!(info[0].get("site"), Some(&Value::from(format!("{:016x}", b.store().site().0))));
+    let skew = info[0].get("clock_skew_ms").and_then(Value::as_i64).expect("the clocks were compared");
+    assert!(skew.abs() < 60_000, "{skew}");
+    assert_eq!(info[0].get("future_write"), Some(&Value::Null));
+
     b.stop_sync();
     assert!(!b.is_sync_active());
     execute(&a, "DELETE FROM plants WHERE _id = 'p2'");

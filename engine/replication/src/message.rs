@@ -48,6 +48,8 @@ pub(crate) struct Hello {
     pub(crate) capabilities: u64,
     /// How often the sender has evicted documents.
     pub(crate) evictions: u64,
+    /// The wall clock of the sender in milliseconds since 1970; 0 if it does not say.
+    pub(crate) clock_ms: u64,
 }
 
 /// What the sender wants from now on, as a change to what it wanted before.

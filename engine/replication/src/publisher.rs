@@ -47,7 +47,7 @@ pub(crate) struct Publisher {
     /// Changes up to here may have come from the other peer before it forgot them.
     origin_floor: Sequence,
     flights: VecDeque<Flight>,
-    /// Documents of the present position that cannot be sent.
+    /// Documents of the present position that cannot be sent, and the first sequence that they would say something of.
     unsendable: Vec<(DocumentKey, Sequence)>,
     last_batch: u64,
     last_offer: u64,
@@ -76,6 +76,7 @@ struct Served {
 #[derive(Debug)]
 struct Flight {
     batch: u64,
+    /// What was sent of each document: everything from this sequence on.
     documents: Vec<(DocumentKey, Sequence)>,
     unsendable: Vec<(DocumentKey, Sequence)>,
     bytes: usize,
@@ -297,13 +298,13 @@ impl Publisher {
                     break 'walk;
                 }
                 *rows = rows.saturating_sub(1);
-                draft.end = change.sequence;
-                seen.push(change.sequence);
                 let sequence = change.sequence;
+                draft.end = sequence;
+                seen.push(sequence);
                 match self.weigh(change, link, turn)? {
                     Weighed::Nothing => {}
                     Weighed::Moved => torn = true,
-                    Weighed::Unsendable(key) => self.unsendable.push((key, sequence)),
+                    Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
                     Weighed::Item(item) => {
                         offered += usize::from(matches!(item, Item::Offered(..)));
                         draft.bytes += item.bytes();
@@ -397,11 +398,10 @@ impl Publisher {
                 Item::Offered(candidate, version, matching) => (candidate, version, matching),
             };
             if bits::get(&answer.wanted, index) {
-                let sequence = candidate.sequence;
                 match candidate.read(turn.replica, link, turn.events)? {
                     Weighed::Item(item) => items.push(item),
                     Weighed::Moved => (draft.torn, draft.caught_up) = (true, false),
-                    Weighed::Unsendable(key) => self.unsendable.push((key, sequence)),
+                    Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
                     Weighed::Nothing => {}
                 }
             } else if matching {
@@ -463,7 +463,8 @@ impl Publisher {
                 complete: candidate.since == Sequence(0),
                 delta: link.body(delta),
             });
-            flight.documents.push((candidate.key, candidate.sequence));
+            let from = candidate.from();
+            flight.documents.push((candidate.key, from));
             if size >= MESSAGE_TARGET_BYTES {
                 let full = std::mem::take(&mut message);
                 message.batch = full.batch;
@@ -500,11 +501,11 @@ impl Publisher {
             let Some(flight) = self.flights.pop_front() else { break };
             link.statistics.acknowledged = flight.end;
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
-            for (index, (key, sequence)) in flight.documents.into_iter().enumerate() {
+            for (index, document) in flight.documents.into_iter().enumerate() {
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
-                    acknowledged.unheld.push((key, sequence));
+                    acknowledged.unheld.push(document);
                 } else {
-                    acknowledged.held.push(key);
+                    acknowledged.held.push(document);
                 }
             }
             acknowledged.unheld.extend(flight.unsendable);
@@ -544,8 +545,8 @@ enum Weighed {
     Nothing,
     /// Changed since its row was read; a later row is about it.
     Moved,
-    /// Too large to travel.
-    Unsendable(DocumentKey),
+    /// Too large to travel; what it would say begins at this sequence.
+    Unsendable(DocumentKey, Sequence),
     Item(Item),
 }
 
@@ -571,6 +572,11 @@ impl Item {
 }
 
 impl Candidate {
+    /// The first sequence that its delta says something of.
+    fn from(&self) -> Sequence {
+        Sequence(self.since.0 + 1)
+    }
+
     /// Reads what is to be sent, as long as the document is still the one that the row is about.
     fn read(
         self,
@@ -588,7 +594,8 @@ impl Candidate {
         if excerpt.delta.len() > MAX_DELTA_BYTES {
             let reason = format!("{} bytes; at most {MAX_DELTA_BYTES} travel", excerpt.delta.len());
             events.push_back(link.refused(self.key.clone(), reason));
-            return Ok(Weighed::Unsendable(self.key));
+            let from = self.from();
+            return Ok(Weighed::Unsendable(self.key, from));
         }
         Ok(Weighed::Item(Item::Ready(Ready {
             candidate: self,

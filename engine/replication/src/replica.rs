@@ -190,6 +190,8 @@ pub struct Greeting {
     pub evictions: u64,
     /// It has less of its own history than was seen of it: it was restored.
     pub is_behind: bool,
+    /// Its wall clock a moment ago, in milliseconds since 1970, if it says so.
+    pub clock_ms: Option<u64>,
 }
 
 /// What a remote peer asks for and is served.
@@ -209,10 +211,10 @@ pub struct Acknowledged {
     /// By interest ([`ServedInterest::selection`]): all changes up to this local sequence that the interest asks for, but for
     /// the exceptions.
     pub interests: Vec<([u8; 16], Sequence)>,
-    /// Documents that it took as they were sent.
-    pub held: Vec<DocumentKey>,
-    /// The exceptions: documents that it did not take as they were sent, with the sequence of the change. It refused them, or
-    /// they are dead there.
+    /// Documents that it took as they were sent, with the first local sequence that was sent.
+    pub held: Vec<(DocumentKey, Sequence)>,
+    /// The exceptions: documents that it did not take as they were sent, with the first local sequence that was sent. It
+    /// refused them, or they are dead there.
     pub unheld: Vec<(DocumentKey, Sequence)>,
 }
 
@@ -233,6 +235,9 @@ pub enum ReplicaError {
 pub trait Replica {
     /// The identity under which this store writes. Changes after a fork.
     fn site(&self) -> SiteId;
+
+    /// The wall clock, in milliseconds since 1970, for the other peer to compare its own with; 0 to say nothing.
+    fn wall_clock_ms(&self) -> u64;
 
     /// The newest runs, oldest first, with the first sequence of each; the last one is current. Never empty. If the first
     /// one begins after [`Sequence`] 1, older ones are forgotten.

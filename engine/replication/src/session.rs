@@ -72,6 +72,7 @@ impl Session {
             seen,
             capabilities: CAPABILITIES,
             evictions: self.subscriber.told_evictions,
+            clock_ms: turn.replica.wall_clock_ms(),
         }));
         Ok(())
     }
@@ -182,7 +183,8 @@ impl Session {
         self.settle_forks(hello, turn);
         let recorded = turn.replica.remembered(remote)?;
         let is_behind = recorded.iter().any(|(_, sequence)| *sequence > hello.durable);
-        let greeting = Greeting { site: hello.site, evictions: hello.evictions, is_behind };
+        let clock_ms = Some(hello.clock_ms).filter(|clock| *clock > 0);
+        let greeting = Greeting { site: hello.site, evictions: hello.evictions, is_behind, clock_ms };
         turn.replica.greeted(remote, greeting)?;
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
             self.subscriber.remember(Checkpoint { run, sequence });

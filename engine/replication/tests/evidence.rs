@@ -79,14 +79,42 @@ fn a_document_that_was_not_taken_is_an_exception() {
     net.rest();
     assert_eq!(acknowledged(&mut net), everything(3));
     let unheld = net.model(0).others.unheld.clone();
-    let expected = ((peer_id(1), document_key("c", "bad")), Sequence(2));
+    let expected = ((peer_id(1), document_key("c", "bad")), Sequence(1));
     assert_eq!(unheld.into_iter().collect::<Vec<_>>(), [expected]);
     net.model(1).refuses = None;
     let now = net.now;
     net.model(0).set(now, "c", "bad", "a", 2);
     net.rest();
-    assert!(net.model(0).others.unheld.is_empty(), "taken now");
     net.assert_equal(0, 1);
+    assert_eq!(
+        net.model(0).others.unheld.len(),
+        1,
+        "the change was taken: what was before it may still be refused"
+    );
+    // Another interest has no position yet, so that everything is sent again.
+    net.restart(1);
+    net.subscribe(1, "SELECT * FROM c WHERE a = 2");
+    net.connect(0, 1);
+    net.rest();
+    assert!(net.model(0).others.unheld.is_empty(), "taken now");
+}
+
+#[test]
+fn an_exception_is_about_all_that_was_sent_of_the_document() {
+    let (mut net, _) = pair();
+    insert(&mut net, 0, "x");
+    net.rest();
+    net.disconnect(0, 1);
+    let now = net.now;
+    net.model(1).delete(now, "c", "x");
+    // Two changes, which travel as one.
+    net.model(0).set(now, "c", "x", "a", 2);
+    net.model(0).set(now, "c", "x", "b", 3);
+    net.connect(0, 1);
+    net.rest();
+    let unheld = net.model(0).others.unheld.clone();
+    let expected = ((peer_id(1), document_key("c", "x")), Sequence(2));
+    assert_eq!(unheld.into_iter().collect::<Vec<_>>(), [expected]);
 }
 
 #[test]
@@ -170,4 +198,15 @@ fn a_peer_that_lost_a_part_of_its_history_is_noticed() {
     net.connect(0, 1);
     net.settle();
     first(SiteId(2), true)(greeting(&mut net));
+}
+
+#[test]
+fn a_greeting_says_what_the_clock_shows() {
+    let mut net = Net::new(2);
+    net.model(0).wall_clock_ms = 1_700_000_000_000;
+    net.connect(0, 1);
+    net.settle();
+    let told = |net: &mut Net, peer: usize| net.model(peer).others.greetings[0].1.clock_ms;
+    assert_eq!(told(&mut net, 1), Some(1_700_000_000_000));
+    assert_eq!(told(&mut net, 0), None, "the other one does not say");
 }

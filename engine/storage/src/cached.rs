@@ -28,7 +28,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::{Batch, Bytes, Direction, Entries, Keyspace, Place, Range, Snapshot, Storage, StorageError};
+use crate::{
+    Batch, Bytes, Direction, Entries, Keyspace, OnRows, Place, Range, Snapshot, Storage, StorageError,
+};
 
 /// The keyspace whose rows are kept.
 const CACHED: Keyspace = Keyspace::Documents;
@@ -271,8 +273,8 @@ impl Storage for CachedStorage {
         self.below.flush()
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
-        self.below.compact()
+    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
+        self.below.compact(keyspace, on_rows)
     }
 
     fn recover(&self) -> Result<(), StorageError> {

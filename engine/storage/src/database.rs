@@ -1,6 +1,7 @@
 //! The fjall database in a directory while it is open, and its failures.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use fjall::{AbstractTree as _, KeyspaceCreateOptions, PersistMode, Readable as _};
 use parking_lot::{Mutex, RwLock};
 
+use crate::compaction::{self, Filters};
 use crate::directory::{Directory, open_error};
 use crate::gone::Sentinel;
 use crate::idle::Flush;
@@ -194,13 +196,13 @@ impl Database {
         Ok(())
     }
 
-    /// Writes what is held in memory to tables, and waits until that is done.
-    fn flush_memtables(&self) -> Result<(), StorageError> {
+    /// Writes what is held in memory of these keyspaces to tables, and waits until that is done.
+    fn flush_memtables(&self, keyspaces: &[fjall::Keyspace]) -> Result<(), StorageError> {
         let failed = |error| self.fail("write tables", error);
-        for keyspace in &self.keyspaces {
+        for keyspace in keyspaces {
             keyspace.rotate_memtable().map_err(failed)?;
         }
-        while self.keyspaces.iter().any(|keyspace| keyspace.tree.sealed_memtable_count() > 0) {
+        while keyspaces.iter().any(|keyspace| keyspace.tree.sealed_memtable_count() > 0) {
             // The workers stop at the first error, and this is how one learns of it.
             self.fjall.persist(PersistMode::Buffer).map_err(failed)?;
             std::thread::sleep(FLUSH_POLL);
@@ -208,22 +210,31 @@ impl Database {
         Ok(())
     }
 
-    /// Merges the tables of each keyspace into as few as possible, without what was deleted or overwritten.
-    pub(crate) fn compact(&self) -> Result<(), StorageError> {
-        self.check()?;
+    /// Merges the tables of a keyspace into as few as possible, without what was deleted or overwritten. Ends before that
+    /// when `on_rows`, which is told how many rows of how many have gone through, breaks, or when the database fails.
+    pub(crate) fn compact(
+        &self,
+        keyspace: Keyspace,
+        on_rows: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
+    ) -> Result<(), StorageError> {
         self.sync()?;
-        self.flush_memtables()?;
-        for keyspace in &self.keyspaces {
-            keyspace.major_compact().map_err(|error| self.fail("compact tables", error))?;
-        }
-        Ok(())
+        let keyspace = self.keyspace(keyspace);
+        self.flush_memtables(std::slice::from_ref(keyspace))?;
+        let total = keyspace.approximate_len() as u64;
+        let mut on_tick = |rows: u64| match self.failure() {
+            None => on_rows(rows.min(total), total),
+            Some(_) => ControlFlow::Break(()),
+        };
+        let compacted = compaction::watched(|| keyspace.major_compact(), &mut on_tick);
+        compacted.map_err(|error| self.fail("compact tables", error))?;
+        self.check()
     }
 
     /// Ends a failure after [`Self::reopen`]. A sync that failed may have left holes in the journal that nobody sees
     /// before the next loss of power: what was read from it is written to tables, and a new journal begun.
     pub(crate) fn rewrite(&self) -> Result<(), StorageError> {
         self.fjall.rotate_journal().map_err(|error| self.fail("begin a journal", error))?;
-        self.flush_memtables()?;
+        self.flush_memtables(&self.keyspaces)?;
         *self.failure.write() = None;
         Ok(())
     }
@@ -258,7 +269,7 @@ impl Database {
 impl Flush for Database {
     fn flush(&self) -> Result<(), StorageError> {
         self.sync()?;
-        self.flush_memtables()
+        self.flush_memtables(&self.keyspaces)
     }
 }
 
@@ -297,6 +308,7 @@ fn open_in(path: &Path, directory: &Path, options: &DiskOptions) -> Result<Opene
         .worker_threads(WORKER_THREADS)
         .max_cached_files(Some(OPEN_FILES))
         .max_journaling_size(JOURNAL_BYTES)
+        .with_compaction_filter_factories(Arc::new(|_keyspace| Some(Arc::new(Filters))))
         .open()
         .map_err(failed)?;
     let mut keyspaces = Vec::with_capacity(Keyspace::COUNT);

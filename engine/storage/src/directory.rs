@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::create::{create_directories, sync_directory};
 use crate::error::is_disk_full;
 use crate::gone::{Gone, Sentinel};
 use crate::place::{self, Place};
@@ -61,7 +62,7 @@ impl Directory {
     /// Creates `path` if need be and locks it, without waiting.
     pub(crate) fn lock(path: &Path) -> Result<Self, OpenError> {
         let failed = |source| open_error(path, source);
-        fs::create_dir_all(path).map_err(failed)?;
+        create_directories(path).map_err(failed)?;
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
@@ -175,18 +176,6 @@ pub(crate) fn open_error(directory: &Path, source: io::Error) -> OpenError {
     } else {
         OpenError::Io { directory, source }
     }
-}
-
-/// Makes a rename within `path` durable. Windows does so itself and has no way to ask for it.
-#[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "the signature of the other platforms")]
-fn sync_directory(_path: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The storage on disk.
 
 use std::mem;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fjall::Readable as _;
@@ -14,7 +16,8 @@ use crate::directory::{Directory, open_error};
 use crate::idle::{Flush as _, IdleFlush};
 use crate::storage::{is_key, normalize};
 use crate::{
-    Batch, Bytes, Direction, Entries, Keyspace, OpenError, Place, Range, Snapshot, Storage, StorageError,
+    Batch, Bytes, Direction, Entries, Keyspace, OnRows, OpenError, Place, Range, Snapshot, Storage,
+    StorageError,
 };
 
 /// How long [`Storage::recover`] waits for those who read before it gives up for the time being.
@@ -68,6 +71,8 @@ pub struct DiskStorage {
     options: DiskOptions,
     /// Whoever uses the database holds the lock for reading, so that closing and recovering wait for them.
     state: RwLock<State>,
+    /// Whether it is being closed: what takes long ends then.
+    closing: AtomicBool,
     close_once: CloseOnce,
 }
 
@@ -126,6 +131,7 @@ impl DiskStorage {
         Ok(Self {
             options: options.clone(),
             state: RwLock::new(State::Open(open)),
+            closing: AtomicBool::new(false),
             close_once: CloseOnce::default(),
         })
     }
@@ -214,8 +220,14 @@ impl Storage for DiskStorage {
         self.with(Database::flush)
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
-        self.with(Database::compact)
+    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
+        // Without the lock: whoever closes or recovers goes ahead, and waits, not for ever, until this has let go.
+        let database = Arc::clone(&self.state.read().open()?.database);
+        let is_closing = || self.closing.load(Ordering::Relaxed);
+        let compacted = database.compact(keyspace, &mut |rows, total| {
+            if is_closing() { ControlFlow::Break(()) } else { on_rows(rows, total) }
+        });
+        if is_closing() { Err(StorageError::Closed) } else { compacted }
     }
 
     fn recover(&self) -> Result<(), StorageError> {
@@ -225,6 +237,7 @@ impl Storage for DiskStorage {
 
     fn close(&self) -> Result<(), StorageError> {
         let close = || {
+            self.closing.store(true, Ordering::Relaxed);
             let state = mem::replace(&mut *self.state.write(), State::Closed);
             let State::Open(Open { database, idle_flush }) = state else { return Ok(()) };
             drop(idle_flush);

@@ -169,7 +169,8 @@ fn owner_text(owner: Option<u32>) -> String {
 }
 
 /// Whether `error` says that there is no room left on the device, or none that this user or process may use.
-pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+#[must_use]
+pub fn is_disk_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge

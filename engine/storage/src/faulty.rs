@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 
 use crate::memory::Image;
 use crate::{
-    Batch, Bytes, Direction, Entries, Keyspace, MemoryStorage, Place, Range, Snapshot, Storage, StorageError,
+    Batch, Bytes, Direction, Entries, Keyspace, MemoryStorage, OnRows, Place, Range, Snapshot, Storage,
+    StorageError,
 };
 
 /// What the end of a process or of the power supply takes with it.
@@ -278,7 +279,7 @@ impl Storage for FaultyStorage {
         self.sync()
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
+    fn compact(&self, _keyspace: Keyspace, _on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
         self.sync()
     }
 

@@ -39,6 +39,8 @@ mod batch;
 mod bytes;
 mod cached;
 mod close;
+mod compaction;
+mod create;
 mod database;
 mod directory;
 mod disk;
@@ -56,10 +58,13 @@ pub use batch::{Batch, Operation};
 pub use bytes::Bytes;
 pub use cached::{CachedStorage, DEFAULT_CACHE_BYTES};
 pub use close::CloseOnce;
+pub use create::create_directories;
 pub use disk::{DiskOptions, DiskStorage};
-pub use error::{OpenError, StorageError};
+pub use error::{OpenError, StorageError, is_disk_full};
 pub use faulty::{FaultyStorage, Loss};
 pub use keyspace::Keyspace;
 pub use memory::MemoryStorage;
 pub use place::Place;
-pub use storage::{Direction, Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, Range, Snapshot, Storage, prefix_end};
+pub use storage::{
+    Direction, Entries, MAX_KEY_BYTES, MAX_VALUE_BYTES, OnRows, Range, Snapshot, Storage, prefix_end,
+};

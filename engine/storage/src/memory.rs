@@ -7,7 +7,9 @@ use parking_lot::RwLock;
 use rpds::RedBlackTreeMapSync;
 
 use crate::storage::normalize;
-use crate::{Batch, Bytes, Direction, Entries, Keyspace, Place, Range, Snapshot, Storage, StorageError};
+use crate::{
+    Batch, Bytes, Direction, Entries, Keyspace, OnRows, Place, Range, Snapshot, Storage, StorageError,
+};
 
 /// Ordered maps in memory, one for each keyspace, gone with the last handle.
 ///
@@ -96,7 +98,7 @@ impl Storage for MemoryStorage {
         self.sync()
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
+    fn compact(&self, _keyspace: Keyspace, _on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
         self.sync()
     }
 

@@ -1,6 +1,6 @@
 //! The two traits that a backend implements.
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 use crate::{Batch, Bytes, Keyspace, Place, StorageError};
 
@@ -15,6 +15,9 @@ pub type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// Rows of a range, in the order asked for, read as the iterator advances.
 pub type Entries<'a> = Box<dyn Iterator<Item = Result<(Bytes, Bytes), StorageError>> + Send + 'a>;
+
+/// Is told how many rows of how many a compaction has gone through, and stops it by breaking.
+pub type OnRows<'a> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'a;
 
 /// Which end of a range comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +66,15 @@ pub trait Storage: Send + Sync {
     /// As for [`Self::sync`].
     fn flush(&self) -> Result<(), StorageError>;
 
-    /// Writes the rows anew without those that were deleted and overwritten, so that they take no more room. Changes
-    /// nothing that a reader can see. Costs time and, for a while, room in proportion to the size of the database.
+    /// Writes the rows of a keyspace anew without those that were deleted and overwritten, so that they take no more room.
+    /// Changes nothing that a reader can see. Costs time and, for a while, room in proportion to the size of the keyspace.
+    ///
+    /// `on_rows` is called some times a second where that takes longer, and may stop it, which is no error; what was
+    /// written until then is removed when the storage is opened again. Closing stops it too.
     ///
     /// # Errors
-    /// As for [`Self::sync`].
-    fn compact(&self) -> Result<(), StorageError>;
+    /// As for [`Self::sync`]; [`StorageError::Closed`] if it was closed meanwhile.
+    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError>;
 
     /// Opens a failed storage again, as after a crash, without closing this one: what was synced is there, of what was
     /// committed after that some first part, and of the commit that failed all or nothing. Does nothing if it has not

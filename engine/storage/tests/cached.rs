@@ -7,8 +7,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use ditto_storage::{
-    Batch, Bytes, CachedStorage, Direction, Entries, FaultyStorage, Keyspace, MemoryStorage, Place, Range,
-    Snapshot, Storage, StorageError,
+    Batch, Bytes, CachedStorage, Direction, Entries, FaultyStorage, Keyspace, MemoryStorage, OnRows, Place,
+    Range, Snapshot, Storage, StorageError,
 };
 
 const SPACE: Keyspace = Keyspace::Documents;
@@ -60,8 +60,8 @@ impl Storage for Counting {
         self.storage.flush()
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
-        self.storage.compact()
+    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
+        self.storage.compact(keyspace, on_rows)
     }
 
     fn recover(&self) -> Result<(), StorageError> {

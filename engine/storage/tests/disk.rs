@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -279,7 +280,9 @@ fn compacting_gives_back_the_room_of_what_was_deleted() {
     let mut batch = Batch::new();
     (10..20_000_u32).for_each(|number| batch.delete(Keyspace::Documents, number.to_be_bytes()));
     storage.commit(batch).unwrap();
-    storage.compact().unwrap();
+    for keyspace in Keyspace::ALL {
+        storage.compact(keyspace, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    }
     let compact = storage.keyspace_size(Keyspace::Documents).unwrap();
     assert!(compact < full / 10, "{full} bytes became {compact}");
     assert_eq!(numbers(&storage, Keyspace::Documents), (0..10).collect::<Vec<_>>());
@@ -287,6 +290,74 @@ fn compacting_gives_back_the_room_of_what_was_deleted() {
     storage.close().unwrap();
     let storage = DiskStorage::open(directory.path()).unwrap();
     assert_eq!(numbers(&storage, Keyspace::Documents).len(), 10);
+}
+
+/// A storage whose keyspace of documents takes some time to be compacted.
+fn uncompacted(directory: &Path) -> DiskStorage {
+    let storage = DiskStorage::open(directory).unwrap();
+    for part in 0..4 {
+        let mut batch = Batch::new();
+        (0..50_000).for_each(|number| batch.append(put(part * 50_000 + number)));
+        storage.commit(batch).unwrap();
+        storage.flush().unwrap();
+    }
+    storage
+}
+
+#[test]
+fn a_compaction_that_is_stopped_changes_nothing_and_can_be_done_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = uncompacted(directory.path());
+    let mut batch = Batch::new();
+    // What is deleted goes through without being asked about: the rest comes after it.
+    (0..190_000_u32).for_each(|number| batch.delete(Keyspace::Documents, number.to_be_bytes()));
+    storage.commit(batch).unwrap();
+    storage.flush().unwrap();
+    let full = storage.keyspace_size(Keyspace::Documents).unwrap();
+    let mut calls = Vec::new();
+    let mut stop = |rows, total| {
+        calls.push((rows, total));
+        ControlFlow::Break(())
+    };
+    storage.compact(Keyspace::Documents, &mut stop).unwrap();
+    assert!(matches!(calls[..], [(rows, total)] if rows < total), "{calls:?}");
+    let size = storage.keyspace_size(Keyspace::Documents).unwrap();
+    assert!(size > full / 2, "{full} bytes became {size}");
+    storage.commit(put(500_000)).unwrap();
+    let numbers_now: Vec<_> = (190_000..200_000).chain([500_000]).collect();
+    assert_eq!(numbers(&storage, Keyspace::Documents), numbers_now);
+    storage.close().unwrap();
+
+    let storage = DiskStorage::open(directory.path()).unwrap();
+    storage.compact(Keyspace::Documents, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let size = storage.keyspace_size(Keyspace::Documents).unwrap();
+    assert!(size < full / 4, "{full} bytes became {size}");
+    assert_eq!(numbers(&storage, Keyspace::Documents), numbers_now);
+}
+
+#[test]
+fn closing_stops_a_compaction_and_leaves_the_directory_free() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = uncompacted(directory.path());
+    let (sender, begun) = mpsc::channel();
+    thread::scope(|scope| {
+        let compacting = scope.spawn(|| {
+            let mut last = (0, 0);
+            let compacted = storage.compact(Keyspace::Documents, &mut |rows, total| {
+                last = (rows, total);
+                let _ = sender.send(());
+                ControlFlow::Continue(())
+            });
+            (compacted, last)
+        });
+        begun.recv_timeout(PATIENCE).unwrap();
+        storage.close().unwrap();
+        let again = DiskStorage::open(directory.path()).unwrap();
+        let (compacted, (rows, total)) = compacting.join().unwrap();
+        assert!(matches!(compacted, Err(StorageError::Closed)), "{compacted:?}");
+        assert!(rows < total, "{rows} of {total}");
+        assert_eq!(numbers(&again, Keyspace::Documents).len(), 200_000);
+    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::environment::Environment;
 use crate::error::{OpenError, StoreError};
 use crate::index::{Definition, Index, IndexList, State, Unfinished};
 use crate::layout::{self, CollectionId, CollectionState, FORMAT_VERSION, IndexId, Reader};
+use crate::lifecycle::age::Moment;
 use crate::lifecycle::holdings::Holdings;
 use crate::store::{CollectionStatistics, Inner, StoreOptions};
 use crate::writer::{Holder, Writer};
@@ -118,6 +119,8 @@ impl Collections {
             .map(|collection| CollectionStatistics {
                 name: Arc::clone(&collection.name),
                 documents: collection.documents.load(Ordering::Acquire),
+                graves: collection.graves.load(Ordering::Acquire),
+                indexes: collection.indexes.all().len(),
                 evictions: collection.evictions.load(Ordering::Acquire),
             })
             .collect()
@@ -133,6 +136,7 @@ pub(crate) struct Catalog {
     pub holdings: Holdings,
     /// When the last housekeeping was done; 0 for never.
     pub reaped_ms: u64,
+    pub age: Moment,
     pub writer: Writer,
     /// The least id that no index has.
     pub next_index: IndexId,
@@ -168,6 +172,12 @@ pub(crate) fn open(
     let reaped = snapshot.get(Keyspace::Catalog, layout::CATALOG_REAPED)?;
     let reaped_ms =
         reaped.map_or(Ok(0), |value| Reader(&value).u64().ok_or_else(|| corrupt("reaped", &value)))?;
+    let now_ms = environment.now_ms();
+    let age = match snapshot.get(Keyspace::Catalog, layout::CATALOG_AGE)? {
+        Some(value) => Moment::decode(&value).ok_or_else(|| corrupt("age", &value))?.step(now_ms),
+        None => Moment { wall_ms: now_ms, age_ms: 0 },
+    };
+    batch.put(Keyspace::Catalog, layout::CATALOG_AGE, age.encode());
     let site = match snapshot.get(Keyspace::Catalog, layout::CATALOG_SITE)? {
         Some(value) => {
             let mut reader = Reader(&value);
@@ -203,6 +213,7 @@ pub(crate) fn open(
         collections,
         holdings,
         reaped_ms,
+        age,
         writer: Writer { clock: HybridClock::new(clock), last, next_collection },
         next_index,
         unfinished,

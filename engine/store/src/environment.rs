@@ -6,12 +6,25 @@ pub trait Environment: Send + Sync {
     fn now_ms(&self) -> u64;
     /// 64 bits that nobody can predict.
     fn random_u64(&self) -> u64;
+    /// Milliseconds by a clock that measures how long things take, and does not jump. One that stands still measures
+    /// nothing: then no statement is slow, and none runs into a timeout.
+    fn elapsed_ms(&self) -> u64 {
+        0
+    }
 }
 
-/// Runs observer callbacks. The store has no threads of its own.
+/// Runs what must not run on a caller's thread. The store has no threads of its own.
 pub trait Executor: Send + Sync {
-    /// Runs `job` soon, on any thread but inside this very call. Jobs may block.
+    /// Runs `job` soon, on any thread but inside this very call. Jobs call observers: they may block, also until
+    /// somebody else has written.
     fn spawn(&self, job: Box<dyn FnOnce() + Send>);
+
+    /// As [`Self::spawn`], for jobs that bring the writer to those who asked for it with
+    /// [`Store::begin_later`](crate::Store::begin_later). They must not wait until one from [`Self::spawn`] has ended:
+    /// that one may be waiting for the writer. An executor with a thread for every job need not tell them apart.
+    fn spawn_turn(&self, job: Box<dyn FnOnce() + Send>) {
+        self.spawn(job);
+    }
 }
 
 /// A random UUID (version 4) as text.

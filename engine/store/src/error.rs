@@ -108,6 +108,21 @@ pub enum StoreError {
         /// How long was waited, in milliseconds.
         waited_ms: u64,
     },
+    /// The one who watched the progress did not want to go on.
+    #[error("the {what} was cancelled")]
+    Cancelled {
+        /// What was under way.
+        what: &'static str,
+    },
+    /// The statement ran for too long; it has done nothing.
+    #[error(
+        "the statement ran for longer than DQL_REQUEST_TIMEOUT_SECONDS ({seconds} s) and was ended: let it look at fewer \
+         documents, by an index or by conditions, or raise that parameter"
+    )]
+    RequestTimeout {
+        /// The parameter.
+        seconds: u64,
+    },
     /// The transaction was committed or rolled back before.
     #[error("the transaction has ended: begin another one")]
     TransactionEnded,
@@ -184,14 +199,16 @@ pub enum DataError {
     },
     /// A document would exceed DOCUMENT_SIZE_HARD_LIMIT_BYTES.
     #[error(
-        "the document {id} would take {size} bytes, more than DOCUMENT_SIZE_HARD_LIMIT_BYTES ({limit}): split it, or \
-         keep large values in attachments"
+        "the document {id} would take {size} bytes, more than DOCUMENT_SIZE_HARD_LIMIT_BYTES ({limit}): {}",
+        too_large(*size, *shown)
     )]
     TooLarge {
         /// The `_id` as JSON.
         id: String,
         /// Bytes of the document.
         size: usize,
+        /// How many of them are its value; the others are needed for merging.
+        shown: usize,
         /// The limit.
         limit: usize,
     },
@@ -245,6 +262,16 @@ pub enum DataError {
         /// Why.
         reason: String,
     },
+}
+
+/// What to do about a document of that size of which so much is its value.
+fn too_large(size: usize, shown: usize) -> &'static str {
+    if shown < size / 2 {
+        "most of that is kept for merging, of members that were removed or changed; DELETE it and INSERT it anew, which \
+         leaves that behind"
+    } else {
+        "split it, or keep large values in attachments"
+    }
 }
 
 /// A statement about system parameters that cannot be done.

@@ -24,6 +24,10 @@ pub(crate) const CATALOG_SITE: &[u8] = b"site";
 /// Catalog row: where the storage lay when the site id was chosen (16 bytes, see [`ditto_storage::Place`]).
 pub(crate) const CATALOG_PLACE: &[u8] = b"place";
 
+/// Catalog row: how old the database was at its newest opening or housekeeping (16 bytes, see
+/// [`crate::lifecycle::age::Moment`]).
+pub(crate) const CATALOG_AGE: &[u8] = b"age";
+
 /// Catalog row: when the last housekeeping was done, in milliseconds (u64).
 pub(crate) const CATALOG_REAPED: &[u8] = b"reaped";
 

@@ -19,6 +19,7 @@
 //! | `replica`, `merge` | the store as replication sees it: changes, deltas, checkpoints; and the way in |
 //! | `verify` | consistency of everything that is stored twice |
 //! | `backup` | a copy of one moment, while others write |
+//! | `compact` | giving back the room of what was deleted |
 //! | `recovery` | going on after the storage has failed |
 //!
 //! ```
@@ -58,6 +59,7 @@
 
 mod backup;
 mod catalog;
+mod compact;
 mod durability;
 mod environment;
 mod error;
@@ -83,6 +85,7 @@ mod writer;
 
 pub use backup::{BackupError, BackupProgress};
 pub use catalog::{MAX_RUNS, is_copy};
+pub use compact::{CompactProgress, Compacted};
 pub use durability::Durability;
 pub use environment::{Environment, Executor};
 pub use error::{DataError, OpenError, ParameterError, ParameterProblem, StoreError};
@@ -94,7 +97,7 @@ pub use lifecycle::conflicts::{
 };
 pub use lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
 pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, MAX_SEEN_RUNS, Reaped};
-pub use lifecycle::skew::ClockSkew;
+pub use lifecycle::skew::{ClockSkew, FutureWrite};
 pub use observer::{Observer, SignalNext};
 pub use parameters::SYNC_SCOPES;
 pub use replica::{
@@ -102,6 +105,6 @@ pub use replica::{
     Replica, StoredDocument,
 };
 pub use result::{QueryResult, Row};
-pub use store::{CollectionStatistics, Store, StoreOptions, WeakStore};
+pub use store::{CollectionStatistics, Run, Store, StoreOptions, WeakStore};
 pub use transaction::{MAX_HINT_BYTES, Transaction, TransactionInfo, TransactionKind, TransactionOptions};
-pub use verify::{Inconsistency, Verified};
+pub use verify::{Inconsistency, Verified, VerifyProgress};

@@ -191,7 +191,7 @@ impl<'i> Merging<'i> {
         Ok(Ok(Merged { record: Some(record), absorbed: merged.absorbed }))
     }
 
-    /// Reports what the sender of a deletion is not known to hold.
+    /// Reports what is lost if the sender of a deletion is not known to hold the document as it is here.
     fn report(
         &mut self,
         transaction: &WriteTransaction,
@@ -215,13 +215,15 @@ impl<'i> Merging<'i> {
             origin,
         };
         let compile = inner.compile();
-        let held = inner.holdings.held_by(&self.incoming.from, &facts, &compile);
-        let held_by_anybody = inner.holdings.held_by_anybody(&facts, &compile);
+        if inner.holdings.holds(&self.incoming.from, &facts, &compile) {
+            return Ok(());
+        }
+        let set_aside = !inner.holdings.anybody_holds(&facts, &compile);
         let own = inner.holdings.own_writes(&self.incoming.from);
         let fields: Vec<LostField> = lost
             .into_iter()
-            .filter(|lost| lost.sequence > held && !own.include(lost.stamp.site, lost.sequence))
-            .map(|lost| LostField { set_aside: lost.sequence > held_by_anybody, lost })
+            .filter(|lost| !own.include(lost.stamp.site, lost.sequence))
+            .map(|lost| LostField { set_aside, lost })
             .collect();
         if !fields.is_empty() {
             self.conflicts.push(Conflict {

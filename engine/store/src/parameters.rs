@@ -1,10 +1,14 @@
 //! System parameters: typed, bounded, not persistent, local to one open store.
 
+use std::time::Duration;
+
 use ditto_value::{Object, Value};
 use parking_lot::RwLock;
 
 use crate::durability::Durability;
 use crate::error::{ParameterError, ParameterProblem};
+use crate::observer::DEFAULT_MEMORY_BYTES;
+use crate::statements::DEFAULT_CACHE_STATEMENTS;
 use crate::writer::Limits;
 
 /// What values a parameter takes.
@@ -34,22 +38,35 @@ struct Parameter {
     /// In lower case, as SHOW prints it.
     name: &'static str,
     domain: Domain,
+    /// Of one that this version does not follow, or not in all: what that means for who sets it.
+    not_followed: Option<&'static str>,
+}
+
+impl Parameter {
+    const fn new(name: &'static str, domain: Domain) -> Self {
+        Self { name, domain, not_followed: None }
+    }
+
+    const fn not_followed(mut self, meaning: &'static str) -> Self {
+        self.not_followed = Some(meaning);
+        self
+    }
 }
 
 const fn boolean(name: &'static str, default: bool) -> Parameter {
-    Parameter { name, domain: Domain::Bool(default) }
+    Parameter::new(name, Domain::Bool(default))
 }
 
 const fn integer(name: &'static str, default: i64, min: i64, max: i64) -> Parameter {
-    Parameter { name, domain: Domain::Integer { default, min, max } }
+    Parameter::new(name, Domain::Integer { default, min, max })
 }
 
 const fn duration(name: &'static str, default: i64, min: i64, max: i64) -> Parameter {
-    Parameter { name, domain: Domain::Duration { default, min, max } }
+    Parameter::new(name, Domain::Duration { default, min, max })
 }
 
 const fn object(name: &'static str) -> Parameter {
-    Parameter { name, domain: Domain::Object }
+    Parameter::new(name, Domain::Object)
 }
 
 /// Who may receive the documents of a collection.
@@ -64,18 +81,24 @@ static REGISTRY: &[Parameter] = &[
     integer("document_size_soft_limit_bytes", 256 << 10, 1024, GIB),
     object("dql_default_directives"),
     integer("dql_request_timeout_seconds", 0, 0, 86_400),
-    boolean("dql_restrict_subscriptions", true),
+    boolean("dql_restrict_subscriptions", true)
+        .not_followed("subscriptions with ORDER BY or LIMIT are refused all the same"),
     integer("dql_slow_request_warn_seconds", 60, 0, 86_400),
     boolean("dql_strict_mode", false),
     // A mutating statement returns when its commit survives a loss of power, not only the end of the process.
     boolean("durable_commits", false),
     boolean("enable_reaper_preferred_hour_scheduling", false),
+    // How old a grave must be to be removed; 0: none is.
+    integer("grave_ttl_days", 0, 0, 36_500),
     duration("live_query_system_collection_refresh_interval", 500, 10, 3_600_000),
-    integer("mesh_chooser_max_wlan_connections", 6, 0, 64),
+    integer("mesh_chooser_max_wlan_connections", 6, 0, 64)
+        .not_followed("the number of connections is not limited by it"),
+    integer("observer_memory_bytes", DEFAULT_MEMORY_BYTES as i64, 0, 64 * GIB),
     integer("reaper_preferred_hour", 3, 0, 23),
     integer("record_cache_size_bytes", ditto_storage::DEFAULT_CACHE_BYTES as i64, 0, 64 * GIB),
     // How long there must have been no session before the next one begins a new run.
     duration("run_after_pause_ms", 600_000, 0, 86_400_000),
+    integer("statement_cache_size", DEFAULT_CACHE_STATEMENTS as i64, 0, 1_000_000),
     integer("tombstone_reap_batch_size", 10_000, 1, 1_000_000),
     boolean("tombstone_ttl_enabled", true),
     integer("tombstone_ttl_hours", 168, 1, 87_600),
@@ -83,8 +106,11 @@ static REGISTRY: &[Parameter] = &[
     duration("transaction_trace_interval_ms", 5_000, 1, 3_600_000),
     // 0: wait for ever.
     duration("transaction_wait_timeout_ms", 60_000, 0, 86_400_000),
-    Parameter { name: "transports_discovered_peers", domain: Domain::Array },
-    Parameter { name: "user_collection_sync_scopes", domain: Domain::ObjectOf(SYNC_SCOPES) },
+    Parameter::new("transports_discovered_peers", Domain::Array)
+        .not_followed("nobody is dialled: add the addresses to the transport configuration"),
+    Parameter::new("user_collection_sync_scopes", Domain::ObjectOf(SYNC_SCOPES)).not_followed(
+        "other peers still get documents of these collections when they subscribe to them; EVICT follows it",
+    ),
 ];
 
 impl Domain {
@@ -162,6 +188,12 @@ pub(crate) struct Settings {
     pub record_cache: usize,
     /// Another one after every change of a parameter.
     pub revision: u64,
+    pub statement_cache: usize,
+    pub observer_memory: usize,
+    /// How long a statement may run; 0 for ever.
+    pub request_timeout_ms: u64,
+    /// When a statement is slow; 0 for never.
+    pub slow_request_ms: u64,
 }
 
 struct State {
@@ -215,6 +247,11 @@ impl Parameters {
             }
             None => parameter.domain.default(),
         };
+        if let Some(meaning) = parameter.not_followed
+            && value != parameter.domain.default()
+        {
+            tracing::warn!("this version does not follow the system parameter {}: {meaning}", parameter.name);
+        }
         let mut state = self.0.write();
         if let Some(slot) = state.values.get_mut(index) {
             slot.clone_from(&value);
@@ -226,6 +263,11 @@ impl Parameters {
     /// A parameter that is a number; 0 if there is no such.
     pub(crate) fn number(&self, name: &str) -> u64 {
         self.get(name).ok().and_then(|(_, value)| value.as_u64()).unwrap_or_default()
+    }
+
+    /// A duration.
+    pub(crate) fn milliseconds(&self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name))
     }
 
     /// When a transaction is long, and how long others wait for it.
@@ -241,6 +283,17 @@ impl Parameters {
         let mut state = self.0.write();
         state.values = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
         state.settings = settings_of(&state.values, state.settings.revision + 1);
+    }
+
+    /// All parameters that have another value than their default.
+    pub(crate) fn changed(&self) -> Object {
+        let state = self.0.read();
+        REGISTRY
+            .iter()
+            .zip(&state.values)
+            .filter(|(parameter, value)| parameter.domain.default() != **value)
+            .map(|(parameter, value)| (parameter.name.to_string(), value.clone()))
+            .collect()
     }
 
     /// All parameters whose name `matches`.
@@ -266,9 +319,13 @@ fn find(name: &str) -> Result<usize, ParameterError> {
 
 fn settings_of(values: &[Value], revision: u64) -> Settings {
     let value = |name: &str| find(name).ok().and_then(|index| values.get(index));
-    let bytes = |name: &str| match value(name) {
+    let size = |name: &str| match value(name) {
         Some(Value::Int(number)) => usize::try_from(*number).unwrap_or(usize::MAX),
         _ => usize::MAX,
+    };
+    let seconds = |name: &str| match value(name) {
+        Some(Value::Int(number)) => u64::try_from(*number).unwrap_or(0),
+        _ => 0,
     };
     Settings {
         strict: matches!(value("dql_strict_mode"), Some(Value::Bool(true))),
@@ -276,9 +333,13 @@ fn settings_of(values: &[Value], revision: u64) -> Settings {
             Some(Value::Bool(true)) => Durability::Immediate,
             _ => Durability::Eventual,
         },
-        soft_limit: bytes("document_size_soft_limit_bytes"),
-        hard_limit: bytes("document_size_hard_limit_bytes"),
-        record_cache: bytes("record_cache_size_bytes"),
+        soft_limit: size("document_size_soft_limit_bytes"),
+        hard_limit: size("document_size_hard_limit_bytes"),
+        record_cache: size("record_cache_size_bytes"),
+        statement_cache: size("statement_cache_size"),
+        observer_memory: size("observer_memory_bytes"),
+        request_timeout_ms: 1000 * seconds("dql_request_timeout_seconds"),
+        slow_request_ms: 1000 * seconds("dql_slow_request_warn_seconds"),
         revision,
     }
 }

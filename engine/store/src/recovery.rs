@@ -42,6 +42,8 @@ fn recover_with(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, O
     inner.collections.replace(catalog.collections);
     inner.holdings.replace(catalog.holdings);
     inner.names.forget();
+    inner.conflicts.forget();
+    // The age that is in memory is right, or greater.
     *writer = catalog.writer;
     inner.last.store(writer.last.0, Ordering::Release);
     inner.next_index.store(catalog.next_index.0, Ordering::Relaxed);

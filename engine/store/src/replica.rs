@@ -177,7 +177,12 @@ impl Replica {
         self.store.site()
     }
 
-    /// All runs, oldest first, with the first sequence of each.
+    /// The wall clock, in milliseconds since 1970.
+    pub fn wall_clock_ms(&self) -> u64 {
+        self.store.inner.environment.now_ms()
+    }
+
+    /// The newest runs, oldest first, with the first sequence of each.
     pub fn runs(&self) -> Vec<(RunId, Sequence)> {
         self.store.runs()
     }
@@ -378,6 +383,9 @@ impl Replica {
     pub fn greeted(&self, remote: &[u8; 32], origin: u64, greeting: Greeting) -> Result<(), StoreError> {
         let inner = &self.store.inner;
         let now_ms = inner.environment.now_ms();
+        if let Some(clock_ms) = greeting.clock_ms {
+            inner.skews.compared(inner, remote, clock_ms, now_ms);
+        }
         let void = inner.holdings.greeted(remote, origin, greeting, self.last_sequence(), now_ms);
         if void { inner.store_holdings() } else { Ok(()) }
     }
@@ -477,7 +485,14 @@ pub(crate) fn compile(inner: &Inner, query: &str, arguments: &Object) -> Result<
     let unfiltered = filter.is_none();
     let settings = inner.parameters.settings();
     let matcher: Matcher = Arc::new(move |document| {
-        let scope = Scope { arguments: (&arguments).into(), now_ms: 0, settings, request: None, plans: None };
+        let scope = Scope {
+            arguments: (&arguments).into(),
+            now_ms: 0,
+            settings,
+            request: None,
+            plans: None,
+            running: None,
+        };
         execute::accepts(filter.as_ref(), &scope, document)
     });
     Ok(Interest { collection, normalized: subscription.normalized, unfiltered, matcher })

@@ -13,8 +13,8 @@ use crate::error::StoreError;
 use crate::execute::PlanCache;
 use crate::store::Inner;
 
-/// How many statements are kept.
-const CACHE_STATEMENTS: usize = 512;
+/// How many statements are kept, unless the parameter `STATEMENT_CACHE_SIZE` says something else.
+pub(crate) const DEFAULT_CACHE_STATEMENTS: usize = 512;
 
 /// Longest text that is kept, in bytes: longer ones carry their data in literals and do not come again.
 const CACHE_TEXT_BYTES: usize = 4096;
@@ -69,13 +69,29 @@ impl Prepared {
 #[derive(Default)]
 pub(crate) struct Statements(Mutex<Generations>);
 
-#[derive(Default)]
 struct Generations {
+    /// Most statements of both.
+    capacity: usize,
     young: HashMap<Box<str>, Arc<Prepared>>,
     old: HashMap<Box<str>, Arc<Prepared>>,
 }
 
+impl Default for Generations {
+    fn default() -> Self {
+        Self { capacity: DEFAULT_CACHE_STATEMENTS, young: HashMap::new(), old: HashMap::new() }
+    }
+}
+
 impl Statements {
+    /// How many statements to keep from now on; of those that are too many, all go.
+    pub(crate) fn set_capacity(&self, capacity: usize) {
+        let mut kept = self.0.lock();
+        if kept.young.len() + kept.old.len() > capacity {
+            (kept.young, kept.old) = Default::default();
+        }
+        kept.capacity = capacity;
+    }
+
     pub(crate) fn prepare(&self, text: &str) -> Result<Arc<Prepared>, StoreError> {
         if text.len() > CACHE_TEXT_BYTES {
             return Ok(Arc::new(Prepared::new(text)?));
@@ -100,10 +116,12 @@ impl Generations {
     }
 
     fn put(&mut self, text: Box<str>, prepared: Arc<Prepared>) {
-        if self.young.len() >= CACHE_STATEMENTS / 2 {
+        if self.young.len() >= self.capacity / 2 {
             self.old = mem::take(&mut self.young);
         }
-        self.young.insert(text, prepared);
+        if self.capacity >= 2 {
+            self.young.insert(text, prepared);
+        }
     }
 }
 
@@ -115,13 +133,30 @@ mod tests {
     fn what_is_used_stays_and_the_number_of_statements_is_bounded() {
         let statements = Statements::default();
         let used = statements.prepare("SELECT * FROM used").expect("compiles");
-        for number in 0..3 * CACHE_STATEMENTS {
+        for number in 0..3 * DEFAULT_CACHE_STATEMENTS {
             statements.prepare(&format!("SELECT * FROM c{number}")).expect("compiles");
             let again = statements.prepare("SELECT * FROM used").expect("compiles");
             assert!(Arc::ptr_eq(&used, &again), "it was parsed again after {number} others");
             let kept = statements.0.lock();
-            assert!(kept.young.len() + kept.old.len() <= CACHE_STATEMENTS);
+            assert!(kept.young.len() + kept.old.len() <= DEFAULT_CACHE_STATEMENTS);
         }
         assert!(statements.0.lock().get("SELECT * FROM c0").is_none());
+    }
+
+    #[test]
+    fn the_number_of_statements_can_be_changed() {
+        let statements = Statements::default();
+        let is_kept = |text: &str| {
+            let first = statements.prepare(text).expect("compiles");
+            Arc::ptr_eq(&first, &statements.prepare(text).expect("compiles"))
+        };
+        for (capacity, kept) in [(4, true), (0, false), (1, false), (2, true)] {
+            statements.set_capacity(capacity);
+            for number in 0..10 {
+                assert_eq!(is_kept(&format!("SELECT * FROM c{number}")), kept, "{capacity}");
+                let kept = statements.0.lock();
+                assert!(kept.young.len() + kept.old.len() <= capacity, "{capacity}");
+            }
+        }
     }
 }

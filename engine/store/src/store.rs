@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::backup::{self, BackupError, BackupProgress};
 use crate::catalog::{self, Collections, Identity};
+use crate::compact::{self, CompactProgress, Compacted};
 use crate::durability::{Durability, Mark, Platter};
 use crate::environment::{Environment, Executor};
 use crate::error::{OpenError, StoreError};
@@ -21,6 +22,8 @@ use crate::execute;
 use crate::feed::{Commit, CommitSubscription, Feed, Hook};
 use crate::index;
 use crate::layout::IndexId;
+use crate::lifecycle::age::AgeClock;
+use crate::lifecycle::conflicts::Conflicts;
 use crate::lifecycle::evictions::Evictions;
 use crate::lifecycle::holdings::Holdings;
 use crate::lifecycle::names::NameFinder;
@@ -34,8 +37,8 @@ use crate::replica::{self, Interest, Replica};
 use crate::result::QueryResult;
 use crate::statements::Statements;
 use crate::transaction::{OpenTransactions, Transaction, TransactionOptions};
-use crate::verify::{self, Verified};
-use crate::virtual_collections::VirtualCollections;
+use crate::verify::{self, Verified, VerifyProgress};
+use crate::virtual_collections::{VirtualCollections, all_at_once};
 use crate::write::WriteTransaction;
 use crate::writer::{Holder, OnTurn, Turn, Writer, WriterQueue};
 
@@ -46,7 +49,7 @@ pub struct StoreOptions {
     pub database_id: String,
     /// When mutating statements return, until the parameter `DURABLE_COMMITS` is set or reset.
     pub durability: Durability,
-    /// Runs observer callbacks.
+    /// Runs observer callbacks, and brings the writer to who waits for it without a thread.
     pub executor: Arc<dyn Executor>,
     /// Continue under a new site id, because the directory was copied or restored.
     pub new_site: bool,
@@ -74,6 +77,10 @@ pub struct CollectionStatistics {
     pub name: Arc<str>,
     /// Living documents.
     pub documents: u64,
+    /// Deleted documents of which only the grave is left.
+    pub graves: u64,
+    /// Indexes, ready or being built.
+    pub indexes: usize,
     /// Evictions so far.
     pub evictions: u64,
 }
@@ -95,6 +102,9 @@ impl WeakStore {
         self.0.upgrade().map(|inner| Store { inner })
     }
 }
+
+/// Runs one statement whose turn has come, see [`Store::execute_later`].
+pub type Run<'a> = Box<dyn FnOnce() -> Result<QueryResult, StoreError> + 'a>;
 
 /// Is told of failures of the storage.
 type FailureHook = Box<dyn Fn(&StorageError) + Send + Sync>;
@@ -128,6 +138,8 @@ pub(crate) struct Inner {
     pub recency: Recency,
     pub skews: Skews,
     pub evictions: Evictions,
+    pub conflicts: Conflicts,
+    pub age: AgeClock,
     pub reaper: Reaper,
     pub peer_name: fn(&[u8; 32]) -> String,
     pub closed: AtomicBool,
@@ -173,6 +185,8 @@ impl Store {
             recency: Recency::default(),
             skews: Skews::default(),
             evictions: Evictions::default(),
+            conflicts: Conflicts::default(),
+            age: AgeClock::new(catalog.age),
             reaper,
             peer_name: options.peer_name,
             closed: AtomicBool::new(false),
@@ -203,6 +217,7 @@ impl Store {
     }
 
     /// As [`Self::execute`], but never waits for another writer: `None` if it would have to, and nothing is done then.
+    /// CREATE INDEX and DROP INDEX with something to do write again and again, and so they always would.
     ///
     /// # Errors
     /// As there.
@@ -214,6 +229,19 @@ impl Store {
         execute::try_execute(self, text, arguments.into())
     }
 
+    /// As [`Self::execute`], but does not block: when it is the statement's turn, `on_turn` is called with what runs it,
+    /// at once, on this thread, if there is nothing to wait for, and on a thread of the executor otherwise. Dropping
+    /// that undone gives the turn to the next. `arguments` is an object in the binary form. If the executor drops its
+    /// jobs, `on_turn` is dropped uncalled.
+    pub fn execute_later(
+        &self,
+        text: &str,
+        arguments: Vec<u8>,
+        on_turn: impl FnOnce(Run<'_>) + Send + 'static,
+    ) {
+        execute::execute_later(self, text, arguments, Box::new(on_turn));
+    }
+
     /// Begins a transaction of several statements. A read-write one blocks until it is the only one; dropping a
     /// transaction rolls it back.
     ///
@@ -223,8 +251,9 @@ impl Store {
         Transaction::begin(self, options.into())
     }
 
-    /// As [`Self::begin`], but does not block: calls `then` at once, on this thread, if nobody writes, and on the
-    /// executor when the turn has come otherwise. If the executor drops its jobs, `then` is dropped uncalled.
+    /// As [`Self::begin`], but does not block: calls `then` at once, on this thread, if nobody writes, and by
+    /// [`Executor::spawn_turn`] when the turn has come otherwise. `then` should be quick: from the moment of its turn on
+    /// nobody else writes. If the executor drops its jobs, `then` is dropped uncalled.
     pub fn begin_later(
         &self,
         options: impl Into<TransactionOptions>,
@@ -251,10 +280,12 @@ impl Store {
     /// Calls `on_change` with the result of a SELECT: first with the present one (always, after this method has
     /// returned), then whenever a commit changed it. The next call comes only after [`SignalNext`] was used or
     /// dropped; what happens meanwhile is delivered as one result. Calls run on the executor, never overlap,
-    /// hold no lock, and end when the [`Observer`] is cancelled or its last clone is dropped.
+    /// hold no lock, and end when the [`Observer`] is cancelled or its last clone is dropped. A call that blocks keeps a
+    /// thread of the executor, which may have few of them.
     ///
     /// # Errors
-    /// [`StoreError::Compile`], [`StoreError::MissingArgument`]; [`StoreError::Context`] for other statements.
+    /// [`StoreError::Compile`], [`StoreError::MissingArgument`]; [`StoreError::Data`] for LIMIT, OFFSET or ids that are
+    /// none; [`StoreError::Context`] for other statements.
     pub fn observe(
         &self,
         text: &str,
@@ -283,13 +314,30 @@ impl Store {
     /// Makes `rows` what SELECT reads from the virtual collection `name` (`system:…`). Replaces an earlier one
     /// of that name.
     pub fn register_virtual_collection(&self, name: &str, rows: Arc<dyn Fn() -> Vec<Object> + Send + Sync>) {
-        self.inner.virtual_collections.register(name, rows);
+        self.inner.virtual_collections.register(name, all_at_once(move || rows()), false);
     }
 
-    /// Makes the observers of a virtual collection look at it again. Whoever registered it calls this when its
-    /// rows changed, or from time to time.
+    /// Makes the observers of a virtual collection look at it again, sooner than [`Self::poll_observers`] does.
     pub fn virtual_collection_changed(&self, name: &str) {
         self.inner.observers.poll(name);
+    }
+
+    /// Makes those observers look again of whose changes nobody tells: those of virtual collections, and those that could
+    /// not read their result. Calls come only where it is another one. To be called every
+    /// [`Self::polling_interval`], from [`Self::on_polling`] on until it answers `false`.
+    pub fn poll_observers(&self) -> bool {
+        self.inner.observers.poll_due()
+    }
+
+    /// The parameter `LIVE_QUERY_SYSTEM_COLLECTION_REFRESH_INTERVAL`.
+    pub fn polling_interval(&self) -> Duration {
+        self.inner.parameters.milliseconds("live_query_system_collection_refresh_interval")
+    }
+
+    /// Sets what is called when [`Self::poll_observers`] is to be called from then on, or the interval may have changed.
+    /// Must be quick. Can be set once.
+    pub fn on_polling(&self, alarm: impl Fn() + Send + Sync + 'static) {
+        self.inner.observers.on_polling(Box::new(alarm));
     }
 
     /// Makes everything committed so far durable and answers with the last durable sequence. Costs nothing when
@@ -348,15 +396,19 @@ impl Store {
         self.inner.platter.durable()
     }
 
-    /// The remote peers that sent writes from further in the future than the bound
-    /// ([`ditto_crdt::MAX_SKEW_MS`]) since the store was opened.
+    /// What is known of the clocks of remote peers since the store was opened, by peer.
     pub fn clock_skews(&self) -> Vec<ClockSkew> {
-        self.inner.skews.list()
+        self.inner.skews.list(&self.inner)
     }
 
     /// Every collection, by name.
     pub fn collections(&self) -> Vec<CollectionStatistics> {
         self.inner.collections.statistics()
+    }
+
+    /// The system parameters that have another value than their default, by name.
+    pub fn changed_parameters(&self) -> Object {
+        self.inner.parameters.changed()
     }
 
     /// Does a bounded part of the housekeeping that is due: buries tombstones whose time is over, removes rows of `commits`
@@ -373,9 +425,21 @@ impl Store {
     /// in the size of the store, on a snapshot; nobody waits.
     ///
     /// # Errors
-    /// [`StoreError::Storage`].
+    /// [`StoreError::Storage`], [`StoreError::Closed`].
     pub fn verify(&self) -> Result<Verified, StoreError> {
-        verify::verify(&self.inner)
+        self.verify_with(&mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`Self::verify`], with somebody who watches: `on_progress` is called every thousand rows and once at the end, and
+    /// may end the verification.
+    ///
+    /// # Errors
+    /// As there; [`StoreError::Cancelled`] if it was ended.
+    pub fn verify_with(
+        &self,
+        on_progress: &mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
+    ) -> Result<Verified, StoreError> {
+        verify::verify(&self.inner, on_progress)
     }
 
     /// Copies everything as it is at one moment to an empty storage, while others read and write. The copy is a
@@ -393,14 +457,16 @@ impl Store {
     }
 
     /// Gives back the room that deleted and overwritten rows take. Nobody waits, but it costs time, and room for a
-    /// while, in proportion to the size of the database.
+    /// while, in proportion to the size of the database. `on_progress` is called some times a second and once at the end, and
+    /// may end the compaction; what is done until then stays done.
     ///
     /// # Errors
-    /// [`StoreError::Storage`], [`StoreError::Closed`].
-    pub fn compact(&self) -> Result<(), StoreError> {
-        self.inner.check_open()?;
-        self.inner.storage.compact().inspect_err(|error| self.inner.storage_failed(error))?;
-        Ok(())
+    /// [`StoreError::Storage`], [`StoreError::Closed`]; [`StoreError::Cancelled`] if it was ended.
+    pub fn compact(
+        &self,
+        on_progress: &mut dyn FnMut(&CompactProgress) -> ControlFlow<()>,
+    ) -> Result<Compacted, StoreError> {
+        compact::compact(&self.inner, on_progress)
     }
 
     /// Goes on after the storage has failed, if the cause is gone: as after a crash, everything that was synced is
@@ -414,8 +480,8 @@ impl Store {
         recovery::recover(self)
     }
 
-    /// Calls `hook` whenever a write finds that the storage has failed: nothing is written, and nothing may be told to
-    /// anybody, before [`Self::recover`]. On the thread of the write; must be quick. Can be set once.
+    /// Calls `hook` whenever a write, or an observer, finds that the storage has failed: nothing is written, and nothing may be told to
+    /// anybody, before [`Self::recover`]. On the thread that found it; must be quick. Can be set once.
     pub fn on_storage_failure(&self, hook: impl Fn(&StorageError) + Send + Sync + 'static) {
         // Set once, while the peer opens.
         let _ = self.inner.on_failure.set(Box::new(hook));
@@ -564,16 +630,20 @@ impl Inner {
         self.call(self.writer.give_back(writer));
     }
 
-    /// Calls those who wait for the writer without a thread of their own.
+    /// Calls those who wait for the writer without a thread of their own: the one who gets it, or many who do not.
     fn call(self: &Arc<Self>, turns: impl IntoIterator<Item = (OnTurn, Turn)>) {
-        for (on_turn, turn) in turns {
-            let mut held = Held { inner: Arc::clone(self), turn: Some(turn) };
-            self.executor.spawn(Box::new(move || {
+        let held = |(on_turn, turn)| (on_turn, Held { inner: Arc::clone(self), turn: Some(turn) });
+        let turns: Vec<(OnTurn, Held)> = turns.into_iter().map(held).collect();
+        if turns.is_empty() {
+            return;
+        }
+        self.executor.spawn_turn(Box::new(move || {
+            for (on_turn, mut held) in turns {
                 if let Some(turn) = held.turn.take() {
                     on_turn(turn);
                 }
-            }));
-        }
+            }
+        }));
     }
 }
 

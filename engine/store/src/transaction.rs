@@ -13,7 +13,7 @@ use ditto_storage::Snapshot;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::StoreError;
-use crate::execute::{self, View};
+use crate::execute::{self, Running, View};
 use crate::result::QueryResult;
 use crate::store::{Inner, Store};
 use crate::write::WriteTransaction;
@@ -223,6 +223,7 @@ impl Transaction {
         let prepared = inner.statements.prepare(text)?;
         prepared.check(arguments)?;
         let statement = &prepared.statement;
+        let watched = Running::begin(inner, text);
         // A panic on the way, which would be a fault of this crate, leaves a transaction that has ended.
         let mut running = mem::replace(&mut *state, State::Ended);
         let result = match &mut running {
@@ -230,11 +231,11 @@ impl Transaction {
                 Err(StoreError::ReadOnly { statement: execute::statement_name(statement) })
             }
             State::ReadOnly(snapshot) => {
-                execute::read(View::Snapshot(inner, &**snapshot), &prepared, arguments)
+                execute::read(View::Snapshot(inner, &**snapshot), &watched, &prepared, arguments)
             }
             State::ReadWrite(transaction) if statement.is_mutation() => {
                 let savepoint = transaction.savepoint();
-                match execute::change(transaction, &prepared, arguments) {
+                match execute::change(transaction, &watched, &prepared, arguments) {
                     Ok(effect) => {
                         transaction.release();
                         Ok(QueryResult {
@@ -249,11 +250,13 @@ impl Transaction {
                     }
                 }
             }
-            State::ReadWrite(transaction) => execute::read(View::Write(transaction), &prepared, arguments),
+            State::ReadWrite(transaction) => {
+                execute::read(View::Write(transaction), &watched, &prepared, arguments)
+            }
             State::Ended | State::Aborted(_) => Err(StoreError::TransactionEnded),
         };
         *state = running;
-        let mut result = result?;
+        let mut result = watched.end(result)?;
         result.transaction = Some(Arc::clone(commit_id));
         Ok(result)
     }

@@ -1,13 +1,16 @@
 //! Consistency of what is stored twice: documents and changes, documents and index rows, counters and documents,
 //! records and their parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 
 use ditto_crdt::{Definitions, Sequence};
 use ditto_storage::{Direction, Keyspace, Snapshot, StorageError};
 use ditto_value::{Value, ValueRef};
 
+use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::index::{Definition, Index, Position, State};
 use crate::layout::{self, CollectionId, CollectionState, IndexId};
@@ -20,6 +23,20 @@ use crate::write::parse_record;
 
 /// How many inconsistencies are listed; the rest is counted only.
 const MAX_LISTED: usize = 100;
+
+/// Rows between two calls of whoever watches.
+const ROWS_PER_CALL: u64 = 1024;
+
+/// How far a verification is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// Rows read so far.
+    pub rows: u64,
+    /// Rows to read: an estimate from the counters, never less than `rows`, exact at the end.
+    pub total_rows: u64,
+    /// Inconsistencies found so far.
+    pub inconsistent: u64,
+}
 
 /// What [`crate::Store::verify`] found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,16 +95,20 @@ struct Walk<'s> {
     counts: BTreeMap<CollectionId, u64>,
     /// Every index, and how far its build is.
     indexes: BTreeMap<IndexId, (Index, Position)>,
-    /// Graves, and how many of them each collection has.
-    graves: BTreeMap<(CollectionId, KeyHash), Sequence>,
+    /// Graves by collection, as counted.
     grave_counts: BTreeMap<CollectionId, u64>,
-    /// Sequences of the tombstones that wait for their burial.
-    waiting: BTreeSet<Sequence>,
     last: Sequence,
     found: Verified,
+    /// Rows read, and to read.
+    rows: u64,
+    total_rows: u64,
+    on_progress: &'s mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
 }
 
-pub(crate) fn verify(inner: &Inner) -> Result<Verified, StoreError> {
+pub(crate) fn verify(
+    inner: &Inner,
+    on_progress: &mut dyn FnMut(&VerifyProgress) -> ControlFlow<()>,
+) -> Result<Verified, StoreError> {
     inner.check_open()?;
     let snapshot = inner.storage.snapshot();
     let mut walk = Walk {
@@ -95,15 +116,17 @@ pub(crate) fn verify(inner: &Inner) -> Result<Verified, StoreError> {
         snapshot: &*snapshot,
         counts: BTreeMap::new(),
         indexes: BTreeMap::new(),
-        graves: BTreeMap::new(),
         grave_counts: BTreeMap::new(),
-        waiting: BTreeSet::new(),
         last: Sequence::ZERO,
         found: Verified::default(),
+        rows: 0,
+        total_rows: expected_rows(inner),
+        on_progress,
     };
     walk.attempt("index definitions", |walk| walk.definitions())?;
     walk.attempt("graves", |walk| walk.graves())?;
     walk.attempt("documents", |walk| walk.documents())?;
+    walk.attempt("burials", |walk| walk.burials())?;
     walk.attempt("indexes", |walk| walk.index_rows())?;
     walk.attempt("collections", |walk| walk.states())?;
     walk.attempt("changes", |walk| walk.changes())?;
@@ -111,7 +134,20 @@ pub(crate) fn verify(inner: &Inner) -> Result<Verified, StoreError> {
     for keyspace in [Keyspace::Catalog, Keyspace::Replication, Keyspace::Attachments] {
         walk.attempt(keyspace.name(), |walk| walk.readable(keyspace))?;
     }
+    walk.total_rows = walk.rows;
+    // It is done; there is nothing left to cancel.
+    let _ = walk.report_progress();
     Ok(walk.found)
+}
+
+/// A document has its record, its change and a row in each index; a grave has itself and its change.
+fn expected_rows(inner: &Inner) -> u64 {
+    let rows = |collection: &Collection| {
+        let indexes = collection.indexes.all().len() as u64;
+        let documents = collection.documents.load(Ordering::Acquire).saturating_mul(2 + indexes);
+        documents.saturating_add(collection.graves.load(Ordering::Acquire).saturating_mul(2))
+    };
+    inner.collections.all().iter().map(|collection| rows(collection)).fold(0, u64::saturating_add)
 }
 
 impl Walk<'_> {
@@ -119,10 +155,10 @@ impl Walk<'_> {
     fn attempt(
         &mut self,
         place: &str,
-        step: impl FnOnce(&mut Self) -> Result<(), StorageError>,
-    ) -> Result<(), StorageError> {
+        step: impl FnOnce(&mut Self) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         match step(self) {
-            Err(StorageError::Corrupt { detail }) => {
+            Err(StoreError::Storage(StorageError::Corrupt { detail })) => {
                 self.found.report(place.to_owned(), &*detail);
                 Ok(())
             }
@@ -131,20 +167,31 @@ impl Walk<'_> {
     }
 
     /// Reads every row, and with it the checksum of every block that holds one.
-    fn readable(&mut self, keyspace: Keyspace) -> Result<(), StorageError> {
+    fn readable(&mut self, keyspace: Keyspace) -> Result<(), StoreError> {
         for row in self.snapshot.prefix(keyspace, &[], Direction::Forward) {
             row?;
-            self.check_open()?;
+            self.count_row()?;
         }
         Ok(())
     }
 
-    /// So that closing need not wait for the end of the walk.
-    fn check_open(&self) -> Result<(), StorageError> {
-        self.inner.check_open().map_err(|_| StorageError::Closed)
+    /// Counts a row, and tells whoever watches now and then. An error if the walk is to end here, because they do not want
+    /// more, or because the store is closed, which need not wait for the end of the walk.
+    fn count_row(&mut self) -> Result<(), StoreError> {
+        self.inner.check_open()?;
+        self.rows += 1;
+        if self.rows.is_multiple_of(ROWS_PER_CALL) && self.report_progress().is_break() {
+            return Err(StoreError::Cancelled { what: "verification" });
+        }
+        Ok(())
     }
 
-    fn definitions(&mut self) -> Result<(), StorageError> {
+    fn report_progress(&mut self) -> ControlFlow<()> {
+        let (rows, inconsistent) = (self.rows, self.found.inconsistent);
+        (self.on_progress)(&VerifyProgress { rows, total_rows: self.total_rows.max(rows), inconsistent })
+    }
+
+    fn definitions(&mut self) -> Result<(), StoreError> {
         for row in self.snapshot.prefix(Keyspace::Catalog, &[layout::TAG_INDEX], Direction::Forward) {
             let (key, value) = row?;
             let id = key.get(1..).and_then(|id| layout::Reader(id).u32()).map(IndexId);
@@ -167,7 +214,7 @@ impl Walk<'_> {
         collection: CollectionId,
         id: &[u8],
         document: ValueRef<'_>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<(), StoreError> {
         for (index, position) in self.indexes.values() {
             let is_due = match index.state() {
                 State::Ready => true,
@@ -189,9 +236,10 @@ impl Walk<'_> {
     }
 
     /// Every row of an index is that of a living document.
-    fn index_rows(&mut self) -> Result<(), StorageError> {
+    fn index_rows(&mut self) -> Result<(), StoreError> {
         for row in self.snapshot.prefix(Keyspace::Indexes, &[], Direction::Forward) {
             let (key, value) = row?;
+            self.count_row()?;
             self.found.index_rows += 1;
             let place = || format!("index row {}", key.escape_ascii());
             let known = layout::split_index_key(&key).and_then(|(id, _)| self.indexes.get(&id));
@@ -220,17 +268,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn graves(&mut self) -> Result<(), StorageError> {
+    fn graves(&mut self) -> Result<(), StoreError> {
         for row in self.snapshot.prefix(Keyspace::Graves, &[], Direction::Forward) {
             let (key, value) = row?;
-            self.check_open()?;
+            self.count_row()?;
             let place = || format!("grave {}", key.escape_ascii());
             match key.first() {
                 Some(&rows::TAG_GRAVE) => match (rows::split_grave_key(&key), Grave::decode(&value)) {
                     (Some((collection, hash)), Some(grave)) => {
                         self.found.graves += 1;
                         *self.grave_counts.entry(collection).or_default() += 1;
-                        self.graves.insert((collection, hash), grave.sequence);
                         self.last = self.last.max(grave.sequence);
                         if !self.is_named_at(grave.sequence, &graves::buried_key(collection, &hash))? {
                             self.found.report(place(), "its change is missing or names another document");
@@ -238,10 +285,11 @@ impl Walk<'_> {
                     }
                     _ => self.found.report(place(), "it cannot be read"),
                 },
-                Some(&rows::TAG_WAITING) => match rows::split_waiting_key(&key) {
-                    Some((_, sequence)) => drop(self.waiting.insert(sequence)),
-                    None => self.found.report(place(), "it cannot be read"),
-                },
+                Some(&rows::TAG_WAITING) => {
+                    if rows::split_waiting_key(&key).is_none() {
+                        self.found.report(place(), "it cannot be read");
+                    }
+                }
                 Some(&rows::TAG_CONFLICT) => {
                     self.found.conflicts += 1;
                     if rows::split_conflict_key(&key).is_none() || conflicts::read(&value).is_none() {
@@ -254,6 +302,39 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The grave of a document, if there is a readable one.
+    fn grave(&self, collection: CollectionId, hash: &KeyHash) -> Result<Option<Grave>, StorageError> {
+        if !self.grave_counts.contains_key(&collection) {
+            return Ok(None);
+        }
+        let row = self.snapshot.get(Keyspace::Graves, &rows::grave_key(collection, hash))?;
+        Ok(row.and_then(|row| Grave::decode(&row)))
+    }
+
+    /// Every deleted document waits for its burial. Those who wait are counted, not remembered; one that was inserted
+    /// again meanwhile may still be among them.
+    fn burials(&mut self) -> Result<(), StoreError> {
+        let mut tombstones = 0;
+        for row in self.snapshot.prefix(Keyspace::Graves, &[rows::TAG_WAITING], Direction::Forward) {
+            self.inner.check_open()?;
+            let Some((_, sequence)) = rows::split_waiting_key(&row?.0) else { continue };
+            let change = self.snapshot.get(Keyspace::Changes, &layout::sequence_key(sequence))?;
+            let Some((document, _)) = change.as_deref().and_then(layout::decode_change) else { continue };
+            let record = self.snapshot.get(Keyspace::Documents, document)?;
+            let parsed = record.as_deref().and_then(|record| parse_record(record).ok());
+            tombstones +=
+                u64::from(parsed.is_some_and(|parsed| !parsed.alive && parsed.newest_sequence == sequence));
+        }
+        if tombstones != self.found.tombstones {
+            let problem = format!(
+                "{} documents are deleted, {tombstones} of them wait for their burial",
+                self.found.tombstones
+            );
+            self.found.report("tombstones".to_owned(), problem);
+        }
+        Ok(())
+    }
+
     /// Whether the change log has a row of this sequence for this document.
     fn is_named_at(&self, sequence: Sequence, document_key: &[u8]) -> Result<bool, StorageError> {
         let change = self.snapshot.get(Keyspace::Changes, &layout::sequence_key(sequence))?;
@@ -261,10 +342,10 @@ impl Walk<'_> {
         Ok(named == Some(document_key))
     }
 
-    fn documents(&mut self) -> Result<(), StorageError> {
+    fn documents(&mut self) -> Result<(), StoreError> {
         for row in self.snapshot.prefix(Keyspace::Documents, &[], Direction::Forward) {
             let (key, record) = row?;
-            self.check_open()?;
+            self.count_row()?;
             let place = || format!("document {}", key.escape_ascii());
             let Some((collection, id)) = layout::split_document_key(&key) else {
                 self.found.report(place(), "the key is shorter than a collection id");
@@ -281,10 +362,7 @@ impl Walk<'_> {
             *self.counts.entry(collection).or_default() += u64::from(alive);
             *(if alive { &mut self.found.documents } else { &mut self.found.tombstones }) += 1;
             self.last = self.last.max(parsed.newest_sequence);
-            if !alive && !self.waiting.contains(&parsed.newest_sequence) {
-                self.found.report(place(), "it is deleted and does not wait for its burial");
-            }
-            if self.graves.contains_key(&(collection, names::key_hash(id))) {
+            if self.grave(collection, &names::key_hash(id))?.is_some() {
                 self.found.report(place(), "it has a grave");
             }
             if !self.is_named_at(parsed.newest_sequence, &key)? {
@@ -319,7 +397,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn states(&mut self) -> Result<(), StorageError> {
+    fn states(&mut self) -> Result<(), StoreError> {
         let mut counts = std::mem::take(&mut self.counts);
         for row in self.snapshot.prefix(Keyspace::Catalog, &[layout::TAG_COLLECTION], Direction::Forward) {
             let (key, value) = row?;
@@ -337,7 +415,7 @@ impl Walk<'_> {
                         let problem = format!("{} documents are recorded, {counted} found", state.documents);
                         self.found.report(place(), problem);
                     }
-                    let buried = self.grave_counts.remove(&id).unwrap_or_default();
+                    let buried = self.grave_counts.get(&id).copied().unwrap_or_default();
                     if state.graves != buried {
                         let problem = format!("{} graves are recorded, {buried} found", state.graves);
                         self.found.report(place(), problem);
@@ -352,10 +430,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn changes(&mut self) -> Result<(), StorageError> {
+    fn changes(&mut self) -> Result<(), StoreError> {
         for row in self.snapshot.prefix(Keyspace::Changes, &[], Direction::Forward) {
             let (key, value) = row?;
-            self.check_open()?;
+            self.count_row()?;
             self.found.changes += 1;
             let place = || format!("change {}", key.escape_ascii());
             let Ok((sequence, document, _)) = read_change(&key, &value) else {
@@ -368,7 +446,7 @@ impl Walk<'_> {
             let buried = layout::split_document_key(document)
                 .and_then(|(collection, name)| Some((collection, names::as_hash(name)?)));
             if let Some(buried) = buried {
-                if self.graves.get(&buried) != Some(&sequence) {
+                if self.grave(buried.0, &buried.1)?.is_none_or(|grave| grave.sequence != sequence) {
                     self.found.report(place(), "its grave is missing or has another newest change");
                 }
                 continue;
@@ -383,10 +461,11 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn commits(&mut self) -> Result<(), StorageError> {
+    fn commits(&mut self) -> Result<(), StoreError> {
         let mut previous = Sequence::ZERO;
         for row in self.snapshot.prefix(Keyspace::Commits, &[], Direction::Forward) {
             let (key, value) = row?;
+            self.count_row()?;
             let place = || format!("commit {}", key.escape_ascii());
             let (last, first) = (layout::decode_sequence_key(&key), layout::decode_sequence_key(&value));
             match (first, last) {

@@ -30,7 +30,8 @@ use crate::index::{self, PendingRows, Upkeep};
 use crate::layout::{
     self, CollectionId, CollectionState, DocumentKey, MAX_COLLECTION_NAME_BYTES, MAX_ID_BYTES,
 };
-use crate::lifecycle::{graves, names, rows};
+use crate::lifecycle::evictions::{EVICTIONS, Report};
+use crate::lifecycle::{conflicts, graves, names, rows};
 use crate::pending::{Pending, PendingDocuments};
 use crate::replica::read_change;
 use crate::store::Inner;
@@ -63,6 +64,7 @@ pub(crate) struct Savepoint {
     next: Sequence,
     touched: Vec<Touched>,
     next_collection: CollectionId,
+    evictions: usize,
 }
 
 /// A new record of a document.
@@ -104,6 +106,10 @@ pub(crate) struct WriteTransaction {
     origin: Option<u64>,
     /// Virtual collections that show what the transaction changes.
     virtuals: Vec<&'static str>,
+    /// What there is of reports of conflicts after the commit, if it adds some.
+    pub(crate) conflicts: Option<conflicts::Totals>,
+    /// What its EVICTs did.
+    evictions: Vec<Report>,
 }
 
 impl WriteTransaction {
@@ -132,6 +138,8 @@ impl WriteTransaction {
             index_rows: Mutex::new(None),
             origin: None,
             virtuals: Vec::new(),
+            conflicts: None,
+            evictions: Vec::new(),
         }
     }
 
@@ -204,6 +212,11 @@ impl WriteTransaction {
     /// A virtual collection shows what the transaction changes.
     pub(crate) fn changes_virtual(&mut self, name: &'static str) {
         self.virtuals.push(name);
+    }
+
+    /// An EVICT has done this.
+    pub(crate) fn evicted(&mut self, report: Report) {
+        self.evictions.push(report);
     }
 
     /// The documents that this transaction changed.
@@ -334,6 +347,7 @@ impl WriteTransaction {
             next: self.next,
             touched: self.touched.clone(),
             next_collection: self.writer.as_ref().map_or(CollectionId(0), |writer| writer.next_collection),
+            evictions: self.evictions.len(),
         }
     }
 
@@ -352,6 +366,7 @@ impl WriteTransaction {
         }
         self.next = savepoint.next;
         self.touched = savepoint.touched;
+        self.evictions.truncate(savepoint.evictions);
         if let Some(writer) = &mut self.writer {
             writer.next_collection = savepoint.next_collection;
         }
@@ -369,6 +384,7 @@ impl WriteTransaction {
         let last = Sequence(self.next.0 - 1);
         let mut batch = self.batch(writer, last)?;
         if batch.is_empty() {
+            self.tell_evictions();
             let mark = self.inner.platter.newest();
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
@@ -382,6 +398,10 @@ impl WriteTransaction {
             collection.add_graves(touched.graves);
             collection.shared.fetch_or(touched.shared, Ordering::AcqRel);
         }
+        if let Some(totals) = self.conflicts.take() {
+            self.inner.conflicts.know(totals);
+        }
+        self.tell_evictions();
         self.inner.changed_virtuals.lock().extend(mem::take(&mut self.virtuals));
         for touched in self.touched.iter().filter(|touched| touched.created) {
             self.inner.collections.add(Arc::clone(&touched.collection));
@@ -394,13 +414,22 @@ impl WriteTransaction {
         Ok(Committed { commit_id: last.0.max(1), mark })
     }
 
+    /// What EVICT did is shown from now on.
+    fn tell_evictions(&mut self) {
+        let reports = mem::take(&mut self.evictions);
+        if !reports.is_empty() {
+            self.inner.evictions.committed(reports, self.inner.holdings.is_empty());
+            self.inner.changed_virtuals.lock().insert(EVICTIONS);
+        }
+    }
+
     fn batch(&mut self, writer: &Writer, last: Sequence) -> Result<Batch, StoreError> {
         let upkeep = self.upkeep();
         let rows_each = 3 + upkeep.most();
         let mut batch = Batch::with_capacity(
             rows_each * self.pending.len() + 2 * self.touched.len() + self.rows.len() + 1,
         );
-        let arrived_ms = self.now_ms.max(writer.clock.last().millis());
+        let age_ms = self.inner.age.now(self.now_ms);
         let mut graves = BTreeMap::new();
         for (key, pending) in self.pending.iter() {
             if let Some((collection, id)) = layout::split_document_key(key) {
@@ -411,7 +440,7 @@ impl WriteTransaction {
                     index::change(indexes, id, before, after, &mut batch);
                 }
             }
-            let (collection, change) = self.document_rows(key, pending, arrived_ms, &mut batch)?;
+            let (collection, change) = self.document_rows(key, pending, age_ms, &mut batch)?;
             if change != 0 {
                 *graves.entry(collection).or_insert(0) += change;
             }
@@ -453,7 +482,7 @@ impl WriteTransaction {
         &self,
         key: &Bytes,
         pending: &Pending,
-        arrived_ms: u64,
+        age_ms: u64,
         batch: &mut Batch,
     ) -> Result<(CollectionId, i64), StoreError> {
         let (collection, name) = layout::split_document_key(key).unwrap_or((CollectionId(0), &[]));
@@ -471,19 +500,19 @@ impl WriteTransaction {
                 batch.delete(Keyspace::Documents, key.clone());
             }
             if let Some(left) = &pending.after {
-                self.grave_rows(collection, &names::key_hash(name), left, pending, batch)?;
+                self.grave_rows((collection, names::key_hash(name)), left, pending, age_ms, batch)?;
                 change += 1;
             }
         } else if let (Some(after), Some(sequence)) = (&pending.after, pending.sequence) {
             let row = layout::encode_change(key, pending.origin);
             batch.put(Keyspace::Changes, layout::sequence_key(sequence), row);
             if let Some(hash) = names::as_hash(name) {
-                graves::bury(batch, collection, &hash, after)?;
+                graves::bury(batch, collection, &hash, after, age_ms)?;
                 return Ok((collection, change + 1));
             }
             batch.put(Keyspace::Documents, key.clone(), after.clone());
             if !parse_record(after)?.alive {
-                batch.put(Keyspace::Graves, rows::waiting_key(arrived_ms, sequence), []);
+                batch.put(Keyspace::Graves, rows::waiting_key(age_ms, sequence), []);
             }
         }
         Ok((collection, change))
@@ -492,10 +521,10 @@ impl WriteTransaction {
     /// Adds the rows of what an eviction left: the grave, and the change of the document, which names it from now on.
     fn grave_rows(
         &self,
-        collection: CollectionId,
-        hash: &names::KeyHash,
+        (collection, hash): (CollectionId, names::KeyHash),
         left: &[u8],
         pending: &Pending,
+        age_ms: u64,
         batch: &mut Batch,
     ) -> Result<(), StoreError> {
         let change_key = layout::sequence_key(parse_record(left)?.newest_sequence);
@@ -509,8 +538,8 @@ impl WriteTransaction {
                     .flatten()
             }
         };
-        graves::bury(batch, collection, hash, left)?;
-        let buried = graves::buried_key(collection, hash);
+        graves::bury(batch, collection, &hash, left, age_ms)?;
+        let buried = graves::buried_key(collection, &hash);
         batch.put(Keyspace::Changes, change_key, layout::encode_change(&buried, origin));
         Ok(())
     }

@@ -145,11 +145,15 @@ impl Queue {
             self.turn += 1;
             return Some(Ok(writer));
         }
+        self.check_nested().err().map(Err)
+    }
+
+    fn check_nested(&self) -> Result<(), StoreError> {
         match &self.holder {
-            Holder::Transaction(label) if is_inside(label.number) => {
-                Some(Err(StoreError::NestedWrite { holder: label.to_string() }))
+            Holder::Transaction(label) if self.writer.is_none() && is_inside(label.number) => {
+                Err(StoreError::NestedWrite { holder: label.to_string() })
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 }
@@ -203,6 +207,12 @@ impl WriterQueue {
     pub(crate) fn try_take(&self, who: &Holder) -> Result<Option<Box<Writer>>, StoreError> {
         let turn = self.queue.lock().take(who);
         turn.transpose()
+    }
+
+    /// # Errors
+    /// [`StoreError::NestedWrite`] if this thread is inside of the transaction that has the writer.
+    pub(crate) fn check_nested(&self) -> Result<(), StoreError> {
+        self.queue.lock().check_nested()
     }
 
     /// Calls `on_turn` with the writer: at once, on this thread, if it is free; else later, by whoever calls what

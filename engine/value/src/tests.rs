@@ -69,13 +69,19 @@ pub(crate) fn values() -> impl Strategy<Value = Value> {
     })
 }
 
+/// So many cases of each law, or as many as `DITTO_LAW_CASES` says.
+fn cases(usually: u32) -> ProptestConfig {
+    let chosen = std::env::var("DITTO_LAW_CASES").ok();
+    ProptestConfig::with_cases(chosen.map_or(usually, |number| number.parse().expect("a number")))
+}
+
 /// Equal as the order sees it, for conversions that do not keep the kind of number.
 fn assert_same(left: &Value, right: &Value) {
     assert_eq!(left.compare(right), Ordering::Equal, "{left:?} and {right:?}");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn the_binary_form_reads_back(value in values()) {

@@ -1,5 +1,5 @@
 //! The CBOR reader against another implementation, on bytes that are almost CBOR.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use ditto_value::{Object, Value};
 use minicbor::data::{Tag, Type};
@@ -83,8 +83,14 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(piece, 1..12).prop_map(|pieces| pieces.concat())
 }
 
+/// So many cases, or as many as `DITTO_LAW_CASES` says.
+fn cases(usually: u32) -> ProptestConfig {
+    let chosen = std::env::var("DITTO_LAW_CASES").ok();
+    ProptestConfig::with_cases(chosen.map_or(usually, |number| number.parse().expect("a number")))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+    #![proptest_config(cases(4_000))]
 
     #[test]
     fn the_same_bytes_are_read_as_the_same_values(bytes in pieces()) {

@@ -14,6 +14,8 @@ const QUIET_BYTES: u64 = 1_024;
 /// … and this much more with each further one.
 const BYTES_PER_SUBSCRIPTION: u64 = 100;
 const FEW_SUBSCRIPTIONS: u64 = 4;
+/// How long a message takes at most.
+const LONGEST_MESSAGE_MS: u64 = 2_000;
 
 /// Everything that is wrong with a world at rest; empty if nothing is.
 pub fn judge(world: &mut World) -> Vec<String> {
@@ -29,6 +31,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     promises(second, first, &mut verdicts);
     world.meet();
     let bytes = world.meet();
+    clocks(world, &mut verdicts);
     let subscriptions: u64 = world.peers.iter().map(|peer| peer.wishes.len() as u64).sum();
     let further = subscriptions.saturating_sub(FEW_SUBSCRIPTIONS);
     if bytes >= QUIET_BYTES + further * BYTES_PER_SUBSCRIPTION {
@@ -53,6 +56,18 @@ fn sessions(peer: &Peer, verdicts: &mut Vec<String>) {
                 verdicts.push(format!("peer {}: {event:?}", peer.number));
             }
             _ => {}
+        }
+    }
+}
+
+/// Each peer knows how wrong the clock of the other is, or its own.
+fn clocks(world: &World, verdicts: &mut Vec<String>) {
+    for peer in &world.peers {
+        let expected = world.peers[1 - peer.number].skew - peer.skew;
+        let skews = peer.process.as_ref().map(|process| process.store.clock_skews()).unwrap_or_default();
+        let known = skews.first().and_then(|skew| skew.difference_ms);
+        if known.is_none_or(|known| known.abs_diff(expected) > LONGEST_MESSAGE_MS) {
+            verdicts.push(format!("peer {} measures {known:?}, not {expected}", peer.number));
         }
     }
 }

@@ -73,7 +73,7 @@ pub struct Peer {
     storage: FaultyStorage,
     environment: Arc<SimulatedEnvironment>,
     /// How wrong its clock is.
-    skew: i64,
+    pub skew: i64,
     /// `None` while it is down.
     pub process: Option<Process>,
     /// What it subscribes to.

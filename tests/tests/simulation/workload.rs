@@ -102,14 +102,16 @@ impl World {
     fn housekeeping(&mut self, peer: usize) -> Result<(), StoreError> {
         let days = self.random.below(12);
         self.note(|| format!("{days} days pass at peer {peer}"));
-        self.peers[peer].pass(days, self.now);
-        let Some(process) = &self.peers[peer].process else { return Ok(()) };
         let mut buried = 0;
-        loop {
-            let reaped = process.store.reap()?;
-            buried += reaped.buried;
-            if reaped.again_in_ms > 1_000 {
-                break;
+        for _ in 0..days {
+            self.peers[peer].pass(1, self.now);
+            let Some(process) = &self.peers[peer].process else { return Ok(()) };
+            loop {
+                let reaped = process.store.reap()?;
+                buried += reaped.buried;
+                if reaped.again_in_ms > 1_000 {
+                    break;
+                }
             }
         }
         self.note(|| format!("peer {peer} buries {buried}"));

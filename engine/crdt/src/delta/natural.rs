@@ -12,7 +12,7 @@ use super::{FORMAT, NATURAL};
 use crate::codec::{put_birth, put_varint};
 use crate::entry::{Content, EntryKey};
 use crate::path::{MAX_PATH_BYTES, PathError, decode_name, push_name};
-use crate::{Birth, Kind, Stamp};
+use crate::{Birth, Kind, Stamp, is_attachment_token};
 
 /// How many times longer than the object the paths of its entries may be together. An object spells a name once that is
 /// part of many paths, so without a bound a short delta could become a huge document.
@@ -102,7 +102,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<ValueRef<'_>, &'static str> {
     if object.get("_id").is_some() {
         return Err("a path is not allowed");
     }
-    let paths = paths_length(object).map_err(|_| "a path is not allowed")?;
+    let paths = paths_length(object, &mut |_| {}).map_err(|_| "a path is not allowed")?;
     if !is_long_enough(bytes, paths) {
         return Err("the paths of entries in natural form are too long for it");
     }
@@ -123,13 +123,26 @@ fn walk<'a>(object: ValueRef<'a>, path: &mut Vec<u8>, each: &mut impl FnMut(&[u8
     }
 }
 
-/// The natural form of a document whose members, at any depth, are what they look like, with the stamp of the birth: the
-/// object without `_id`. None if it has none.
+/// The natural form of a document that is about to be written without definitions, if it has one: if every object in it, at
+/// any depth, is to be a map.
+///
+/// # Errors
+/// Members that cannot be entries.
+pub(crate) fn of_new(body: ValueRef<'_>) -> Result<Option<Cow<'_, [u8]>>, PathError> {
+    let mut only_maps = true;
+    let paths = paths_length(body, &mut |object| only_maps &= !is_attachment_token(object))?;
+    Ok(if only_maps { without_id(body, paths) } else { None })
+}
+
+/// The natural form of a plain record's value, if it has one.
 ///
 /// # Errors
 /// Members that cannot be entries.
 pub(crate) fn of_value(value: ValueRef<'_>) -> Result<Option<Cow<'_, [u8]>>, PathError> {
-    let paths = paths_length(value)?;
+    Ok(without_id(value, paths_length(value, &mut |_| {})?))
+}
+
+fn without_id(value: ValueRef<'_>, paths: usize) -> Option<Cow<'_, [u8]>> {
     let object = if value.get("_id").is_none() {
         Cow::Borrowed(value.bytes())
     } else {
@@ -137,7 +150,7 @@ pub(crate) fn of_value(value: ValueRef<'_>) -> Result<Option<Cow<'_, [u8]>>, Pat
         value.write_with("_id", None, &mut object);
         Cow::Owned(object)
     };
-    Ok(is_long_enough(&object, paths).then_some(object))
+    is_long_enough(&object, paths).then_some(object)
 }
 
 /// What precedes an object of that length in the delta of one birth.
@@ -150,15 +163,23 @@ pub(crate) fn head(birth: Birth, object_length: usize) -> Vec<u8> {
     out
 }
 
-/// How long the paths of all entries of an object with or without `_id` are together.
-fn paths_length(object: ValueRef<'_>) -> Result<usize, PathError> {
+/// How long the paths of all entries of an object with or without `_id` are together. `each_object` sees the objects in it.
+fn paths_length<'a>(
+    object: ValueRef<'a>,
+    each_object: &mut impl FnMut(ValueRef<'a>),
+) -> Result<usize, PathError> {
     let members = object.raw_members().filter(|(name, _)| *name != b"_id");
-    members.map(|(name, member)| path_lengths(name, member, 0, 1)).sum()
+    members.map(|(name, member)| path_lengths(name, member, (0, 1), each_object)).sum()
 }
 
 /// How long the paths of a member, the `depth`th name from the root, and of what is below it are together, if the path
 /// above it has `prefix` bytes.
-fn path_lengths(name: &[u8], member: ValueRef<'_>, prefix: usize, depth: usize) -> Result<usize, PathError> {
+fn path_lengths<'a>(
+    name: &[u8],
+    member: ValueRef<'a>,
+    (prefix, depth): (usize, usize),
+    each_object: &mut impl FnMut(ValueRef<'a>),
+) -> Result<usize, PathError> {
     let escapes = name.iter().filter(|byte| **byte < 2).count();
     let own = prefix + name.len() + escapes + 1;
     if own > MAX_PATH_BYTES {
@@ -169,8 +190,9 @@ fn path_lengths(name: &[u8], member: ValueRef<'_>, prefix: usize, depth: usize) 
     }
     let mut total = own;
     if member.kind() == ValueKind::Object {
+        each_object(member);
         for (name, member) in member.raw_members() {
-            total += path_lengths(name, member, own, depth + 1)?;
+            total += path_lengths(name, member, (own, depth + 1), each_object)?;
         }
     }
     Ok(total)

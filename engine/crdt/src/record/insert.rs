@@ -57,7 +57,7 @@ pub fn insert_binary<'a>(
         if birth != Birth::INITIAL && birth.stamp.time >= Hlc::MAX {
             return Err(WriteError::Exhausted);
         }
-        if let Some(object) = natural::of_value(body)? {
+        if let Some(object) = natural::of_new(body)? {
             let version = Version::of(&[&natural::head(birth, object.len()), &object]);
             return Ok(Inserted { record: plain_record(id, body, birth, sequence, version), version });
         }

@@ -396,21 +396,57 @@ fn attack_31_a_map_with_churning_keys_is_compacted_by_a_new_birth() {
     assert!(record_length(&a) < 150);
 }
 
+/// The numbers are in `docs/measurements.md`.
 #[test]
-fn attack_31_thousands_of_slots_are_counted() {
+fn attack_31_ten_thousand_sites_count_and_a_restart_compacts() {
+    const SITES: u64 = 10_000;
     let mut a = Peer::new(0, 0);
     a.insert(&object("{}"));
     let (path, definitions) = (Path::new(["n"]).unwrap(), Definitions::default());
-    for site in 0..2_000 {
-        let (slot, stamp) = (Slot { run: RunId(site), began: Sequence(1) }, a.stamp());
-        let sequence = a.next_sequence();
-        a.document
-            .increment(&path, Kind::Counter, &Value::from(1), slot, &definitions, stamp, sequence)
-            .unwrap();
+    let count = |a: &mut Peer, site: u64| {
+        // Sites and sequences as long as real ones.
+        let slot = Slot { run: RunId(site.wrapping_mul(0x9E37_79B9_7F4A_7C15)), began: Sequence(1_000_000) };
+        let (stamp, sequence) = (Stamp::new(a.stamp().time, SiteId(slot.run.0)), a.next_sequence());
+        let by = Value::from(1);
+        a.document.increment(&path, Kind::Counter, &by, slot, &definitions, stamp, sequence).unwrap();
+    };
+    for site in 1..=SITES {
+        count(&mut a, site);
     }
-    assert_eq!(a.json(), r#"{"n":2000}"#);
-    let last = Sequence(a.document.newest_sequence().0 - 1);
-    assert!(a.document.delta_since(last).encode().len() < 100, "only the slot that changed travels");
+    assert_eq!(a.json(), r#"{"n":10000}"#);
     let bytes = record::encode(&a.document, &super::peers::id());
-    assert_eq!(Record::parse(&bytes).unwrap().document().unwrap().canonical(), a.document.canonical());
+    let started = std::time::Instant::now();
+    a.document = Record::parse(&bytes).unwrap().document().unwrap();
+    count(&mut a, 77);
+    let stored = record::encode(&a.document, &super::peers::id());
+    let one_write = started.elapsed();
+    let whole = a.document.canonical();
+    let last = Sequence(a.document.newest_sequence().0 - 1);
+    let change = a.document.delta_since(last).encode();
+    let (record_bytes, delta_bytes) = (stored.len() as u64 / SITES, whole.len() as u64 / SITES);
+    println!("a site: {record_bytes} bytes stored, {delta_bytes} sent; one write {one_write:?}");
+    assert!(record_bytes <= 54 && delta_bytes <= 31, "{record_bytes}, {delta_bytes}");
+    assert!(change.len() < 100, "only the slot that changed travels");
+    let again = Record::parse(&stored).unwrap().document().unwrap();
+    assert_eq!(again.canonical(), whole);
+    let mut b = Peer::new(1, 0);
+    b.receive(&a.document.delta_since(Sequence::ZERO));
+    a.restart(&names_of("n"), 10_001).unwrap();
+    assert!(record::encode(&a.document, &super::peers::id()).len() < 200);
+    b.receive(&a.document.delta_since(Sequence::ZERO));
+    assert_eq!(b.json(), r#"{"n":10001}"#);
+    assert!(b.document.canonical().len() < 100);
+}
+
+#[test]
+fn attack_31_a_document_that_is_created_anew_every_day_grows_by_a_birth_each_time() {
+    let mut a = Peer::new(0, 0);
+    a.insert(&object(r#"{"x": 1}"#));
+    for _ in 0..365 {
+        a.delete();
+        a.insert(&object(r#"{"x": 1}"#));
+    }
+    let stored = record::encode(&a.document, &super::peers::id()).len();
+    println!("a year of births: {stored} bytes stored, {} sent", a.document.canonical().len());
+    assert!((365 * 24..365 * 28 + 100).contains(&stored), "{stored}");
 }

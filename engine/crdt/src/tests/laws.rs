@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use ditto_value::{Object, Value, ValueKind, ValueRef};
 use proptest::prelude::*;
 
-use super::peers::{Action, Peer, act, actions, definitions, id, run};
+use super::peers::{Action, Peer, act, actions, definitions, id, run, token};
 use crate::delta::DeltaLife;
 use crate::entry::{Content, Counter};
 use crate::{
@@ -99,8 +99,8 @@ fn shattered(delta: &Delta) -> Vec<Delta> {
     parts.into_iter().map(|life| Delta { lives: vec![life] }).collect()
 }
 
-/// So many cases of each law, or as many as `DITTO_LAW_CASES` says: `DITTO_LAW_CASES=100000 cargo test --release -p ditto-crdt laws`.
-fn cases(usually: u32) -> ProptestConfig {
+/// So many cases of each law, or as many as `DITTO_LAW_CASES` says.
+pub(super) fn cases(usually: u32) -> ProptestConfig {
     let chosen = std::env::var("DITTO_LAW_CASES").ok();
     ProptestConfig::with_cases(chosen.map_or(usually, |number| number.parse().expect("a number")))
 }
@@ -185,6 +185,42 @@ proptest! {
         prop_assert_eq!(document.canonical(), expected.canonical());
         prop_assert_eq!(document.version(), expected.version());
         check_invariants(&document);
+    }
+
+    #[test]
+    fn a_write_below_a_map_survives_every_removal_that_has_not_seen_it(
+        history in actions(2, true),
+        skews in [-90_000i64..90_000, -90_000i64..90_000],
+        value in prop_oneof![Just(Value::Null), (0i64..5).prop_map(Value::from), "[xy]{0,2}".prop_map(Value::from)],
+        counts in any::<bool>(),
+    ) {
+        let mut peers = run(2, &history, |_, _| {});
+        let [a, b] = &mut peers[..] else { unreachable!() };
+        a.receive_all(b);
+        b.receive_all(a);
+        if !a.document.is_alive() {
+            a.insert(&Object::from([("a", Object::from([("b", 0)]))]));
+            b.receive_all(a);
+        }
+        for (actor, hours) in skews.into_iter().enumerate() {
+            act(&mut peers, actor, &Action::Skew(hours));
+        }
+        let [a, b] = &mut peers[..] else { unreachable!() };
+        let below = ["a".to_owned(), "b".to_owned()];
+        a.unset(&below[..1]).unwrap();
+        match (counts, &value) {
+            (true, Value::Int(number)) => b.restart(&below, *number).unwrap(),
+            _ => b.set(&below, &value).unwrap(),
+        }
+        let (removed, written) = (whole(a), whole(b));
+        a.receive(&written);
+        b.receive(&removed);
+        a.receive_all(b);
+        for peer in [&*a, &*b] {
+            let visible = peer.visible().unwrap();
+            prop_assert_eq!(visible.get("a").and_then(|map| map.get("b")), Some(&value));
+            prop_assert_eq!(visible.get("a").and_then(Value::as_object).map(Object::len), Some(1));
+        }
     }
 
     #[test]
@@ -344,6 +380,7 @@ fn documents() -> impl Strategy<Value = Object> {
         any::<f64>().prop_map(Value::from),
         ".{0,40}".prop_map(Value::from),
         prop::collection::vec(any::<u8>(), 0..9).prop_map(Value::from),
+        any::<i8>().prop_map(|of| token(&Value::from(i64::from(of)))),
     ];
     let name = || {
         prop_oneof!["[a_\u{0}\u{1}i]{0,3}", "_ic|_ie|_id_|zz"].prop_filter("not the id", |name| name != "_id")

@@ -3,6 +3,7 @@
 use ditto_value::{Object, Value};
 use proptest::prelude::*;
 
+use super::laws::cases;
 use super::peers::{Peer, actions, names_of, run};
 use crate::{Delta, Sequence, Version};
 
@@ -39,7 +40,8 @@ fn a_removal_takes_what_was_written_after_the_insert() {
     b.increment(&names_of("n"), 4).unwrap();
     b.increment(&names_of("n"), -1).unwrap();
     b.restart(&names_of("r"), 10).unwrap();
-    let expected = [r#"care.feed.how "daily" by 2"#, "empty {} by 2", "n 3 by 2", "r 10 by 2", "x 5 by 2"];
+    let expected =
+        [r#"care.feed.how "daily" by 200"#, "empty {} by 200", "n 3 by 200", "r 10 by 200", "x 5 by 200"];
     assert_eq!(losses(&b, &delete), expected, "what was unset is not lost, and made maps are not named");
     assert_eq!(losses(&b, &b.document.delta_since(Sequence::ZERO)), [""; 0], "nothing is removed");
     b.receive(&delete);
@@ -57,7 +59,28 @@ fn a_write_under_a_birth_that_survives_is_not_lost() {
     assert_eq!(losses(&b, &delete), [""; 0]);
     let both = deletion(&b);
     b.set(&names_of("x"), &Value::from(6)).unwrap();
-    assert_eq!(losses(&b, &both), ["x 6 by 2"], "written under both births, named once");
+    assert_eq!(losses(&b, &both), ["x 6 by 200"], "written under both births, named once");
+}
+
+#[test]
+fn what_was_removed_under_a_birth_that_survives_is_not_lost() {
+    // One peer writes under both births, another knows of one of them and removes the map there.
+    let (mut a, mut b, mut c) = (Peer::new(0, 0), Peer::new(1, 0), Peer::new(2, 0));
+    a.insert(&object(r#"{"x": 1}"#));
+    let delete = deletion(&a);
+    b.insert(&object("{}"));
+    c.receive_all(&b);
+    b.receive_all(&a);
+    b.set(&names_of("care.light"), &Value::from(5)).unwrap();
+    b.increment(&names_of("care.n"), 2).unwrap();
+    let everything = b.document.delta_since(Sequence::ZERO);
+    let lives = everything.lives.into_iter().filter(|(birth, _)| birth.stamp.site == b.site());
+    c.receive(&Delta { lives: lives.collect() });
+    assert!(c.unset(&names_of("care")).unwrap());
+    assert_eq!(losses(&b, &delete), [""; 0], "it survives under the other birth");
+    b.receive(&c.document.delta_since(Sequence::ZERO));
+    assert_eq!(b.json(), r#"{"x":1}"#);
+    assert_eq!(losses(&b, &delete), [""; 0], "it was removed, and not by the deletion");
 }
 
 #[test]
@@ -76,7 +99,7 @@ fn what_arrives_for_the_dead_is_told_apart_from_what_is_merely_old() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(cases(150))]
 
     /// A grave knows what the tombstone knew, by content and by version; and what is reported as lost is what is not
     /// there any more.

@@ -1,4 +1,8 @@
-//! A naive document: plain maps, no hashes, no sequences, nothing incremental. What [`crate::Document`] is compared with.
+//! A naive document: what it is meant to show, in the words of the language, and not how it is stored. What
+//! [`crate::Document`] is compared with.
+//!
+//! Every write that is known is kept. An UNSET of a member is one more write to it, of nothing; from what is below that
+//! member it takes away the writes that it sees there, and no others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,13 +40,49 @@ type Cells = BTreeMap<(Names, ModelKind), Cell>;
 /// Increments, decrements and the last stamp of each slot. Doubles, which are exact for what the tests count.
 type Slots = BTreeMap<Slot, (f64, f64, Stamp)>;
 
+/// A register, an attachment or whether a map itself is there.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Writes {
+    /// By whom and when; None is an UNSET.
+    written: BTreeMap<Stamp, Option<Value>>,
+    /// Those that an UNSET further up saw.
+    taken: BTreeSet<Stamp>,
+}
+
+impl Writes {
+    /// The newest write, if it stands.
+    fn shown(&self) -> Option<(Stamp, &Value)> {
+        let (stamp, value) = self.written.last_key_value()?;
+        (!self.taken.contains(stamp)).then_some(value.as_ref().map(|value| (*stamp, value)))?
+    }
+
+    fn merge(&mut self, other: &Writes) {
+        for (stamp, theirs) in &other.written {
+            let ours = self.written.entry(*stamp).or_insert_with(|| theirs.clone());
+            // INITIAL documents that differ are one write all the same.
+            if let (Some(left), Some(right)) = (&*ours, theirs) {
+                let order = left.compare(right).then_with(|| left.encode().cmp(&right.encode()));
+                *ours = Some(if order.is_ge() { left.clone() } else { right.clone() });
+            }
+        }
+        self.taken.extend(&other.taken);
+    }
+}
+
+/// What a counter starts from. Of two of them the later one counts, and only what was counted since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Generation {
+    /// Who set, restarted or removed the counter.
+    stamp: Stamp,
+    /// How often an UNSET further up has removed it since.
+    removals: usize,
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Cell {
-    /// Attachments too.
-    Register(Stamp, Option<Value>),
-    Map(Stamp, bool),
+    Written(Writes),
     /// Of both kinds.
-    Counter(Stamp, Option<f64>, Slots),
+    Counter(Generation, Option<f64>, Slots),
     Unknown(BTreeSet<(Stamp, Vec<u8>)>),
 }
 
@@ -53,40 +93,26 @@ pub(super) struct Model {
 }
 
 impl Cell {
-    fn stamp(&self) -> Stamp {
+    /// When what is shown was last written; None if nothing is.
+    fn shown(&self) -> Option<Stamp> {
         match self {
-            Cell::Register(stamp, _) | Cell::Map(stamp, _) => *stamp,
-            Cell::Counter(stamp, _, slots) => {
-                slots.values().map(|slot| slot.2).max().unwrap_or_default().max(*stamp)
+            Cell::Written(writes) => writes.shown().map(|(stamp, _)| stamp),
+            Cell::Counter(_, None, slots) if slots.is_empty() => None,
+            Cell::Counter(generation, _, slots) => {
+                Some(slots.values().map(|slot| slot.2).max().unwrap_or_default().max(generation.stamp))
             }
-            Cell::Unknown(payloads) => payloads.iter().map(|(stamp, _)| *stamp).max().unwrap_or_default(),
-        }
-    }
-
-    fn is_shown(&self) -> bool {
-        match self {
-            Cell::Register(_, value) => value.is_some(),
-            Cell::Map(_, present) => *present,
-            Cell::Counter(_, base, slots) => base.is_some() || !slots.is_empty(),
-            Cell::Unknown(_) => true,
+            Cell::Unknown(payloads) => {
+                Some(payloads.iter().map(|(stamp, _)| *stamp).max().unwrap_or_default())
+            }
         }
     }
 
     fn merged(&self, other: &Cell) -> Cell {
         match (self, other) {
-            (Cell::Register(left_stamp, left), Cell::Register(right_stamp, right)) => {
-                let left_wins = match (left, right) {
-                    _ if left_stamp != right_stamp => left_stamp > right_stamp,
-                    (Some(left), Some(right)) => {
-                        left.compare(right).then_with(|| left.encode().cmp(&right.encode())).is_ge()
-                    }
-                    (left, _) => left.is_some(),
-                };
-                if left_wins { self.clone() } else { other.clone() }
-            }
-            (Cell::Map(left, left_present), Cell::Map(right, right_present)) => {
-                let (stamp, present) = (*left, *left_present).max((*right, *right_present));
-                Cell::Map(stamp, present)
+            (Cell::Written(left), Cell::Written(right)) => {
+                let mut both = left.clone();
+                both.merge(right);
+                Cell::Written(both)
             }
             (Cell::Counter(left, left_base, left_slots), Cell::Counter(right, right_base, right_slots)) => {
                 match left.cmp(right) {
@@ -157,7 +183,8 @@ impl Model {
     pub(super) fn insert_counter(&mut self, name: &str, kind: Kind, from: f64, birth: Birth) {
         self.insert(&Object::new(), birth);
         self.for_each_life(|cells| {
-            let cell = Cell::Counter(birth.stamp, Some(from), Slots::new());
+            let generation = Generation { stamp: birth.stamp, removals: 0 };
+            let cell = Cell::Counter(generation, Some(from), Slots::new());
             cells.insert((vec![name.to_owned()], ModelKind::of(kind)), cell);
         });
     }
@@ -173,8 +200,7 @@ impl Model {
     pub(super) fn set_as(&mut self, names: &[String], kind: Kind, value: &Value, stamp: Stamp) {
         self.for_each_life(|cells| {
             put_maps(cells, names, stamp);
-            let cell = Cell::Register(stamp, Some(value.clone()));
-            cells.insert((names.to_vec(), ModelKind::of(kind)), cell);
+            write(cells, (names.to_vec(), ModelKind::of(kind)), stamp, Some(value.clone()));
         });
     }
 
@@ -188,13 +214,22 @@ impl Model {
     pub(super) fn unset(&mut self, names: &[String], stamp: Stamp) {
         self.for_each_life(|cells| {
             for ((path, _), cell) in cells.iter_mut() {
-                if path.starts_with(names) && cell.is_shown() {
-                    *cell = match cell {
-                        Cell::Register(..) => Cell::Register(stamp, None),
-                        Cell::Map(..) => Cell::Map(stamp, false),
-                        Cell::Counter(..) => Cell::Counter(stamp, None, Slots::new()),
-                        Cell::Unknown(_) => continue,
-                    };
+                if !path.starts_with(names) || cell.shown().is_none() {
+                    continue;
+                }
+                let is_named = path.len() == names.len();
+                match cell {
+                    Cell::Written(writes) if is_named => drop(writes.written.insert(stamp, None)),
+                    Cell::Written(writes) => writes.taken.extend(writes.written.keys()),
+                    Cell::Counter(generation, base, slots) => {
+                        *generation = match is_named {
+                            true => Generation { stamp, removals: 0 },
+                            false => Generation { removals: generation.removals + 1, ..*generation },
+                        };
+                        *base = None;
+                        slots.clear();
+                    }
+                    Cell::Unknown(_) => {}
                 }
             }
         });
@@ -204,7 +239,7 @@ impl Model {
         self.for_each_life(|cells| {
             put_maps(cells, names, stamp);
             let key = (names.to_vec(), ModelKind::of(kind));
-            let cell = cells.entry(key).or_insert(Cell::Counter(Stamp::ZERO, None, Slots::new()));
+            let cell = cells.entry(key).or_insert(Cell::Counter(Generation::default(), None, Slots::new()));
             if let Cell::Counter(_, _, slots) = cell {
                 let slot = slots.entry(slot).or_default();
                 let side = if by < 0.0 { &mut slot.1 } else { &mut slot.0 };
@@ -217,7 +252,8 @@ impl Model {
     pub(super) fn restart(&mut self, names: &[String], with: i64, stamp: Stamp) {
         self.for_each_life(|cells| {
             put_maps(cells, names, stamp);
-            let cell = Cell::Counter(stamp, Some(with as f64), Slots::new());
+            let generation = Generation { stamp, removals: 0 };
+            let cell = Cell::Counter(generation, Some(with as f64), Slots::new());
             cells.insert((names.to_vec(), ModelKind::Counter), cell);
         });
     }
@@ -250,27 +286,42 @@ fn only(definitions: &Definitions, path: &[String]) -> Option<ModelKind> {
     found.map(|definition| ModelKind::of(definition.kind)).or(otherwise)
 }
 
+fn write(cells: &mut Cells, key: (Names, ModelKind), stamp: Stamp, value: Option<Value>) {
+    let cell = cells.entry(key).or_insert_with(|| Cell::Written(Writes::default()));
+    if let Cell::Written(writes) = cell {
+        writes.written.insert(stamp, value);
+    }
+}
+
+/// That a map is there.
+fn put_map(cells: &mut Cells, names: Names, stamp: Stamp) {
+    write(cells, (names, ModelKind::Map), stamp, Some(Object::new().into()));
+}
+
 fn put(cells: &mut Cells, names: Names, value: &Value, stamp: Stamp) {
-    if let Value::Object(members) = value {
+    if value.get("metadata").is_some() {
+        // The only objects of the tests with such a member are tokens.
+        write(cells, (names, ModelKind::Attachment), stamp, Some(value.clone()));
+    } else if let Value::Object(members) = value {
         for (name, member) in members {
             let mut below = names.clone();
             below.push(name.to_owned());
             put(cells, below, member, stamp);
         }
-        cells.insert((names, ModelKind::Map), Cell::Map(stamp, true));
+        put_map(cells, names, stamp);
     } else {
-        cells.insert((names, ModelKind::Register), Cell::Register(stamp, Some(value.clone())));
+        write(cells, (names, ModelKind::Register), stamp, Some(value.clone()));
     }
 }
 
 fn put_maps(cells: &mut Cells, names: &[String], stamp: Stamp) {
     for length in 1..names.len() {
         let path = names[..length].to_vec();
-        let shown = |kind| cells.get(&(path.clone(), kind)).filter(|cell| cell.is_shown()).map(Cell::stamp);
+        let shown = |kind| cells.get(&(path.clone(), kind)).and_then(Cell::shown);
         let kinds = cells.keys().filter(|(here, kind)| *here == path && *kind != ModelKind::Map);
         let other = kinds.filter_map(|(_, kind)| shown(*kind)).max().unwrap_or_default();
         if shown(ModelKind::Map).is_none_or(|map| map < other) {
-            cells.insert((path, ModelKind::Map), Cell::Map(stamp, true));
+            put_map(cells, path, stamp);
         }
     }
 }
@@ -287,19 +338,22 @@ fn children(cells: &Cells, prefix: &[String], definitions: &Definitions) -> BTre
         path.push(name.clone());
         let only = only(definitions, &path);
         let mut candidates: Vec<(Stamp, ModelKind, Value)> = Vec::new();
-        for ((_, kind), cell) in cells.iter().filter(|((here, _), cell)| *here == path && cell.is_shown()) {
+        for ((_, kind), cell) in
+            cells.iter().filter(|((here, kind), _)| *here == path && *kind != ModelKind::Map)
+        {
+            let Some(stamp) = cell.shown() else { continue };
             let value = match cell {
-                Cell::Register(_, Some(value)) => value.clone(),
+                Cell::Written(writes) => writes.shown().map(|(_, value)| value.clone()),
                 Cell::Counter(_, base, slots) => {
                     let sum: f64 = slots.values().map(|(up, down, _)| up - down).sum();
-                    number(base.unwrap_or(0.0) + sum)
+                    Some(number(base.unwrap_or(0.0) + sum))
                 }
-                _ => continue,
+                Cell::Unknown(_) => None,
             };
-            candidates.push((cell.stamp(), *kind, value));
+            candidates.extend(value.map(|value| (stamp, *kind, value)));
         }
         let below = children(cells, &path, definitions);
-        let own = cells.get(&(path, ModelKind::Map)).filter(|cell| cell.is_shown()).map(Cell::stamp);
+        let own = cells.get(&(path, ModelKind::Map)).and_then(Cell::shown);
         let newest = below.values().map(|(stamp, _)| *stamp).max().max(own);
         if let Some(newest) = newest {
             let members: Object = below.into_iter().map(|(name, (_, value))| (name, value)).collect();

@@ -158,6 +158,52 @@ fn a_declared_counter_starts_at_its_initial_value_and_does_not_overflow() {
 }
 
 #[test]
+fn a_counter_that_has_counted_all_it_can_says_how_it_counts_on() {
+    let none = Definitions::default();
+    let mut writer = Writer::inserted("{}", &none);
+    // Up and down by as much as there is: the value stays small, what was counted does not.
+    for _ in 0..2 {
+        writer.increment("n", Kind::Counter, "9223372036854775807", &none).unwrap();
+        writer.increment("n", Kind::Counter, "-9223372036854775807", &none).unwrap();
+    }
+    writer.increment("n", Kind::Counter, "1", &none).unwrap();
+    let refused = writer.increment("n", Kind::Counter, "5", &none).unwrap_err();
+    assert_eq!(refused, WriteError::CountedOut { path: path(&names_of("n")), value: 1 });
+    assert!(refused.to_string().contains("APPLY n RESTART WITH 1 lets it count on"), "{refused}");
+    let (stamp, sequence) = writer.next();
+    writer.document.restart(&path(&names_of("n")), 1, &none, stamp, sequence).unwrap();
+    writer.increment("n", Kind::Counter, "5", &none).unwrap();
+    assert_eq!(writer.json(&none), r#"{"n":6}"#);
+    let refused = writer.increment("n", Kind::Counter, "9223372036854775807", &none).unwrap_err();
+    assert!(refused.to_string().contains("APPLY n RESTART WITH"), "{refused}");
+}
+
+#[test]
+fn a_legacy_counter_counts_whole_numbers_exactly_or_not_at_all() {
+    let none = Definitions::default();
+    let mut writer = Writer::inserted("{}", &none);
+    let mut count = |by: &str| writer.increment("n", Kind::PnCounter, by, &none);
+    count("9007199254740991").unwrap();
+    count("1").unwrap();
+    for by in ["1", "3", "0.5", "1e-300", "1e308"] {
+        let refused = count(by).unwrap_err();
+        assert!(matches!(refused, WriteError::Inexact { .. }), "{by}: {refused}");
+        assert!(refused.to_string().contains("UNSET n and count anew"), "{refused}");
+    }
+    count("0").unwrap();
+    count("2").unwrap();
+    count("-2").unwrap();
+    assert_eq!(writer.json(&none), r#"{"n":9007199254740992}"#);
+    writer.unset("n", &none).unwrap();
+    writer.increment("n", Kind::PnCounter, "0.1", &none).unwrap();
+    writer.increment("n", Kind::PnCounter, "0.2", &none).unwrap();
+    assert_eq!(writer.json(&none), r#"{"n":0.30000000000000004}"#, "fractions are what doubles make of them");
+    writer.increment("m", Kind::PnCounter, "1.5e308", &none).unwrap();
+    let refused = writer.increment("m", Kind::PnCounter, "1.5e308", &none).unwrap_err();
+    assert!(matches!(refused, WriteError::Overflow { .. }), "{refused}");
+}
+
+#[test]
 fn strict_mode_sees_and_writes_registers_only() {
     let none = Definitions::default();
     let mut writer = Writer::inserted(r#"{"care": {"light": 6}, "name": "fern"}"#, &none);
@@ -196,13 +242,35 @@ fn nested_definitions_hold_below_their_map() {
 #[test]
 fn attachments_are_registers_of_their_own_kind() {
     let attachment = declared("photo", Kind::Attachment);
-    let token = r#"{"id":"abc","len":3,"metadata":{}}"#;
-    let writer = Writer::inserted(&format!(r#"{{"photo": {token}}}"#), &attachment);
-    assert_eq!(writer.json(&Definitions::default()), format!(r#"{{"photo":{token}}}"#));
-    assert_eq!(writer.json(&declared("photo", Kind::Map)), "{}");
-    let record = record::encode(&writer.document, &id());
-    let again = crate::Record::parse(&record).unwrap().document().unwrap();
-    assert_eq!(again.canonical(), writer.document.canonical());
+    let none = Definitions::default();
+    let token = format!(r#"{{"id":"{}","len":3,"metadata":{{}}}}"#, "a".repeat(42) + "A");
+    let body = format!(r#"{{"photo":{token}}}"#);
+    for definitions in [&attachment, &none] {
+        let writer = Writer::inserted(&body, definitions);
+        assert_eq!(writer.json(&none), body);
+        assert_eq!(writer.json(&attachment), body);
+        assert_eq!(writer.json(&declared("photo", Kind::Map)), "{}");
+        let stored = record::encode(&writer.document, &id());
+        let again = crate::Record::parse(&stored).unwrap().document().unwrap();
+        assert_eq!(again.canonical(), writer.document.canonical());
+        let birth = writer.document.living_births().next().unwrap();
+        let inserted = record::insert(&id(), &object(&body), definitions, birth, Sequence(1)).unwrap();
+        assert_eq!(inserted.record, stored);
+    }
+    // Where something else is declared, or assumed, it is that.
+    for (definitions, kind) in [(declared("photo", Kind::Map), Kind::Map), (strict(), Kind::Register)] {
+        let writer = Writer::inserted(&body, &definitions);
+        assert_eq!(writer.json(&declared("photo", kind)), body);
+        assert_eq!(writer.json(&attachment), "{}");
+    }
+    let mut writer = Writer::inserted(r#"{"care": {"light": 1}}"#, &none);
+    writer.set("care.photo", &token, &none).unwrap();
+    assert_eq!(writer.json(&none), format!(r#"{{"care":{{"light":1,"photo":{token}}}}}"#));
+    for wrong in [r#"{"id":"abc","len":3,"metadata":{}}"#, "5"] {
+        let refused = writer.set("photo", wrong, &attachment).unwrap_err();
+        assert!(matches!(refused, WriteError::NotAToken { .. }), "{refused}");
+        assert!(refused.to_string().contains("`photo` is declared ATTACHMENT"), "{refused}");
+    }
 }
 
 #[test]
@@ -218,6 +286,126 @@ fn a_map_removed_concurrently_with_a_write_below_keeps_the_write() {
         assert_eq!(a.json(), r#"{"care":{"feed":"x"}}"#);
         assert_eq!(b.json(), a.json());
     }
+}
+
+/// What both have after each did something to `before` that the other had not seen; whichever clock is ahead.
+fn apart(before: &str, one: impl Fn(&mut Peer), other: impl Fn(&mut Peer)) -> [String; 2] {
+    [(0, 500), (500, 0)].map(|(lag, other_lag)| {
+        let (mut a, mut b) = (Peer::new(0, lag), Peer::new(1, other_lag));
+        a.insert(&object(before));
+        b.receive_all(&a);
+        one(&mut a);
+        other(&mut b);
+        a.receive_all(&b);
+        b.receive_all(&a);
+        assert_eq!(a.document.canonical(), b.document.canonical());
+        assert_eq!(a.visible(), a.model.visible(&id(), &Definitions::default()));
+        a.json()
+    })
+}
+
+#[test]
+fn a_member_of_a_removed_map_survives_if_the_removal_has_not_seen_its_newest_value() {
+    let before = r#"{"care": {"light": 1, "tips": {"n": 1, "m": 2}}}"#;
+    let unset = |peer: &mut Peer| assert!(peer.unset(&names_of("care")).unwrap());
+    let set = |dotted: &'static str, value: Value| {
+        move |peer: &mut Peer| peer.set(&names_of(dotted), &value).unwrap()
+    };
+    for (write, expected) in [
+        (set("care.light", 7.into()), r#"{"care":{"light":7}}"#),
+        (set("care.tips.n", 5.into()), r#"{"care":{"tips":{"n":5}}}"#),
+        (set("care", object(r#"{"tips": {}}"#).into()), r#"{"care":{"tips":{}}}"#),
+        (set("care.tips", 3.into()), r#"{"care":{"tips":3}}"#),
+        (set("care", 3.into()), r#"{"care":3}"#),
+    ] {
+        assert_eq!(apart(before, unset, write), [expected, expected]);
+    }
+    let both = apart(before, unset, |peer| assert!(peer.unset(&names_of("care.tips")).unwrap()));
+    assert_eq!(both, ["{}", "{}"]);
+}
+
+#[test]
+fn a_removed_map_stays_removed_whatever_older_copies_arrive() {
+    let (mut a, mut b, mut c) = (Peer::new(0, 0), Peer::new(1, 0), Peer::new(2, 90_000_000));
+    a.insert(&object(r#"{"care": {"light": 1}}"#));
+    c.receive_all(&a);
+    a.set(&names_of("care.light"), &Value::from(2)).unwrap();
+    b.receive_all(&a);
+    b.unset(&names_of("care")).unwrap();
+    b.store();
+    b.receive_all(&a);
+    b.receive_all(&c);
+    c.receive_all(&b);
+    c.receive_all(&a);
+    assert_eq!((b.json(), c.json()), ("{}".to_owned(), "{}".to_owned()));
+    c.set(&names_of("care.light"), &Value::from(3)).unwrap();
+    b.receive_all(&c);
+    assert_eq!(b.json(), r#"{"care":{"light":3}}"#, "who has seen the removal writes anew");
+}
+
+#[test]
+fn of_a_counter_below_a_removed_map_only_what_restarts_it_survives() {
+    let before = r#"{"care": {"light": 1}}"#;
+    let unset = |peer: &mut Peer| assert!(peer.unset(&names_of("care")).unwrap());
+    let increment = |peer: &mut Peer| peer.increment(&names_of("care.n"), 5).unwrap();
+    let first = r#"{"care":{"n":5}}"#;
+    assert_eq!(apart(before, unset, increment), [first, first], "a counter that the removal has not seen");
+    for kind in [Kind::Counter, Kind::PnCounter] {
+        let counted = |lag, other_lag| {
+            let (mut a, mut b) = (Peer::new(0, lag), Peer::new(1, other_lag));
+            a.insert(&object(before));
+            a.count(&names_of("care.n"), kind, 2.0).unwrap();
+            b.receive_all(&a);
+            (a, b)
+        };
+        for (lag, other_lag) in [(0, 500), (500, 0)] {
+            let (mut a, mut b) = counted(lag, other_lag);
+            a.unset(&names_of("care")).unwrap();
+            b.count(&names_of("care.n"), kind, 5.0).unwrap();
+            a.receive_all(&b);
+            assert_eq!(a.json(), "{}", "the increment went to what was removed");
+            b.receive_all(&a);
+            a.count(&names_of("care.n"), kind, 3.0).unwrap();
+            b.count(&names_of("care.n"), kind, 4.0).unwrap();
+            a.receive_all(&b);
+            assert_eq!(a.json(), r#"{"care":{"n":7}}"#, "it counts anew");
+        }
+    }
+    for (lag, other_lag) in [(0, 500), (500, 0)] {
+        let (mut a, mut b) = (Peer::new(0, lag), Peer::new(1, other_lag));
+        a.insert(&object(before));
+        a.increment(&names_of("care.n"), 2).unwrap();
+        b.receive_all(&a);
+        a.unset(&names_of("care")).unwrap();
+        b.restart(&names_of("care.n"), 9).unwrap();
+        b.increment(&names_of("care.n"), 1).unwrap();
+        a.receive_all(&b);
+        assert_eq!(a.json(), r#"{"care":{"n":10}}"#);
+        // Both remove it apart from each other, and count on: it is one removal.
+        b.receive_all(&a);
+        a.unset(&names_of("care")).unwrap();
+        b.unset(&names_of("care")).unwrap();
+        a.increment(&names_of("care.n"), 1).unwrap();
+        b.increment(&names_of("care.n"), 1).unwrap();
+        a.receive_all(&b);
+        assert_eq!(a.json(), r#"{"care":{"n":2}}"#);
+    }
+}
+
+#[test]
+fn removing_a_seed_below_a_map_removes_it_whatever_others_were_seeded_with() {
+    let seeded = |peer: &mut Peer, body: &str| {
+        let definitions = Definitions::default();
+        peer.document.insert(&object(body), &definitions, Birth::INITIAL, Sequence(1)).unwrap();
+    };
+    let (mut a, mut b) = (Peer::new(0, 0), Peer::new(1, 0));
+    seeded(&mut a, r#"{"care": {"light": 1}}"#);
+    seeded(&mut b, r#"{"care": {"light": 2, "water": 2}}"#);
+    a.unset(&names_of("care")).unwrap();
+    a.receive(&b.document.delta_since(Sequence::ZERO));
+    b.receive(&a.document.delta_since(Sequence::ZERO));
+    assert_eq!(a.json(), r#"{"care":{"water":2}}"#, "what it has not seen stays");
+    assert_eq!(b.json(), a.json());
 }
 
 #[test]

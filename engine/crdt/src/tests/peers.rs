@@ -44,8 +44,22 @@ fn names() -> impl Strategy<Value = Vec<String>> {
     prop::collection::vec("[abc]", 1..4)
 }
 
+/// The token of an attachment.
+pub(super) fn token(of: &Value) -> Value {
+    let id: String = of
+        .to_json()
+        .bytes()
+        .chain(std::iter::repeat(0))
+        .map(|byte| (b'a' + byte % 16) as char)
+        .take(42)
+        .collect();
+    let members = [("id", Value::from(id + "A")), ("len", 3.into()), ("metadata", Object::new().into())];
+    Value::Object(members.into_iter().collect())
+}
+
 pub(super) fn member_values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
+        (0i64..3).prop_map(|of| token(&of.into())),
         (0i64..5).prop_map(Value::from),
         "[xy]{0,2}".prop_map(Value::from),
         Just(Value::Null),
@@ -148,11 +162,16 @@ impl Peer {
         Self {
             document: Document::new(),
             model: Model::default(),
-            site: SiteId(index as u64 + 1),
+            // Apart, so that no stamp of one is the successor of another's.
+            site: SiteId(100 * (index as u64 + 1)),
             clock: HybridClock::new(crate::Hlc::ZERO),
             now_ms: 1_000_000_000_000 - lag_ms,
             sequence: 0,
         }
+    }
+
+    pub(super) fn site(&self) -> SiteId {
+        self.site
     }
 
     pub(super) fn next_sequence(&mut self) -> Sequence {
@@ -195,7 +214,7 @@ impl Peer {
         self.count(names, Kind::Counter, by as f64)
     }
 
-    fn count(&mut self, names: &[String], kind: Kind, by: f64) -> Result<(), WriteError> {
+    pub(super) fn count(&mut self, names: &[String], kind: Kind, by: f64) -> Result<(), WriteError> {
         let (path, stamp, sequence) = (path(names), self.stamp(), self.next_sequence());
         let slot = Slot { run: RunId(self.site.0 * 7), began: self.document.began() };
         let by_value = if kind == Kind::Counter { Value::from(by as i64) } else { Value::from(by) };
@@ -226,6 +245,7 @@ impl Peer {
     fn set_as(&mut self, names: &[String], kind: Kind, value: &Object) {
         let (stamp, sequence) = (self.stamp(), self.next_sequence());
         let value = Value::Object(value.clone());
+        let value = if kind == Kind::Attachment { token(&value) } else { value };
         self.document.set(&path(names), &value, &declared(names, kind), stamp, sequence).unwrap();
         self.model.set_as(names, kind, &value, stamp);
     }

@@ -56,6 +56,7 @@ impl Hello {
         }
         out.nonzero(8, self.capabilities);
         out.nonzero(9, self.evictions);
+        out.nonzero(10, self.clock_ms);
         out.0
     }
 
@@ -76,6 +77,7 @@ impl Hello {
                 }
                 8 => hello.capabilities = content.number("capabilities")?,
                 9 => hello.evictions = content.number("evictions")?,
+                10 => hello.clock_ms = content.number("clock")?,
                 _ => {}
             }
         }

@@ -24,16 +24,19 @@ fn bodies() -> impl Strategy<Value = Body> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 5]>(), prop::collection::vec(checkpoints(), 0..5))
-        .prop_map(|(versions, database, [site, run, durable, capabilities, evictions], seen)| Hello {
-            versions,
-            database,
-            site: SiteId(site),
-            run: RunId(run),
-            durable: Sequence(durable),
-            seen: seen.into_iter().map(|seen| (seen.run, seen.sequence)).collect(),
-            capabilities,
-            evictions,
+    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 6]>(), prop::collection::vec(checkpoints(), 0..5))
+        .prop_map(|(versions, database, [site, run, durable, capabilities, evictions, clock_ms], seen)| {
+            Hello {
+                versions,
+                database,
+                site: SiteId(site),
+                run: RunId(run),
+                durable: Sequence(durable),
+                seen: seen.into_iter().map(|seen| (seen.run, seen.sequence)).collect(),
+                capabilities,
+                evictions,
+                clock_ms,
+            }
         })
 }
 
@@ -175,6 +178,7 @@ fn the_documented_vectors_are_what_is_written() {
                 seen: vec![(RunId(3), Sequence(4))],
                 capabilities: 0,
                 evictions: 0,
+                clock_ms: 0,
             }),
             "0102010401071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0c\
              030803000000000000000404",

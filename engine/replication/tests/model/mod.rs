@@ -47,6 +47,8 @@ pub struct Model {
     pub illiterate: bool,
     /// Fails every call that reads or writes.
     pub broken: bool,
+    /// What it says of the date.
+    pub wall_clock_ms: u64,
     /// What is known of others.
     pub others: Others,
 }
@@ -78,6 +80,7 @@ impl Model {
             refuses: None,
             illiterate: false,
             broken: false,
+            wall_clock_ms: 0,
             others: Others::default(),
         };
         model.open();
@@ -123,6 +126,7 @@ impl Model {
             refuses: None,
             illiterate: false,
             broken: false,
+            wall_clock_ms: 0,
             others: Others::default(),
         }
     }
@@ -283,6 +287,10 @@ impl Replica for Model {
         self.state.site
     }
 
+    fn wall_clock_ms(&self) -> u64 {
+        self.wall_clock_ms
+    }
+
     fn runs(&self) -> Vec<(RunId, Sequence)> {
         self.state.runs.clone()
     }
@@ -415,8 +423,11 @@ impl Replica for Model {
             let held = self.others.acknowledged.entry((remote, *selection)).or_default();
             *held = (*held).max(*up_to);
         }
-        for key in &acknowledged.held {
-            self.others.unheld.remove(&(remote, key.clone()));
+        for (key, from) in &acknowledged.held {
+            let known = (remote, key.clone());
+            if self.others.unheld.get(&known).is_some_and(|first| first >= from) {
+                self.others.unheld.remove(&known);
+            }
         }
         for (key, sequence) in &acknowledged.unheld {
             self.others.unheld.entry((remote, key.clone())).or_insert(*sequence);

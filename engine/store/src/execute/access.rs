@@ -13,6 +13,7 @@ use super::gathered::Room;
 use super::index_rows::malformed;
 use super::index_scan::IndexScan;
 use super::plan::{self, Access, Ids, KeyRange, Made, Plan, Question, Scan};
+use super::running::Running;
 use super::scope::{Scope, Shape, of_document};
 use super::view::View;
 use crate::catalog::Collection;
@@ -72,8 +73,8 @@ pub(crate) fn for_each_behind(
 ) -> Result<u64, StoreError> {
     let conjuncts = question.filter.map(Expr::conjuncts).unwrap_or_default();
     let shape = Shape::new(question.source, scope.settings);
-    let context = scope.context();
-    let mut run = Run { view, context, question, plan, conjuncts, shape: &shape, skipped, each };
+    let (context, running) = (scope.context(), scope.running);
+    let mut run = Run { view, context, question, plan, running, conjuncts, shape: &shape, skipped, each };
     let _ = run.start()?;
     Ok(run.skipped)
 }
@@ -95,6 +96,7 @@ pub(super) struct Run<'r, 'e> {
     pub context: Context<'r>,
     pub question: &'r Question<'r>,
     pub plan: &'r Plan,
+    running: Option<&'r Running<'r>>,
     pub conjuncts: &'r [Expr],
     shape: &'r Shape,
     /// So many more documents are found and passed over.
@@ -124,8 +126,14 @@ impl<'r> Run<'r, '_> {
         }
     }
 
+    /// Whether the statement may go on, asked for each document.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.running.map_or(Ok(()), Running::check)
+    }
+
     /// Passes a document on if it fulfils the conditions; `None` if it is known to.
     pub(super) fn offer(&mut self, found: &Found<'_>, holds: Option<&Holds<'_>>) -> Flow {
+        self.check()?;
         let Self { context, conjuncts, skipped, each, .. } = self;
         if let (false, Some(holds)) = (conjuncts.is_empty(), holds) {
             let row = of_document(context, found.document);
@@ -146,25 +154,24 @@ impl<'r> Run<'r, '_> {
         let flow = shape.document(record, |holder, document| {
             self.offer(&Found::of_record(key, record, holder, document), holds)
         })?;
-        Ok(flow.unwrap_or(ControlFlow::Continue(())))
+        match flow {
+            Some(flow) => Ok(flow),
+            None => self.check().map(|()| ControlFlow::Continue(())),
+        }
     }
 
     fn virtual_rows(&mut self) -> Flow {
         let source = self.question.source;
         let registry = &self.view.inner().virtual_collections;
-        let rows = registry.rows(&source.collection.to_string()).unwrap_or_default();
         let ids = plan::listed_ids(source, &self.context)?;
-        for row in rows {
+        registry.for_each_row(&source.collection.to_string(), &mut |row| {
             if ids.as_ref().is_some_and(|ids| row.get("_id").is_none_or(|id| !ids.contains(&key::of(id)))) {
-                continue;
+                return Ok(ControlFlow::Continue(()));
             }
             let bytes = Bytes::from(Value::Object(row).encode());
             let found = Found::of_record(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes));
-            if self.offer(&found, Some(&asked))?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
+            self.offer(&found, Some(&asked))
+        })
     }
 
     fn ids(&mut self, ids: Ids, collection: &Collection) -> Flow {
@@ -227,7 +234,7 @@ impl<'r> Run<'r, '_> {
         let view = self.view;
         view.scan(&all, Direction::Forward, &mut |key, record| {
             if was_offered(key, record)? {
-                return Ok(ControlFlow::Continue(()));
+                return self.check().map(|()| ControlFlow::Continue(()));
             }
             self.offer_record(key, record, Some(&asked))
         })

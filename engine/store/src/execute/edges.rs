@@ -14,6 +14,7 @@ use ditto_value::{Value, ValueRef, key};
 
 use super::index_rows::{IndexRows, malformed};
 use super::plan::{Edge, KeyRange, Question, Ranges};
+use super::running::Running;
 use super::scope::{Scope, Shape, of_document};
 use super::view::View;
 use crate::catalog::Collection;
@@ -29,6 +30,7 @@ pub(super) struct Edges<'r> {
     filter: Option<&'r Expr>,
     shape: Shape,
     collection: &'r Collection,
+    running: Option<&'r Running<'r>>,
 }
 
 /// Rows that are equal in the field, and those before it.
@@ -54,6 +56,7 @@ impl<'r> Edges<'r> {
             filter: question.filter,
             shape: Shape::new(question.source, scope.settings),
             collection,
+            running: scope.running,
         }
     }
 
@@ -91,6 +94,7 @@ impl<'r> Edges<'r> {
 
     /// The value that a document has, if it belongs to the statement and the value counts.
     fn of_record(&self, record: &Bytes, argument: &Expr) -> Result<Option<Value>, StoreError> {
+        self.running.map_or(Ok(()), Running::check)?;
         let value = self.shape.document(record, |_, document: ValueRef<'_>| {
             let row = of_document(&self.context, document);
             let is_wanted = self.conjuncts.iter().all(|conjunct| conjunct.accepts(&row));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use ditto_crdt::{Birth, Definition, Definitions, Hlc, Kind, Sequence, record};
+use ditto_crdt::{Birth, Definition, Definitions, Hlc, Kind, Sequence, is_attachment_token, record};
 use ditto_dql::{ConflictPolicy, Insert, InsertBody, Item};
 use ditto_storage::Bytes;
 use ditto_value::{Object, Value, ValueKind, ValueRef};
@@ -304,8 +304,8 @@ fn without_id(body: Cow<'_, Object>) -> Cow<'_, Object> {
     Cow::Owned(body)
 }
 
-/// The objects in `body` that are written as MAPs, member by member: those declared so, and undeclared ones
-/// unless the mode is strict.
+/// The objects in `body` that are written as MAPs, member by member: those declared so, and undeclared ones that are no
+/// tokens of attachments unless the mode is strict.
 fn maps<'d>(
     body: &Object,
     declared: &dyn Fn(&str) -> Option<&'d Definition>,
@@ -315,7 +315,7 @@ fn maps<'d>(
         .filter_map(|(name, value)| {
             let Value::Object(members) = value else { return None };
             let members = match declared(name) {
-                None if strict => return None,
+                None if strict || is_attachment_token(value) => return None,
                 None => maps(members, &|_| None, strict),
                 Some(definition) if definition.kind == Kind::Map => {
                     maps(members, &|name| definition.members.get(name), strict)

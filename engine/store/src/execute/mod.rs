@@ -14,12 +14,14 @@ mod order;
 mod plan;
 mod remove;
 mod returning;
+mod running;
 mod scope;
 mod select;
 mod system;
 mod update;
 mod view;
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use ditto_dql::{Arguments, Expr, Select, Statement, StatementKind};
@@ -27,16 +29,20 @@ use ditto_value::{Object, Value, ValueRef};
 
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
-pub(crate) use self::plan::{PlanCache, listed_ids};
+pub(crate) use self::plan::{PlanCache, is_virtual, listed_ids};
+pub(crate) use self::running::Running;
 pub(crate) use self::scope::{Scope, of_document};
+use self::select::Window;
 pub(crate) use self::view::View;
 use crate::error::StoreError;
 use crate::index;
 use crate::lifecycle::{conflicts, evictions};
 use crate::result::{QueryResult, Row};
 use crate::statements::Prepared;
-use crate::store::{Inner, Store};
+use crate::store::{Inner, Run, Store};
+use crate::virtual_collections::{Rows, all_at_once};
 use crate::write::WriteTransaction;
+use crate::writer::{Holder, Turn};
 
 /// Runs one statement, in a transaction of its own if it changes something.
 pub(crate) fn execute(
@@ -47,9 +53,9 @@ pub(crate) fn execute(
     let inner = &store.inner;
     let prepared = prepare(inner, text, arguments)?;
     if !prepared.statement.is_mutation() {
-        return observe(inner, &prepared, arguments);
+        return observe(inner, text, &prepared, arguments);
     }
-    change_alone(inner, inner.begin_write()?, &prepared, arguments)
+    change_alone(inner, inner.begin_write()?, text, &prepared, arguments)
 }
 
 /// As [`execute`]; `None` if it would have to wait for another writer.
@@ -60,11 +66,61 @@ pub(crate) fn try_execute(
 ) -> Result<Option<QueryResult>, StoreError> {
     let inner = &store.inner;
     let prepared = prepare(inner, text, arguments)?;
-    if !prepared.statement.is_mutation() {
-        return observe(inner, &prepared, arguments).map(Some);
+    if prepared.statement.is_mutation() {
+        let transaction = inner.try_begin_write()?;
+        return transaction
+            .map(|transaction| change_alone(inner, transaction, text, &prepared, arguments))
+            .transpose();
     }
-    let transaction = inner.try_begin_write()?;
-    transaction.map(|transaction| change_alone(inner, transaction, &prepared, arguments)).transpose()
+    let has_work = match &prepared.statement {
+        Statement::CreateIndex(create) => index::needs_writer_to_create(inner, create)?,
+        Statement::DropIndex(drop) => index::needs_writer_to_drop(inner, drop)?,
+        _ => false,
+    };
+    if has_work {
+        // It writes in many pieces: that nobody writes now does not mean that it would not wait.
+        inner.writer.check_nested()?;
+        return Ok(None);
+    }
+    observe(inner, text, &prepared, arguments).map(Some)
+}
+
+/// As [`execute`], without blocking this thread. `on_turn` gets what runs the statement, when it can be run.
+pub(crate) fn execute_later(
+    store: &Store,
+    text: &str,
+    arguments: Vec<u8>,
+    on_turn: Box<dyn FnOnce(Run<'_>) + Send>,
+) {
+    fn bound(arguments: &[u8]) -> Arguments<'_> {
+        ValueRef::from_stored(arguments).into()
+    }
+    let inner = Arc::clone(&store.inner);
+    let prepared = match prepare(&inner, text, bound(&arguments)) {
+        Ok(prepared) => prepared,
+        Err(error) => return on_turn(Box::new(|| Err(error))),
+    };
+    let text = text.to_owned();
+    if prepared.statement.is_mutation() {
+        let turn_of = Arc::clone(&inner);
+        let on_turn = move |turn: Turn| {
+            let transaction = turn.map(|writer| WriteTransaction::new(Arc::clone(&inner), writer));
+            on_turn(Box::new(|| change_alone(&inner, transaction?, &text, &prepared, bound(&arguments))));
+        };
+        return turn_of.writer.take_later(Holder::Statement, Box::new(on_turn));
+    }
+    let waits = matches!(&prepared.statement, Statement::CreateIndex(_) | Statement::DropIndex(_));
+    if waits && let Err(error) = inner.writer.check_nested() {
+        return on_turn(Box::new(|| Err(error)));
+    }
+    let executor = Arc::clone(&inner.executor);
+    let run = move || on_turn(Box::new(|| observe(&inner, &text, &prepared, bound(&arguments))));
+    if waits {
+        // For many turns, like anybody who may block.
+        executor.spawn(Box::new(run));
+    } else {
+        run();
+    }
 }
 
 fn prepare(inner: &Inner, text: &str, arguments: Arguments<'_>) -> Result<Arc<Prepared>, StoreError> {
@@ -77,23 +133,40 @@ fn prepare(inner: &Inner, text: &str, arguments: Arguments<'_>) -> Result<Arc<Pr
 /// Runs a statement that changes no documents.
 fn observe(
     inner: &Arc<Inner>,
+    text: &str,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
-    match administer(inner, &prepared.statement, arguments)? {
-        Some(result) => Ok(result),
-        None => read(View::Newest(inner), prepared, arguments),
-    }
+    let running = Running::begin(inner, text);
+    let result = match administer(inner, &prepared.statement, arguments) {
+        Ok(None) => read(View::Newest(inner), &running, prepared, arguments),
+        Ok(Some(result)) => Ok(result),
+        Err(error) => Err(error),
+    };
+    running.end(result)
 }
 
 /// Runs a statement that changes documents in a transaction of its own.
 fn change_alone(
     inner: &Arc<Inner>,
-    mut transaction: WriteTransaction,
+    transaction: WriteTransaction,
+    text: &str,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
-    let effect = change(&mut transaction, prepared, arguments)?;
+    let running = Running::begin(inner, text);
+    let result = change_and_commit(inner, transaction, &running, prepared, arguments);
+    running.end(result)
+}
+
+fn change_and_commit(
+    inner: &Arc<Inner>,
+    mut transaction: WriteTransaction,
+    running: &Running<'_>,
+    prepared: &Prepared,
+    arguments: Arguments<'_>,
+) -> Result<QueryResult, StoreError> {
+    let effect = change(&mut transaction, running, prepared, arguments)?;
     let committed = transaction.commit()?;
     inner.deliver_commits();
     inner.settle(committed.mark)?;
@@ -108,6 +181,7 @@ fn change_alone(
 /// Runs a statement that reads documents.
 pub(crate) fn read(
     view: View<'_>,
+    running: &Running<'_>,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
@@ -116,6 +190,7 @@ pub(crate) fn read(
             let mut scope = scope(view.inner(), arguments);
             let request = prepared.request(view.inner(), scope.now_ms);
             scope.request = request.as_ref();
+            scope.running = Some(running);
             scope.plans = Some(&prepared.plans);
             let rows = select::select(view, &scope, select)?;
             Ok(QueryResult::of_rows(rows))
@@ -139,6 +214,11 @@ pub(crate) fn select_rows(
     select::select(view, &scope(view.inner(), arguments), select)
 }
 
+/// Whether LIMIT and OFFSET of a SELECT are what they can be.
+pub(crate) fn check_window(inner: &Inner, select: &Select, arguments: &Object) -> Result<(), StoreError> {
+    Window::new(select.limit.as_ref(), select.offset.as_ref(), &scope(inner, arguments)).map(drop)
+}
+
 /// Runs statements about the store itself; `None` for all others.
 fn administer(
     inner: &Arc<Inner>,
@@ -149,7 +229,11 @@ fn administer(
         Statement::Show(show) => system::show(&inner.parameters, show)?,
         Statement::AlterSystem(alter) => {
             let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
-            inner.storage.set_cache_bytes(inner.parameters.settings().record_cache);
+            let settings = inner.parameters.settings();
+            inner.storage.set_cache_bytes(settings.record_cache);
+            inner.statements.set_capacity(settings.statement_cache);
+            inner.observers.memory.set_most(settings.observer_memory);
+            inner.observers.call_poll_alarm();
             altered
         }
         Statement::CreateIndex(create) => {
@@ -168,13 +252,14 @@ fn administer(
 /// Runs a statement that changes documents. After an error the transaction holds a part of the changes.
 pub(crate) fn change(
     transaction: &mut WriteTransaction,
+    running: &Running<'_>,
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<Effect, StoreError> {
     let (now_ms, settings) = (transaction.now_ms, transaction.inner.parameters.settings());
     let request = prepared.request(&transaction.inner, now_ms);
-    let scope =
-        Scope { arguments, now_ms, settings, request: request.as_ref(), plans: Some(&prepared.plans) };
+    let (request, plans, running) = (request.as_ref(), Some(&prepared.plans), Some(running));
+    let scope = Scope { arguments, now_ms, settings, request, plans, running };
     match &prepared.statement {
         Statement::Insert(statement) => insert::insert(transaction, &scope, statement),
         Statement::Update(statement) => update::update(transaction, &scope, statement),
@@ -187,13 +272,8 @@ pub(crate) fn change(
 
 pub(crate) fn scope<'a>(inner: &Inner, arguments: impl Into<Arguments<'a>>) -> Scope<'a> {
     let settings = inner.parameters.settings();
-    Scope {
-        arguments: arguments.into(),
-        now_ms: inner.environment.now_ms(),
-        settings,
-        request: None,
-        plans: None,
-    }
+    let (arguments, now_ms) = (arguments.into(), inner.environment.now_ms());
+    Scope { arguments, now_ms, settings, request: None, plans: None, running: None }
 }
 
 fn object_row(row: Object) -> Row {
@@ -235,39 +315,26 @@ pub(crate) fn accepts(filter: Option<&Expr>, scope: &Scope<'_>, document: ValueR
 
 /// The virtual collections that the store itself offers.
 pub(crate) fn register_builtin_collections(store: &Store) {
-    store.register_virtual_collection("system:dual", Arc::new(|| vec![Object::new()]));
-    let inner = Arc::downgrade(&store.inner);
-    store.register_virtual_collection(
-        "system:indexes",
-        Arc::new(move || {
-            let Some(inner) = inner.upgrade() else { return Vec::new() };
-            inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
-        }),
-    );
     type List = fn(&Inner) -> Vec<Object>;
-    for (name, list) in
-        [(conflicts::CONFLICTS, conflicts::list as List), (evictions::EVICTIONS, evictions::list)]
-    {
+    let register = |name: &str, tells: bool, list: List| {
         let inner = Arc::downgrade(&store.inner);
         let rows = move || inner.upgrade().map(|inner| list(&inner)).unwrap_or_default();
-        store.register_virtual_collection(name, Arc::new(rows));
-    }
+        store.inner.virtual_collections.register(name, all_at_once(rows), tells);
+    };
+    register("system:dual", true, |_| vec![Object::new()]);
+    register("system:indexes", true, |inner| {
+        inner.collections.all().iter().flat_map(|collection| system::index_rows(collection)).collect()
+    });
+    register(evictions::EVICTIONS, true, evictions::list);
     for name in ["system:collections", "__collections"] {
-        let inner = Arc::downgrade(&store.inner);
-        store.register_virtual_collection(
-            name,
-            Arc::new(move || {
-                let Some(inner) = inner.upgrade() else { return Vec::new() };
-                inner.collections.statistics().iter().map(collection_row).collect()
-            }),
-        );
+        register(name, false, |inner| {
+            inner.collections.all().iter().map(|collection| system::collection_row(collection)).collect()
+        });
     }
-}
-
-fn collection_row(statistics: &crate::CollectionStatistics) -> Object {
-    Object::from([
-        ("_id", Value::from(&*statistics.name)),
-        ("name", Value::from(&*statistics.name)),
-        ("documents", Value::from(statistics.documents)),
-    ])
+    let inner = Arc::downgrade(&store.inner);
+    let conflicts: Rows = Arc::new(move |each| match inner.upgrade() {
+        Some(inner) => conflicts::for_each_row(&inner, each),
+        None => Ok(ControlFlow::Continue(())),
+    });
+    store.inner.virtual_collections.register(conflicts::CONFLICTS, conflicts, true);
 }

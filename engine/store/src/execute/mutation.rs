@@ -16,7 +16,7 @@ use crate::error::{DataError, StoreError};
 use crate::layout;
 use crate::parameters::Settings;
 use crate::result::Row;
-use crate::write::{WriteTransaction, check_collection_name};
+use crate::write::{WriteTransaction, check_collection_name, parse_record};
 
 /// What a mutating statement did.
 #[derive(Debug, Default)]
@@ -118,17 +118,27 @@ pub(crate) fn id_of(document: ValueRef<'_>) -> Value {
 }
 
 /// Refuses a document over the hard limit, warns of one over the soft limit. `before` is the record that is replaced: a
-/// document that merging has brought over the hard limit may be written as long as it becomes smaller.
+/// document that merging has brought over the hard limit may be written as long as it becomes smaller, or what it shows
+/// does. (Removing a small member adds more to what merging needs than it takes away.)
 pub(crate) fn check_size(
     id: &Value,
     before: Option<&[u8]>,
     record: &[u8],
     settings: Settings,
-) -> Result<(), DataError> {
+) -> Result<(), StoreError> {
     // The whole record, with what merging needs: it is what is stored and sent.
     let size = record.len();
-    if size > settings.hard_limit && before.is_none_or(|before| before.len() <= size) {
-        return Err(DataError::TooLarge { id: id.to_json(), size, limit: settings.hard_limit });
+    if size > settings.hard_limit {
+        let shown = |record| Ok::<_, StoreError>(parse_record(record)?.value.bytes().len());
+        let now = shown(record)?;
+        let shrinks = match before {
+            Some(before) => size < before.len() || now < shown(before)?,
+            None => false,
+        };
+        if !shrinks {
+            let limit = settings.hard_limit;
+            return Err(DataError::TooLarge { id: id.to_json(), size, shown: now, limit }.into());
+        }
     }
     if size > settings.soft_limit {
         tracing::warn!(

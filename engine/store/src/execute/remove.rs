@@ -12,7 +12,7 @@ use super::returning::Rows;
 use super::scope::{Scope, Shape};
 use crate::error::StoreError;
 use crate::lifecycle::conflicts::{self, CONFLICTS};
-use crate::lifecycle::evictions::{EVICTIONS, Protection};
+use crate::lifecycle::evictions::Protection;
 use crate::result::Row;
 use crate::write::{NewRecord, WriteTransaction, check_collection_name, parse_record};
 
@@ -68,18 +68,19 @@ pub(crate) fn evict(
         });
     };
     let inner = Arc::clone(&transaction.inner);
-    let mut protection = Protection::new(&inner, &collection, [directives, &selection.source.directives]);
+    let both = [directives, &selection.source.directives];
+    let mut protection = Protection::new(&inner, &collection, both, scope.now_ms);
     let mut permit = |key: &[u8], record: &Bytes| protection.allows(key, &parse_record(record)?);
     let targets = selected(transaction, scope, directives, selection, Some(&mut permit))?;
     let rows = returned(scope, selection, returning.as_ref(), &targets)?;
     let mut mutated_ids = Vec::with_capacity(targets.len());
     for Target { key, record } in targets {
-        mutated_ids.push(id_of(parse_record(&record)?.value));
+        let parsed = parse_record(&record)?;
+        protection.evicts(&key, &parsed)?;
+        mutated_ids.push(id_of(parsed.value));
         transaction.evict(&collection, key, record)?;
     }
-    if protection.report(mutated_ids.len(), scope.now_ms) || !mutated_ids.is_empty() {
-        transaction.changes_virtual(EVICTIONS);
-    }
+    transaction.evicted(protection.report());
     Ok(Effect { rows, mutated_ids })
 }
 

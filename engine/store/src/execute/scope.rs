@@ -6,6 +6,7 @@ use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef};
 
 use super::plan::PlanCache;
+use super::running::Running;
 use crate::error::StoreError;
 use crate::parameters::Settings;
 use crate::write::parse_record;
@@ -20,6 +21,8 @@ pub(crate) struct Scope<'a> {
     pub request: Option<&'a Value>,
     /// Where the plan of the statement is kept, if it may be run again.
     pub plans: Option<&'a PlanCache>,
+    /// Set for statements of the application.
+    pub running: Option<&'a Running<'a>>,
 }
 
 impl<'a> Scope<'a> {

@@ -1,6 +1,6 @@
-//! SHOW and ALTER SYSTEM, and the rows of `system:indexes`.
+//! SHOW and ALTER SYSTEM, and the rows of `system:indexes` and `system:collections`.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_dql::{AlterSystem, IndexKey, Show};
 use ditto_value::{Object, Value};
@@ -41,6 +41,21 @@ pub(crate) fn alter(
             Ok(parameters.list(|_| true))
         }
     }
+}
+
+/// The row of a collection in `system:collections`.
+pub(crate) fn collection_row(collection: &Collection) -> Object {
+    let count = |number: &AtomicU64| Value::from(number.load(Ordering::Acquire));
+    let indexes: Vec<Value> =
+        collection.indexes.all().iter().map(|index| Value::from(&*index.name)).collect();
+    Object::from([
+        ("_id", Value::from(&*collection.name)),
+        ("documents", count(&collection.documents)),
+        ("evictions", count(&collection.evictions)),
+        ("graves", count(&collection.graves)),
+        ("indexes", Value::Array(indexes)),
+        ("name", Value::from(&*collection.name)),
+    ])
 }
 
 /// One row for each index of a collection.

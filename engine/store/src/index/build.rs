@@ -11,6 +11,7 @@ use ditto_dql::{CreateIndex, DropIndex};
 use ditto_storage::{Direction, Keyspace, prefix_end};
 
 use super::{Definition, Index, IndexError, MAX_INDEX_KEYS, MAX_INDEXES, Position, State};
+use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::layout::{self, IndexId};
 use crate::store::Inner;
@@ -34,6 +35,22 @@ pub(crate) enum Unfinished {
 
 /// Creates an index and returns when it can be used. While somebody else builds it, waits for that.
 pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), StoreError> {
+    check(statement)?;
+    let index = match existing(inner, statement)? {
+        Some(index) => index,
+        None => define(inner, statement)?,
+    };
+    while piece_of_build(inner, &index, Holder::Statement)? {}
+    inner.settle(inner.platter.newest())
+}
+
+/// Whether [`create`] would write something, or wait until somebody else has.
+pub(crate) fn needs_writer_to_create(inner: &Inner, statement: &CreateIndex) -> Result<bool, StoreError> {
+    check(statement)?;
+    existing(inner, statement)?.map_or(Ok(true), |index| is_unfinished(&index))
+}
+
+fn check(statement: &CreateIndex) -> Result<(), StoreError> {
     let mut paths = BTreeSet::new();
     if let Some(twice) = statement.keys.iter().find(|key| !paths.insert(&key.path)) {
         return Err(IndexError::RepeatedKey { path: twice.path.join(".") }.into());
@@ -42,13 +59,7 @@ pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), 
     if statement.keys.len() > MAX_INDEX_KEYS || statement.keys.iter().any(|key| is_long(key.path.len())) {
         return Err(IndexError::TooManyKeys.into());
     }
-    check_collection_name(&statement.collection.to_string())?;
-    let index = match existing(inner, statement)? {
-        Some(index) => index,
-        None => define(inner, statement)?,
-    };
-    while piece_of_build(inner, &index, Holder::Statement)? {}
-    inner.settle(inner.platter.newest())
+    Ok(check_collection_name(&statement.collection.to_string())?)
 }
 
 /// The index of that name, if there may be one.
@@ -97,15 +108,14 @@ fn define(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<Arc<Index>, Sto
 
 /// Builds another piece. `false` when nothing is left to do.
 fn piece_of_build(inner: &Arc<Inner>, index: &Index, who: Holder) -> Result<bool, StoreError> {
-    let mut position = index.position.lock();
-    match index.state() {
-        State::Ready => return Ok(false),
-        State::Dropped => return Err(IndexError::DroppedMeanwhile { name: index.name.to_string() }.into()),
-        State::Building => {}
+    if !is_unfinished(index)? {
+        return Ok(false);
     }
+    // First: whoever waits for the writer holds nothing that its holder may want.
     let mut transaction = inner.begin_write_as(who)?;
-    if index.state() != State::Building {
-        return Ok(true);
+    let mut position = index.position.lock();
+    if !is_unfinished(index)? {
+        return Ok(false);
     }
     // Nobody else writes now: the documents of this snapshot are the newest.
     let snapshot = inner.storage.snapshot();
@@ -157,16 +167,23 @@ fn piece_of_build(inner: &Arc<Inner>, index: &Index, who: Holder) -> Result<bool
     Ok(!is_complete)
 }
 
+/// Whether the build has to go on.
+fn is_unfinished(index: &Index) -> Result<bool, StoreError> {
+    match index.state() {
+        State::Ready => Ok(false),
+        State::Building => Ok(true),
+        State::Dropped => Err(IndexError::DroppedMeanwhile { name: index.name.to_string() }.into()),
+    }
+}
+
 /// Drops an index and removes its rows.
 pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<(), StoreError> {
-    let unknown = || {
-        let (collection, name) = (statement.collection.name.clone(), statement.name.clone());
-        if statement.if_exists { Ok(()) } else { Err(IndexError::Unknown { collection, name }.into()) }
-    };
+    if !needs_writer_to_drop(inner, statement)? {
+        return Ok(());
+    }
     let mut transaction = inner.begin_write()?;
-    // Not before: a recovery may have replaced it.
-    let Some(collection) = inner.collections.get(&statement.collection.to_string()) else { return unknown() };
-    let Some(index) = collection.indexes.get(&statement.name) else { return unknown() };
+    // Anew: somebody else may have dropped it, or a recovery replaced it.
+    let Some((collection, index)) = to_drop(inner, statement)? else { return Ok(()) };
     transaction.changes_virtual(LISTED_IN);
     let definition = index.definition(State::Dropped, &Position::default()).encode();
     transaction.put_row(Keyspace::Catalog, layout::index_definition_key(index.id).to_vec(), definition);
@@ -178,6 +195,29 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
     while piece_of_removal(inner, index.id, Holder::Statement)? {}
     tracing::info!(collection = &*collection.name, index = &*index.name, "an index was dropped");
     inner.settle(inner.platter.newest())
+}
+
+/// Whether [`drop_index`] would write something.
+pub(crate) fn needs_writer_to_drop(inner: &Inner, statement: &DropIndex) -> Result<bool, StoreError> {
+    Ok(to_drop(inner, statement)?.is_some())
+}
+
+type Found = (Arc<Collection>, Arc<Index>);
+
+/// The index to drop; `None` if there may be none.
+fn to_drop(inner: &Inner, statement: &DropIndex) -> Result<Option<Found>, StoreError> {
+    let collection = inner.collections.get(&statement.collection.to_string());
+    let found = collection.and_then(|collection| {
+        let index = collection.indexes.get(&statement.name)?;
+        Some((collection, index))
+    });
+    match found {
+        None if !statement.if_exists => {
+            let (collection, name) = (statement.collection.name.clone(), statement.name.clone());
+            Err(IndexError::Unknown { collection, name }.into())
+        }
+        found => Ok(found),
+    }
 }
 
 /// Removes some more rows, and the definition with the last of them. `false` when nothing is left.

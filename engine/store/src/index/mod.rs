@@ -27,7 +27,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use ditto_dql::IndexKey;
 use parking_lot::{Mutex, RwLock};
 
-pub(crate) use self::build::{Unfinished, create, drop_index, resume};
+pub(crate) use self::build::{
+    Unfinished, create, drop_index, needs_writer_to_create, needs_writer_to_drop, resume,
+};
 pub(crate) use self::definition::{Definition, State};
 pub(crate) use self::entry::{MAX_INDEXED_BYTES, is_marked};
 pub(crate) use self::pending::PendingRows;
@@ -50,7 +52,7 @@ pub(crate) struct Index {
     state: AtomicU8,
     /// Documents that the build has come by.
     indexed: AtomicU64,
-    /// How far the build is. Whoever builds holds it.
+    /// How far the build is. Locked by the writer, until the next writer may read it.
     position: Mutex<Position>,
 }
 

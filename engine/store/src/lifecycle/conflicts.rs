@@ -5,16 +5,26 @@
 //! deletion holds. What it does not hold it cannot have taken into account. A write that nobody else is known to hold,
 //! whoever made it, may exist nowhere else: it is *set aside*, its value kept whatever its size.
 //!
+//! What a peer holds is known by whole documents. That it has acknowledged everything up to some change says nothing of the
+//! earlier writes to a document that has changed since: only the newest change of a document is in the change log, and
+//! the walk may have passed its earlier place when it was not there any more. So a document that changed after the last
+//! acknowledgement is reported with all that was written to it since its INSERT, also what the other one may have seen.
+//!
 //! A report is written in the commit of the merge. The newest [`MAX_CONFLICTS`] are kept, those with something set aside
 //! before all others; `DELETE FROM system:conflicts` (or EVICT) removes those that were dealt with.
 
+use std::ops::ControlFlow;
+
 use ditto_crdt::{Lost, Sequence};
-use ditto_storage::{Bytes, Direction, Keyspace, StorageError};
+use ditto_storage::{Bytes, Direction, Entries, Keyspace, StorageError};
 use ditto_value::{Object, Value, ValueRef};
+use parking_lot::Mutex;
 
 use super::holdings::PeerBytes;
 use super::rows;
+use crate::error::StoreError;
 use crate::store::Inner;
+use crate::virtual_collections::EachRow;
 use crate::write::WriteTransaction;
 
 /// The virtual collection.
@@ -29,10 +39,60 @@ pub const MAX_CONFLICT_FIELDS: usize = 1_000;
 /// The longest value, in bytes, that a report holds of a write that somebody else has.
 pub const MAX_CONFLICT_VALUE_BYTES: usize = 1_024;
 
+/// How much there is of reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    count: usize,
+    bytes: usize,
+}
+
+impl Totals {
+    fn of(stored: Entries<'_>) -> Result<Self, StorageError> {
+        let mut totals = Self::default();
+        for row in stored {
+            totals.add(row?.1.len());
+        }
+        Ok(totals)
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.count = self.count.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    fn are_too_many(&self) -> bool {
+        self.count > MAX_CONFLICTS || self.bytes > MAX_CONFLICT_BYTES
+    }
+}
+
+/// The [`Totals`] of what is stored, so that not each merge has to count. For the writer.
+#[derive(Default)]
+pub(crate) struct Conflicts(Mutex<Option<Totals>>);
+
+impl Conflicts {
+    /// What there is, if it is known. Unknown from now on, until [`Self::know`]: a commit may fail.
+    fn take(&self) -> Option<Totals> {
+        self.0.lock().take()
+    }
+
+    pub(crate) fn know(&self, totals: Totals) {
+        *self.0.lock() = Some(totals);
+    }
+
+    pub(crate) fn forget(&self) {
+        *self.0.lock() = None;
+    }
+}
+
 /// A lost write.
 pub(crate) struct LostField {
     pub lost: Lost,
-    /// Nobody else is known to hold it.
+    /// Nobody else is known to hold the document with it.
     pub set_aside: bool,
 }
 
@@ -108,73 +168,77 @@ pub(crate) fn report(
         );
         new.push(conflict.encode());
     }
-    // From the one that goes last to the one that goes first.
-    new.sort_by(|(left, _), (right, _)| right.cmp(left));
+    // From the one that goes first to the one that goes last.
+    new.sort();
     let snapshot = transaction.inner.storage.snapshot();
-    let mut stored = snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Backward).peekable();
+    let stored = || snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward);
+    let mut totals = match transaction.inner.conflicts.take() {
+        Some(totals) => totals,
+        None => Totals::of(stored())?,
+    };
+    new.iter().for_each(|(_, value)| totals.add(value.len()));
     let mut new = new.into_iter().peekable();
-    let mut kept = Kept::default();
-    loop {
-        let new_is_next = match (new.peek(), stored.peek()) {
-            (None, None) => break,
-            (Some((new, _)), Some(Ok((stored, _)))) => **new > **stored,
-            (new, _) => new.is_some(),
-        };
-        if new_is_next {
-            if let Some((key, value)) = new.next().filter(|(key, value)| kept.keeps(key, value)) {
-                transaction.put_row(Keyspace::Graves, key, value);
-            }
-        } else if let Some(row) = stored.next() {
-            let (key, value) = row?;
-            if !kept.keeps(&key, &value) {
+    let mut dropped = Dropped::default();
+    if totals.are_too_many() {
+        let mut stored = stored().peekable();
+        while totals.are_too_many() {
+            let new_goes = match (new.peek(), stored.peek()) {
+                (Some((new, _)), Some(Ok((stored, _)))) => **new < **stored,
+                (new, stored) => new.is_some() && stored.is_none(),
+            };
+            if new_goes {
+                let Some((key, value)) = new.next() else { break };
+                totals.remove(value.len());
+                dropped.add(&key);
+            } else {
+                let Some(row) = stored.next() else { break };
+                let (key, value) = row?;
+                totals.remove(value.len());
+                dropped.add(&key);
                 transaction.delete_row(Keyspace::Graves, key.to_vec());
             }
         }
     }
-    kept.tell();
+    dropped.tell();
+    for (key, value) in new {
+        transaction.put_row(Keyspace::Graves, key, value);
+    }
+    transaction.conflicts = Some(totals);
     transaction.changes_virtual(CONFLICTS);
     Ok(())
 }
 
-/// Counts the reports that there is room for, and those that there is none for.
+/// Counts the reports that there is no room for.
 #[derive(Default)]
-struct Kept {
+struct Dropped {
     count: usize,
-    bytes: usize,
-    dropped: usize,
-    set_aside_dropped: usize,
+    set_aside: usize,
 }
 
-impl Kept {
-    /// Whether this one is kept as well.
-    fn keeps(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let bytes = self.bytes + value.len();
-        if self.dropped == 0 && self.count < MAX_CONFLICTS && bytes <= MAX_CONFLICT_BYTES {
-            self.count += 1;
-            self.bytes = bytes;
-            return true;
-        }
-        self.dropped += 1;
+impl Dropped {
+    fn add(&mut self, key: &[u8]) {
         let set_aside = rows::split_conflict_key(key).is_some_and(|(set_aside, _)| set_aside);
-        self.set_aside_dropped += usize::from(set_aside);
-        false
+        self.count += 1;
+        self.set_aside += usize::from(set_aside);
     }
 
     fn tell(&self) {
-        if self.set_aside_dropped > 0 {
+        if self.set_aside > 0 {
             tracing::error!(
-                count = self.set_aside_dropped,
+                count = self.set_aside,
                 "system:conflicts is full of writes that no other peer has: the oldest are lost now; read the reports, \
                  write again what is still wanted, and remove them with DELETE FROM system:conflicts"
             );
-        } else if self.dropped > 0 {
-            tracing::warn!(count = self.dropped, "system:conflicts is full: the oldest reports are dropped");
+        } else if self.count > 0 {
+            tracing::warn!(count = self.count, "system:conflicts is full: the oldest reports are dropped");
         }
     }
 }
 
 /// Removes reports, by the rows of the virtual collection.
 pub(crate) fn forget(transaction: &mut WriteTransaction, ids: &[Value]) {
+    // Counted anew when it matters: this is rare, and may be rolled back.
+    transaction.inner.conflicts.forget();
     for id in ids.iter().filter_map(Value::as_u64) {
         for set_aside in [false, true] {
             transaction.delete_row(Keyspace::Graves, rows::conflict_key(set_aside, id));
@@ -183,24 +247,43 @@ pub(crate) fn forget(transaction: &mut WriteTransaction, ids: &[Value]) {
     transaction.changes_virtual(CONFLICTS);
 }
 
-/// The rows of the virtual collection, oldest first.
-pub(crate) fn list(inner: &Inner) -> Vec<Object> {
+/// Calls `each` with the rows of the virtual collection, oldest first.
+pub(crate) fn for_each_row(inner: &Inner, each: &mut EachRow<'_>) -> Result<ControlFlow<()>, StoreError> {
     let snapshot = inner.storage.snapshot();
-    let stored = snapshot.prefix(Keyspace::Graves, &[rows::TAG_CONFLICT], Direction::Forward);
-    let shown = stored.filter_map(|row| row.ok().and_then(|(key, value)| shown(inner, &key, &value)));
-    let mut shown: Vec<(u64, Object)> = shown.collect();
-    shown.sort_by_key(|(number, _)| *number);
-    shown.into_iter().map(|(_, row)| row).collect()
+    // Either kind is in the order of the numbers.
+    let of_kind = |set_aside: bool| {
+        let prefix = [rows::TAG_CONFLICT, set_aside.into()];
+        snapshot.prefix(Keyspace::Graves, &prefix, Direction::Forward).peekable()
+    };
+    let number = |row: Option<&Result<(Bytes, Bytes), StorageError>>| match row {
+        Some(Ok((key, _))) => rows::split_conflict_key(key).map_or(0, |(_, number)| number),
+        Some(Err(_)) => 0,
+        None => u64::MAX,
+    };
+    let (mut known, mut set_aside) = (of_kind(false), of_kind(true));
+    loop {
+        let next = if number(known.peek()) <= number(set_aside.peek()) { &mut known } else { &mut set_aside };
+        let Some(row) = next.next() else { return Ok(ControlFlow::Continue(())) };
+        let (key, value) = row?;
+        if each(shown(inner, &key, &value))?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
 }
 
-fn shown(inner: &Inner, key: &Bytes, value: &Bytes) -> Option<(u64, Object)> {
-    let (_, number) = rows::split_conflict_key(key)?;
-    let mut row = read(value)?;
+/// A report as a row. One that cannot be read says so, and can be removed like any other.
+fn shown(inner: &Inner, key: &Bytes, value: &Bytes) -> Object {
+    let mut row = read(value).unwrap_or_else(|| {
+        tracing::warn!(bytes = value.len(), "a report in system:conflicts cannot be read");
+        Object::from([("unreadable", Value::Bool(true))])
+    });
     if let Some(peer) = row.get("from").and_then(Value::as_bytes).and_then(|peer| peer.try_into().ok()) {
         row.insert("from", (inner.peer_name)(peer));
     }
-    row.insert("_id", number);
-    Some((number, row))
+    if let Some((_, number)) = rows::split_conflict_key(key) {
+        row.insert("_id", number);
+    }
+    row
 }
 
 /// A stored report; `None` if it cannot be read.

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use ditto_crdt::{Document, record};
+use ditto_crdt::{Birth, Document, Record, Sequence, record};
 use ditto_storage::{Batch, Bytes, Keyspace, Snapshot};
 use ditto_value::Value;
 
@@ -83,28 +83,34 @@ pub(crate) fn found(
 
 /// The record of the tombstone that a grave was.
 pub(crate) fn record_of(grave: &Grave) -> Bytes {
-    let document = Document::buried(grave.births.iter().copied(), grave.sequence);
-    record::encode(&document, &Value::Null).into()
+    dead_record(&grave.births, grave.sequence)
+}
+
+fn dead_record(births: &[Birth], sequence: Sequence) -> Bytes {
+    record::encode(&Document::buried(births.iter().copied(), sequence), &Value::Null).into()
 }
 
 /// What EVICT leaves of a document: the births that were removed before, so that no old copy comes back to life here.
 pub(crate) fn left_of(record: &[u8]) -> Result<Option<Bytes>, StoreError> {
     let parsed = parse_record(record)?;
-    let births = parsed.removed_births().map_err(|error| StoreError::corrupt(error.to_string()))?;
-    let grave = Grave { sequence: parsed.newest_sequence, births };
-    Ok((!grave.births.is_empty()).then(|| record_of(&grave)))
+    let births = removed_births(&parsed)?;
+    Ok((!births.is_empty()).then(|| dead_record(&births, parsed.newest_sequence)))
 }
 
-/// Adds the grave of a document of which only removed births are left.
+fn removed_births(record: &Record<'_>) -> Result<Vec<Birth>, StoreError> {
+    record.removed_births().map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+/// Adds the grave of a document of which only removed births are left, made at this age of the database.
 pub(crate) fn bury(
     batch: &mut Batch,
     collection: CollectionId,
     hash: &KeyHash,
     record: &[u8],
+    age_ms: u64,
 ) -> Result<(), StoreError> {
     let parsed = parse_record(record)?;
-    let births = parsed.removed_births().map_err(|error| StoreError::corrupt(error.to_string()))?;
-    let grave = Grave { sequence: parsed.newest_sequence, births };
+    let grave = Grave { sequence: parsed.newest_sequence, age_ms, births: removed_births(&parsed)? };
     batch.put(Keyspace::Graves, rows::grave_key(collection, hash), grave.encode());
     Ok(())
 }

@@ -43,6 +43,8 @@ pub struct Greeting {
     pub evictions: u64,
     /// It has less of its own history than was seen of it.
     pub is_behind: bool,
+    /// Its wall clock a moment ago, in milliseconds since 1970, if it says so.
+    pub clock_ms: Option<u64>,
 }
 
 /// An interest of a remote peer that is served.
@@ -61,9 +63,9 @@ pub struct ServedInterest {
 pub struct Acknowledged {
     /// For interests, up to where.
     pub interests: Vec<([u8; 16], Sequence)>,
-    /// Documents that it took as they were sent.
-    pub held: Vec<DocumentKey>,
-    /// Documents that it did not take as they were sent: refused, or dead there. With the sequence that was sent.
+    /// Documents that it took as they were sent, with the first local sequence that was sent.
+    pub held: Vec<(DocumentKey, Sequence)>,
+    /// Documents that it did not take as they were sent: refused, or dead there. With the first local sequence that was sent.
     pub unheld: Vec<(DocumentKey, Sequence)>,
 }
 
@@ -150,29 +152,27 @@ impl Held {
 }
 
 impl Holder {
-    /// The sequence up to which this peer holds all changes of the document. A dead document is covered by every interest
-    /// in its collection: whoever was told holds the deletion, or nothing of the document.
-    fn holds(&self, facts: &Facts<'_>, compile: Compile<'_>) -> Sequence {
+    /// Whether this peer holds the document as it is. A dead document is covered by every interest in its collection:
+    /// whoever was told holds the deletion, or nothing of the document.
+    ///
+    /// That an interest is acknowledged up to some sequence says nothing of a document that has changed since: only its
+    /// newest change is in the change log, and when the walk came by the place of an earlier one that may have moved already.
+    fn holds(&self, facts: &Facts<'_>, compile: Compile<'_>) -> bool {
         if facts.origin == Some(self.row.origin) && facts.newest > self.row.floor {
-            return facts.newest;
+            return true;
         }
-        let covering = self.interests.values().filter(|held| {
-            held.covers(compile).is_some_and(|covers| {
-                covers.collection == facts.collection
-                    && match (&covers.matcher, facts.value) {
-                        (Some(matcher), Some(value)) => matcher(value),
-                        _ => true,
-                    }
-            })
-        });
-        let up_to = covering.map(|held| held.row.acknowledged).max().unwrap_or_default();
-        if up_to == Sequence::ZERO || self.unheld.is_empty() {
-            return up_to;
-        }
-        match self.unheld.get(&unheld(facts.collection, facts.name)) {
-            Some(first) => up_to.min(Sequence(first.0.saturating_sub(1))),
-            None => up_to,
-        }
+        let covers = |held: &Held| {
+            held.row.acknowledged >= facts.newest
+                && held.covers(compile).is_some_and(|covers| {
+                    covers.collection == facts.collection
+                        && match (&covers.matcher, facts.value) {
+                            (Some(matcher), Some(value)) => matcher(value),
+                            _ => true,
+                        }
+                })
+        };
+        self.interests.values().any(covers)
+            && (self.unheld.is_empty() || !self.unheld.contains_key(&unheld(facts.collection, facts.name)))
     }
 }
 
@@ -212,6 +212,11 @@ impl Holdings {
         *self.0.write() = read.0.into_inner();
     }
 
+    /// Whether no other peer was ever met.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.read().peers.is_empty()
+    }
+
     /// Whether anybody is known to have asked for documents of the collection.
     pub(crate) fn is_asked_for(&self, collection: &str, compile: Compile<'_>) -> bool {
         let state = self.0.read();
@@ -219,16 +224,14 @@ impl Holdings {
         interests.any(|held| held.covers(compile).is_some_and(|covers| covers.collection == collection))
     }
 
-    /// The sequence up to which `peer` is known to hold all changes of the document.
-    pub(crate) fn held_by(&self, peer: &PeerBytes, facts: &Facts<'_>, compile: Compile<'_>) -> Sequence {
-        let state = self.0.read();
-        state.peers.get(peer).map_or(Sequence::ZERO, |holder| holder.holds(facts, compile))
+    /// Whether `peer` is known to hold the document as it is.
+    pub(crate) fn holds(&self, peer: &PeerBytes, facts: &Facts<'_>, compile: Compile<'_>) -> bool {
+        self.0.read().peers.get(peer).is_some_and(|holder| holder.holds(facts, compile))
     }
 
-    /// The sequence up to which some peer is known to hold all changes of the document.
-    pub(crate) fn held_by_anybody(&self, facts: &Facts<'_>, compile: Compile<'_>) -> Sequence {
-        let state = self.0.read();
-        state.peers.values().map(|holder| holder.holds(facts, compile)).max().unwrap_or_default()
+    /// Whether some peer is known to hold the document as it is.
+    pub(crate) fn anybody_holds(&self, facts: &Facts<'_>, compile: Compile<'_>) -> bool {
+        self.0.read().peers.values().any(|holder| holder.holds(facts, compile))
     }
 
     /// How the writes that a peer made by itself are told from others.
@@ -236,6 +239,11 @@ impl Holdings {
         let state = self.0.read();
         let row = state.peers.get(peer).map(|holder| holder.row).unwrap_or_default();
         OwnWrites { site: row.site, floor: row.floor }
+    }
+
+    /// Under which identity a peer writes.
+    pub(crate) fn site(&self, peer: &PeerBytes) -> Option<SiteId> {
+        self.0.read().peers.get(peer).map(|holder| holder.row.site).filter(|site| site.0 != 0)
     }
 
     /// A peer has sent something. Its row must exist before anything is recorded as coming from it.
@@ -304,17 +312,18 @@ impl Holdings {
         let State { peers, dirty, .. } = &mut *state;
         let Some(holder) = peers.get_mut(peer) else { return };
         if !holder.unheld.is_empty() {
-            for key in &acknowledged.held {
-                holder.hold(peer, &key.collection, &key.id, dirty);
+            for (key, from) in &acknowledged.held {
+                holder.hold_from(peer, unheld(&key.collection, &key.id), *from, dirty);
             }
         }
-        for (key, sequence) in &acknowledged.unheld {
+        for (key, from) in &acknowledged.unheld {
             let name = unheld(&key.collection, &key.id);
             if holder.unheld.len() >= MAX_UNHELD && !holder.unheld.contains_key(&name) {
                 continue;
             }
             dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
-            holder.unheld.entry(name).or_insert(*sequence);
+            let first = holder.unheld.entry(name).or_insert(*from);
+            *first = (*first).min(*from);
         }
         if holder.unheld.len() >= MAX_UNHELD {
             return;
@@ -447,6 +456,14 @@ impl Holder {
         }
     }
 
+    /// As [`Self::hold`], if the peer lacks nothing that is older than what it took.
+    fn hold_from(&mut self, peer: &PeerBytes, name: Unheld, from: Sequence, dirty: &mut BTreeSet<Vec<u8>>) {
+        if self.unheld.get(&name).is_some_and(|first| *first >= from) {
+            self.unheld.remove(&name);
+            dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
+        }
+    }
+
     /// The keys of all its rows.
     fn keys(&self, peer: &PeerBytes) -> Vec<Vec<u8>> {
         let interests = self.interests.keys().map(|name| rows::interest_key(peer, name));
@@ -464,13 +481,13 @@ impl State {
         })
     }
 
-    /// What is known of the peer holds no longer.
+    /// What the peer is known to hold it may hold no longer. What it is known not to hold it still does not: it goes on from
+    /// its own checkpoints, past what it did not take.
     fn void(&mut self, peer: &PeerBytes, last: Sequence) {
         let Self { peers, dirty, .. } = self;
         let Some(holder) = peers.get_mut(peer) else { return };
         dirty.extend(holder.keys(peer));
         holder.row.floor = last;
-        holder.unheld.clear();
         holder.interests.values_mut().for_each(|held| held.row.acknowledged = Sequence::ZERO);
     }
 

@@ -10,6 +10,7 @@
 //! | [`rows`] | the rows of the keyspaces `graves` and `replication` that this needs |
 //! | [`names`] | documents named by the hash of their `_id`, and how they are found |
 //! | [`graves`] | graves as records, so that writing and merging need not know of them |
+//! | [`age`] | a clock that jumps, made fit to tell how old something is |
 //! | [`holdings`] | what remote peers are known to hold: whether a write exists elsewhere |
 //! | [`conflicts`] | writes that lost against a deletion, as `system:conflicts` |
 //! | [`evictions`] | what EVICT may forget, and what it kept, as `system:evictions` |
@@ -17,6 +18,7 @@
 //! | [`skew`] | remote clocks that are wrong |
 //! | [`reaper`] | the housekeeping that the owner of the store calls from time to time |
 
+pub(crate) mod age;
 pub(crate) mod conflicts;
 pub(crate) mod evictions;
 pub(crate) mod graves;

@@ -3,10 +3,11 @@
 //! A *reaping* is due every `DAYS_BETWEEN_REAPING` days. It is done in steps, each a bounded number of rows and one batch, so
 //! that nobody waits long for the writer:
 //!
-//! 1. Tombstones that arrived here `TOMBSTONE_TTL_HOURS` ago, by the local clock, and that somebody else is known to have
-//!    heard of (or nobody can have: see [`Reaping::may_bury`]) are buried.
-//! 2. Rows of `commits` of which no member has a row in `changes` any more are removed.
-//! 3. Rows of `replication` are removed: those of all but the newest [`MAX_SEEN_RUNS`] runs of a peer, and what is beyond
+//! 1. Tombstones that arrived here `TOMBSTONE_TTL_HOURS` ago, by the [age](super::age) of the database, and that somebody else is
+//!    known to have heard of (or nobody can have: see [`Reaping::may_bury`]) are buried.
+//! 2. If `GRAVE_TTL_DAYS` is not 0, graves that are older are removed.
+//! 3. Rows of `commits` of which no member has a row in `changes` any more are removed.
+//! 4. Rows of `replication` are removed: those of all but the newest [`MAX_SEEN_RUNS`] runs of a peer, and what is beyond
 //!    [`MAX_REPLICATION_ROWS`], those first that were not used for longest.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +20,9 @@ use ditto_storage::{Batch, Bytes, Direction, Keyspace, Snapshot};
 use ditto_value::Value;
 use parking_lot::Mutex;
 
+use super::age::Moment;
 use super::holdings::{Facts, PeerBytes};
-use super::rows;
+use super::rows::{self, Grave};
 use super::{graves, names};
 use crate::catalog::Collection;
 use crate::environment::Environment;
@@ -52,6 +54,8 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 pub struct Reaped {
     /// Tombstones that became graves.
     pub buried: u64,
+    /// Graves removed.
+    pub graves: u64,
     /// Rows of `commits` removed.
     pub commits: u64,
     /// Rows of `replication` removed.
@@ -77,6 +81,8 @@ enum Phase {
     Idle,
     /// After this key of `graves`.
     Burying(Vec<u8>),
+    /// After this key of `graves`.
+    Graves(Vec<u8>),
     /// After this key of `commits`.
     Commits(Vec<u8>),
     Replication,
@@ -95,6 +101,8 @@ struct Rules {
     batch: usize,
     /// `None`: tombstones are kept.
     ttl_ms: Option<u64>,
+    /// `None`: graves are kept.
+    grave_ttl_ms: Option<u64>,
     preferred_hour: Option<u64>,
 }
 
@@ -106,6 +114,7 @@ impl Rules {
             days: number("days_between_reaping").max(1),
             batch: usize::try_from(number("tombstone_reap_batch_size")).unwrap_or(usize::MAX).max(1),
             ttl_ms: flag("tombstone_ttl_enabled").then(|| number("tombstone_ttl_hours") * HOUR_MS),
+            grave_ttl_ms: Some(number("grave_ttl_days") * DAY_MS).filter(|ttl| *ttl > 0),
             preferred_hour: flag("enable_reaper_preferred_hour_scheduling")
                 .then(|| number("reaper_preferred_hour")),
         }
@@ -139,6 +148,7 @@ fn until_hour(hour: u64, now_ms: u64) -> u64 {
 pub(crate) fn step(inner: &Arc<Inner>) -> Result<Reaped, StoreError> {
     inner.check_open()?;
     let now_ms = inner.environment.now_ms();
+    let age = inner.age.step(now_ms);
     let rules = Rules::of(inner);
     let mut state = inner.reaper.0.lock();
     if matches!(state.phase, Phase::Idle) {
@@ -152,7 +162,7 @@ pub(crate) fn step(inner: &Arc<Inner>) -> Result<Reaped, StoreError> {
     }
     let mut reaping = Reaping {
         inner,
-        now_ms,
+        age,
         rules,
         batch: Batch::new(),
         graves: BTreeMap::new(),
@@ -165,6 +175,10 @@ pub(crate) fn step(inner: &Arc<Inner>) -> Result<Reaped, StoreError> {
                 _ => Vec::new(),
             };
             reaping.with_writer(|reaping, snapshot| reaping.bury(snapshot, &after))?
+        }
+        Phase::Graves(after) => {
+            let after = after.clone();
+            reaping.with_writer(|reaping, snapshot| reaping.age_graves(snapshot, &after))?
         }
         Phase::Commits(after) => {
             let after = after.clone();
@@ -185,7 +199,7 @@ pub(crate) fn step(inner: &Arc<Inner>) -> Result<Reaped, StoreError> {
 
 struct Reaping<'i> {
     inner: &'i Arc<Inner>,
-    now_ms: u64,
+    age: Moment,
     rules: Rules,
     batch: Batch,
     /// Collections whose counters change: by how many graves.
@@ -240,7 +254,7 @@ impl Reaping<'_> {
     }
 
     fn bury(&mut self, snapshot: &dyn Snapshot, after: &[u8]) -> Result<Phase, StoreError> {
-        let Some(ttl_ms) = self.rules.ttl_ms else { return Ok(Phase::Commits(Vec::new())) };
+        let Some(ttl_ms) = self.rules.ttl_ms else { return Ok(Phase::Graves(Vec::new())) };
         let limit = self.rules.batch;
         let mut seen = 0;
         let mut last = Vec::new();
@@ -252,26 +266,17 @@ impl Reaping<'_> {
             let Some((arrived_ms, sequence)) = rows::split_waiting_key(&key) else {
                 return Err(StoreError::corrupt("a tombstone that waits for its burial cannot be read"));
             };
-            if arrived_ms > self.now_ms {
-                self.reschedule(&key, sequence);
-            } else if self.now_ms - arrived_ms >= ttl_ms {
-                self.consider(snapshot, &key, sequence)?;
-            } else {
+            if self.age.age_ms < arrived_ms.saturating_add(ttl_ms) {
                 break;
             }
+            self.consider(snapshot, &key, sequence)?;
             seen += 1;
             if seen >= limit {
                 last = key.to_vec();
                 break;
             }
         }
-        Ok(if last.is_empty() { Phase::Commits(Vec::new()) } else { Phase::Burying(last) })
-    }
-
-    /// It arrived while the local clock was ahead: its time begins now.
-    fn reschedule(&mut self, key: &Bytes, sequence: Sequence) {
-        self.batch.delete(Keyspace::Graves, key.clone());
-        self.batch.put(Keyspace::Graves, rows::waiting_key(self.now_ms, sequence), []);
+        Ok(if last.is_empty() { Phase::Graves(Vec::new()) } else { Phase::Burying(last) })
     }
 
     fn consider(
@@ -307,7 +312,7 @@ impl Reaping<'_> {
         }
         let hash = names::key_hash(name);
         let buried = graves::buried_key(collection_id, &hash);
-        graves::bury(&mut self.batch, collection_id, &hash, &record)?;
+        graves::bury(&mut self.batch, collection_id, &hash, &record, self.age.age_ms)?;
         self.batch.delete(Keyspace::Documents, document_key.clone());
         self.batch.put(Keyspace::Changes, change_key, layout::encode_change(&buried, origin));
         self.batch.delete(Keyspace::Graves, key.clone());
@@ -328,7 +333,33 @@ impl Reaping<'_> {
         let shared = collection.shared.load(Ordering::Acquire) || self.inner.is_asked_for(&collection.name);
         let newest = record.newest_sequence;
         let facts = Facts { collection: &collection.name, name, value: None, newest, origin };
-        !shared || self.inner.holdings.held_by_anybody(&facts, &self.inner.compile()) >= newest
+        !shared || self.inner.holdings.anybody_holds(&facts, &self.inner.compile())
+    }
+
+    /// Forgets deletions for good. An old copy that turns up after that is taken for alive.
+    fn age_graves(&mut self, snapshot: &dyn Snapshot, after: &[u8]) -> Result<Phase, StoreError> {
+        let Some(ttl_ms) = self.rules.grave_ttl_ms else { return Ok(Phase::Commits(Vec::new())) };
+        let prefix = [rows::TAG_GRAVE];
+        let low = if after.is_empty() { Bound::Included(&prefix[..]) } else { Bound::Excluded(after) };
+        let high = [rows::TAG_GRAVE + 1];
+        let graves = snapshot.range(Keyspace::Graves, (low, Bound::Excluded(&high)), Direction::Forward);
+        for (index, row) in graves.enumerate() {
+            let (key, value) = row?;
+            let (Some((collection, _)), Some(grave)) = (rows::split_grave_key(&key), Grave::decode(&value))
+            else {
+                return Err(StoreError::corrupt("a grave cannot be read"));
+            };
+            if self.age.age_ms >= grave.age_ms.saturating_add(ttl_ms) {
+                self.batch.delete(Keyspace::Graves, key.clone());
+                self.batch.delete(Keyspace::Changes, layout::sequence_key(grave.sequence));
+                *self.graves.entry(collection).or_insert(0) -= 1;
+                self.reaped.graves += 1;
+            }
+            if index + 1 >= self.rules.batch {
+                return Ok(Phase::Graves(key.to_vec()));
+            }
+        }
+        Ok(Phase::Commits(Vec::new()))
     }
 
     fn prune_commits(&mut self, snapshot: &dyn Snapshot, after: &[u8]) -> Result<Phase, StoreError> {
@@ -372,7 +403,7 @@ impl Reaping<'_> {
                     let sequence = layout::decode_seen(&value).unwrap_or_default();
                     seen.by_peer.entry(peer).or_default().push((sequence, key.to_vec()));
                 }
-                ages.push((key.to_vec(), inner.recency.of(&key, &value, self.now_ms)));
+                ages.push((key.to_vec(), inner.recency.of(&key, &value, self.age.wall_ms)));
             }
         }
         let superseded = seen.superseded();
@@ -391,9 +422,10 @@ impl Reaping<'_> {
                 self.batch.delete(Keyspace::Replication, key.clone());
             }
         }
-        inner.recency.refresh(snapshot, &oldest, self.now_ms, &mut self.batch)?;
-        inner.holdings.flush(&mut self.batch, self.now_ms);
-        self.batch.put(Keyspace::Catalog, layout::CATALOG_REAPED, self.now_ms.to_be_bytes());
+        inner.recency.refresh(snapshot, &oldest, self.age.wall_ms, &mut self.batch)?;
+        inner.holdings.flush(&mut self.batch, self.age.wall_ms);
+        self.batch.put(Keyspace::Catalog, layout::CATALOG_REAPED, self.age.wall_ms.to_be_bytes());
+        self.batch.put(Keyspace::Catalog, layout::CATALOG_AGE, self.age.encode());
         Ok(Phase::Idle)
     }
 

@@ -37,15 +37,18 @@ pub(crate) fn split_grave_key(key: &[u8]) -> Option<(CollectionId, KeyHash)> {
 pub(crate) struct Grave {
     /// Of its newest change.
     pub sequence: Sequence,
+    /// How old the database was when the grave was made, in milliseconds.
+    pub age_ms: u64,
     /// Removed, ascending; at least one.
     pub births: Vec<Birth>,
 }
 
 impl Grave {
-    /// `graves` value: sequence (8) ‖ each birth: time (8) ‖ site (8) ‖ run (8).
+    /// `graves` value: sequence (8) ‖ age (8) ‖ each birth: time (8) ‖ site (8) ‖ run (8).
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut value = Vec::with_capacity(8 + 24 * self.births.len());
+        let mut value = Vec::with_capacity(16 + 24 * self.births.len());
         value.extend_from_slice(&self.sequence.0.to_be_bytes());
+        value.extend_from_slice(&self.age_ms.to_be_bytes());
         for birth in &self.births {
             for number in [birth.stamp.time.0, birth.stamp.site.0, birth.run.0] {
                 value.extend_from_slice(&number.to_be_bytes());
@@ -56,20 +59,24 @@ impl Grave {
 
     pub(crate) fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader(value);
-        let sequence = Sequence(reader.u64()?);
+        let (sequence, age_ms) = (Sequence(reader.u64()?), reader.u64()?);
         let mut births = Vec::with_capacity(reader.0.len() / 24);
         while reader.end().is_none() {
             let stamp = Stamp::new(Hlc(reader.u64()?), SiteId(reader.u64()?));
             births.push(Birth { stamp, run: RunId(reader.u64()?) });
         }
-        (!births.is_empty() && births.is_sorted_by(|left, right| left < right))
-            .then_some(Self { sequence, births })
+        (!births.is_empty() && births.is_sorted_by(|left, right| left < right)).then_some(Self {
+            sequence,
+            age_ms,
+            births,
+        })
     }
 }
 
-/// `graves` key of a tombstone that waits: tag ‖ when it arrived here, in milliseconds (8) ‖ its sequence (8). No value.
-pub(crate) fn waiting_key(arrived_ms: u64, sequence: Sequence) -> Vec<u8> {
-    [&[TAG_WAITING][..], &arrived_ms.to_be_bytes(), &sequence.0.to_be_bytes()].concat()
+/// `graves` key of a tombstone that waits: tag ‖ age of the database when it arrived here, in milliseconds (8) ‖ its
+/// sequence (8). No value.
+pub(crate) fn waiting_key(age_ms: u64, sequence: Sequence) -> Vec<u8> {
+    [&[TAG_WAITING][..], &age_ms.to_be_bytes(), &sequence.0.to_be_bytes()].concat()
 }
 
 /// Reads a key written by [`waiting_key`].
@@ -202,9 +209,9 @@ mod tests {
 
     #[test]
     fn rows_read_back() {
-        let grave = Grave { sequence: Sequence(9), births: vec![birth(1), birth(2)] };
+        let grave = Grave { sequence: Sequence(9), age_ms: 4, births: vec![birth(1), birth(2)] };
         assert_eq!(Grave::decode(&grave.encode()), Some(grave.clone()));
-        assert_eq!(grave.encode().len(), 8 + 2 * 24);
+        assert_eq!(grave.encode().len(), 16 + 2 * 24);
         let (collection, hash) = (CollectionId(7), [5; 16]);
         assert_eq!(split_grave_key(&grave_key(collection, &hash)), Some((collection, hash)));
         assert_eq!(split_waiting_key(&waiting_key(8, Sequence(9))), Some((8, Sequence(9))));
@@ -229,10 +236,10 @@ mod tests {
 
     #[test]
     fn rows_that_nobody_wrote_are_refused() {
-        let twice = Grave { sequence: Sequence(9), births: vec![birth(1), birth(1)] };
+        let twice = Grave { sequence: Sequence(9), age_ms: 0, births: vec![birth(1), birth(1)] };
         assert_eq!(Grave::decode(&twice.encode()), None);
-        assert_eq!(Grave::decode(&[0; 8]), None, "a grave without a birth");
-        assert_eq!(Grave::decode(&[0; 31]), None);
+        assert_eq!(Grave::decode(&[0; 16]), None, "a grave without a birth");
+        assert_eq!(Grave::decode(&[0; 39]), None);
         assert_eq!(split_grave_key(&[1, 0, 0, 0, 1, 5]), None);
         assert_eq!(split_waiting_key(&[2; 18]), None);
         assert_eq!(split_conflict_key(&[3, 2, 0, 0, 0, 0, 0, 0, 0, 1]), None);

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use ditto_dql::Statement;
 use ditto_value::Object;
 
-pub(crate) use self::memory::Share;
+pub(crate) use self::memory::{DEFAULT_BYTES as DEFAULT_MEMORY_BYTES, Share};
 pub(crate) use self::registry::Observers;
 pub use self::state::SignalNext;
 use self::state::{Callback, State};
@@ -67,6 +67,8 @@ impl Observer {
         if !select.joins.is_empty() {
             return Err(StoreError::unsupported("JOIN"));
         }
+        // Later there is nobody to be told.
+        execute::check_window(inner, select, &arguments)?;
         let watch = Watch::new(inner, &prepared.statement, select, &arguments)?;
         let state = State::new(inner, text, arguments, prepared, watch, on_change);
         inner.observers.add(&state);

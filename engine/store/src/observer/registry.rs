@@ -9,8 +9,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::{Arc, OnceLock};
 
 use ditto_value::{ValueRef, key};
 use parking_lot::{Mutex, RwLock};
@@ -39,6 +39,10 @@ pub(crate) struct Observers {
     batches: AtomicU64,
     pub(super) lanes: Lanes,
     pub(crate) memory: Memory,
+    /// Whether somebody calls [`Observers::poll_due`] from time to time.
+    is_polled: Mutex<bool>,
+    /// Called when somebody should, or sooner than before.
+    poll_alarm: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Commits that a job on the executor tells of.
@@ -83,6 +87,9 @@ impl Observers {
         self.by_source.write().entry(state.source.clone()).or_default().add(state);
         self.count.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
+        if state.is_due() {
+            self.ask_for_polling();
+        }
     }
 
     pub(super) fn remove(&self, state: &State) {
@@ -202,6 +209,38 @@ impl Observers {
     pub(crate) fn poll(&self, source: &str) {
         let by_source = self.by_source.read();
         by_source.get(source).into_iter().flat_map(|source| source.all.values()).for_each(State::reread);
+    }
+
+    /// Makes those read again of whose changes nobody tells: the observers of virtual collections, and those that could
+    /// not read. `false` if there are none, and nobody needs to call this before [`Self::ask_for_polling`] does.
+    pub(crate) fn poll_due(&self) -> bool {
+        let mut is_polled = self.is_polled.lock();
+        let mut due = self.all();
+        due.retain(|state| state.is_due());
+        *is_polled = !due.is_empty();
+        drop(is_polled);
+        due.iter().for_each(State::reread);
+        !due.is_empty()
+    }
+
+    /// Sees to it that [`Self::poll_due`] is called.
+    pub(super) fn ask_for_polling(&self) {
+        // Whoever polls finds the observer that asks, or has said that he does not.
+        if !mem::replace(&mut *self.is_polled.lock(), true) {
+            self.call_poll_alarm();
+        }
+    }
+
+    /// Says that the interval has changed.
+    pub(crate) fn call_poll_alarm(&self) {
+        if let Some(alarm) = self.poll_alarm.get() {
+            alarm();
+        }
+    }
+
+    pub(crate) fn on_polling(&self, alarm: Box<dyn Fn() + Send + Sync>) {
+        // Set once, while the peer opens.
+        let _ = self.poll_alarm.set(alarm);
     }
 
     pub(crate) fn cancel_all(&self) {

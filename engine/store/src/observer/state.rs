@@ -89,6 +89,8 @@ struct Phase {
     calls: u64,
     /// The application signalled, or need not any more.
     signalled: bool,
+    /// The result could not be read.
+    failed: bool,
 }
 
 impl Phase {
@@ -143,6 +145,8 @@ pub(super) struct State {
     pub arguments: Object,
     /// The collection, with its namespace.
     pub source: String,
+    /// Nobody tells of every change of the result.
+    is_polled: bool,
     prepared: Arc<Prepared>,
     pub watch: Watch,
     /// The number of the last batch that it was told of; belongs to whoever tells.
@@ -162,9 +166,14 @@ impl State {
         watch: Watch,
         on_change: Callback,
     ) -> Arc<Self> {
-        let source = match &prepared.statement {
-            Statement::Select(select) => select.source.collection.to_string(),
-            _ => String::new(),
+        let (source, is_polled) = match &prepared.statement {
+            Statement::Select(select) => {
+                let source = select.source.collection.to_string();
+                let mut tells = inner.virtual_collections.tells(&source);
+                prepared.statement.for_each_expression(&mut |expr| tells &= expr.is_timeless());
+                (source, execute::is_virtual(&select.source) && !tells)
+            }
+            _ => (String::new(), false),
         };
         Arc::new(Self {
             store: Arc::downgrade(inner),
@@ -172,6 +181,7 @@ impl State {
             text: text.to_string(),
             arguments,
             source,
+            is_polled,
             prepared,
             watch,
             told: AtomicU64::new(0),
@@ -191,9 +201,20 @@ impl State {
     /// Whether a changed document can have changed the result.
     pub(super) fn is_concerned(&self, settings: Settings, now_ms: u64, images: &Images<'_>) -> bool {
         let Some(select) = self.select() else { return false };
-        let scope =
-            Scope { arguments: (&self.arguments).into(), now_ms, settings, request: None, plans: None };
+        let scope = Scope {
+            arguments: (&self.arguments).into(),
+            now_ms,
+            settings,
+            request: None,
+            plans: None,
+            running: None,
+        };
         self.watch.concerns(select, &scope, images)
+    }
+
+    /// Whether it has to look again by itself from time to time.
+    pub(super) fn is_due(&self) -> bool {
+        self.is_polled || self.phase.lock().failed
     }
 
     /// Whether there is nothing to tell it: it reads its result again anyway.
@@ -292,14 +313,31 @@ impl State {
             (mem::take(&mut phase.reread), phase.take_backlog())
         };
         let read = catch_unwind(AssertUnwindSafe(|| self.read(inner, reread, &backlog)));
+        let failed = !matches!(read, Ok(Ok(_)));
+        let failed_before = {
+            let mut phase = self.phase.lock();
+            if failed {
+                phase.forget_backlog();
+            }
+            mem::replace(&mut phase.failed, failed)
+        };
         match read {
             Ok(Ok(rows)) => return rows,
+            Ok(Err(StoreError::Closed)) => return None,
             Ok(Err(error)) => {
-                tracing::warn!(query = self.text, %error, "an observer could not read its result");
+                if !failed_before {
+                    tracing::warn!(query = self.text, %error, "an observer cannot read its result; it tries again");
+                }
+                // Without a write nobody else may ask for a recovery.
+                if matches!(error, StoreError::Storage(_))
+                    && let Err(failure) = inner.storage.sync()
+                {
+                    inner.storage_failed(&failure);
+                }
             }
             Err(_) => tracing::error!(query = self.text, "reading the result of an observer panicked"),
         }
-        self.phase.lock().forget_backlog();
+        inner.observers.ask_for_polling();
         None
     }
 

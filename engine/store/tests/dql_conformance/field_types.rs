@@ -143,19 +143,81 @@ fn one_name_holds_a_value_of_each_type() {
 
 #[test]
 fn attachments_are_inferred_and_read_as_objects() {
+    const TOKEN: &str =
+        "{'id':'47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU','len':5,'metadata':{'kind':'leaf'}}";
+    let photo = format!("[{{'photo':{TOKEN}}}]");
+    for (target, declared) in [("c", false), ("COLLECTION c (photo ATTACHMENT)", true)] {
+        let store = empty();
+        run(&store, &format!("INSERT INTO {target} DOCUMENTS ({{'_id':1,'photo':{TOKEN}}})"));
+        run(&store, &format!("INSERT INTO {target} DOCUMENTS ({{'_id':2}})"));
+        run(&store, &format!("UPDATE {target} SET photo = {TOKEN} WHERE _id = 2"));
+        for id in [1, 2] {
+            give(
+                &store,
+                &[
+                    (&format!("SELECT photo FROM c USE IDS {id}"), &photo),
+                    (&format!("SELECT photo FROM COLLECTION c (photo ATTACHMENT) USE IDS {id}"), &photo),
+                    (&format!("SELECT photo FROM COLLECTION c (photo MAP) USE IDS {id}"), "[{}]"),
+                    (&format!("SELECT photo FROM COLLECTION c (photo REGISTER) USE IDS {id}"), "[{}]"),
+                    (
+                        &format!(
+                            "SELECT photo.len AS l FROM c USE IDS {id} WHERE photo.metadata.kind = 'leaf'"
+                        ),
+                        "[{'l':5}]",
+                    ),
+                ],
+            );
+        }
+        if declared {
+            refuse(
+                &store,
+                &[
+                    (&format!("UPDATE {target} SET photo = 'x'"), "data", "`photo` is declared ATTACHMENT"),
+                    (
+                        &format!("UPDATE {target} SET photo = {{'id': 'ab', 'len': 1, 'metadata': {{}}}}"),
+                        "data",
+                        "`id`",
+                    ),
+                    (
+                        &format!("INSERT INTO {target} DOCUMENTS ({{'photo': {{'len': 1}}}})"),
+                        "data",
+                        "`metadata`",
+                    ),
+                ],
+            );
+        }
+    }
     let store = empty();
-    run(
-        &store,
-        "INSERT INTO COLLECTION c (photo ATTACHMENT) DOCUMENTS ({'_id':1,'photo':{'id':'ab','len':5,'metadata':{'kind':'leaf'}}})",
-    );
+    run(&store, "ALTER SYSTEM SET DQL_STRICT_MODE = true");
+    run(&store, &format!("INSERT INTO c DOCUMENTS ({{'_id':1,'photo':{TOKEN}}})"));
     give(
         &store,
         &[
-            (
-                "SELECT photo FROM COLLECTION c (photo ATTACHMENT)",
-                "[{'photo':{'id':'ab','len':5,'metadata':{'kind':'leaf'}}}]",
-            ),
-            ("SELECT photo.len AS l FROM c WHERE photo.metadata.kind = 'leaf'", "[{'l':5}]"),
+            ("SELECT photo FROM COLLECTION c (photo REGISTER)", &photo),
+            ("SELECT photo FROM COLLECTION c (photo ATTACHMENT)", "[{}]"),
+        ],
+    );
+}
+
+#[test]
+fn the_difference_of_two_tokens_is_a_whole_token() {
+    let store = empty();
+    let token = |len: u32| {
+        format!("{{'id':'47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU','len':{len},'metadata':{{}}}}")
+    };
+    run(&store, &format!("INSERT INTO c DOCUMENTS ({{'_id':1,'photo':{}}})", token(5)));
+    let again = |len: u32| {
+        format!(
+            "INSERT INTO c DOCUMENTS ({{'_id':1,'photo':{}}}) ON ID CONFLICT DO UPDATE_LOCAL_DIFF",
+            token(len)
+        )
+    };
+    mutate(&store, &[(&again(5), "[]"), (&again(6), "[1]"), (&again(6), "[]")]);
+    give(
+        &store,
+        &[
+            ("SELECT photo FROM COLLECTION c (photo ATTACHMENT)", &format!("[{{'photo':{}}}]", token(6))),
+            ("SELECT photo FROM COLLECTION c (photo MAP)", "[{}]"),
         ],
     );
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ditto_crdt::Sequence;
-use ditto_storage::{Batch, Bytes, Keyspace, MemoryStorage, Snapshot, Storage, StorageError};
+use ditto_storage::{Batch, Bytes, Keyspace, MemoryStorage, OnRows, Snapshot, Storage, StorageError};
 use ditto_store::{Incoming, IncomingDocument, QueryResult, Row, Store, StoreError, TransactionKind};
 use ditto_value::{Object, Value};
 use proptest::prelude::*;
@@ -719,8 +719,8 @@ impl Storage for Interrupted {
         self.storage.close()
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
-        self.storage.compact()
+    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
+        self.storage.compact(keyspace, on_rows)
     }
 
     fn recover(&self) -> Result<(), StorageError> {

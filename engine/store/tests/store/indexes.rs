@@ -1,7 +1,9 @@
 //! CREATE INDEX, DROP INDEX, `system:indexes`, and rows that follow the documents whatever happens.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use ditto_storage::{Batch, FaultyStorage, Keyspace, Loss, MemoryStorage, Storage};
 use ditto_store::{
@@ -21,6 +23,8 @@ const INDEXES: [&str; 4] = [
     "CREATE INDEX by_b_a ON c (b, a DESC)",
     "CREATE INDEX by_m ON c (m, _id)",
 ];
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// More documents than one piece of a build comes by.
 const MANY: i64 = 2_500;
@@ -183,7 +187,7 @@ fn writers_go_on_while_an_index_is_built() {
     let store = open(1);
     fill(&store, MANY);
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| {
             let mut number = 0;
             while !done.load(Ordering::Relaxed) {
@@ -207,7 +211,7 @@ fn writers_go_on_while_an_index_is_built() {
 fn two_who_create_the_same_index_both_wait_for_it() {
     let store = open(1);
     fill(&store, MANY);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 run(&store, "CREATE INDEX IF NOT EXISTS by_a ON c (a)");
@@ -300,6 +304,40 @@ fn progress_is_listed_and_an_index_can_be_dropped_while_it_is_built() {
     later.run();
     assert_eq!(index_rows(&store), 0);
     assert_eq!(query(&store, "SELECT * FROM system:indexes"), Vec::<String>::new());
+}
+
+#[test]
+fn a_build_that_waits_for_a_transaction_does_not_block_what_is_inside_of_it() {
+    let storage = FaultyStorage::new(1);
+    let store = open_in(Arc::new(storage.clone()), 1);
+    fill(&store, MANY);
+    storage.fail_commit(3);
+    assert!(store.execute("CREATE INDEX by_a ON c (a)", &Object::new()).is_err());
+    drop(store);
+    let later = Arc::new(Later::default());
+    let store = open_later(&storage.restart(Loss::Nothing), &later);
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let building = thread::spawn(move || later.run());
+    let (sender, refused) = mpsc::channel();
+    let inside = {
+        let store = store.clone();
+        thread::spawn(move || {
+            // Often enough for the build to have come to where it waits.
+            transaction.inside(|| {
+                for _ in 0..10_000 {
+                    let error = failure(&store, "CREATE INDEX IF NOT EXISTS by_a ON c (a)", "{}");
+                    assert!(matches!(error, StoreError::NestedWrite { .. }), "{error}");
+                    thread::yield_now();
+                }
+            });
+            sender.send(()).expect("somebody listens");
+        })
+    };
+    refused.recv_timeout(PATIENCE).expect("nobody waits for ever");
+    inside.join().expect("no panic");
+    building.join().expect("no panic");
+    assert_eq!(query(&store, "SELECT state FROM system:indexes"), [r#"{"state":"ready"}"#]);
+    assert_eq!(index_rows(&store), MANY as u64);
 }
 
 proptest! {

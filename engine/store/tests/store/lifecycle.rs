@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
-use ditto_storage::{DiskStorage, MemoryStorage, Snapshot, Storage};
+use ditto_storage::{
+    Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage,
+};
 use ditto_store::{
-    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_SEEN_RUNS, Reaped,
-    Refused, ServedInterest, Store, StoreOptions, TransactionKind,
+    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_CONFLICTS,
+    MAX_SEEN_RUNS, Reaped, Refused, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
@@ -72,10 +74,14 @@ impl Peer {
         keys.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.absorbed).map(|(key, _)| key).collect()
     }
 
-    /// Time passes, and the housekeeping is done.
+    /// Time passes, and the housekeeping is done, every day and at the end.
     pub fn after(&self, passed_ms: u64) -> Reaped {
-        self.clock.advance(passed_ms);
-        reap(&self.store)
+        let mut total = Reaped::default();
+        for day in 0..passed_ms.div_ceil(DAY_MS) {
+            self.clock.advance(DAY_MS.min(passed_ms - day * DAY_MS));
+            add(&mut total, reap(&self.store));
+        }
+        total
     }
 
     pub fn counts(&self) -> (u64, u64, u64) {
@@ -93,6 +99,7 @@ impl Peer {
             site: remote.store.site(),
             evictions: remote.store.replica().eviction_total(),
             is_behind: false,
+            clock_ms: Some(remote.store.replica().wall_clock_ms()),
         };
         self.store.replica().greeted(&remote.name, remote.origin(), greeting).expect("stored");
     }
@@ -121,15 +128,20 @@ pub fn reap(store: &Store) -> Reaped {
     let mut total = Reaped::default();
     for _ in 0..10_000 {
         let step = store.reap().expect("reaps");
-        total.buried += step.buried;
-        total.commits += step.commits;
-        total.replication += step.replication;
-        total.again_in_ms = step.again_in_ms;
+        add(&mut total, step);
         if step.again_in_ms > 1_000 {
             return total;
         }
     }
     panic!("the housekeeping does not end");
+}
+
+fn add(total: &mut Reaped, step: Reaped) {
+    total.buried += step.buried;
+    total.graves += step.graves;
+    total.commits += step.commits;
+    total.replication += step.replication;
+    total.again_in_ms = step.again_in_ms;
 }
 
 fn first_key(peer: &Peer) -> DocumentKey {
@@ -196,14 +208,65 @@ fn the_age_of_a_deletion_counts_from_its_arrival_whatever_the_clocks_of_others_s
 }
 
 #[test]
-fn a_local_clock_that_was_ahead_delays_a_burial_by_one_life_at_most() {
-    let a = Peer::with_clock(1, 2_800_000_000_000);
+fn a_clock_that_jumps_neither_hurries_nor_stops_a_burial() {
+    const NOW: u64 = 1_800_000_000_000;
+    for (then, now) in [(0, NOW), (NOW + 30 * DAY_MS, NOW), (NOW, 0), (NOW, NOW + 300 * DAY_MS)] {
+        let a = Peer::with_clock(1, then);
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+        run(&a.store, "DELETE FROM c");
+        a.after(2 * DAY_MS);
+        a.clock.set_now(now);
+        assert_eq!(a.after(3 * DAY_MS).buried, 0, "from {then} to {now}: not early");
+        assert_eq!(a.after(3 * DAY_MS).buried, 1, "from {then} to {now}: not late");
+        a.counts();
+    }
+}
+
+#[test]
+fn a_device_that_boots_in_1970_and_learns_the_date_keeps_its_tombstones() {
+    const NOW: u64 = 1_800_000_000_000;
+    let mut a = Peer::with_clock(1, NOW);
     run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
     run(&a.store, "DELETE FROM c");
-    a.clock.set_now(1_800_000_000_000);
-    assert_eq!(a.after(DAY_MS).buried, 0);
-    assert_eq!(a.after(8 * DAY_MS).buried, 1);
-    a.counts();
+    for day in 0..4 {
+        a.clock.set_now(1_000_000);
+        let snapshot = a.storage.snapshot();
+        a = a.restored(&*snapshot);
+        a.clock.advance(HOUR_MS);
+        assert_eq!(reap(&a.store).buried, 0, "in 1970");
+        a.clock.set_now(NOW + day * DAY_MS);
+        assert_eq!(reap(&a.store).buried, 0, "when the date is known");
+    }
+    // Nothing counts for more than a day, not even a year in a drawer.
+    a.clock.set_now(NOW + 400 * DAY_MS);
+    let snapshot = a.storage.snapshot();
+    let a = a.restored(&*snapshot);
+    a.clock.advance(HOUR_MS);
+    assert_eq!(reap(&a.store).buried, 0, "a year later");
+    assert_eq!(a.after(7 * DAY_MS).buried, 1);
+}
+
+#[test]
+fn graves_are_kept_unless_a_parameter_ages_them() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2}), ({'_id': 3}), ({'_id': 4})");
+    let old = a.changes(Sequence::ZERO);
+    run(&a.store, "DELETE FROM c WHERE _id < 4");
+    assert_eq!(a.after(8 * DAY_MS).buried, 3);
+    assert_eq!(a.after(100 * DAY_MS).graves, 0);
+    run(&a.store, "ALTER SYSTEM SET grave_ttl_days = 110");
+    run(&a.store, "ALTER SYSTEM SET tombstone_reap_batch_size = 1");
+    run(&a.store, "DELETE FROM c");
+    assert_eq!(a.after(8 * DAY_MS).graves, 0);
+    let last = a.store.last_sequence();
+    assert_eq!(a.after(8 * DAY_MS).graves, 3);
+    assert_eq!((a.counts(), a.store.last_sequence()), ((0, 0, 1), last), "the younger one is kept");
+    let b = Peer::new(2);
+    a.receive(&b, old);
+    assert_eq!(query(&a.store, "SELECT _id FROM c").len(), 3, "what was forgotten is taken for alive");
+    let (storage, last) = (a.storage.clone(), a.store.last_sequence());
+    drop(a);
+    assert_eq!(open_in(storage, 9).last_sequence(), last);
 }
 
 #[test]
@@ -234,7 +297,7 @@ fn what_an_acknowledgement_proves_ends_when_its_giver_forgets() {
     a.store.replica().remote_evicted(&b.name, 1).expect("stored");
     assert_eq!(run(&a.store, "EVICT FROM c WHERE _id = 2").mutated_ids, [], "it has evicted since");
     let greet = |evictions, site, is_behind| {
-        let greeting = Greeting { site: SiteId(site), evictions, is_behind };
+        let greeting = Greeting { site: SiteId(site), evictions, is_behind, clock_ms: None };
         a.store.replica().greeted(&b.name, b.origin(), greeting).expect("stored");
         run(&a.store, "EVICT FROM c WHERE _id = 2").mutated_ids.len()
     };
@@ -275,9 +338,52 @@ fn evict_keeps_what_exists_nowhere_else_and_says_so() {
     assert_eq!(one.mutated_ids, [Value::Int(9)], "what is kept does not count for LIMIT");
     let forced = run(&a.store, r##"/*+ {"#force": true} */ EVICT FROM c WHERE _id = 1"##);
     assert_eq!(forced.mutated_ids, [Value::Int(1)]);
+    assert_eq!(unheld(&a.store), [r#"{"unheld":1,"unheld_ids":[1]}"#], "forced, and said");
     run(&a.store, "ALTER SYSTEM SET user_collection_sync_scopes = {'c': 'LocalPeerOnly'}");
     assert_eq!(run(&a.store, "EVICT FROM c").mutated_ids.len(), 1, "never synced, so nobody to wait for");
+    assert_eq!(unheld(&a.store), [r#"{"unheld":0,"unheld_ids":[]}"#]);
     assert_consistent(&a.store);
+}
+
+fn unheld(store: &Store) -> Vec<String> {
+    query(store, "SELECT unheld, unheld_ids FROM system:evictions WHERE _id = 'c'")
+}
+
+#[test]
+fn evict_says_what_existed_nowhere_else_before_anybody_asked_for_it() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c INITIAL DOCUMENTS ({'_id': 'seed'})");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2}), ({'_id': 3})");
+    assert_eq!(run(&a.store, "EVICT FROM c WHERE _id > 1 LIMIT 1").mutated_ids.len(), 1);
+    assert_eq!(
+        unheld(&a.store),
+        [r#"{"unheld":1,"unheld_ids":[2]}"#],
+        "what the limit leaves is not counted"
+    );
+    assert_eq!(run(&a.store, "EVICT FROM c").mutated_ids.len(), 3);
+    assert_eq!(
+        unheld(&a.store),
+        [r#"{"unheld":2,"unheld_ids":[1,3]}"#],
+        "every peer writes INITIAL documents"
+    );
+}
+
+#[test]
+fn an_eviction_is_shown_when_it_is_committed() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2})");
+    let shown = || query(&a.store, "SELECT evicted, previous_time IS NULL AS first FROM system:evictions");
+    let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+    transaction.execute("EVICT FROM c", &Object::new()).expect("evicts");
+    assert_eq!(shown(), [""; 0]);
+    transaction.rollback();
+    assert_eq!(shown(), [""; 0], "it never was");
+    let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+    transaction.execute("EVICT FROM c WHERE _id = 1", &Object::new()).expect("evicts");
+    transaction.commit().expect("commits");
+    assert_eq!(shown(), [r#"{"evicted":1,"first":true}"#]);
+    run(&a.store, "EVICT FROM c");
+    assert_eq!(shown(), [r#"{"evicted":1,"first":false}"#]);
 }
 
 #[test]
@@ -374,11 +480,42 @@ fn a_write_that_somebody_else_holds_is_lost_but_not_set_aside() {
     let c = Peer::new(3);
     b.greet(&c);
     b.serve(&c, EVERYTHING, 2);
-    b.acknowledged(&c, 2, Vec::new());
     run_with(&b.store, "UPDATE c SET long = :long", &format!(r#"{{"long": "{}"}}"#, "x".repeat(2_000)));
+    b.acknowledged(&c, 2, Vec::new());
     b.receive(&a, a.changes(Sequence(1)));
-    let expected = [("long", true, true), ("care.light", false, true), ("x", false, true)];
+    let expected = [("care.light", false, true), ("long", false, false), ("x", false, true)];
     assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+#[test]
+fn an_acknowledgement_from_before_the_newest_change_says_nothing_of_the_earlier_ones() {
+    let (a, b) = disagreement();
+    run(&b.store, "INSERT INTO c DOCUMENTS ({'_id': 'other'})");
+    run(&b.store, "UPDATE c SET late = true WHERE _id = 'd'");
+    // The walk came by when `d` had moved behind its end.
+    let acknowledged = Acknowledged { interests: vec![([1; 16], Sequence(3))], ..Acknowledged::default() };
+    b.store.replica().acknowledged(&a.name, &acknowledged);
+    b.receive(&a, a.changes(Sequence(1)));
+    let expected = [("care.light", true, true), ("late", true, true), ("x", true, true)];
+    assert_eq!(told(&b.store), expected.map(|(path, aside, value)| (path.to_string(), aside, value)));
+}
+
+#[test]
+fn what_was_not_taken_is_not_held_because_a_later_change_was() {
+    let (a, b) = disagreement();
+    // Dead there; a change that is written under another birth as well would be taken.
+    let key = b.changes(Sequence::ZERO)[0].key.clone();
+    b.acknowledged(&a, 1, vec![(key.clone(), Sequence(2))]);
+    run(&b.store, "UPDATE c SET new = 1");
+    let taken = Acknowledged {
+        interests: vec![([1; 16], Sequence(3))],
+        held: vec![(key, Sequence(3))],
+        unheld: Vec::new(),
+    };
+    b.store.replica().acknowledged(&a.name, &taken);
+    b.receive(&a, a.changes(Sequence(1)));
+    let expected = ["care.light", "new", "x"].map(|path| (path.to_string(), true, true));
+    assert_eq!(told(&b.store), expected);
 }
 
 /// Path, whether it is set aside, and whether the value is there, of every field of the oldest report.
@@ -647,6 +784,88 @@ fn reports_are_removed_by_the_application() {
 }
 
 #[test]
+fn a_tombstone_that_nobody_will_bury_is_found() {
+    let a = Peer::new(1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2}), ({'_id': 3})");
+    run(&a.store, "DELETE FROM c");
+    // The row of the first one stays, and is nobody's.
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    assert_consistent(&a.store);
+    let snapshot = a.storage.snapshot();
+    let waiting = snapshot.prefix(Keyspace::Graves, &[2], Direction::Backward).next();
+    let (row, _) = waiting.expect("one").expect("readable");
+    drop(snapshot);
+    let mut batch = Batch::new();
+    batch.delete(Keyspace::Graves, row);
+    a.storage.commit(batch).expect("commits");
+    let verified = a.store.verify().expect("readable");
+    assert_eq!(verified.inconsistent, 1);
+    assert_eq!(
+        verified.inconsistencies[0].to_string(),
+        "tombstones: 2 documents are deleted, 1 of them wait for their burial"
+    );
+}
+
+/// `a` deletes what `b` changes: documents with the `_id`s from `first` on.
+fn disagree(a: &Peer, b: &Peer, first: usize, count: usize) {
+    let ids = first..first + count;
+    let documents: Vec<String> = ids.map(|id| format!(r#"{{"_id": {id}, "x": 1}}"#)).collect();
+    let before = a.store.last_sequence();
+    run_with(&a.store, "INSERT INTO c DOCUMENTS (:d)", &format!(r#"{{"d": [{}]}}"#, documents.join(",")));
+    b.receive(a, a.changes(before));
+    run(&b.store, "UPDATE c SET x = 2");
+    let before = a.store.last_sequence();
+    run(&a.store, "DELETE FROM c");
+    b.receive(a, a.changes(before));
+}
+
+#[test]
+fn reports_are_bounded_and_the_oldest_go_also_after_reopening() {
+    const HALF: usize = MAX_CONFLICTS / 2 + 500;
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    let count =
+        |store: &Store| query(store, "SELECT COUNT(*) AS n, MIN(document) AS d FROM system:conflicts");
+    disagree(&a, &b, 0, HALF);
+    assert_eq!(count(&b.store), [format!(r#"{{"d":0,"n":{HALF}}}"#)]);
+    let b = Peer { store: open_in(b.storage.clone(), 3), ..b };
+    disagree(&a, &b, HALF, HALF - 10);
+    disagree(&a, &b, 2 * HALF - 10, 10);
+    assert_eq!(count(&b.store), [format!(r#"{{"d":1000,"n":{MAX_CONFLICTS}}}"#)]);
+    // Those that were removed make room.
+    run(&b.store, "DELETE FROM system:conflicts WHERE document < 1100");
+    disagree(&a, &b, 2 * HALF, 101);
+    assert_eq!(count(&b.store), [format!(r#"{{"d":1101,"n":{MAX_CONFLICTS}}}"#)]);
+}
+
+#[test]
+fn a_merge_that_loses_something_does_not_read_all_earlier_reports() {
+    let storage = FaultyStorage::new(1);
+    let a = Peer::new(1);
+    let b = Peer { store: open_in(Arc::new(storage.clone()), 2), ..Peer::new(2) };
+    disagree(&a, &b, 0, 1);
+    storage.set_damaged(Keyspace::Graves, true);
+    disagree(&a, &b, 1, 1);
+    let error = failure(&b.store, "SELECT * FROM system:conflicts", "{}");
+    assert!(matches!(error, StoreError::Storage(_)), "no reports are something else than unreadable ones");
+}
+
+#[test]
+fn a_report_that_cannot_be_read_is_shown_and_can_be_removed() {
+    let (a, b) = disagreement();
+    b.receive(&a, a.changes(Sequence(1)));
+    let rows = b.storage.snapshot();
+    let report =
+        rows.prefix(Keyspace::Graves, &[3], Direction::Forward).next().expect("one").expect("readable");
+    drop(rows);
+    let mut batch = Batch::new();
+    batch.put(Keyspace::Graves, report.0, b"\xFF");
+    b.storage.commit(batch).expect("commits");
+    assert_eq!(query(&b.store, "SELECT unreadable FROM system:conflicts"), [r#"{"unreadable":true}"#]);
+    assert_eq!(run(&b.store, "DELETE FROM system:conflicts WHERE unreadable").mutated_ids.len(), 1);
+    assert_eq!(query(&b.store, "SELECT * FROM system:conflicts"), [""; 0]);
+}
+
+#[test]
 fn a_counter_of_a_copy_that_came_back_counts_in_a_new_slot() {
     let (a, b) = (Peer::new(1), Peer::new(2));
     run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
@@ -781,6 +1000,7 @@ fn the_parameters_say_when_and_how_much() {
     run(&a.store, "ALTER SYSTEM SET reaper_preferred_hour = 7");
     run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
     run(&a.store, "DELETE FROM c");
+    run(&a.store, "ALTER SYSTEM SET tombstone_ttl_hours = 1");
     a.clock.set_now(1_900_000_000_000 / DAY_MS * DAY_MS + 9 * HOUR_MS);
     reap(&a.store);
     // Due in five days at nine; waits for the next seven o'clock.
@@ -800,7 +1020,8 @@ fn a_burial_in_pieces_leaves_the_store_consistent_after_each() {
     run_with(&a.store, "INSERT INTO c DOCUMENTS (:d)", &format!("{{\"d\": [{}]}}", documents.join(",")));
     run(&a.store, "DELETE FROM c WHERE _id < 30");
     run(&a.store, "ALTER SYSTEM SET tombstone_reap_batch_size = 7");
-    a.clock.advance(8 * DAY_MS);
+    run(&a.store, "ALTER SYSTEM SET tombstone_ttl_hours = 23");
+    a.clock.advance(DAY_MS);
     let mut buried = 0;
     loop {
         let step = a.store.reap().expect("reaps");

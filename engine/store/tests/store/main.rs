@@ -6,6 +6,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod attacks;
 mod backup;
 mod clocks;
 mod faults;
@@ -13,6 +14,8 @@ mod index_queries;
 mod indexes;
 mod lifecycle;
 mod live;
+mod losses;
+mod maintenance;
 mod model;
 mod observers;
 mod opening;
@@ -20,6 +23,7 @@ mod outcomes;
 mod plans;
 mod recovery;
 mod replication;
+mod slow;
 mod statements;
 mod support;
 mod transactions;

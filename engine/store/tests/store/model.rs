@@ -9,7 +9,7 @@ use ditto_store::{QueryResult, Store, StoreError, TransactionKind};
 use ditto_value::{Object, Value};
 use proptest::prelude::*;
 
-use crate::support::{assert_consistent, open_in, query, rows};
+use crate::support::{assert_consistent, cases, open_in, query, rows};
 
 pub type Model = BTreeMap<i64, Object>;
 
@@ -263,7 +263,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn statements_answer_as_a_map_of_objects_would(steps in prop::collection::vec(step(), 0..40)) {

@@ -1,16 +1,17 @@
 //! Live queries and the commit feed.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ditto_storage::MemoryStorage;
-use ditto_store::{Observer, QueryResult, SignalNext, Store, StoreError, StoreOptions};
+use ditto_storage::{FaultyStorage, Keyspace, MemoryStorage};
+use ditto_store::{Executor, Observer, QueryResult, SignalNext, Store, StoreError, StoreOptions};
 use ditto_value::Object;
 use proptest::prelude::*;
 
 use crate::model::{Condition, Step, simple_step, text};
-use crate::support::{DATABASE, Later, TestEnvironment, open, query, rows, run, run_with};
+use crate::support::{DATABASE, Later, TestEnvironment, object, open, open_in, query, rows, run, run_with};
 
 /// How long an event may take before the test says that it never came.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,6 +55,40 @@ fn the_first_result_always_comes_and_later_ones_when_they_differ() {
     assert_eq!(next(&events), [r#"{"_id":1,"a":11}"#]);
     run(&store, "EVICT FROM c");
     assert_eq!(next(&events).len(), 0);
+}
+
+#[test]
+fn arguments_that_no_result_can_be_read_with_are_refused() {
+    let store = open(1);
+    let observe =
+        |text: &str, arguments: &str| store.observe(text, object(arguments), Box::new(|_, _| {})).map(drop);
+    for (text, arguments) in [
+        ("SELECT * FROM c LIMIT :n", r#"{"n": -1}"#),
+        ("SELECT * FROM c LIMIT :n", r#"{"n": "1"}"#),
+        ("SELECT * FROM c LIMIT 1 OFFSET :n", r#"{"n": null}"#),
+        ("SELECT * FROM system:indexes LIMIT :n", r#"{"n": 0.5}"#),
+        ("SELECT * FROM c USE IDS LIST :n", r#"{"n": 1}"#),
+    ] {
+        assert!(matches!(observe(text, arguments), Err(StoreError::Data(_))), "{text} {arguments}");
+    }
+    assert!(matches!(observe("SELECT * FROM c LIMIT :n", "{}"), Err(StoreError::MissingArgument { .. })));
+    observe("SELECT * FROM c LIMIT :n OFFSET 0", r#"{"n": 0}"#).expect("registers");
+}
+
+#[test]
+fn observers_follow_without_memory_for_their_rows() {
+    let store = open(1);
+    run(&store, "ALTER SYSTEM SET observer_memory_bytes = 0");
+    run(&store, "ALTER SYSTEM SET statement_cache_size = 0");
+    let (_observer, events) = observe(&store, "SELECT _id FROM c WHERE a > 0 ORDER BY _id LIMIT 2");
+    assert_eq!(next(&events).len(), 0);
+    for id in [3, 2, 1] {
+        insert(&store, id, 1);
+        assert_eq!(next(&events)[0], format!(r#"{{"_id":{id}}}"#));
+    }
+    run(&store, "ALTER SYSTEM RESET observer_memory_bytes");
+    run(&store, "UPDATE c SET a = 0 WHERE _id = 1");
+    assert_eq!(next(&events), [r#"{"_id":2}"#, r#"{"_id":3}"#]);
 }
 
 #[test]
@@ -177,6 +212,67 @@ fn virtual_collections_are_observed_when_they_say_so() {
     *count.lock().expect("not poisoned") = 2;
     store.virtual_collection_changed("system:test");
     assert_eq!(next(&events), [r#"{"n":2}"#]);
+}
+
+/// A store whose executor waits for the test, and a virtual collection with one row, of a number.
+fn with_virtual_collection() -> (Store, Arc<Later>, Arc<AtomicI64>) {
+    let later = Arc::new(Later::default());
+    let options = StoreOptions::new(DATABASE, Arc::clone(&later) as Arc<dyn Executor>);
+    let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+    let number = Arc::new(AtomicI64::new(1));
+    let shown = Arc::clone(&number);
+    let rows = move || vec![Object::from([("n", shown.load(Ordering::SeqCst))])];
+    store.register_virtual_collection("system:test", Arc::new(rows));
+    (store, later, number)
+}
+
+#[test]
+fn virtual_collections_are_polled_while_somebody_observes_them() {
+    let (store, later, number) = with_virtual_collection();
+    let (sender, alarms) = mpsc::channel();
+    store.on_polling(move || sender.send(()).expect("somebody listens"));
+    let (_stored, _) = observe(&store, "SELECT * FROM c");
+    assert!(!store.poll_observers(), "nobody needs it");
+    assert!(alarms.try_recv().is_err());
+    let (observer, events) = observe(&store, "SELECT n FROM system:test");
+    alarms.try_recv().expect("asks to be polled");
+    let mut seen = Vec::new();
+    for n in [1, 1, 2, 2, 3, 3] {
+        number.store(n, Ordering::SeqCst);
+        assert!(store.poll_observers());
+        later.run();
+        seen.extend(events.try_iter().map(|(rows, signal)| {
+            signal.signal();
+            rows.concat()
+        }));
+    }
+    assert_eq!(seen, [r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#], "only what is another result");
+    drop(observer);
+    let (_indexes, _) = observe(&store, "SELECT * FROM system:indexes");
+    assert!(!store.poll_observers(), "they hear of every change");
+    let (_again, _) = observe(&store, "SELECT n FROM system:test");
+    alarms.try_recv().expect("asks again");
+    run(&store, "ALTER SYSTEM SET live_query_system_collection_refresh_interval = 20");
+    alarms.try_recv().expect("tells of another interval");
+    assert_eq!(store.polling_interval(), Duration::from_millis(20));
+}
+
+#[test]
+fn an_observer_that_could_not_read_is_polled_until_it_can() {
+    let storage = FaultyStorage::new(1);
+    let store = open_in(Arc::new(storage.clone()), 1);
+    insert(&store, 1, 1);
+    let (sender, alarms) = mpsc::channel();
+    store.on_polling(move || sender.send(()).expect("somebody listens"));
+    storage.set_damaged(Keyspace::Documents, true);
+    let (_observer, events) = observe(&store, "SELECT * FROM c");
+    alarms.recv_timeout(PATIENCE).expect("asks to be polled");
+    storage.set_damaged(Keyspace::Documents, false);
+    assert!(store.poll_observers());
+    assert_eq!(next(&events).len(), 1);
+    while store.poll_observers() {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ditto_storage::{
-    Batch, Bytes, Direction, Entries, Keyspace, MemoryStorage, Range, Snapshot, Storage, StorageError,
+    Batch, Bytes, Direction, Entries, Keyspace, MemoryStorage, OnRows, Range, Snapshot, Storage, StorageError,
 };
 use ditto_store::{Store, TransactionKind};
 use ditto_value::{Object, Value};
@@ -635,8 +635,8 @@ impl Storage for Counted {
         self.storage.close()
     }
 
-    fn compact(&self) -> Result<(), StorageError> {
-        self.storage.compact()
+    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
+        self.storage.compact(keyspace, on_rows)
     }
 
     fn recover(&self) -> Result<(), StorageError> {

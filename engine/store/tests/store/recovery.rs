@@ -7,7 +7,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use ditto_storage::{FaultyStorage, Keyspace, StorageError};
-use ditto_store::{Durability, OpenError, Store, StoreError, StoreOptions, TransactionKind};
+use ditto_store::{
+    Durability, OpenError, QueryResult, SignalNext, Store, StoreError, StoreOptions, TransactionKind,
+};
 use ditto_value::Object;
 
 use crate::support::{DATABASE, TestEnvironment, Threads, assert_consistent, open_in, query, run};
@@ -171,6 +173,27 @@ fn a_damaged_keyspace_stops_writes_until_it_is_put_right() {
     store.recover().expect("recovers");
     insert(&store, 2).expect("inserts");
     assert_eq!(ids(&store), [1, 2]);
+}
+
+#[test]
+fn an_observer_that_cannot_read_tells_of_the_failure_and_reads_after_the_recovery() {
+    let storage = FaultyStorage::new(1);
+    let store = open_in(Arc::new(storage.clone()), 1);
+    insert(&store, 1).expect("inserts");
+    store.sync().expect("syncs");
+    let (failed, failures) = mpsc::channel();
+    store.on_storage_failure(move |error| failed.send(error.clone()).expect("somebody listens"));
+    storage.set_damaged(Keyspace::Documents, true);
+    let (sender, results) = mpsc::channel();
+    let on_change =
+        move |result: QueryResult, _: SignalNext| sender.send(result.rows.len()).expect("listens");
+    let _observer = store.observe("SELECT * FROM c", Object::new(), Box::new(on_change)).expect("registers");
+    let failure = failures.recv_timeout(PATIENCE).expect("nobody writes, and yet it is told");
+    assert!(matches!(failure.root(), StorageError::Corrupt { .. }), "{failure}");
+    assert!(results.try_recv().is_err());
+    storage.set_damaged(Keyspace::Documents, false);
+    store.recover().expect("recovers");
+    assert_eq!(results.recv_timeout(PATIENCE), Ok(1));
 }
 
 #[test]

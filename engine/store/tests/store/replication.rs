@@ -1,5 +1,6 @@
 //! The replication side: two stores that exchange changes become equal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, Version};
@@ -8,7 +9,8 @@ use ditto_store::replica::Outcome;
 use ditto_store::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Refused, Store};
 use proptest::prelude::*;
 
-use crate::support::{assert_consistent, open, open_in, query, run, run_with};
+use crate::lifecycle::Peer;
+use crate::support::{assert_consistent, cases, open, open_in, query, run, run_with};
 
 const PEER: [u8; 32] = [7; 32];
 const ORIGIN: u64 = 0xABCD;
@@ -214,56 +216,153 @@ fn subscriptions_compile_to_a_matcher() {
 }
 
 fn statement() -> impl Strategy<Value = String> {
-    let id = 0..4;
-    let value = 0..3;
+    let (id, value) = (0..4, 0..3);
+    let both = || (id.clone(), value.clone());
+    let declared = "COLLECTION c (n COUNTER, p PN_COUNTER, r REGISTER, m MAP(k REGISTER))";
     prop_oneof![
-        (id.clone(), value.clone()).prop_map(|(id, v)| format!(
+        both().prop_map(|(id, v)| format!(
             "INSERT INTO c DOCUMENTS ({{'_id': {id}, 'a': {v}, 'm': {{'n{v}': {id}}}}}) ON ID CONFLICT DO UPDATE"
         )),
-        (id.clone(), value.clone()).prop_map(|(id, v)| format!("UPDATE c SET b = {v}, m.k = {id} WHERE _id = {id}")),
+        both().prop_map(move |(id, v)| format!(
+            "INSERT INTO {declared} DOCUMENTS ({{'_id': {id}, 'n': {v}, 'r': {{'x': {v}}}}}) ON ID CONFLICT DO NOTHING"
+        )),
+        both().prop_map(|(id, v)| format!("UPDATE c SET b = {v}, m.k = {id} WHERE _id = {id}")),
+        both().prop_map(move |(id, v)| format!("UPDATE {declared} SET r = {{'y': {v}}}, m.k = {v} WHERE _id = {id}")),
         id.clone().prop_map(|id| format!("UPDATE c UNSET m.n1, a WHERE _id = {id}")),
-        (id.clone(), value.clone())
-            .prop_map(|(id, v)| format!("UPDATE c APPLY n INCREMENT BY {v} WHERE _id = {id}")),
+        both().prop_map(|(id, v)| format!("UPDATE c APPLY n INCREMENT BY {v} WHERE _id = {id}")),
+        both().prop_map(|(id, v)| format!("UPDATE c APPLY p PN_INCREMENT BY {v} WHERE _id = {id}")),
+        both().prop_map(|(id, v)| format!("UPDATE c APPLY n RESTART WITH {v} WHERE _id = {id}")),
+        id.clone().prop_map(|id| format!("UPDATE c UNSET m WHERE _id = {id}")),
+        both().prop_map(|(id, v)| format!("UPDATE c APPLY m.count INCREMENT BY {v} WHERE _id = {id}")),
+        both().prop_map(|(id, v)| format!("UPDATE c APPLY m.count RESTART WITH {v} WHERE _id = {id}")),
         id.clone().prop_map(|id| format!("DELETE FROM c WHERE _id = {id}")),
-        id.prop_map(|id| format!("INSERT INTO c INITIAL DOCUMENTS ({{'_id': {id}, 'i': {id}}})")),
+        id.clone().prop_map(|id| format!("INSERT INTO c INITIAL DOCUMENTS ({{'_id': {id}, 'i': {id}}})")),
+        id.prop_map(|id| format!(r##"/*+ {{"#force": true}} */ EVICT FROM c WHERE _id = {id}"##)),
     ]
 }
 
-/// What a peer does: a statement, or a transfer from one side to the other.
+const PEERS: usize = 3;
+
+/// What happens at a peer.
 #[derive(Clone, Debug)]
 enum Step {
-    Run(bool, String),
-    Send(bool),
+    Run(usize, String),
+    /// From, to.
+    Send(usize, usize),
+    /// A day passes, and tombstones are buried.
+    Housekeeping(usize),
+    /// The process ends and begins again.
+    Reopen(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
+    let peer = 0..PEERS;
     prop_oneof![
-        4 => (any::<bool>(), statement()).prop_map(|(side, text)| Step::Run(side, text)),
-        1 => any::<bool>().prop_map(Step::Send),
+        16 => (peer.clone(), statement()).prop_map(|(peer, text)| Step::Run(peer, text)),
+        4 => (peer.clone(), 1..PEERS).prop_map(|(from, to)| Step::Send(from, (from + to) % PEERS)),
+        1 => peer.clone().prop_map(Step::Housekeeping),
+        1 => peer.prop_map(Step::Reopen),
     ]
 }
 
+/// How wrong the clock of each peer is, in hours.
+fn skews() -> impl Strategy<Value = [i64; PEERS]> {
+    let skew = || prop_oneof![Just(0), -2..3i64, Just(24 * 400), Just(-24 * 400)];
+    [skew(), skew(), skew()]
+}
+
+/// Everything after what was sent last; everything at all to who has evicted since.
+struct Net {
+    peers: Vec<Peer>,
+    positions: BTreeMap<(usize, usize), Sequence>,
+}
+
+impl Net {
+    fn new(skews: [i64; PEERS]) -> Self {
+        let clock = |skew: i64| 1_800_000_000_000_u64.saturating_add_signed(skew * 3_600_000);
+        let peer = |(number, skew): (usize, i64)| Peer::with_clock(number as u8 + 1, clock(skew));
+        Self { peers: skews.into_iter().enumerate().map(peer).collect(), positions: BTreeMap::new() }
+    }
+
+    fn send(&mut self, from: usize, to: usize) {
+        let (sender, receiver) = (&self.peers[from], &self.peers[to]);
+        for (one, other) in [(sender, receiver), (receiver, sender)] {
+            one.greet(other);
+            one.serve(other, "SELECT * FROM c", 1);
+        }
+        let position = self.positions.entry((from, to)).or_insert(Sequence::ZERO);
+        let dead = receiver.receive(sender, sender.changes(*position));
+        let first = Sequence(position.0 + 1);
+        sender.acknowledged(receiver, 1, dead.into_iter().map(|key| (key, first)).collect());
+        *position = sender.store.last_sequence();
+    }
+
+    fn happen(&mut self, step: Step) {
+        match step {
+            Step::Run(peer, text) => {
+                run(&self.peers[peer].store, &text);
+                if text.contains("EVICT") {
+                    self.positions.retain(|(_, to), _| *to != peer);
+                }
+            }
+            Step::Send(from, to) => self.send(from, to),
+            Step::Housekeeping(peer) => {
+                run(&self.peers[peer].store, "ALTER SYSTEM SET tombstone_ttl_hours = 1");
+                self.peers[peer].after(86_400_000);
+            }
+            Step::Reopen(peer) => {
+                let old = self.peers.remove(peer);
+                let snapshot = old.storage.snapshot();
+                self.peers.insert(peer, old.restored(&*snapshot));
+            }
+        }
+    }
+
+    /// Everybody hears everything from everybody, until nothing changes.
+    fn rest(&mut self) -> Result<(), TestCaseError> {
+        for _ in 0..6 {
+            let before: Vec<Sequence> = self.peers.iter().map(|peer| peer.store.last_sequence()).collect();
+            for from in 0..PEERS {
+                for to in (0..PEERS).filter(|to| *to != from) {
+                    self.positions.remove(&(from, to));
+                    self.send(from, to);
+                }
+            }
+            if self.peers.iter().map(|peer| peer.store.last_sequence()).eq(before) {
+                return Ok(());
+            }
+        }
+        Err(TestCaseError::fail("the peers do not come to rest"))
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
-    fn stores_that_exchange_their_changes_converge(steps in prop::collection::vec(step(), 0..40)) {
-        let stores = [open(1), open(2)];
-        let mut positions = [Sequence::ZERO; 2];
-        for step in steps {
-            match step {
-                Step::Run(side, text) => drop(run(&stores[usize::from(side)], &text)),
-                Step::Send(side) => {
-                    let (from, to) = (usize::from(side), usize::from(!side));
-                    positions[from] = send(&stores[from], &stores[to], positions[from]);
+    fn stores_that_exchange_their_changes_converge(
+        skews in skews(),
+        steps in prop::collection::vec(step(), 0..60),
+    ) {
+        let mut net = Net::new(skews);
+        steps.into_iter().for_each(|step| net.happen(step));
+        net.rest()?;
+        // A document has the same version everywhere, by either of its names.
+        for peer in &net.peers {
+            for (key, version) in versions(&peer.store) {
+                for other in &net.peers {
+                    prop_assert_eq!(other.version(&key), Some(version), "{:?}", key);
                 }
             }
         }
-        positions[0] = send(&stores[0], &stores[1], positions[0]);
-        send(&stores[1], &stores[0], positions[1]);
-        prop_assert_eq!(versions(&stores[0]), versions(&stores[1]));
-        let read = |store| query(store, "SELECT * FROM c ORDER BY _id");
-        prop_assert_eq!(read(&stores[0]), read(&stores[1]));
-        stores.iter().for_each(assert_consistent);
+        for select in [
+            "SELECT * FROM c ORDER BY _id",
+            "SELECT * FROM COLLECTION c (n COUNTER, p PN_COUNTER, r REGISTER, m MAP(k REGISTER)) ORDER BY _id",
+        ] {
+            let read = |peer: &Peer| query(&peer.store, select);
+            prop_assert_eq!(read(&net.peers[0]), read(&net.peers[1]));
+            prop_assert_eq!(read(&net.peers[0]), read(&net.peers[2]));
+        }
+        net.peers.iter().for_each(|peer| assert_consistent(&peer.store));
     }
 }

@@ -326,6 +326,23 @@ fn system_parameters_are_shown_and_set() {
 }
 
 #[test]
+fn the_page_of_parameters_lists_all_of_them_with_their_defaults() {
+    let page = include_str!("../../../../docs/parameters.md");
+    let mut listed = String::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let code = |cell: &str| cell.trim_matches('`').to_owned();
+        // The table of memory has two columns.
+        if let [name, _, default, _, meaning] = &cells[..] {
+            assert!(!meaning.is_empty());
+            listed += &format!("\"{}\":{},", code(name).to_lowercase(), code(default));
+        }
+    }
+    let store = open(1);
+    assert_eq!(query(&store, "SHOW ALL"), [format!("{{{}}}", listed.trim_end_matches(','))]);
+}
+
+#[test]
 fn limits_on_document_size_hold_for_writes() {
     let store = open(1);
     run(&store, "ALTER SYSTEM SET DOCUMENT_SIZE_HARD_LIMIT_BYTES = 2000");
@@ -342,6 +359,15 @@ fn virtual_collections_are_read_and_not_written() {
     assert_eq!(query(&store, "SELECT 1 + 1 AS two FROM system:dual"), [r#"{"two":2}"#]);
     assert_eq!(query(&store, "SELECT name FROM system:collections"), [r#"{"name":"plants"}"#]);
     assert_eq!(query(&store, "SELECT COUNT(*) AS n FROM system:indexes"), [r#"{"n":0}"#]);
+    let none = query(&store, "SELECT key, `value` FROM system:nothing WHERE namespace = 'store'");
+    assert_eq!(none, [""; 0], "there is no such collection, which is logged");
+    run(&store, "CREATE INDEX i ON other (a)");
+    run(&store, "INSERT INTO other DOCUMENTS ({'_id': 1}), ({'_id': 2})");
+    run(&store, "EVICT FROM other WHERE _id = 1");
+    assert_eq!(
+        query(&store, "SELECT * FROM system:collections WHERE name = 'other'"),
+        [r#"{"_id":"other","documents":1,"evictions":1,"graves":0,"indexes":["i"],"name":"other"}"#]
+    );
     for text in [
         "DELETE FROM system:dual",
         "INSERT INTO system:dual DOCUMENTS (:d)",

@@ -6,16 +6,30 @@ use std::sync::{Arc, Mutex};
 use ditto_storage::{Batch, CachedStorage, Direction, Keyspace, MemoryStorage, Snapshot, Storage};
 use ditto_store::{Environment, Executor, QueryResult, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
+use proptest::test_runner::Config as ProptestConfig;
 
 /// Starts at a fixed moment, goes on by a millisecond whenever it is read.
 pub struct TestEnvironment {
     now: AtomicU64,
     random: AtomicU64,
+    elapsed: AtomicU64,
+    /// By how much `elapsed` goes on whenever it is read.
+    pace: AtomicU64,
 }
 
 impl TestEnvironment {
     pub fn new(seed: u64) -> Arc<Self> {
-        Arc::new(Self { now: AtomicU64::new(1_800_000_000_000), random: AtomicU64::new(seed) })
+        Arc::new(Self {
+            now: AtomicU64::new(1_800_000_000_000),
+            random: AtomicU64::new(seed),
+            elapsed: AtomicU64::new(0),
+            pace: AtomicU64::new(0),
+        })
+    }
+
+    /// From now on time passes: so many milliseconds whenever somebody looks at the clock.
+    pub fn set_pace(&self, milliseconds: u64) {
+        self.pace.store(milliseconds, Ordering::Relaxed);
     }
 
     pub fn set_now(&self, now: u64) {
@@ -30,6 +44,10 @@ impl TestEnvironment {
 impl Environment for TestEnvironment {
     fn now_ms(&self) -> u64 {
         self.now.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        self.elapsed.fetch_add(self.pace.load(Ordering::Relaxed), Ordering::Relaxed)
     }
 
     // SplitMix64.
@@ -135,7 +153,58 @@ pub fn query(store: &Store, text: &str) -> Vec<String> {
     rows(&run(store, text))
 }
 
+/// So many cases of a law, or as many as `DITTO_LAW_CASES` says.
+pub fn cases(usually: u32) -> ProptestConfig {
+    let chosen = std::env::var("DITTO_LAW_CASES").ok();
+    ProptestConfig::with_cases(chosen.map_or(usually, |number| number.parse().expect("a number")))
+}
+
 pub fn assert_consistent(store: &Store) {
     let verified = store.verify().expect("readable");
     assert!(verified.is_consistent(), "{:#?}", verified.inconsistencies);
+}
+
+/// Keeps the warnings that are logged on this thread while `run` runs.
+pub fn warnings(run: impl FnOnce()) -> Vec<String> {
+    let log = Log::default();
+    let lines = Arc::clone(&log.0);
+    tracing::subscriber::with_default(log, run);
+    let lines = lines.lock().expect("not poisoned");
+    lines.clone()
+}
+
+#[derive(Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+/// The members of a log line, one after the other.
+struct Line(String);
+
+impl tracing::field::Visit for Line {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0 += &format!("{field}={value:?} ");
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() <= tracing::Level::WARN
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().expect("not poisoned").push(line.0);
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use ditto_storage::MemoryStorage;
 use ditto_store::{
-    Executor, Incoming, Store, StoreError, StoreOptions, Transaction, TransactionKind, TransactionOptions,
+    Executor, Incoming, QueryResult, Store, StoreError, StoreOptions, Transaction, TransactionKind,
+    TransactionOptions,
 };
-use ditto_value::Object;
+use ditto_value::{Object, Value};
 
 use crate::support::{
     DATABASE, Later, TestEnvironment, assert_consistent, failure, object, open, query, run, run_with,
@@ -230,6 +231,62 @@ fn a_turn_that_is_not_wanted_any_more_goes_to_the_next() {
     drop(first);
     executor.run();
     next(&wanted).expect("begins");
+}
+
+/// Runs a statement without waiting for it; the result arrives at the receiver.
+fn execute_later(store: &Store, text: &str, arguments: &Object) -> Receiver<Result<QueryResult, StoreError>> {
+    let (sender, executed) = mpsc::channel();
+    let arguments = Value::Object(arguments.clone()).encode();
+    store.execute_later(text, arguments, move |run| drop(sender.send(run())));
+    executed
+}
+
+#[test]
+fn statements_on_indexes_do_not_wait_either_where_that_is_not_wanted() {
+    const CREATE: &str = "CREATE INDEX IF NOT EXISTS i ON c (a)";
+    const DROP: &str = "DROP INDEX IF EXISTS i ON c";
+    let store = open(1);
+    let none = Object::new();
+    for (statement, count) in [(CREATE, 1), (DROP, 0)] {
+        let transaction = store.begin(hinted("outer")).expect("begins");
+        assert!(store.try_execute(statement, &none).expect("is no error").is_none());
+        let nested = |error: &StoreError| matches!(error, StoreError::NestedWrite { holder } if holder.contains("outer"));
+        transaction.inside(|| {
+            assert!(nested(&store.try_execute(statement, &none).expect_err("nested")));
+            assert!(nested(&next(&execute_later(&store, statement, &none)).expect_err("nested")));
+        });
+        let done = execute_later(&store, statement, &none);
+        assert!(done.try_recv().is_err());
+        transaction.commit().expect("commits");
+        next(&done).expect("is done");
+        assert_eq!(query(&store, "SELECT * FROM system:indexes").len(), count);
+        // Nothing is left to be done, whoever writes.
+        let _other = store.begin(TransactionKind::ReadWrite).expect("begins");
+        assert!(store.try_execute(statement, &none).expect("is no error").is_some());
+    }
+    assert!(matches!(store.try_execute("DROP INDEX i ON c", &none), Err(StoreError::Index(_))));
+    assert!(matches!(store.try_execute("CREATE INDEX i ON c (a, a)", &none), Err(StoreError::Index(_))));
+}
+
+#[test]
+fn a_statement_runs_when_its_turn_comes_unless_nobody_wants_it_any_more() {
+    let store = open(1);
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let first = execute_later(&store, INSERT, &object(r#"{"d": {"_id": 1}}"#));
+    store.execute_later("DELETE FROM c", Value::Object(Object::new()).encode(), |run| drop(run));
+    let second = execute_later(&store, "UPDATE c SET a = 1", &Object::new());
+    assert!(first.try_recv().is_err());
+    // What does not write does not wait, nor does what cannot be done.
+    assert_eq!(next(&execute_later(&store, "SELECT * FROM c", &Object::new())).expect("reads").rows.len(), 0);
+    assert!(matches!(next(&execute_later(&store, "SELECT", &Object::new())), Err(StoreError::Compile(_))));
+    assert!(matches!(
+        next(&execute_later(&store, INSERT, &Object::new())),
+        Err(StoreError::MissingArgument { .. })
+    ));
+    transaction.commit().expect("commits");
+    assert!(next(&first).expect("inserts").commit_id.is_some());
+    assert_eq!(next(&second).expect("updates").mutated_ids.len(), 1);
+    assert_eq!(query(&store, "SELECT * FROM c"), [r#"{"_id":1,"a":1}"#]);
 }
 
 #[test]

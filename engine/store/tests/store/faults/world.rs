@@ -68,8 +68,8 @@ struct Moment {
 
 type Rows = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
-/// Every stored row but those of runs, of which each opening adds one, and of indexes, which are built in pieces; whether
-/// those agree with the documents is what [`Store::verify`] says.
+/// Every stored row but those of runs, of which each opening adds one, the age, which each opening writes, and indexes, which
+/// are built in pieces; whether those agree with the documents is what [`Store::verify`] says.
 fn rows(snapshot: &dyn Snapshot) -> Rows {
     const TAG_RUN: u8 = 3;
     const TAG_INDEX: u8 = 4;
@@ -78,7 +78,7 @@ fn rows(snapshot: &dyn Snapshot) -> Rows {
         for row in snapshot.prefix(keyspace, &[], Direction::Forward) {
             let (key, value) = row.expect("memory can be read");
             let tag = key.first().copied().filter(|_| keyspace == Keyspace::Catalog);
-            if !matches!(tag, Some(TAG_RUN | TAG_INDEX)) {
+            if !matches!(tag, Some(TAG_RUN | TAG_INDEX)) && *key != *b"age" {
                 rows.insert((keyspace.name(), key.to_vec()), value.to_vec());
             }
         }

@@ -1,0 +1,176 @@
+//! Attacks of `attacks.md` that need a store, each by name and number.
+
+use std::time::Instant;
+
+use ditto_crdt::{Definitions, Delta, Document, Hlc, Path, Sequence, SiteId, Stamp};
+use ditto_storage::{Direction, Keyspace, Storage};
+use ditto_store::{IncomingDocument, TransactionKind};
+use ditto_value::{Object, Value};
+
+use crate::lifecycle::{Peer, reap};
+use crate::support::{assert_consistent, failure, query, run};
+
+const NOW: u64 = 1_800_000_000_000;
+const DAY_MS: u64 = 86_400_000;
+
+fn show(peer: &Peer) -> Vec<String> {
+    query(&peer.store, "SELECT * FROM c ORDER BY _id")
+}
+
+#[test]
+fn attack_1_a_live_document_is_taken_however_old_it_is_and_whatever_was_forgotten_here() {
+    // C was away for ten years, and its clock was behind even then.
+    let (p, c) = (Peer::with_clock(1, NOW), Peer::with_clock(2, NOW - 4_000 * DAY_MS));
+    run(&c.store, "INSERT INTO c DOCUMENTS ({'_id': 'd', 'x': 1})");
+    run(&c.store, "UPDATE c SET y = 2");
+    run(&p.store, "INSERT INTO c DOCUMENTS ({'_id': 'a'}), ({'_id': 'b'}), ({'_id': 'kept'})");
+    run(&p.store, "DELETE FROM c WHERE _id = 'a'");
+    assert_eq!(p.after(60 * DAY_MS).buried, 1);
+    run(&p.store, "DELETE FROM c WHERE _id = 'b'");
+    assert_eq!(p.counts(), (1, 1, 1), "a grave and a tombstone, neither of which is that of the document");
+    assert_eq!(p.receive(&c, c.changes(Sequence::ZERO)), []);
+    assert_eq!(show(&p), [r#"{"_id":"d","x":1,"y":2}"#, r#"{"_id":"kept"}"#]);
+    c.receive(&p, p.changes(Sequence::ZERO));
+    assert_eq!(show(&c), show(&p), "and what is unknown to the other is no reason to drop it");
+    for peer in [&p, &c] {
+        peer.after(60 * DAY_MS);
+        assert_eq!(show(peer).len(), 2, "nor is its age");
+        assert_consistent(&peer.store);
+    }
+}
+
+/// The whole document with `x` written at the last time that a write may have.
+fn at_the_end_of_time(of: &Peer) -> Vec<IncomingDocument> {
+    let mut changes = of.changes(Sequence::ZERO);
+    let mut document = Document::new();
+    document.merge(&Delta::decode(&changes[0].delta).expect("a delta"), Sequence(1));
+    let (path, last) = (Path::new(["x"]).expect("a path"), Stamp::new(Hlc(Hlc::MAX.0 - 1), SiteId(9)));
+    document.set(&path, &Value::from(2), &Definitions::default(), last, Sequence(2)).expect("it is alive");
+    changes[0].delta = document.canonical();
+    changes[0].stated = document.version();
+    changes
+}
+
+#[test]
+fn attack_2_a_document_at_the_last_stamp_is_deleted_and_inserted_anew() {
+    for in_one_transaction in [false, true] {
+        let (a, b) = (Peer::new(1), Peer::new(2));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1, 'y': 1})");
+        let hostile = at_the_end_of_time(&a);
+        for peer in [&a, &b] {
+            peer.receive(&Peer::new(9), hostile.clone());
+            assert_eq!(show(peer), [r#"{"_id":1,"x":2,"y":1}"#]);
+        }
+        for statement in [
+            "UPDATE c SET x = 3",
+            "UPDATE c UNSET y",
+            "UPDATE c APPLY n INCREMENT BY 1",
+            "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 3}) ON ID CONFLICT DO UPDATE",
+        ] {
+            let error = failure(&a.store, statement, "{}").to_string();
+            assert!(error.contains("delete it and insert it again"), "{statement}: {error}");
+        }
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 2})");
+        let anew = ["DELETE FROM c WHERE _id = 1", "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 3})"];
+        if in_one_transaction {
+            let transaction = a.store.begin(TransactionKind::ReadWrite).expect("begins");
+            anew.iter().for_each(|text| drop(transaction.execute(text, &Object::new()).expect("runs")));
+            transaction.commit().expect("commits");
+        } else {
+            anew.iter().for_each(|text| drop(run(&a.store, text)));
+        }
+        run(&a.store, "UPDATE c SET x = 4 WHERE _id = 1");
+        b.receive(&a, a.changes(Sequence::ZERO));
+        a.receive(&b, b.changes(Sequence::ZERO));
+        for peer in [&a, &b] {
+            peer.receive(&Peer::new(9), hostile.clone());
+            assert_eq!(show(peer), [r#"{"_id":1,"x":4}"#, r#"{"_id":2}"#], "the old life does not come back");
+            assert_consistent(&peer.store);
+        }
+    }
+}
+
+#[test]
+fn attack_6_an_insert_that_is_unaware_of_a_grave_survives_it() {
+    for grave_travels_first in [true, false] {
+        let (a, b, c) = (Peer::new(1), Peer::new(2), Peer::new(3));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'd', 'x': 1})");
+        let old = a.changes(Sequence::ZERO);
+        c.receive(&a, old.clone());
+        run(&a.store, "DELETE FROM c");
+        assert_eq!(a.after(60 * DAY_MS).buried, 1);
+        assert_eq!(a.counts(), (0, 0, 1));
+        run(&b.store, "INSERT INTO c DOCUMENTS ({'_id': 'd', 'y': 2})");
+        if grave_travels_first {
+            b.receive(&a, a.changes(Sequence::ZERO));
+            a.receive(&b, b.changes(Sequence::ZERO));
+        } else {
+            a.receive(&b, b.changes(Sequence::ZERO));
+            b.receive(&a, a.changes(Sequence::ZERO));
+        }
+        // Who still has the old life loses it, and takes the new one.
+        c.receive(&b, b.changes(Sequence::ZERO));
+        for peer in [&a, &b, &c] {
+            assert_eq!(show(peer), [r#"{"_id":"d","y":2}"#]);
+            peer.receive(&c, old.clone());
+            assert_eq!(show(peer), [r#"{"_id":"d","y":2}"#], "what was buried stays dead");
+            assert_consistent(&peer.store);
+        }
+        let key = b.changes(Sequence::ZERO).remove(0).key;
+        assert_eq!(a.version(&key), b.version(&key));
+        assert_eq!(a.version(&key), c.version(&key));
+        assert_eq!(a.counts(), (1, 0, 0), "the grave was opened");
+    }
+}
+
+/// The numbers are in `docs/measurements.md`; half a minute without optimisation.
+#[test]
+#[ignore = "attack 31 at scale, for a nightly run"]
+fn attack_31_a_hundred_thousand_tombstones_become_graves() {
+    const COUNT: usize = 100_000;
+    let a = Peer::new(1);
+    let bytes = |peer: &Peer| -> u64 {
+        let keyspaces = [Keyspace::Documents, Keyspace::Changes, Keyspace::Graves];
+        keyspaces.map(|keyspace| content_bytes(&*peer.storage, keyspace)).iter().sum()
+    };
+    let start = Instant::now();
+    for chunk in 0..COUNT / 1_000 {
+        let documents: Vec<String> = (0..1_000)
+            .map(|number| {
+                format!("({{'_id': '{:032x}', 'text': 'something that was there'}})", chunk * 1_000 + number)
+            })
+            .collect();
+        run(&a.store, &format!("INSERT INTO c DOCUMENTS {}", documents.join(", ")));
+    }
+    let each = |what: &str, since: Instant| {
+        let each = bytes(&a) / COUNT as u64;
+        println!("{what}: {each} bytes each, {:.2} s", since.elapsed().as_secs_f64());
+        each
+    };
+    let alive = each("inserted", start);
+    let start = Instant::now();
+    run(&a.store, "DELETE FROM c");
+    let tombstone = each("deleted", start);
+    let start = Instant::now();
+    a.clock.advance(60 * DAY_MS);
+    assert_eq!(reap(&a.store).buried, COUNT as u64);
+    let grave = each("buried", start);
+    assert!(grave < tombstone && tombstone < alive && grave < 110, "{alive}, {tombstone}, {grave}");
+    assert_eq!(a.counts(), (0, 0, COUNT as u64));
+    let b = Peer::new(2);
+    let told = a.changes(Sequence::ZERO);
+    let sent: usize = told.iter().map(|document| document.key.id.len() + document.delta.len()).sum();
+    let start = Instant::now();
+    b.receive(&a, told);
+    let took = start.elapsed().as_secs_f64();
+    println!("told to a peer that never had them: {} bytes each, {took:.2} s", sent / COUNT);
+    assert_eq!(b.counts(), (0, 0, COUNT as u64));
+    assert!(sent / COUNT < 60);
+}
+
+/// What is stored in a keyspace, keys and values.
+fn content_bytes(storage: &dyn Storage, keyspace: Keyspace) -> u64 {
+    let snapshot = storage.snapshot();
+    let rows = snapshot.prefix(keyspace, &[], Direction::Forward);
+    rows.map(|row| row.map(|(key, value)| (key.len() + value.len()) as u64).expect("reads")).sum()
+}
