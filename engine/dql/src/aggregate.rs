@@ -77,12 +77,7 @@ impl State<'_> {
         }
         if self.call.distinct {
             let mut encoded = Vec::new();
-            match &item {
-                Item::Ref(value) => key::encode(*value, &mut encoded),
-                Item::Borrowed(value) => key::encode(*value, &mut encoded),
-                Item::Owned(value) => key::encode(value, &mut encoded),
-                Item::Missing => {}
-            }
+            encode(&item, &mut encoded);
             if !self.seen.insert(encoded) {
                 return;
             }
@@ -130,6 +125,16 @@ impl State<'_> {
     }
 }
 
+/// Appends the key of a value, nothing for MISSING.
+fn encode(item: &Item<'_>, out: &mut Vec<u8>) {
+    match item {
+        Item::Ref(value) => key::encode(*value, out),
+        Item::Borrowed(value) => key::encode(*value, out),
+        Item::Owned(value) => key::encode(value, out),
+        Item::Missing => {}
+    }
+}
+
 fn float(value: &Value) -> Option<f64> {
     match Item::Borrowed(value).view()?.as_number()? {
         Number::Int(number) => Some(number as f64),
@@ -155,6 +160,8 @@ fn keep(kept: &mut Option<Value>, item: Item<'_>, wanted: Ordering) {
 pub struct Groups<'q> {
     grouping: &'q Grouping,
     groups: BTreeMap<Vec<u8>, (Vec<Option<Value>>, Aggregates<'q>)>,
+    /// The keys of the row at hand, encoded.
+    encoded: Vec<u8>,
 }
 
 /// A finished group: key and aggregate values by slot; `None` is MISSING.
@@ -180,7 +187,7 @@ impl<'q> Groups<'q> {
         if grouping.keys.is_empty() {
             groups.insert(Vec::new(), (Vec::new(), Aggregates::new(&grouping.aggregates)));
         }
-        Self { grouping, groups }
+        Self { grouping, groups, encoded: Vec::new() }
     }
 
     /// Puts the row of `context` into its group. Keys are equal as values are in sort order, so 1 and 1.0 are;
@@ -191,21 +198,19 @@ impl<'q> Groups<'q> {
     {
         const MISSING: u8 = 0;
         const PRESENT: u8 = 1;
-        let mut encoded = Vec::new();
-        let mut keys = Vec::with_capacity(self.grouping.keys.len());
+        self.encoded.clear();
         for expr in &self.grouping.keys {
-            let value = expr.evaluate(context).into_value();
-            match &value {
-                None => encoded.push(MISSING),
-                Some(value) => {
-                    encoded.push(PRESENT);
-                    key::encode(value, &mut encoded);
-                }
-            }
-            keys.push(value);
+            let item = expr.evaluate(context);
+            self.encoded.push(if item.is_missing() { MISSING } else { PRESENT });
+            encode(&item, &mut self.encoded);
         }
-        let fresh = || (keys, Aggregates::new(&self.grouping.aggregates));
-        self.groups.entry(encoded).or_insert_with(fresh).1.accept(context);
+        if let Some((_, aggregates)) = self.groups.get_mut(&self.encoded) {
+            return aggregates.accept(context);
+        }
+        let keys = self.grouping.keys.iter().map(|expr| expr.evaluate(context).into_value()).collect();
+        let mut aggregates = Aggregates::new(&self.grouping.aggregates);
+        aggregates.accept(context);
+        self.groups.insert(self.encoded.clone(), (keys, aggregates));
     }
 
     /// The groups; exactly one if there are no keys, even over no rows.

@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 
 use ditto_crdt::{Hlc, Record, RunId, Sequence, SiteId, Stamp};
 use ditto_storage::{Batch, Bytes, Keyspace};
-use ditto_value::{MAX_DEPTH, Value};
+use ditto_value::{MAX_DEPTH, Tree, Value};
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use crate::catalog::Collection;
@@ -622,7 +622,7 @@ pub(crate) fn check_id(id: &Value) -> Result<(), DataError> {
 }
 
 /// The `documents` key of an `_id`, which may be of any kind: one that cannot be an `_id` finds nothing.
-pub(crate) fn key_of_id(collection: CollectionId, id: &Value) -> Result<Vec<u8>, DataError> {
+pub(crate) fn key_of_id<'t>(collection: CollectionId, id: impl Tree<'t>) -> Result<Vec<u8>, DataError> {
     let prefix = layout::collection_prefix(collection);
     // Room for most ids.
     let mut key = Vec::with_capacity(64);

@@ -209,6 +209,16 @@ impl Writer {
         self.out.extend_from_slice(content);
     }
 
+    /// A tag, and the content that `write` appends.
+    pub(crate) fn tagged_with<E>(
+        &mut self,
+        tag: u8,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.out.push(tag);
+        write(&mut self.out)
+    }
+
     pub(crate) fn number(&mut self, number: Number) {
         match number {
             Number::Int(value) => {

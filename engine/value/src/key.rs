@@ -23,7 +23,7 @@
 //! | `34` | null | |
 //! | `35` | missing | what an index writes for a field that is not there; not a value, so not decoded |
 
-use crate::{MAX_DEPTH, Node, Number, Object, Tree, Value, ValueKind};
+use crate::{MAX_DEPTH, Node, Number, Object, Tree, Value, ValueKind, Writer, binary};
 
 const END: u8 = 0x00;
 const FALSE: u8 = 0x08;
@@ -185,6 +185,32 @@ pub fn decode_descending(bytes: &[u8]) -> Result<(Value, &[u8]), KeyError> {
     decode_masked(bytes, 0xFF)
 }
 
+/// Writes the value of the key at the start of `bytes`, one of [`encode_descending`] if it is `descending`, in the binary
+/// form: what [`decode`] gives, without building it. After an error the writer holds a part of the value.
+///
+/// # Errors
+/// As [`decode`].
+pub fn transcode(bytes: &[u8], descending: bool, writer: &mut Writer) -> Result<(), KeyError> {
+    let mut reader = Reader { rest: bytes, mask: if descending { 0xFF } else { 0 } };
+    match reader.peek()? {
+        STRING => {
+            reader.byte()?;
+            let start = writer.position() + 1;
+            writer.tagged_with(binary::STRING, |out| reader.escaped(out))?;
+            std::str::from_utf8(writer.written_after(start)).map(drop).or(wrong("a string is not UTF-8"))
+        }
+        BYTES => {
+            reader.byte()?;
+            writer.tagged_with(binary::BYTES, |out| reader.escaped(out))
+        }
+        // Whatever is nested is rare.
+        _ => {
+            writer.value(&reader.value(0)?);
+            Ok(())
+        }
+    }
+}
+
 fn decode_masked(bytes: &[u8], mask: u8) -> Result<(Value, &[u8]), KeyError> {
     let mut reader = Reader { rest: bytes, mask };
     let value = reader.value(0)?;
@@ -258,7 +284,11 @@ impl Reader<'_> {
             FALSE => Ok(Value::Bool(false)),
             TRUE => Ok(Value::Bool(true)),
             ZERO => Ok(Value::Int(0)),
-            BYTES => Ok(Value::Bytes(self.escaped()?)),
+            BYTES => {
+                let mut bytes = Vec::new();
+                self.escaped(&mut bytes)?;
+                Ok(Value::Bytes(bytes))
+            }
             STRING => Ok(Value::String(self.text()?)),
             ARRAY | OBJECT if depth >= MAX_DEPTH => wrong("it is nested deeper than 128"),
             ARRAY => {
@@ -401,21 +431,30 @@ impl Reader<'_> {
         }
     }
 
-    fn escaped(&mut self) -> Result<Vec<u8>, KeyError> {
-        let mut bytes = Vec::new();
+    /// Appends what is escaped.
+    fn escaped(&mut self, out: &mut Vec<u8>) -> Result<(), KeyError> {
+        let zero = self.mask;
         loop {
+            let Some(at) = self.rest.iter().position(|byte| *byte == zero) else {
+                return wrong("it is cut off");
+            };
+            let (run, _) = self.rest.split_at(at);
+            match zero {
+                0 => out.extend_from_slice(run),
+                mask => out.extend(run.iter().map(|byte| byte ^ mask)),
+            }
+            self.skip_bytes(at + 1)?;
             match self.byte()? {
-                0 => match self.byte()? {
-                    ESCAPED_ZERO => bytes.push(0),
-                    TERMINATOR => return Ok(bytes),
-                    _ => return wrong("a zero byte is neither escaped nor the end"),
-                },
-                byte => bytes.push(byte),
+                ESCAPED_ZERO => out.push(0),
+                TERMINATOR => return Ok(()),
+                _ => return wrong("a zero byte is neither escaped nor the end"),
             }
         }
     }
 
     fn text(&mut self) -> Result<String, KeyError> {
-        String::from_utf8(self.escaped()?).or(wrong("a string is not UTF-8"))
+        let mut text = Vec::new();
+        self.escaped(&mut text)?;
+        String::from_utf8(text).or(wrong("a string is not UTF-8"))
     }
 }

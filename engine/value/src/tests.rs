@@ -176,6 +176,20 @@ proptest! {
     }
 
     #[test]
+    fn a_key_is_transcoded_to_what_it_decodes_to(value in values(), descending in any::<bool>()) {
+        let mut bytes = Vec::new();
+        if descending {
+            key::encode_descending(&value, &mut bytes);
+        } else {
+            key::encode(&value, &mut bytes);
+        }
+        let decoded = if descending { key::decode_descending(&bytes) } else { key::decode(&bytes) };
+        let mut writer = Writer::new();
+        prop_assert_eq!(key::transcode(&bytes, descending, &mut writer), Ok(()));
+        prop_assert_eq!(writer.into_bytes(), decoded.unwrap().0.encode());
+    }
+
+    #[test]
     fn keys_of_ids_are_lossless(value in values().prop_filter("ids hold no floats", |value| !contains_float(value))) {
         let bytes = key::of(&value);
         prop_assert_eq!(key::decode(&bytes), Ok((value, &[][..])));
@@ -341,6 +355,11 @@ fn survive(bytes: &[u8]) {
         key::encode_descending(&value, &mut again);
         assert_eq!(again, bytes[..bytes.len() - rest.len()]);
         assert_eq!(key::length_descending(bytes), Ok(again.len()));
+    }
+    for descending in [false, true] {
+        let decoded = if descending { key::decode_descending(bytes) } else { key::decode(bytes) };
+        let transcoded = key::transcode(bytes, descending, &mut Writer::new());
+        assert_eq!(transcoded.err(), decoded.err());
     }
 }
 

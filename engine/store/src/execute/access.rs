@@ -8,6 +8,7 @@ use ditto_dql::{Context, Expr};
 use ditto_storage::{Bytes, Direction};
 use ditto_value::{Value, ValueRef, key};
 
+use super::found::Found;
 use super::gathered::Room;
 use super::index_rows::malformed;
 use super::index_scan::IndexScan;
@@ -19,10 +20,8 @@ use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::layout;
 
-/// Is given the `documents` key and the record of a document, the bytes that hold its visible form, and that form. Where
-/// an index says all that is asked, record and visible form are only the part of the document that is.
-pub(crate) type EachDocument<'f> =
-    dyn FnMut(&Bytes, &Bytes, &Bytes, ValueRef<'_>) -> Result<ControlFlow<()>, StoreError> + 'f;
+/// Is given each document, and may end the scan.
+pub(crate) type EachDocument<'f> = dyn FnMut(&Found<'_>) -> Result<ControlFlow<()>, StoreError> + 'f;
 
 type Flow = Result<ControlFlow<()>, StoreError>;
 
@@ -75,7 +74,7 @@ pub(crate) fn for_each_behind(
     let conjuncts = question.filter.map(Expr::conjuncts).unwrap_or_default();
     let shape = Shape::new(question.source, scope.settings);
     let (context, running) = (scope.context(), scope.running);
-    let mut run = Run { view, context, question, plan, running, conjuncts, shape, skipped, each };
+    let mut run = Run { view, context, question, plan, running, conjuncts, shape: &shape, skipped, each };
     let _ = run.start()?;
     Ok(run.skipped)
 }
@@ -87,7 +86,7 @@ pub(crate) fn count_documents(
     question: &Question<'_>,
     plan: &Plan,
 ) -> Result<u64, StoreError> {
-    let end = &mut |_: &Bytes, _: &Bytes, _: &Bytes, _: ValueRef<'_>| Ok(ControlFlow::Break(()));
+    let end = &mut |_: &Found<'_>| Ok(ControlFlow::Break(()));
     Ok(u64::MAX - for_each_behind(view, scope, question, plan, u64::MAX, end)?)
 }
 
@@ -99,7 +98,7 @@ pub(super) struct Run<'r, 'e> {
     pub plan: &'r Plan,
     running: Option<&'r Running<'r>>,
     pub conjuncts: &'r [Expr],
-    shape: Shape,
+    shape: &'r Shape,
     /// So many more documents are found and passed over.
     pub skipped: u64,
     each: &'e mut EachDocument<'e>,
@@ -107,6 +106,9 @@ pub(super) struct Run<'r, 'e> {
 
 /// Whether a conjunct holds for the row of a context.
 pub(super) type Holds<'h> = dyn Fn(&Expr, &Context<'_>) -> bool + 'h;
+
+/// Whether a document was offered before, by its `documents` key and its record.
+pub(super) type WasOffered<'w> = dyn FnMut(&[u8], &Bytes) -> Result<bool, StoreError> + 'w;
 
 impl<'r> Run<'r, '_> {
     fn start(&mut self) -> Flow {
@@ -129,19 +131,12 @@ impl<'r> Run<'r, '_> {
         self.running.map_or(Ok(()), Running::check)
     }
 
-    /// Passes a document on if it fulfils the conditions.
-    pub(super) fn offer(
-        &mut self,
-        key: &Bytes,
-        record: &Bytes,
-        holder: &Bytes,
-        document: ValueRef<'_>,
-        holds: &Holds<'_>,
-    ) -> Flow {
+    /// Passes a document on if it fulfils the conditions; `None` if it is known to.
+    pub(super) fn offer(&mut self, found: &Found<'_>, holds: Option<&Holds<'_>>) -> Flow {
         self.check()?;
         let Self { context, conjuncts, skipped, each, .. } = self;
-        if !conjuncts.is_empty() {
-            let row = of_document(context, document);
+        if let (false, Some(holds)) = (conjuncts.is_empty(), holds) {
+            let row = of_document(context, found.document);
             if !conjuncts.iter().all(|conjunct| holds(conjunct, &row)) {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -150,27 +145,19 @@ impl<'r> Run<'r, '_> {
             *skipped -= 1;
             return Ok(ControlFlow::Continue(()));
         }
-        each(key, record, holder, document)
+        each(found)
     }
 
     /// The same for a record, of which nothing is to be seen if it is a tombstone.
-    pub(super) fn offer_record(&mut self, key: &Bytes, record: &Bytes, holds: &Holds<'_>) -> Flow {
-        self.check()?;
-        let Self { context, conjuncts, shape, skipped, each, .. } = self;
+    pub(super) fn offer_record(&mut self, key: &[u8], record: &Bytes, holds: Option<&Holds<'_>>) -> Flow {
+        let shape = self.shape;
         let flow = shape.document(record, |holder, document| {
-            if !conjuncts.is_empty() {
-                let row = of_document(context, document);
-                if !conjuncts.iter().all(|conjunct| holds(conjunct, &row)) {
-                    return Ok(ControlFlow::Continue(()));
-                }
-            }
-            if *skipped > 0 {
-                *skipped -= 1;
-                return Ok(ControlFlow::Continue(()));
-            }
-            each(key, record, holder, document)
+            self.offer(&Found::of_record(key, record, holder, document), holds)
         })?;
-        Ok(flow.unwrap_or(ControlFlow::Continue(())))
+        match flow {
+            Some(flow) => Ok(flow),
+            None => self.check().map(|()| ControlFlow::Continue(())),
+        }
     }
 
     fn virtual_rows(&mut self) -> Flow {
@@ -182,24 +169,45 @@ impl<'r> Run<'r, '_> {
                 return Ok(ControlFlow::Continue(()));
             }
             let bytes = Bytes::from(Value::Object(row).encode());
-            self.offer(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes), &asked)
+            let found = Found::of_record(&bytes, &bytes, &bytes, ValueRef::from_stored(&bytes));
+            self.offer(&found, Some(&asked))
         })
     }
 
     fn ids(&mut self, ids: Ids, collection: &Collection) -> Flow {
-        let keys = plan::keys(ids, self.question, collection, &self.context)?;
         let answered = ids.answers().and_then(|place| place.find(self.question.filter));
-        self.fetch(&keys, &|conjunct, row| {
+        let holds = |conjunct: &Expr, row: &Context<'_>| {
             answered.is_some_and(|answered| std::ptr::eq(answered, conjunct)) || conjunct.accepts(row)
-        })
+        };
+        // Nothing else is asked.
+        let holds: Option<&Holds<'_>> =
+            if answered.is_some() && self.conjuncts.len() == 1 { None } else { Some(&holds) };
+        if let Ids::One(place) = ids {
+            return match plan::key(place, self.question, collection, &self.context) {
+                Some(key) => self.fetch(&key, holds),
+                None => Ok(ControlFlow::Continue(())),
+            };
+        }
+        let keys = plan::keys(ids, self.question, collection, &self.context)?;
+        self.fetch_all(&keys, holds)
+    }
+
+    /// Offers the document under a key.
+    fn fetch(&mut self, key: &[u8], holds: Option<&Holds<'_>>) -> Flow {
+        match self.view.get(key)? {
+            Some(record) => self.offer_record(key, &record, holds),
+            None => Ok(ControlFlow::Continue(())),
+        }
     }
 
     /// Offers the documents under these keys, in their order.
-    fn fetch<'k>(&mut self, keys: impl IntoIterator<Item = &'k Bytes>, holds: &Holds<'_>) -> Flow {
+    fn fetch_all<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k Vec<u8>>,
+        holds: Option<&Holds<'_>>,
+    ) -> Flow {
         for key in keys {
-            if let Some(record) = self.view.get(key)?
-                && self.offer_record(key, &record, holds)?.is_break()
-            {
+            if self.fetch(key, holds)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -210,7 +218,7 @@ impl<'r> Run<'r, '_> {
         let Some(index) = &scan.index else {
             let direction = if scan.backward { Direction::Backward } else { Direction::Forward };
             return self.documents(scan, collection, direction, |run, key, record| {
-                run.offer_record(key, record, &asked)
+                run.offer_record(key, record, Some(&asked))
             });
         };
         let view = self.view;
@@ -219,16 +227,16 @@ impl<'r> Run<'r, '_> {
         view.with_index_rows(|rows| if by_id { scan.by_id(rows) } else { scan.in_order(rows) })
     }
 
-    /// Offers all documents, by `_id`, except those under the keys `but`: what to do when a way leads to more keys than can
-    /// be gathered.
-    pub(super) fn everything(&mut self, collection: &Collection, but: &HashSet<Bytes>) -> Flow {
+    /// Offers all documents, by `_id`, except those that were offered before: what to do when a way leads to more keys than
+    /// can be gathered, or takes too long.
+    pub(super) fn everything(&mut self, collection: &Collection, was_offered: &mut WasOffered<'_>) -> Flow {
         let all = KeyRange::of_prefix(layout::collection_prefix(collection.id).to_vec());
         let view = self.view;
         view.scan(&all, Direction::Forward, &mut |key, record| {
-            if but.contains(key) {
-                return Ok(ControlFlow::Continue(()));
+            if was_offered(key, record)? {
+                return self.check().map(|()| ControlFlow::Continue(()));
             }
-            self.offer_record(key, record, &asked)
+            self.offer_record(key, record, Some(&asked))
         })
     }
 
@@ -258,7 +266,7 @@ impl<'r> Run<'r, '_> {
         &mut self,
         access: &Access,
         collection: &Collection,
-        each: &mut dyn FnMut(&mut Self, Bytes) -> Flow,
+        each: &mut dyn FnMut(&mut Self, Vec<u8>) -> Flow,
     ) -> Flow {
         match access {
             Access::Ids(ids) => {
@@ -280,11 +288,11 @@ impl<'r> Run<'r, '_> {
         &mut self,
         scan: &Scan,
         collection: &Collection,
-        each: &mut dyn FnMut(&mut Self, Bytes) -> Flow,
+        each: &mut dyn FnMut(&mut Self, Vec<u8>) -> Flow,
     ) -> Flow {
         let Some(index) = &scan.index else {
             return self
-                .documents(scan, collection, Direction::Forward, |run, key, _| each(run, key.clone()));
+                .documents(scan, collection, Direction::Forward, |run, key, _| each(run, key.to_vec()));
         };
         let ranges = scan.ranges(self.question.filter, collection, &self.context).list;
         let view = self.view;
@@ -292,7 +300,7 @@ impl<'r> Run<'r, '_> {
             for range in &ranges {
                 let flow = rows.scan(index, range, Direction::Forward, &mut |row, _| {
                     let id = index.id_of(row).ok_or_else(malformed)?;
-                    each(self, Bytes::from(layout::document_key(collection.id, id)))
+                    each(self, layout::document_key(collection.id, id))
                 })?;
                 if flow.is_break() {
                     return Ok(flow);
@@ -313,10 +321,10 @@ impl<'r> Run<'r, '_> {
                     Ok(if found.insert(key) { room.take(length) } else { ControlFlow::Continue(()) })
                 })?;
                 if flow.is_break() {
-                    return self.everything(collection, &HashSet::new());
+                    return self.everything(collection, &mut |_, _| Ok(false));
                 }
             }
-            return self.fetch(&found, &asked);
+            return self.fetch_all(&found, Some(&asked));
         }
         let mut seen = HashSet::new();
         let mut room = Room::new(self.plan.max_gathered);
@@ -325,7 +333,7 @@ impl<'r> Run<'r, '_> {
                 if seen.contains(&key) {
                     return Ok(ControlFlow::Continue(()));
                 }
-                if run.fetch([&key], &asked)?.is_break() {
+                if run.fetch(&key, Some(&asked))?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
                 let flow = room.take(key.len());
@@ -333,7 +341,7 @@ impl<'r> Run<'r, '_> {
                 Ok(flow)
             })?;
             if room.is_used_up() {
-                return self.everything(collection, &seen);
+                return self.everything(collection, &mut |key, _| Ok(seen.contains(key)));
             }
             if flow.is_break() {
                 return Ok(flow);
@@ -344,7 +352,7 @@ impl<'r> Run<'r, '_> {
 
     /// Documents that all scans lead to, by `_id`.
     fn intersection(&mut self, scans: &[Scan], collection: &Collection) -> Flow {
-        let mut found: Option<BTreeSet<Bytes>> = None;
+        let mut found: Option<BTreeSet<Vec<u8>>> = None;
         for scan in scans {
             let mut keys = BTreeSet::new();
             let mut room = Room::new(self.plan.max_gathered);
@@ -365,8 +373,8 @@ impl<'r> Run<'r, '_> {
             }
         }
         match found {
-            Some(found) => self.fetch(&found, &asked),
-            None => self.everything(collection, &HashSet::new()),
+            Some(found) => self.fetch_all(&found, Some(&asked)),
+            None => self.everything(collection, &mut |_, _| Ok(false)),
         }
     }
 }

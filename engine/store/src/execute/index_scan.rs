@@ -5,14 +5,14 @@
 //! backward, or has further fields), the rows of the group are gathered first, as many as there is room for; for the others
 //! the group is read again.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use ditto_dql::{Context, Expr};
-use ditto_storage::{Bytes, Direction};
+use ditto_storage::Direction;
 use ditto_value::{ValueRef, Writer};
 
-use super::access::{Run, asked};
+use super::access::{Holds, Run, asked};
+use super::found::Found;
 use super::gathered::{First, Room};
 use super::index_rows::{IndexRows, malformed};
 use super::order;
@@ -30,6 +30,9 @@ const GO_ON: Flow = Ok(ControlFlow::Continue(()));
 
 /// Rows of a group that are gathered before it is read again the other way instead.
 const MAX_GATHERED: usize = 1_024;
+
+/// Rows of an index that is read whole, after which it is left if more than half of them do not spare their document.
+const TRIED: usize = 256;
 
 /// Length of the collection id at the front of a `documents` key.
 const COLLECTION: usize = 4;
@@ -68,6 +71,8 @@ pub(super) struct IndexScan<'s, 'r, 'e> {
     /// Writes what covering rows tell.
     writer: Writer,
     group: Option<Group>,
+    /// How many rows were read, and how many of them are marked.
+    tried: (usize, usize),
 }
 
 impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
@@ -79,17 +84,32 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
     ) -> Self {
         let filter = run.question.filter;
         let ranges = scan.ranges(filter, collection, &run.context);
-        let spared = scan.spares().filter(|_| ranges.is_exact);
-        let answered = spared.filter_map(|condition| condition.place.find(filter)).collect();
+        let answers = scan.answers().filter(|_| ranges.is_exact);
+        let answered = answers.filter_map(|condition| condition.place.find(filter)).collect();
         let is_whole = ranges.is_exact && scan.is_whole(run.conjuncts.len());
         let key = layout::document_key(collection.id, &[]);
         let writer = Writer::new();
-        Self { run, scan, index, collection, ranges, answered, is_whole, key, writer, group: None }
+        Self {
+            run,
+            scan,
+            index,
+            collection,
+            ranges,
+            answered,
+            is_whole,
+            key,
+            writer,
+            group: None,
+            tried: (0, 0),
+        }
     }
 
     /// Offers every document of the scan, in the order in which its rows come, or as ORDER BY wants it.
     pub(super) fn in_order(mut self, rows: &IndexRows<'_>) -> Flow {
         let ranges = std::mem::take(&mut self.ranges.list);
+        // To read documents one by one for more than half of the rows would take longer than to read them all in turn.
+        let is_on_trial = self.scan.conditions.is_empty() && self.scan.ordered.is_none();
+        let mut last_tried = None;
         let direction = if self.scan.backward { Direction::Backward } else { Direction::Forward };
         let in_turn: Box<dyn Iterator<Item = &KeyRange>> =
             if self.scan.backward { Box::new(ranges.iter().rev()) } else { Box::new(ranges.iter()) };
@@ -104,15 +124,34 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
                         if self.end_group(rows, &ranges)?.is_break() {
                             return Ok(ControlFlow::Break(()));
                         }
-                        self.offer(row, is_marked)
+                        let flow = self.offer(row, is_marked)?;
+                        if flow.is_continue() && is_on_trial && self.is_too_slow(is_marked) {
+                            last_tried = Some(row.to_vec());
+                            return Ok(ControlFlow::Break(()));
+                        }
+                        Ok(flow)
                     }
                 }
             })?;
+            if let Some(last) = &last_tried {
+                let index = self.index;
+                return self.run.everything(self.collection, &mut |key, record| {
+                    let document = parse_record(record)?.value;
+                    Ok(index.entry(layout::id_of_document_key(key), document).key <= *last)
+                });
+            }
             if flow.is_break() {
                 return Ok(flow);
             }
         }
         self.end_group(rows, &ranges)
+    }
+
+    /// Whether too many rows have not spared the document until now.
+    fn is_too_slow(&mut self, is_marked: bool) -> bool {
+        self.tried.0 += 1;
+        self.tried.1 += usize::from(is_marked);
+        self.tried.0 >= TRIED && self.tried.1 > self.tried.0 / 2
     }
 
     /// Offers every document of the scan by `_id`. All rows are gathered first.
@@ -125,7 +164,7 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
                 Ok(room.take(row.len()))
             })?;
             if flow.is_break() {
-                return self.run.everything(self.collection, &HashSet::new());
+                return self.run.everything(self.collection, &mut |_, _| Ok(false));
             }
         }
         let index = self.index;
@@ -260,25 +299,26 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
             self.run.skipped -= 1;
             return GO_ON;
         }
-        let id = self.index.id_of(row).ok_or_else(malformed)?;
-        self.key.truncate(COLLECTION);
-        self.key.extend_from_slice(id);
-        let key = Bytes::from(&self.key[..]);
-        let Self { run, scan, index, answered, ranges, writer, .. } = self;
+        let Self { run, scan, index, answered, is_whole, ranges, writer, .. } = self;
         let holds = |conjunct: &Expr, row: &Context<'_>| {
             let is_answered = !is_marked && answered.iter().any(|answered| std::ptr::eq(*answered, conjunct));
             is_answered || asked(conjunct, row)
         };
+        let holds: Option<&Holds<'_>> = if *is_whole && !is_marked { None } else { Some(&holds) };
         if let (Some(covering), false, true) = (&scan.covering, is_marked, ranges.is_exact) {
             writer.bytes_mut().clear();
             covering.write(index, row, writer).ok_or_else(malformed)?;
-            let bytes = Bytes::from(writer.written_after(0));
-            return run.offer(&key, &bytes, &bytes, ValueRef::from_stored(&bytes), &holds);
+            let document = ValueRef::from_stored(writer.written_after(0));
+            return run.offer(&Found::of_row(index, row, document), holds);
         }
-        let Some(record) = run.view.get(&key)? else {
+        let id = index.id_of(row).ok_or_else(malformed)?;
+        self.key.truncate(COLLECTION);
+        self.key.extend_from_slice(id);
+        let key = &self.key[..];
+        let Some(record) = run.view.get(key)? else {
             tracing::warn!(index = &*index.name, "a row leads to no document; Store::verify tells more");
             return GO_ON;
         };
-        run.offer_record(&key, &record, &holds)
+        run.offer_record(key, &record, holds)
     }
 }

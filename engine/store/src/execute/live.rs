@@ -16,6 +16,7 @@ use ditto_storage::{Bytes, Direction, Keyspace};
 use ditto_value::{Object, ValueRef};
 
 use super::access::{for_each_document, planned};
+use super::found::Found;
 use super::order;
 use super::plan::{self, Arrival, Question, Reads};
 use super::scope::{Scope, Shape, of_document};
@@ -107,12 +108,10 @@ impl LiveRows {
         planned(view, &scope, question, |view, plan| {
             // Documents come in the order of their places: behind those that are kept nothing is wanted.
             let in_order = plan.is_ordered && !(select.order_by.is_empty() && plan.mixes_ids());
-            for_each_document(view, &scope, &question, plan, &mut |key, _, holder, document| {
-                if let Some((_, id)) = layout::split_document_key(key) {
-                    // A row of its own: a view of a cached block would keep the whole block.
-                    let row = || Row::new(place.row(holder, document).bytes());
-                    live.insert(place.of(id, document), row);
-                }
+            for_each_document(view, &scope, &question, plan, &mut |found| {
+                // A row of its own: a view of a cached block would keep the whole block.
+                let row = || Row::new(place.found_row(found).bytes());
+                live.insert(place.of(found.id()?, found.document), row);
                 live.cut |= in_order && live.rows.len() > live.kept();
                 let is_done = live.cut && in_order;
                 Ok(if is_done || live.too_large { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -215,6 +214,10 @@ impl<'q> Place<'q> {
         order::sort_key(&self.select.order_by, &of_document(&self.scope.context(), document), &mut key);
         key.extend_from_slice(id);
         key
+    }
+
+    fn found_row(&self, found: &Found<'_>) -> Row {
+        self.projector.found_row(&self.scope.context(), found)
     }
 
     fn row(&self, holder: &Bytes, document: ValueRef<'_>) -> Row {

@@ -3,6 +3,7 @@
 mod access;
 mod edges;
 mod explain;
+mod found;
 mod gathered;
 mod index_rows;
 mod index_scan;

@@ -43,7 +43,7 @@ pub(crate) fn targets(
 }
 
 /// Whether a document, by its `documents` key and its record, may be affected.
-pub(crate) type Permit<'p> = dyn FnMut(&Bytes, &Bytes) -> Result<bool, StoreError> + 'p;
+pub(crate) type Permit<'p> = dyn FnMut(&[u8], &Bytes) -> Result<bool, StoreError> + 'p;
 
 /// As [`targets`], of any collection, and only what is permitted: nothing else counts for LIMIT and OFFSET.
 pub(crate) fn selected(
@@ -68,13 +68,14 @@ pub(crate) fn selected(
             None if plan.is_ordered => (window.offset as u64, Window { offset: 0, ..window }),
             _ => (0, window),
         };
-        for_each_behind(view, scope, &question, plan, skipped, &mut |key, record, _, document| {
+        for_each_behind(view, scope, &question, plan, skipped, &mut |document| {
+            let Some((key, record)) = document.stored() else { return Ok(ControlFlow::Continue(())) };
             if let Some(permit) = &mut permit
                 && !permit(key, record)?
             {
                 return Ok(ControlFlow::Continue(()));
             }
-            let target = || Target { key: key.clone(), record: record.clone() };
+            let target = || Target { key: Bytes::from(key), record: record.clone() };
             if plan.is_ordered {
                 found.push(target());
                 if found.len() >= window.needed() {
@@ -82,7 +83,11 @@ pub(crate) fn selected(
                 }
             } else {
                 sort_key.clear();
-                order::sort_key(&selection.order_by, &of_document(&context, document), &mut sort_key);
+                order::sort_key(
+                    &selection.order_by,
+                    &of_document(&context, document.document),
+                    &mut sort_key,
+                );
                 if plan.mixes_ids() {
                     sort_key.extend_from_slice(layout::id_of_document_key(key));
                 }

@@ -70,7 +70,7 @@ pub(crate) fn evict(
     let inner = Arc::clone(&transaction.inner);
     let both = [directives, &selection.source.directives];
     let mut protection = Protection::new(&inner, &collection, both, scope.now_ms);
-    let mut permit = |key: &Bytes, record: &Bytes| protection.allows(key, &parse_record(record)?);
+    let mut permit = |key: &[u8], record: &Bytes| protection.allows(key, &parse_record(record)?);
     let targets = selected(transaction, scope, directives, selection, Some(&mut permit))?;
     let rows = returned(scope, selection, returning.as_ref(), &targets)?;
     let mut mutated_ids = Vec::with_capacity(targets.len());

@@ -1,6 +1,6 @@
 //! What one run of a statement knows besides its text.
 
-use ditto_crdt::{Definition, Definitions, Kind};
+use ditto_crdt::{Definition, Definitions, Kind, Record};
 use ditto_dql::{Arguments, Context, FieldType, Source, TypeDefinition};
 use ditto_storage::Bytes;
 use ditto_value::{Value, ValueRef};
@@ -56,7 +56,16 @@ impl Shape {
         record: &Bytes,
         each: impl FnOnce(&Bytes, ValueRef<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let parsed = parse_record(record)?;
+        self.document_of(&parse_record(record)?, record, each)
+    }
+
+    /// The same for a record that was parsed before.
+    pub(crate) fn document_of<T>(
+        &self,
+        parsed: &Record<'_>,
+        record: &Bytes,
+        each: impl FnOnce(&Bytes, ValueRef<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
         if !parsed.alive {
             return Ok(None);
         }

@@ -1,20 +1,24 @@
 //! SELECT: rows are pushed from the source through filter, grouping or ordering, and projection.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use ditto_dql::{AggregateFunction, Context, Expr, Group, GroupValues, Grouping, Groups, Projection, Select};
+use ditto_dql::{
+    AggregateFunction, Context, Expr, Group, GroupValues, Grouping, Groups, Item, Projection, ProjectionItem,
+    Select,
+};
 use ditto_storage::Bytes;
-use ditto_value::{Value, ValueRef, key};
+use ditto_value::{Value, ValueRef, Writer, key};
 
 use super::access::{count_documents, for_each_behind, for_each_document, planned};
 use super::edges::Edges;
+use super::found::Found;
 use super::order::{self, Sorter};
 use super::plan::{Access, Arrival, Plan, Question, Reads, Shortcut};
 use super::scope::{Scope, of_document};
 use super::view::View;
 use crate::error::{DataError, StoreError};
-use crate::layout;
 use crate::result::Row;
 
 /// LIMIT and OFFSET.
@@ -120,11 +124,14 @@ pub(crate) fn counts_documents(grouping: &Grouping) -> bool {
 pub(crate) struct Projector<'q> {
     projection: &'q Projection,
     alias: &'q str,
+    /// The items by name, if each is but a value.
+    values: Option<Vec<(&'q str, &'q Expr)>>,
+    writer: RefCell<Writer>,
 }
 
 impl<'q> Projector<'q> {
     pub(crate) fn new(projection: &'q Projection, alias: &'q str) -> Self {
-        Self { projection, alias }
+        Self { projection, alias, values: values(projection), writer: RefCell::default() }
     }
 
     /// The row of a document that lies somewhere in `holder`.
@@ -135,19 +142,60 @@ impl<'q> Projector<'q> {
         }
     }
 
-    /// The row of a context that is no single document: a group.
-    pub(crate) fn row(&self, context: &Context<'_>) -> Row {
-        Row::new(Value::Object(self.projection.row(context, &[self.alias])).encode())
+    /// The row of a document that a plan found.
+    pub(crate) fn found_row(&self, context: &Context<'_>, found: &Found<'_>) -> Row {
+        match self.projection {
+            Projection::All => found.row(),
+            Projection::Items(_) => self.row(&of_document(context, found.document)),
+        }
     }
+
+    /// The row of a context, which may be that of a group.
+    pub(crate) fn row(&self, context: &Context<'_>) -> Row {
+        let Some(values) = &self.values else {
+            return Row::new(Value::Object(self.projection.row(context, &[self.alias])).encode());
+        };
+        let mut writer = self.writer.borrow_mut();
+        writer.bytes_mut().clear();
+        writer.object(|members| {
+            for (name, expr) in values {
+                match expr.evaluate(context) {
+                    Item::Missing => {}
+                    Item::Ref(value) => members.with(name, |writer| writer.encoded(value.bytes())),
+                    Item::Borrowed(value) => members.value(name, value),
+                    Item::Owned(value) => members.value(name, &value),
+                }
+            }
+        });
+        Row::new(writer.written_after(0))
+    }
+}
+
+/// The items of a projection in the order of their names, if each is but a value, and no two have one name.
+fn values(projection: &Projection) -> Option<Vec<(&str, &Expr)>> {
+    let Projection::Items(items) = projection else { return None };
+    let values = items.iter().map(|item| match item {
+        ProjectionItem::Value { expr, name, .. } => Some((name.as_str(), expr)),
+        ProjectionItem::Members { .. } | ProjectionItem::Exclude { .. } => None,
+    });
+    let mut values: Vec<(&str, &Expr)> = values.collect::<Option<_>>()?;
+    values.sort_unstable_by_key(|(name, _)| *name);
+    values.is_sorted_by(|(left, _), (right, _)| left < right).then_some(values)
 }
 
 /// Lets each row through once, equal numbers being equal whatever their kind.
 #[derive(Default)]
-struct Distinct(HashSet<Vec<u8>>);
+struct Distinct {
+    seen: HashSet<Vec<u8>>,
+    /// The row at hand, encoded.
+    encoded: Vec<u8>,
+}
 
 impl Distinct {
     fn is_new(&mut self, row: &Row) -> bool {
-        self.0.insert(key::of(row.value()))
+        self.encoded.clear();
+        key::encode(row.value(), &mut self.encoded);
+        !self.seen.contains(&self.encoded) && self.seen.insert(self.encoded.clone())
     }
 }
 
@@ -166,8 +214,8 @@ fn streamed(
     // OFFSET skips documents, or distinct rows.
     let (skipped, mut skip) = if select.distinct { (0, window.offset) } else { (window.offset, 0) };
     let mut rows = Vec::new();
-    for_each_behind(view, scope, question, plan, skipped as u64, &mut |_, _, holder, document| {
-        let row = projector.document_row(&context, holder, document);
+    for_each_behind(view, scope, question, plan, skipped as u64, &mut |found| {
+        let row = projector.found_row(&context, found);
         if distinct.as_mut().is_some_and(|distinct| !distinct.is_new(&row)) {
             return Ok(ControlFlow::Continue(()));
         }
@@ -195,19 +243,20 @@ fn sorted(
     let mut distinct = select.distinct.then(Distinct::default);
     let mut sorter = Sorter::new(window.needed());
     let mut sort_key = Vec::new();
-    for_each_document(view, scope, question, plan, &mut |key, _, holder, document| {
+    let mixes_ids = plan.mixes_ids();
+    for_each_document(view, scope, question, plan, &mut |found| {
         sort_key.clear();
-        order::sort_key(&select.order_by, &of_document(&context, document), &mut sort_key);
-        if plan.mixes_ids() {
-            sort_key.extend_from_slice(layout::id_of_document_key(key));
+        order::sort_key(&select.order_by, &of_document(&context, found.document), &mut sort_key);
+        if mixes_ids {
+            sort_key.extend_from_slice(found.id()?);
         }
         if let Some(distinct) = &mut distinct {
-            let row = projector.document_row(&context, holder, document);
+            let row = projector.found_row(&context, found);
             if distinct.is_new(&row) {
                 sorter.offer(&sort_key, || row);
             }
         } else {
-            sorter.offer(&sort_key, || Row::part(holder.clone(), document));
+            sorter.offer(&sort_key, || found.row());
         }
         Ok(ControlFlow::Continue(()))
     })?;
@@ -234,8 +283,8 @@ fn grouped(
         None => {
             let context = scope.context();
             let mut groups = Groups::new(grouping);
-            for_each_document(view, scope, question, plan, &mut |_, _, _, document| {
-                groups.accept(&of_document(&context, document));
+            for_each_document(view, scope, question, plan, &mut |found| {
+                groups.accept(&of_document(&context, found.document));
                 Ok(ControlFlow::Continue(()))
             })?;
             groups.finish()

@@ -1,6 +1,8 @@
 //! UPDATE.
 
-use ditto_crdt::{DecodeError, Document, Kind, Path, Sequence, Slot, Stamp, record};
+use std::cell::OnceCell;
+
+use ditto_crdt::{DecodeError, Document, Kind, Path, Record, Sequence, Slot, Stamp, record};
 use ditto_dql::{Action, Change, Context, Update};
 use ditto_storage::Bytes;
 use ditto_value::{Object, Value};
@@ -25,16 +27,11 @@ pub(crate) fn update(
     let Some(collection) = transaction.collection(&source.collection.name) else {
         return Ok(Effect { rows: rows.finish(), mutated_ids });
     };
-    let paths = statement
-        .changes
-        .iter()
-        .map(|change| Path::new(change.path.iter().map(String::as_str)))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| DataError::Write {
-            id: "of the statement".to_string(),
-            reason: error.to_string(),
-        })?;
-    let run = Run { scope, shape: Shape::new(source, scope.settings), changes: &statement.changes, paths };
+    let shape = Shape::new(source, scope.settings);
+    let run = Run { scope, shape, changes: &statement.changes, paths: OnceCell::new() };
+    if !run.assigns_only() {
+        run.paths()?;
+    }
     for target in targets {
         if let Some((id, record)) = run.apply(transaction, &collection, target)? {
             if rows.wanted() {
@@ -53,8 +50,8 @@ struct Run<'a> {
     scope: &'a Scope<'a>,
     shape: Shape,
     changes: &'a [Change],
-    /// Beside `changes`.
-    paths: Vec<Path>,
+    /// Beside `changes`, once they are needed.
+    paths: OnceCell<Vec<Path>>,
 }
 
 /// A change with its right-hand side evaluated.
@@ -74,18 +71,20 @@ impl Run<'_> {
         target: Target,
     ) -> Result<Option<(Value, Bytes)>, StoreError> {
         let context = self.scope.context();
-        let evaluated = self.shape.document(&target.record, |_, visible| {
+        let stored = parse_record(&target.record)?;
+        let evaluated = self.shape.document_of(&stored, &target.record, |_, visible| {
             let context = of_document(&context, visible);
             let id = id_of(visible);
-            let writes: Result<Vec<Write>, DataError> =
-                self.changes.iter().map(|change| self.evaluate(change, &context, &id)).collect();
-            Ok((writes?, id))
+            let mut writes = Vec::with_capacity(self.changes.len());
+            for change in self.changes {
+                writes.push(self.evaluate(change, &context, &id)?);
+            }
+            Ok((writes, id))
         })?;
         let Some((writes, id)) = evaluated else { return Ok(None) };
-        let stored = parse_record(&target.record)?;
         let stamp = transaction.stamp(stored.newest_stamp().map_err(corrupt)?)?;
         let sequence = transaction.sequence_of(&target.key);
-        let record = match self.assign(&target.record, &writes, stamp, sequence)? {
+        let record = match self.assign(&stored, &writes, stamp, sequence)? {
             Some(record) => record,
             None => {
                 let mut document = stored.document().map_err(corrupt)?;
@@ -107,24 +106,48 @@ impl Run<'_> {
     /// `None` if any of the writes is more than that.
     fn assign(
         &self,
-        record: &[u8],
+        record: &Record<'_>,
         writes: &[Write],
         stamp: Stamp,
         sequence: Sequence,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        if !self.shape.definitions.is_default() {
+        if !self.assigns_only() {
             return Ok(None);
         }
         let mut assigned: Option<Vec<u8>> = None;
         for (change, write) in self.changes.iter().zip(writes) {
             let ([name], Write::Set(value)) = (change.path.as_slice(), write) else { return Ok(None) };
-            let record = parse_record(assigned.as_deref().unwrap_or(record))?;
-            let Some(next) = record.assign(name, value, stamp, sequence).map_err(corrupt)? else {
-                return Ok(None);
+            let next = match &assigned {
+                None => record.assign(name, value, stamp, sequence),
+                Some(assigned) => parse_record(assigned)?.assign(name, value, stamp, sequence),
             };
-            assigned = Some(next);
+            assigned = next.map_err(corrupt)?;
+            if assigned.is_none() {
+                return Ok(None);
+            }
         }
         Ok(assigned)
+    }
+
+    /// Whether all changes are assignments to members at the top, of no declared kind.
+    fn assigns_only(&self) -> bool {
+        let is_assignment = |change: &Change| {
+            change.path.len() == 1 && matches!(change.action, Action::Set(_) | Action::SetDefault)
+        };
+        self.shape.definitions.is_default() && self.changes.iter().all(is_assignment)
+    }
+
+    /// The paths of the changes.
+    fn paths(&self) -> Result<&[Path], DataError> {
+        if let Some(paths) = self.paths.get() {
+            return Ok(paths);
+        }
+        let paths = self.changes.iter().map(|change| Path::new(change.path.iter().map(String::as_str)));
+        let paths = paths.collect::<Result<_, _>>().map_err(|error| DataError::Write {
+            id: "of the statement".to_string(),
+            reason: error.to_string(),
+        })?;
+        Ok(self.paths.get_or_init(|| paths))
     }
 
     /// Whether anything was there to be changed.
@@ -139,7 +162,7 @@ impl Run<'_> {
     ) -> Result<bool, StoreError> {
         let definitions = &self.shape.definitions;
         let mut changed = false;
-        for (path, write) in self.paths.iter().zip(writes) {
+        for (path, write) in self.paths()?.iter().zip(writes) {
             let result = match write {
                 Write::Set(value) => document.set(path, &value, definitions, stamp, sequence).map(|()| true),
                 Write::Unset => document.unset(path, definitions, stamp, sequence),

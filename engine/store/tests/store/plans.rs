@@ -93,7 +93,8 @@ fn a_plan_has_the_documented_form() {
             r##""datasource":"default","##,
             r##""desc":{"index":"a","spans":[[{"index_key":{"direction":"asc","include_missing":true,"key":["a"]},"##,
             r##""range":{"high":{"expr":"'A'","included":true},"low":{"expr":"'A'","included":true}}}]]}},"##,
-            r##"{"#operator":"fetch"},{"#operator":"filter","condition":"a = 'A'"},{"#operator":"projection"}]"##,
+            r##"{"#operator":"fetch"},{"#operator":"filter","answered":["a = 'A'"],"condition":"a = 'A'"},"##,
+            r##"{"#operator":"projection"}]"##,
         )
     );
     let found = children(&store, "SELECT * FROM t WHERE a > :x AND a < 9");
@@ -468,7 +469,8 @@ fn a_plan_tells_what_bounds_it_and_what_is_not_asked_again() {
         ),
         // What the spans say.
         ("SELECT * FROM t WHERE a = 1 AND c = 2", "indexScan", "answers", r#"["a = 1"]"#),
-        ("SELECT * FROM t WHERE a = 1 AND c = 2", "filter", "answered", ""),
+        ("SELECT * FROM t WHERE a = 1 AND c = 2", "filter", "answered", r#"["a = 1"]"#),
+        ("SELECT * FROM t WHERE a = 1 OR b = 2", "filter", "answered", ""),
         ("SELECT * FROM t WHERE a IN :list AND c = 2", "filter", "answered", r#"["a IN :list"]"#),
         ("SELECT a FROM t WHERE a > 1 AND a < :x", "filter", "answered", r#"["a > 1","a < :x"]"#),
         ("SELECT a FROM t WHERE a LIKE 'x%'", "indexScan", "answers", ""),
@@ -778,6 +780,65 @@ fn more_keys_than_may_be_gathered_leave_it_to_the_documents() {
     let (free, bounded) = reads("SELECT * FROM t USE {} ORDER BY b LIMIT 20", none);
     assert_eq!(free, [20, 0, 335], "all rows of one value and the next one");
     assert!(bounded[0] == 20 && bounded[1] == 0 && bounded[2] > 600, "{bounded:?}");
+}
+
+#[test]
+fn an_index_is_left_for_the_documents_when_its_rows_do_not_spare_them() {
+    let counts = Arc::new(Counts::default());
+    let storage = Counted { storage: MemoryStorage::new(), counts: Arc::clone(&counts) };
+    let store = open_in(Arc::new(storage), 1);
+    // Every other document has a float that could be an integer, then all have.
+    let documents: Vec<String> = (0..2_000)
+        .map(|n| {
+            let whole = n % 50;
+            let a = if whole < 25 && n % 2 == 0 { format!("{whole}") } else { format!("{whole}.0") };
+            format!(r#"{{"_id": {n}, "a": {a}, "b": {}}}"#, n % 3)
+        })
+        .collect();
+    run_with(&store, "INSERT INTO t DOCUMENTS (:d)", &format!(r#"{{"d": [{}]}}"#, documents.join(",")));
+    ["a", "b", "a DESC, b"].iter().for_each(|keys| create(&store, keys));
+    let reads = |text: &str| {
+        counts.take();
+        let found = query(&store, text);
+        let [_, read, scanned, rows] = counts.take();
+        (found, [read, scanned, rows])
+    };
+    let sorted = |mut rows: Vec<String>| {
+        rows.sort_unstable();
+        rows
+    };
+    for text in [
+        "SELECT a FROM t {}",
+        "SELECT _id, a FROM t {}",
+        "SELECT DISTINCT a FROM t {}",
+        "SELECT DISTINCT b, a FROM t {}",
+        "SELECT a, COUNT(*) AS n, SUM(a) AS s FROM t {} GROUP BY a",
+        "SELECT COUNT(a) AS n FROM t {}",
+        "SELECT COUNT(*) AS n FROM t {} WHERE a + 1 > 3",
+        "SELECT a, b FROM t {} LIMIT 900 OFFSET 1300",
+    ] {
+        let (found, [read, scanned, rows]) = reads(&text.replace("{}", ""));
+        let (expected, [_, all, none]) = reads(&text.replace("{}", "USE INDEX ''"));
+        assert_eq!((all, none), (2_000, 0), "{text}");
+        assert_eq!(scanned, 2_000, "{text} is left to the documents");
+        assert!(read < 1_100 && rows < 1_600, "{text} reads {read} documents for {rows} rows");
+        if !text.contains("LIMIT") {
+            assert_eq!(sorted(found), sorted(expected), "{text}");
+        } else {
+            assert_eq!(found.len(), expected.len(), "{text}");
+        }
+    }
+    assert_eq!(reads("SELECT b FROM t").1, [0, 0, 2_000]);
+    // A transaction goes on with the documents as it sees them.
+    let transaction = store.begin(TransactionKind::ReadWrite).expect("begins");
+    let inside = |text: &str| rows(&transaction.execute(text, &Object::new()).expect("runs"));
+    inside("UPDATE t SET a = 3.0 WHERE _id > 1900");
+    inside("DELETE FROM t WHERE _id < 100");
+    for text in ["SELECT _id, a FROM t {}", "SELECT a, COUNT(*) AS n FROM t {} GROUP BY a"] {
+        let (found, expected) =
+            (inside(&text.replace("{}", "")), inside(&text.replace("{}", "USE INDEX ''")));
+        assert_eq!(sorted(found), sorted(expected), "{text}");
+    }
 }
 
 #[test]

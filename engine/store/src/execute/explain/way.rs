@@ -75,7 +75,7 @@ impl Way<'_> {
         match &self.plan.access {
             Access::Ids(ids) => ids.answers().into_iter().collect(),
             Access::Scan(scan) if scan.index.is_some() => {
-                scan.spares().map(|condition| condition.place).collect()
+                scan.answers().map(|condition| condition.place).collect()
             }
             Access::Shortcuts(shortcuts) => match shortcuts.first() {
                 Some(Shortcut::Edge(edge)) => edge.scan.answers().map(|condition| condition.place).collect(),

@@ -49,8 +49,14 @@ pub(crate) struct KeyCondition {
     pub has_one_value: bool,
     /// It holds for exactly the values in its ranges.
     pub is_exact: bool,
-    /// Asking it again costs more than a comparison.
-    pub is_list: bool,
+}
+
+impl KeyCondition {
+    /// What it asks, if that is one thing.
+    pub(crate) fn single_test(self, filter: Option<&Expr>) -> Option<Test<'_>> {
+        let mut tests = tests(self.place.find(filter)?);
+        tests.next().filter(|_| self.has_one_value)
+    }
 }
 
 /// What a condition asks: one of these must hold.
@@ -99,7 +105,6 @@ impl<'q> Condition<'q> {
             place: self.place,
             has_one_value: self.has_one_value(),
             is_exact: !tests(self.conjunct).any(|test| matches!(test, Test::Like { .. })),
-            is_list: tests(self.conjunct).any(|test| matches!(test, Test::In(_))),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::LazyLock;
 
 use ditto_dql::{Expr, IndexKey, Root};
-use ditto_value::{ObjectWriter, Value, Writer, key};
+use ditto_value::{ObjectWriter, Writer, key};
 
-use crate::index::Index;
+use crate::index::{Index, MAX_INDEX_KEYS};
 
 /// The path of the `_id`.
 static ID: LazyLock<[String; 1]> = LazyLock::new(|| ["_id".to_owned()]);
@@ -53,41 +53,71 @@ impl Covering {
 
     /// Writes the part of the document that an unmarked row tells; `None` if the row is malformed.
     pub(crate) fn write(&self, index: &Index, row: &[u8], writer: &mut Writer) -> Option<()> {
-        let mut parts: Vec<(&[String], Value)> = Vec::with_capacity(self.fields.len() + 1);
-        let last = self.fields.last().map_or(0, |last| last + 1);
+        let mut parts = Parts::default();
         let mut start = index.fields_end(row, 0)?;
-        for (number, field) in index.keys.iter().enumerate().take(last) {
+        let read = if self.id { index.keys.len() } else { self.fields.last().map_or(0, |last| last + 1) };
+        for (number, field) in index.keys.iter().enumerate().take(read) {
             let end = index.field_end(row, start, number)?.end;
-            let part = row.get(start..end)?;
+            let bytes = row.get(start..end)?;
             start = end;
             let missing = if field.descending { !key::MISSING } else { key::MISSING };
-            if self.fields.contains(&number) && part != [missing] {
-                let decoded = if field.descending { key::decode_descending(part) } else { key::decode(part) };
-                parts.push((&field.path, decoded.ok()?.0));
+            if bytes != [missing] && self.fields.contains(&number) {
+                parts.add(Part { path: &field.path, bytes, descending: field.descending });
             }
         }
         if self.id {
-            parts.push((&*ID, key::decode(index.id_of(row)?).ok()?.0));
+            parts.add(Part { path: &*ID, bytes: row.get(start..)?, descending: false });
         }
-        parts.sort_by(|left, right| left.0.cmp(right.0));
-        writer.object(|members| write(&parts, 0, members));
-        Some(())
+        let mut is_well_formed = true;
+        writer.object(|members| write(parts.in_order(), 0, members, &mut is_well_formed));
+        is_well_formed.then_some(())
     }
 }
 
-/// Writes what lies below the first `depth` names, which all paths share. Paths are in ascending order.
-fn write(parts: &[(&[String], Value)], depth: usize, members: &mut ObjectWriter<'_>) {
+/// An encoded value, and where it is in the document.
+#[derive(Clone, Copy, Default)]
+struct Part<'r> {
+    path: &'r [String],
+    bytes: &'r [u8],
+    descending: bool,
+}
+
+/// The parts of one row; there are many rows, and nothing is allocated for one.
+#[derive(Default)]
+struct Parts<'r> {
+    parts: [Part<'r>; MAX_INDEX_KEYS + 1],
+    count: usize,
+}
+
+impl<'r> Parts<'r> {
+    fn add(&mut self, part: Part<'r>) {
+        let Some(slot) = self.parts.get_mut(self.count) else { return };
+        *slot = part;
+        self.count += 1;
+    }
+
+    fn in_order(&mut self) -> &[Part<'r>] {
+        let parts = self.parts.get_mut(..self.count).unwrap_or_default();
+        parts.sort_unstable_by(|left, right| left.path.cmp(right.path));
+        parts
+    }
+}
+
+/// Writes what lies below the first `depth` names, which all paths share.
+fn write(parts: &[Part<'_>], depth: usize, members: &mut ObjectWriter<'_>, is_well_formed: &mut bool) {
     let mut rest = parts;
-    while let Some((path, value)) = rest.first() {
-        let Some(name) = path.get(depth) else { return };
-        let count = rest.iter().take_while(|(path, _)| path.get(depth) == Some(name)).count();
+    while let Some(part) = rest.first() {
+        let Some(name) = part.path.get(depth) else { return };
+        let count = rest.iter().take_while(|part| part.path.get(depth) == Some(name)).count();
         let (same, behind) = rest.split_at(count);
         rest = behind;
-        if path.len() == depth + 1 {
+        if part.path.len() == depth + 1 {
             // What other paths lead to lies inside of it.
-            members.value(name, value);
+            members.with(name, |writer| {
+                *is_well_formed &= key::transcode(part.bytes, part.descending, writer).is_ok();
+            });
         } else {
-            members.object(name, |members| write(same, depth + 1, members));
+            members.object(name, |members| write(same, depth + 1, members, is_well_formed));
         }
     }
 }

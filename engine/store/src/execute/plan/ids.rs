@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use ditto_dql::{Context, Item, Source, Test, UseIds};
-use ditto_storage::Bytes;
-use ditto_value::{Value, key};
+use ditto_value::{Value, ValueKind, key as keys_of_values};
 
 use super::Question;
 use super::condition::{Condition, Place, tests};
@@ -48,40 +47,74 @@ impl Ids {
     }
 }
 
+/// The `documents` key of the one id that a condition leaves; `None` if there can be no such document.
+pub(crate) fn key(
+    place: Place,
+    question: &Question<'_>,
+    collection: &Collection,
+    context: &Context<'_>,
+) -> Option<Vec<u8>> {
+    match tests(place.find(question.filter)?).next()? {
+        Test::Equal(value) => key_of(collection, &value.evaluate(context)),
+        _ => None,
+    }
+}
+
 /// The `documents` keys of these ids, each once, in the order given.
 pub(crate) fn keys(
     ids: Ids,
     question: &Question<'_>,
     collection: &Collection,
     context: &Context<'_>,
-) -> Result<Vec<Bytes>, StoreError> {
-    let mut keys = Keys { collection, keys: Vec::new() };
-    match ids {
-        Ids::Used => match &question.source.ids {
-            Some(UseIds::Each(ids)) => ids.iter().for_each(|id| keys.add(id.evaluate(context))),
-            Some(UseIds::List(list)) => {
-                let list = list.evaluate(context);
-                if let Some(found) = not_an_array(&list) {
-                    return Err(DataError::IdList { found }.into());
-                }
-                keys.add_all(list);
-            }
-            None => {}
-        },
-        Ids::One(place) | Ids::List(place) => {
-            match place.find(question.filter).and_then(|condition| tests(condition).next()) {
-                Some(Test::Equal(value)) => keys.add(value.evaluate(context)),
-                Some(Test::In(list)) => keys.add_all(list.evaluate(context)),
-                _ => {}
-            }
-        }
-    }
-    let mut keys = keys.keys;
-    if keys.len() > 1 {
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let of_list = |list: Item<'_>| {
+        let mut keys: Vec<Vec<u8>> = elements(&list).filter_map(|id| key_of(collection, &id)).collect();
         let mut seen = HashSet::with_capacity(keys.len());
         keys.retain(|key| seen.insert(key.clone()));
+        keys
+    };
+    Ok(match ids {
+        Ids::One(place) => key(place, question, collection, context).into_iter().collect(),
+        Ids::List(place) => match place.find(question.filter).and_then(|condition| tests(condition).next()) {
+            Some(Test::In(list)) => of_list(list.evaluate(context)),
+            _ => Vec::new(),
+        },
+        Ids::Used => match &question.source.ids {
+            Some(UseIds::Each(ids)) => {
+                let ids = ids.iter().filter_map(|id| id.evaluate(context).into_value()).collect();
+                of_list(Item::Owned(Value::Array(ids)))
+            }
+            Some(UseIds::List(list)) => {
+                let list = list.evaluate(context);
+                match not_an_array(&list) {
+                    Some(found) => return Err(DataError::IdList { found }.into()),
+                    None => of_list(list),
+                }
+            }
+            None => Vec::new(),
+        },
+    })
+}
+
+/// The key of an id. A value that is too long to be an id is the id of nothing, and NULL is equal to nothing.
+fn key_of(collection: &Collection, id: &Item<'_>) -> Option<Vec<u8>> {
+    match id {
+        Item::Missing | Item::Borrowed(Value::Null) | Item::Owned(Value::Null) => None,
+        Item::Ref(id) if id.kind() == ValueKind::Null => None,
+        Item::Ref(id) => key_of_id(collection.id, *id).ok(),
+        Item::Borrowed(id) => key_of_id(collection.id, *id).ok(),
+        Item::Owned(id) => key_of_id(collection.id, id).ok(),
     }
-    Ok(keys)
+}
+
+/// The elements of an array; none of anything else.
+fn elements<'i>(list: &'i Item<'_>) -> Box<dyn Iterator<Item = Item<'i>> + 'i> {
+    match list {
+        Item::Missing => Box::new(std::iter::empty()),
+        Item::Ref(list) => Box::new(list.elements().map(Item::Ref)),
+        Item::Borrowed(list) => Box::new(list.as_array().into_iter().flatten().map(Item::Borrowed)),
+        Item::Owned(list) => Box::new(list.as_array().into_iter().flatten().map(Item::Borrowed)),
+    }
 }
 
 /// The ids of `USE IDS` in their key form, for rows that have no key; `None` without the clause.
@@ -91,54 +124,23 @@ pub(crate) fn listed_ids(
 ) -> Result<Option<HashSet<Vec<u8>>>, StoreError> {
     let ids = match &source.ids {
         None => return Ok(None),
-        Some(UseIds::Each(ids)) => {
-            ids.iter().filter_map(|id| id.evaluate(context).into_value()).map(|id| key::of(&id)).collect()
-        }
+        Some(UseIds::Each(ids)) => ids
+            .iter()
+            .filter_map(|id| id.evaluate(context).into_value())
+            .map(|id| keys_of_values::of(&id))
+            .collect(),
         Some(UseIds::List(list)) => {
             let list = list.evaluate(context);
             if let Some(found) = not_an_array(&list) {
                 return Err(DataError::IdList { found }.into());
             }
             match list.into_value() {
-                Some(Value::Array(ids)) => ids.iter().map(key::of).collect(),
+                Some(Value::Array(ids)) => ids.iter().map(keys_of_values::of).collect(),
                 _ => HashSet::new(),
             }
         }
     };
     Ok(Some(ids))
-}
-
-struct Keys<'a> {
-    collection: &'a Collection,
-    keys: Vec<Bytes>,
-}
-
-impl Keys<'_> {
-    /// A value that is too long to be an id is the id of nothing, and NULL is equal to nothing.
-    fn add_value(&mut self, id: &Value) {
-        if *id != Value::Null {
-            self.keys.extend(key_of_id(self.collection.id, id).ok().map(Bytes::from));
-        }
-    }
-
-    fn add(&mut self, id: Item<'_>) {
-        match id {
-            Item::Missing => {}
-            Item::Borrowed(id) => self.add_value(id),
-            other => other.into_value().iter().for_each(|id| self.add_value(id)),
-        }
-    }
-
-    fn add_all(&mut self, list: Item<'_>) {
-        match list {
-            Item::Borrowed(Value::Array(ids)) => ids.iter().for_each(|id| self.add_value(id)),
-            other => {
-                if let Some(Value::Array(ids)) = other.into_value() {
-                    ids.iter().for_each(|id| self.add_value(id));
-                }
-            }
-        }
-    }
 }
 
 fn not_an_array(item: &Item<'_>) -> Option<&'static str> {

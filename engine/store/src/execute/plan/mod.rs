@@ -16,8 +16,8 @@
 //! A [`Plan`] is made without arguments; EXPLAIN shows the very value that the statement runs with. It borrows nothing of
 //! the statement, so that it can be kept beside it: conditions are named by their [`Place`].
 //!
-//! The filter is applied to every document again, so that a plan may read too many documents but never too few. What is
-//! not asked again is said by [`Scan::answers`].
+//! A plan may read too many documents but never too few: the filter is applied to them, except for what the row of an
+//! index answers alone, which is said by [`Scan::answers`].
 
 mod choose;
 mod condition;
@@ -36,7 +36,7 @@ use ditto_dql::{Directives, Expr, Grouping, Namespace, Projection, ProjectionIte
 pub(crate) use self::choose::plan;
 pub(crate) use self::condition::{KeyCondition, Place, tests};
 pub(crate) use self::covering::Covering;
-pub(crate) use self::ids::{Ids, keys, listed_ids};
+pub(crate) use self::ids::{Ids, key, keys, listed_ids};
 pub(crate) use self::order::Ordered;
 pub(crate) use self::ranges::{KeyRange, Ranges};
 pub(crate) use self::reuse::{Made, PlanCache};
@@ -209,12 +209,6 @@ impl Scan {
     /// The conditions that every unmarked row of the scan's ranges fulfils, if the ranges are exact.
     pub(crate) fn answers(&self) -> impl Iterator<Item = &KeyCondition> {
         self.conditions.iter().flatten().filter(|condition| condition.is_exact)
-    }
-
-    /// Those of them that are not asked again although the document of an unmarked row is read or, if it is not, known as
-    /// far as the row tells: what is a comparison costs no more than to find out that it need not be made.
-    pub(crate) fn spares(&self) -> impl Iterator<Item = &KeyCondition> {
-        self.answers().filter(|condition| self.covering.is_some() || condition.is_list)
     }
 
     /// Whether rows that are not marked are documents of a statement whose filter has so many conjuncts, whatever else their

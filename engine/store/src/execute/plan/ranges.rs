@@ -7,7 +7,7 @@
 
 use ditto_dql::{Context, End, Expr, Item, Test, like_prefix};
 use ditto_storage::prefix_end;
-use ditto_value::{Tree, Value, ValueKind, key};
+use ditto_value::{Value, ValueKind, key};
 
 use super::Scan;
 use super::condition::{KeyCondition, tests};
@@ -124,13 +124,29 @@ impl Scan {
             Some(index) => layout::index_prefix(index.id),
             None => layout::collection_prefix(collection.id),
         };
-        let mut prefixes = vec![prefix.to_vec()];
+        let mut single = Vec::with_capacity(64);
+        single.extend_from_slice(&prefix);
+        let mut prefixes = vec![single];
         let limited = self.values_of.map_or(0, |position| position + 1).max(self.conditions.len());
         for position in 0..limited {
             let conditions = self.conditions.get(position).map(Vec::as_slice).unwrap_or_default();
             let field = self.key(position);
             // The `_id` behind the fields is never cut.
             let longest = if field.is_some() { MAX_INDEXED_BYTES } else { usize::MAX };
+            // The common case at little cost: the key is equal to one value.
+            if let ([condition], [prefix]) = (conditions, &mut prefixes[..])
+                && self.values_of != Some(position)
+                && let Some(Test::Equal(value)) = condition.single_test(filter)
+            {
+                let start = prefix.len();
+                if !append(&value.evaluate(context), longest, prefix) {
+                    return Ranges { list: Vec::new(), is_exact: true };
+                }
+                if field.is_some_and(|field| field.descending) {
+                    prefix.iter_mut().skip(start).for_each(|byte| *byte = !*byte);
+                }
+                continue;
+            }
             let mut intervals = intervals(conditions, filter, longest, context);
             if self.values_of == Some(position) {
                 intervals = intersected(&intervals, &[Interval::values()]);
@@ -232,19 +248,22 @@ fn intersected(left: &[Interval], right: &[Interval]) -> Vec<Interval> {
 
 /// The encoding of a value that a field can be equal to, and its kind; the encoding is cut as it is in rows.
 fn encoded(item: &Item<'_>, longest: usize) -> Option<(Vec<u8>, ValueKind)> {
-    fn of<'t>(value: impl Tree<'t>, longest: usize) -> Vec<u8> {
-        let mut encoded = key::of(value);
-        encoded.truncate(longest);
-        encoded
+    let mut encoded = Vec::new();
+    append(item, longest, &mut encoded).then_some(())?;
+    Some((encoded, item.kind()?))
+}
+
+/// Appends that encoding; whether there is one.
+fn append(item: &Item<'_>, longest: usize, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    match item {
+        Item::Ref(value) if value.kind() != ValueKind::Null => key::encode(*value, out),
+        Item::Borrowed(value) if **value != Value::Null => key::encode(*value, out),
+        Item::Owned(value) if *value != Value::Null => key::encode(value, out),
+        _ => return false,
     }
-    let kind = item.kind().filter(|kind| *kind != ValueKind::Null)?;
-    let encoded = match item {
-        Item::Missing => return None,
-        Item::Ref(value) => of(*value, longest),
-        Item::Borrowed(value) => of(*value, longest),
-        Item::Owned(value) => of(value, longest),
-    };
-    Some((encoded, kind))
+    out.truncate(start.saturating_add(longest));
+    true
 }
 
 fn of_test(test: &Test<'_>, longest: usize, context: &Context<'_>, out: &mut Vec<Interval>) {
