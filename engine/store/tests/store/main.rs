@@ -18,6 +18,7 @@ mod losses;
 mod maintenance;
 mod model;
 mod observers;
+mod old_formats;
 mod opening;
 mod outcomes;
 mod plans;
