@@ -28,6 +28,10 @@ impl Environment for SystemEnvironment {
         u64::try_from(BEGIN.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    fn elapsed_ns(&self) -> u64 {
+        u64::try_from(BEGIN.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     #[expect(
         clippy::expect_used,
         reason = "without randomness ids would repeat; no safe way to go on exists"

@@ -11,6 +11,10 @@ pub trait Environment: Send + Sync {
     fn elapsed_ms(&self) -> u64 {
         0
     }
+    /// The same in nanoseconds, for PROFILE.
+    fn elapsed_ns(&self) -> u64 {
+        self.elapsed_ms().saturating_mul(1_000_000)
+    }
 }
 
 /// Runs what must not run on a caller's thread. The store has no threads of its own.

@@ -13,7 +13,7 @@ use super::gathered::Room;
 use super::index_rows::malformed;
 use super::index_scan::IndexScan;
 use super::plan::{self, Access, Ids, KeyRange, Made, Plan, Question, Scan};
-use super::running::Running;
+use super::running::{Running, Tally};
 use super::scope::{Scope, Shape, of_document};
 use super::view::View;
 use crate::catalog::Collection;
@@ -131,15 +131,27 @@ impl<'r> Run<'r, '_> {
         self.running.map_or(Ok(()), Running::check)
     }
 
+    /// Passes over a document of which nothing more has to be known.
+    pub(super) fn pass_over(&mut self) -> Result<(), StoreError> {
+        self.skipped -= 1;
+        if let Some(running) = self.running {
+            Tally::count(&running.tally().found);
+        }
+        self.check()
+    }
+
     /// Passes a document on if it fulfils the conditions; `None` if it is known to.
     pub(super) fn offer(&mut self, found: &Found<'_>, holds: Option<&Holds<'_>>) -> Flow {
         self.check()?;
-        let Self { context, conjuncts, skipped, each, .. } = self;
+        let Self { context, conjuncts, running, skipped, each, .. } = self;
         if let (false, Some(holds)) = (conjuncts.is_empty(), holds) {
             let row = of_document(context, found.document);
             if !conjuncts.iter().all(|conjunct| holds(conjunct, &row)) {
                 return Ok(ControlFlow::Continue(()));
             }
+        }
+        if let Some(running) = running {
+            Tally::count(&running.tally().found);
         }
         if *skipped > 0 {
             *skipped -= 1;

@@ -295,8 +295,7 @@ impl<'s, 'r, 'e> IndexScan<'s, 'r, 'e> {
     /// Offers the document of a row.
     fn offer(&mut self, row: &[u8], is_marked: bool) -> Flow {
         if self.is_whole && !is_marked && self.run.skipped > 0 {
-            self.run.check()?;
-            self.run.skipped -= 1;
+            self.run.pass_over()?;
             return GO_ON;
         }
         let Self { run, scan, index, answered, is_whole, ranges, writer, .. } = self;

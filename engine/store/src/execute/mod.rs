@@ -12,6 +12,7 @@ mod live;
 mod mutation;
 mod order;
 mod plan;
+mod profile;
 mod remove;
 mod returning;
 mod running;
@@ -30,6 +31,7 @@ use ditto_value::{Object, Value, ValueRef};
 pub(crate) use self::live::{LiveRows, is_maintainable};
 pub(crate) use self::mutation::Effect;
 pub(crate) use self::plan::{PlanCache, is_virtual, listed_ids};
+use self::profile::Profile;
 pub(crate) use self::running::Running;
 pub(crate) use self::scope::{Scope, of_document};
 use self::select::Window;
@@ -185,21 +187,24 @@ pub(crate) fn read(
     prepared: &Prepared,
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
-    match &prepared.statement {
+    let mut scope = scope(view.inner(), arguments);
+    let profiled = profile::profiled(&prepared.statement);
+    match profiled.unwrap_or(&prepared.statement) {
         Statement::Select(select) => {
-            let mut scope = scope(view.inner(), arguments);
             let request = prepared.request(view.inner(), scope.now_ms);
             scope.request = request.as_ref();
             scope.running = Some(running);
             scope.plans = Some(&prepared.plans);
-            let rows = select::select(view, &scope, select)?;
+            let profile = profiled.map(|statement| Profile::begin(view, &scope, running, statement));
+            let profile = profile.transpose()?;
+            let mut rows = select::select(view, &scope, select)?;
+            rows.extend(profile.map(|profile| object_row(profile.end(rows.len(), 0))));
             Ok(QueryResult::of_rows(rows))
         }
         Statement::Explain(inner) => {
-            let plan = explain::explain(view, &scope(view.inner(), arguments), inner)?;
+            let plan = explain::explain(view, &scope, inner)?;
             Ok(QueryResult::of_rows(vec![object_row(plan)]))
         }
-        Statement::Profile(_) => Err(StoreError::unsupported("PROFILE")),
         Statement::Advise { .. } => Err(StoreError::unsupported("ADVISE")),
         other => Err(not_allowed(other, "a transaction")),
     }
@@ -258,16 +263,24 @@ pub(crate) fn change(
 ) -> Result<Effect, StoreError> {
     let (now_ms, settings) = (transaction.now_ms, transaction.inner.parameters.settings());
     let request = prepared.request(&transaction.inner, now_ms);
-    let (request, plans, running) = (request.as_ref(), Some(&prepared.plans), Some(running));
-    let scope = Scope { arguments, now_ms, settings, request, plans, running };
-    match &prepared.statement {
+    let (request, plans) = (request.as_ref(), Some(&prepared.plans));
+    let scope = Scope { arguments, now_ms, settings, request, plans, running: Some(running) };
+    let profiled = profile::profiled(&prepared.statement);
+    let profile =
+        profiled.map(|statement| Profile::begin(View::Write(transaction), &scope, running, statement));
+    let profile = profile.transpose()?;
+    let mut effect = match profiled.unwrap_or(&prepared.statement) {
         Statement::Insert(statement) => insert::insert(transaction, &scope, statement),
         Statement::Update(statement) => update::update(transaction, &scope, statement),
         Statement::Delete(statement) => remove::delete(transaction, &scope, statement),
         Statement::Evict(statement) => remove::evict(transaction, &scope, statement),
-        Statement::Profile(_) => Err(StoreError::unsupported("PROFILE")),
         other => Err(not_allowed(other, "a transaction")),
+    }?;
+    if let Some(profile) = profile {
+        let row = profile.end(effect.rows.len(), effect.mutated_ids.len());
+        effect.rows.push(object_row(row));
     }
+    Ok(effect)
 }
 
 pub(crate) fn scope<'a>(inner: &Inner, arguments: impl Into<Arguments<'a>>) -> Scope<'a> {

@@ -23,6 +23,28 @@ pub(crate) struct Running<'r> {
     slow_ms: u64,
     /// Documents until the next look at the clock.
     countdown: Cell<u32>,
+    tally: Tally,
+}
+
+/// What a statement came by until now.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Documents that the filter was to decide about.
+    pub looked: Cell<u64>,
+    /// Those of them that belong to the statement.
+    pub found: Cell<u64>,
+    /// Groups that they formed.
+    pub groups: Cell<u64>,
+    /// Those of them that HAVING left.
+    pub kept: Cell<u64>,
+    /// Rows that were unlike all before.
+    pub distinct: Cell<u64>,
+}
+
+impl Tally {
+    pub(crate) fn count(number: &Cell<u64>) {
+        number.set(number.get() + 1);
+    }
 }
 
 impl<'r> Running<'r> {
@@ -30,7 +52,15 @@ impl<'r> Running<'r> {
         let settings = inner.parameters.settings();
         let (timeout_ms, slow_ms) = (settings.request_timeout_ms, settings.slow_request_ms);
         let begun_ms = if timeout_ms + slow_ms > 0 { inner.environment.elapsed_ms() } else { 0 };
-        Self { inner, text, begun_ms, timeout_ms, slow_ms, countdown: Cell::new(LOOK_EVERY) }
+        Self {
+            inner,
+            text,
+            begun_ms,
+            timeout_ms,
+            slow_ms,
+            countdown: Cell::new(LOOK_EVERY),
+            tally: Tally::default(),
+        }
     }
 
     /// Called for each document that the statement looks at.
@@ -38,6 +68,7 @@ impl<'r> Running<'r> {
     /// # Errors
     /// [`StoreError::RequestTimeout`].
     pub(crate) fn check(&self) -> Result<(), StoreError> {
+        Tally::count(&self.tally.looked);
         let left = self.countdown.get();
         if left > 0 || self.timeout_ms == 0 {
             self.countdown.set(left.saturating_sub(1));
@@ -48,6 +79,18 @@ impl<'r> Running<'r> {
             return Ok(());
         }
         Err(StoreError::RequestTimeout { seconds: self.timeout_ms / 1000 })
+    }
+
+    pub(crate) fn inner(&self) -> &'r Inner {
+        self.inner
+    }
+
+    pub(crate) fn text(&self) -> &'r str {
+        self.text
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Logs it if it was slow.

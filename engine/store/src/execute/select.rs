@@ -1,6 +1,6 @@
 //! SELECT: rows are pushed from the source through filter, grouping or ordering, and projection.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -16,6 +16,7 @@ use super::edges::Edges;
 use super::found::Found;
 use super::order::{self, Sorter};
 use super::plan::{Access, Arrival, Plan, Question, Reads, Shortcut};
+use super::running::{Running, Tally};
 use super::scope::{Scope, of_document};
 use super::view::View;
 use crate::error::{DataError, StoreError};
@@ -184,18 +185,34 @@ fn values(projection: &Projection) -> Option<Vec<(&str, &Expr)>> {
 }
 
 /// Lets each row through once, equal numbers being equal whatever their kind.
-#[derive(Default)]
-struct Distinct {
+struct Distinct<'r> {
+    running: Option<&'r Running<'r>>,
     seen: HashSet<Vec<u8>>,
     /// The row at hand, encoded.
     encoded: Vec<u8>,
 }
 
-impl Distinct {
+impl<'r> Distinct<'r> {
+    fn new(scope: &Scope<'r>) -> Self {
+        Self { running: scope.running, seen: HashSet::new(), encoded: Vec::new() }
+    }
+
     fn is_new(&mut self, row: &Row) -> bool {
         self.encoded.clear();
         key::encode(row.value(), &mut self.encoded);
-        !self.seen.contains(&self.encoded) && self.seen.insert(self.encoded.clone())
+        if self.seen.contains(&self.encoded) {
+            return false;
+        }
+        self.seen.insert(self.encoded.clone());
+        tally(self.running, |tally| &tally.distinct);
+        true
+    }
+}
+
+/// Counts something that came by, if anybody does.
+fn tally(running: Option<&Running<'_>>, number: impl FnOnce(&Tally) -> &Cell<u64>) {
+    if let Some(running) = running {
+        Tally::count(number(running.tally()));
     }
 }
 
@@ -210,7 +227,7 @@ fn streamed(
 ) -> Result<Vec<Row>, StoreError> {
     let projector = Projector::new(&select.projection, select.source.name());
     let context = scope.context();
-    let mut distinct = select.distinct.then(Distinct::default);
+    let mut distinct = select.distinct.then(|| Distinct::new(scope));
     // OFFSET skips documents, or distinct rows.
     let (skipped, mut skip) = if select.distinct { (0, window.offset) } else { (window.offset, 0) };
     let mut rows = Vec::new();
@@ -240,7 +257,7 @@ fn sorted(
 ) -> Result<Vec<Row>, StoreError> {
     let projector = Projector::new(&select.projection, select.source.name());
     let context = scope.context();
-    let mut distinct = select.distinct.then(Distinct::default);
+    let mut distinct = select.distinct.then(|| Distinct::new(scope));
     let mut sorter = Sorter::new(window.needed());
     let mut sort_key = Vec::new();
     let mixes_ids = plan.mixes_ids();
@@ -292,15 +309,17 @@ fn grouped(
     };
     let projector = Projector::new(&select.projection, select.source.name());
     let context = scope.context();
-    let mut distinct = select.distinct.then(Distinct::default);
+    let mut distinct = select.distinct.then(|| Distinct::new(scope));
     let mut sorter = Sorter::new(window.needed());
     let mut sort_key = Vec::new();
     for group in &groups {
+        tally(scope.running, |tally| &tally.groups);
         let values = GroupValues { keys: &group.keys, aggregates: &group.aggregates };
         let of_group: Context<'_> = of_group(&context, values);
         if select.having.as_ref().is_some_and(|having| !having.accepts(&of_group)) {
             continue;
         }
+        tally(scope.running, |tally| &tally.kept);
         let row = projector.row(&of_group);
         if distinct.as_mut().is_some_and(|distinct| !distinct.is_new(&row)) {
             continue;

@@ -22,6 +22,7 @@ mod old_formats;
 mod opening;
 mod outcomes;
 mod plans;
+mod profiles;
 mod recovery;
 mod replication;
 mod slow;

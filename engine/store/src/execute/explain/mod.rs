@@ -38,7 +38,7 @@ fn flagged(operator: Value, name: &str, is_set: bool) -> Value {
     if is_set { extended(operator, [(name, Value::Bool(true))]) } else { operator }
 }
 
-fn extended<const N: usize>(operator: Value, members: [(&str, Value); N]) -> Value {
+pub(super) fn extended<const N: usize>(operator: Value, members: [(&str, Value); N]) -> Value {
     let mut object = match operator {
         Value::Object(object) => object,
         _ => Object::new(),
@@ -130,7 +130,8 @@ impl Explanation<'_> {
             self.steps.push(flagged(group, "countsRows", counts_rows));
         }
         if let Some(having) = &select.having {
-            self.steps.push(operator("filter", [("condition", text(having))]));
+            let filter = operator("filter", [("condition", text(having))]);
+            self.steps.push(flagged(filter, "ofGroups", true));
         }
         self.steps.push(operator("projection", []));
         if select.distinct {
