@@ -34,7 +34,7 @@ impl Prepared {
         let statement = ditto_dql::parse(text)?;
         let parameters = match &statement {
             // A plan is made without the arguments.
-            Statement::Explain(_) => Vec::new(),
+            Statement::Explain(_) | Statement::Advise { .. } => Vec::new(),
             statement => statement.parameters().into_iter().map(str::to_owned).collect(),
         };
         let mut asks_for_request = false;

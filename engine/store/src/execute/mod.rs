@@ -1,6 +1,7 @@
 //! Running statements: which kind goes where, and what each may do.
 
 mod access;
+mod advise;
 mod edges;
 mod explain;
 mod found;
@@ -77,6 +78,7 @@ pub(crate) fn try_execute(
     let has_work = match &prepared.statement {
         Statement::CreateIndex(create) => index::needs_writer_to_create(inner, create)?,
         Statement::DropIndex(drop) => index::needs_writer_to_drop(inner, drop)?,
+        Statement::Advise { provision, .. } => *provision,
         _ => false,
     };
     if has_work {
@@ -111,7 +113,10 @@ pub(crate) fn execute_later(
         };
         return turn_of.writer.take_later(Holder::Statement, Box::new(on_turn));
     }
-    let waits = matches!(&prepared.statement, Statement::CreateIndex(_) | Statement::DropIndex(_));
+    let waits = matches!(
+        &prepared.statement,
+        Statement::CreateIndex(_) | Statement::DropIndex(_) | Statement::Advise { provision: true, .. }
+    );
     if waits && let Err(error) = inner.writer.check_nested() {
         return on_turn(Box::new(|| Err(error)));
     }
@@ -140,7 +145,7 @@ fn observe(
     arguments: Arguments<'_>,
 ) -> Result<QueryResult, StoreError> {
     let running = Running::begin(inner, text);
-    let result = match administer(inner, &prepared.statement, arguments) {
+    let result = match administer(inner, &prepared.statement, text, arguments) {
         Ok(None) => read(View::Newest(inner), &running, prepared, arguments),
         Ok(Some(result)) => Ok(result),
         Err(error) => Err(error),
@@ -205,7 +210,10 @@ pub(crate) fn read(
             let plan = explain::explain(view, &scope, inner)?;
             Ok(QueryResult::of_rows(vec![object_row(plan)]))
         }
-        Statement::Advise { .. } => Err(StoreError::unsupported("ADVISE")),
+        Statement::Advise { provision: false, statement } => {
+            let advice = advise::advise(view, &scope, statement, running.text())?;
+            Ok(QueryResult::of_rows(vec![object_row(advice.row())]))
+        }
         other => Err(not_allowed(other, "a transaction")),
     }
 }
@@ -228,9 +236,14 @@ pub(crate) fn check_window(inner: &Inner, select: &Select, arguments: &Object) -
 fn administer(
     inner: &Arc<Inner>,
     statement: &Statement,
+    text: &str,
     arguments: Arguments<'_>,
 ) -> Result<Option<QueryResult>, StoreError> {
     let row = match statement {
+        Statement::Advise { provision: true, statement } => {
+            let scope = scope(inner, arguments);
+            advise::advise(View::Newest(inner), &scope, statement, text)?.provision(inner)
+        }
         Statement::Show(show) => system::show(&inner.parameters, show)?,
         Statement::AlterSystem(alter) => {
             let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;

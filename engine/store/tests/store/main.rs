@@ -6,6 +6,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
+mod advice;
 mod attacks;
 mod backup;
 mod clocks;

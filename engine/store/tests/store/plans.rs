@@ -529,8 +529,12 @@ fn index_statements_are_explained_and_not_run() {
     let store = store_with(&["a"]);
     assert_eq!(plan(&store, "CREATE INDEX x ON t (b DESC)"), "createIndex");
     assert_eq!(plan(&store, "DROP INDEX a ON t"), "dropIndex");
+    assert_eq!(
+        plan(&store, "ADVISE AND PROVISION SELECT * FROM t WHERE b = 1"),
+        "advise[scan, filter, projection]"
+    );
     assert_eq!(query(&store, "SELECT _id FROM system:indexes"), [r#"{"_id":"t.a"}"#]);
-    assert!(failure(&store, "EXPLAIN ADVISE SELECT * FROM t", "{}").to_string().contains("EXPLAIN"));
+    assert!(failure(&store, "EXPLAIN SHOW ALL", "{}").to_string().contains("EXPLAIN"));
 }
 
 #[test]

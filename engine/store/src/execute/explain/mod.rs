@@ -109,6 +109,12 @@ impl Explanation<'_> {
                     ("index", Value::from(drop.name.as_str())),
                 ],
             )),
+            Statement::Advise { provision, statement } => {
+                self.statement(statement)?;
+                let children = std::mem::take(&mut self.steps);
+                let members = [("provision", Value::Bool(*provision)), ("children", children.into())];
+                self.steps.push(operator("advise", members));
+            }
             other => return Err(super::not_allowed(other, "EXPLAIN")),
         }
         Ok(())

@@ -42,6 +42,16 @@ pub(crate) fn plan(
     question: Question<'_>,
     settings: Settings,
 ) -> Result<(Plan, Option<UsableIndexes>), StoreError> {
+    plan_with(view, question, settings, &[])
+}
+
+/// The plan if there were these indexes besides, which need not exist.
+pub(crate) fn plan_with(
+    view: View<'_>,
+    question: Question<'_>,
+    settings: Settings,
+    imagined: &[Arc<Index>],
+) -> Result<(Plan, Option<UsableIndexes>), StoreError> {
     let mut plan = Plan {
         collection: None,
         access: Access::Virtual,
@@ -69,7 +79,7 @@ pub(crate) fn plan(
         Some(collection) if is_plain => Some(view.usable_indexes(collection)?),
         _ => None,
     };
-    let usable: Vec<_> = indexes.iter().flat_map(UsableIndexes::iter).cloned().collect();
+    let usable: Vec<_> = indexes.iter().flat_map(UsableIndexes::iter).chain(imagined).cloned().collect();
     let chooser = Chooser {
         hints: (!usable.is_empty()).then(|| Hints::of(view.inner(), question.directives, question.source)),
         usable,

@@ -33,8 +33,8 @@ use std::sync::Arc;
 
 use ditto_dql::{Directives, Expr, Grouping, Namespace, Projection, ProjectionItem, Source};
 
-pub(crate) use self::choose::plan;
-pub(crate) use self::condition::{KeyCondition, Place, tests};
+pub(crate) use self::choose::{plan, plan_with};
+pub(crate) use self::condition::{Condition, KeyCondition, Place, tests};
 pub(crate) use self::covering::Covering;
 pub(crate) use self::ids::{Ids, key, keys, listed_ids};
 pub(crate) use self::order::Ordered;
