@@ -149,7 +149,7 @@ impl Suggestion {
 fn advised(text: &str) -> &str {
     let after = |text: &'_ str, word: &str| {
         let (head, tail) = text.split_at_checked(word.len())?;
-        head.eq_ignore_ascii_case(word).then(|| tail.len())
+        head.eq_ignore_ascii_case(word).then_some(tail.len())
     };
     let mut rest = text.trim();
     for word in ["ADVISE", "AND", "PROVISION"] {
