@@ -34,6 +34,10 @@ fn read(decoder: &mut Decoder<'_>) -> Result<Option<Value>, Error> {
         Type::Map | Type::MapIndef => {
             let (length, mut taken, mut members) = (decoder.map()?, 0, Object::new());
             while more(decoder, length, taken)? {
+                // A name is a text and nothing else, also not one with a tag.
+                if !matches!(decoder.datatype()?, Type::String | Type::StringIndef) {
+                    return Ok(None);
+                }
                 let Some(Value::String(name)) = read(decoder)? else { return Ok(None) };
                 let Some(member) = read(decoder)? else { return Ok(None) };
                 members.insert(name, member);
