@@ -123,7 +123,12 @@ pub(crate) struct Feed {
     hooks: Mutex<Hooks>,
     /// How many hooks want a [`Commit`]: without any, nobody builds one.
     count: AtomicUsize,
+    /// Commits for the hooks.
     queue: Mutex<Queue>,
+    /// Commits for [`Self::tell`].
+    untold: Mutex<VecDeque<Arc<Commit>>>,
+    /// Held by whoever tells of them.
+    telling: Mutex<()>,
 }
 
 impl Feed {
@@ -132,6 +137,8 @@ impl Feed {
             hooks: Mutex::new(Hooks { next: 0, list: Arc::from([]) }),
             count: AtomicUsize::new(0),
             queue: Mutex::new(Queue::default()),
+            untold: Mutex::default(),
+            telling: Mutex::default(),
         })
     }
 
@@ -148,9 +155,25 @@ impl Feed {
         self.count.load(Ordering::Acquire) > 0
     }
 
-    /// Called while the writer is held, so that the queue has the order of the commits.
+    /// Called while the writer is held, so that the queues have the order of the commits.
     pub(crate) fn push(&self, commit: Commit) {
-        self.queue.lock().commits.push_back(Arc::new(commit));
+        let commit = Arc::new(commit);
+        if self.has_hooks() {
+            self.queue.lock().commits.push_back(Arc::clone(&commit));
+        }
+        self.untold.lock().push_back(commit);
+    }
+
+    /// Called after the writer was given back, by every writer that committed. Calls `tell` with every commit, and
+    /// returns when it has returned for the caller's: what a writer does next comes after everybody was told of what it
+    /// did. `tell` must not write and must not wait for anybody who does.
+    pub(crate) fn tell(&self, tell: impl Fn(&Arc<Commit>)) {
+        let turn = self.telling.lock();
+        loop {
+            let Some(commit) = self.untold.lock().pop_front() else { break };
+            tell(&commit);
+        }
+        drop(turn);
     }
 
     /// Called after the writer was given back, by every writer that committed.
@@ -163,9 +186,9 @@ impl Feed {
         }
     }
 
-    /// Called after the writer was given back. Calls `first` and then the hooks with every queued commit, unless
-    /// another thread (or a caller further up this stack) is at it already.
-    pub(crate) fn deliver(&self, first: impl Fn(&Arc<Commit>)) {
+    /// Called after the writer was given back. Calls the hooks with every queued commit, unless another thread (or a
+    /// caller further up this stack) is at it already.
+    pub(crate) fn deliver(&self) {
         {
             let mut queue = self.queue.lock();
             if queue.delivering || queue.commits.is_empty() {
@@ -186,7 +209,6 @@ impl Feed {
                     }
                 }
             };
-            first(&commit);
             let hooks = Arc::clone(&self.hooks.lock().list);
             for (_, hook) in hooks.iter() {
                 if let Hook::Commit(hook) = hook {

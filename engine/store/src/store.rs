@@ -602,7 +602,8 @@ impl Inner {
     /// Tells of the commits that wait to be told of. Called after the writer was given back.
     pub(crate) fn deliver_commits(self: &Arc<Self>) {
         self.feed.signal();
-        self.feed.deliver(|commit| self.observers.committed(self, commit));
+        self.feed.tell(|commit| self.observers.committed(self, commit));
+        self.feed.deliver();
         for name in std::mem::take(&mut *self.changed_virtuals.lock()) {
             self.observers.poll(name);
         }

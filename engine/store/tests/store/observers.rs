@@ -107,6 +107,27 @@ fn what_happens_before_the_signal_is_one_result() {
 }
 
 #[test]
+fn an_observer_knows_of_a_write_when_it_returns_whoever_is_busy_telling_others() {
+    let later = Arc::new(Later::default());
+    let options = StoreOptions::new(DATABASE, Arc::clone(&later) as Arc<dyn Executor>);
+    let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+    let (_observer, events) = observe(&store, "SELECT a FROM c ORDER BY a");
+    later.run();
+    assert_eq!(next(&events), Vec::<String>::new());
+    // The first commit is still being delivered while the others are made.
+    let inside = store.clone();
+    let _commits = store.subscribe_commits(move |commit| {
+        if commit.first.0 == 1 {
+            insert(&inside, 2, 2);
+            insert(&inside, 3, 3);
+            later.run();
+        }
+    });
+    insert(&store, 1, 1);
+    assert_eq!(next(&events), [r#"{"a":1}"#, r#"{"a":2}"#, r#"{"a":3}"#]);
+}
+
+#[test]
 fn orders_windows_projections_and_groups_follow_too() {
     let store = open(1);
     let (_top, top) = observe(&store, "SELECT _id FROM c ORDER BY a DESC LIMIT 2");
