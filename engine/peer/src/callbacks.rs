@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::SystemEnvironment;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
     fn callbacks_that_wait_for_the_writer_on_every_thread_do_not_keep_its_turns_from_arriving() {

@@ -37,7 +37,7 @@ mod tests {
     use crate::SystemEnvironment;
     use crate::callbacks::CallbackThreads;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
     fn observers_of_virtual_collections_hear_of_changes_that_nobody_tells_of() {

@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     fn broken() -> StorageError {
         StorageError::Corrupt { detail: "by the test".into() }

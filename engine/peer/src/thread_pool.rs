@@ -183,7 +183,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     fn pool(most: usize) -> ThreadPool {
         ThreadPool::start(Limits { name: "test", most, many: most }).unwrap()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ditto_peer::{Connect, Peer, PeerConfig, PeerError, TransportConfig};
 use ditto_value::{Object, Value};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn config(directory: &Path) -> PeerConfig {
     PeerConfig {

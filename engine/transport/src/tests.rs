@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::*;
 
 /// Longer than anything takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running peer and what it hears of.
 struct TestPeer {

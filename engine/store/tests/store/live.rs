@@ -15,7 +15,7 @@ use crate::model::{Condition, Step, simple_step, text};
 use crate::support::{DATABASE, Later, TestEnvironment, object, open, query, rows, run, run_with};
 
 /// How long an event may take before the test says that it never came.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn open_later() -> (Store, Arc<Later>) {
     let later = Arc::new(Later::default());

@@ -14,7 +14,7 @@ use crate::model::{Condition, Step, simple_step, text};
 use crate::support::{DATABASE, Later, TestEnvironment, object, open, open_in, query, rows, run, run_with};
 
 /// How long an event may take before the test says that it never came.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 type Event = (Vec<String>, SignalNext);
 
