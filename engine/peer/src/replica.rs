@@ -123,6 +123,15 @@ impl Replica for StoreReplica {
         })
     }
 
+    fn may_travel(&self, _: PeerId, collection: &str) -> bool {
+        // Nobody can prove yet to be a server.
+        self.0.store().sync_scope(collection).allows(false)
+    }
+
+    fn scopes_revision(&self) -> u64 {
+        self.0.store().sync_scopes_revision()
+    }
+
     fn eviction_count(&self, collection: &str) -> u64 {
         self.0.eviction_count(collection)
     }

@@ -195,3 +195,27 @@ fn a_wrong_system_parameter_is_named_and_the_directory_stays_free() {
     assert!(error.to_string().contains("no_such_parameter"), "{error}");
     Peer::open(config(directory.path())).unwrap();
 }
+
+#[test]
+fn a_local_collection_stays_here_over_a_restart_and_goes_on_when_it_may_travel_again() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| Peer::open(config(directory.path())).unwrap());
+    for query in ["SELECT * FROM plants", "SELECT * FROM beds"] {
+        b.subscribe(query, Object::new()).unwrap();
+    }
+    execute(&a, "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'plants': 'localPeerOnly'}");
+    a.close();
+    drop(a);
+    let a = Peer::open(config(directories[0].path())).unwrap();
+    execute(&a, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    execute(&a, "INSERT INTO beds DOCUMENTS ({'_id': 1})");
+    let address = listen(&a);
+    connect(&b, &address);
+    // Both would come in one batch.
+    await_rows(&b, "SELECT * FROM beds", 1);
+    assert_eq!(execute(&b, "SELECT * FROM plants"), []);
+
+    // The peers connect again by themselves.
+    execute(&a, "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES");
+    await_rows(&b, "SELECT * FROM plants", 1);
+}

@@ -108,6 +108,9 @@ pub enum CloseReason {
     /// The other peer broke the protocol.
     #[error("the other peer broke the protocol: {0}")]
     Violation(#[from] Violation),
+    /// It was decided anew what may travel: a session of before would go on by the old rules.
+    #[error("the sync scopes of collections have changed; connect again")]
+    ScopesChanged,
     /// The other peer ended the session, in its words.
     #[error("the other peer ended the session: {0}")]
     Remote(String),

@@ -194,6 +194,13 @@ impl Publisher {
             Err(ReplicaError::Query(reason)) => return Ok(refuse(reason)),
             Err(error) => return Err(error.into()),
         };
+        if !turn.replica.may_travel(remote, &interest.collection) {
+            // Its checkpoint stays where it is: nothing is skipped if that changes.
+            return Ok(refuse(format!(
+                "the collection {} is not synced with this peer",
+                interest.collection
+            )));
+        }
         let start = added
             .checkpoint
             .filter(|_| !self.distrust)

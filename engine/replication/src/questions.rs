@@ -96,6 +96,7 @@ impl Respondent {
             id: question.id.as_slice().into(),
         };
         let excerpt = match &question.hashes {
+            _ if !turn.replica.may_travel(link.remote, &key.collection) => None,
             Some(hashes) => turn.replica.delta_lacking(&key, hashes)?,
             None => turn.replica.delta_since(&key, Sequence(0))?,
         };
@@ -134,7 +135,7 @@ impl Respondent {
             return Err(Violation::Unexpected("surplus without invitation").into());
         };
         link.statistics.documents_received += 1;
-        if !subscriber.takes(&key, &delta, turn)? {
+        if !subscriber.takes(&key, &delta, link.remote, turn)? {
             return Ok(());
         }
         let document = IncomingDocument { key: key.clone(), delta, stated };

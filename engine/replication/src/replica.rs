@@ -281,6 +281,18 @@ pub trait Replica {
     /// Compiles the query of a subscription; it may come from the other peer.
     fn compile(&self, query: &str, arguments: &Object) -> Result<Interest, ReplicaError>;
 
+    /// Whether documents of the collection may be exchanged with this peer at all. While it is `false` none is sent,
+    /// whoever subscribes, and none is taken.
+    fn may_travel(&self, remote: PeerId, collection: &str) -> bool {
+        let _ = (remote, collection);
+        true
+    }
+
+    /// Another number after every change of what [`Self::may_travel`] answers. Sessions that were begun before end then.
+    fn scopes_revision(&self) -> u64 {
+        0
+    }
+
     /// How often documents were evicted from the collection; survives restarts, never falls.
     fn eviction_count(&self, collection: &str) -> u64;
 

@@ -77,7 +77,7 @@ impl Replicator {
     /// There is a channel to another peer: authenticated, ordered, without loss until it ends.
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
         self.now = self.now.max(now_ms);
-        self.sessions.insert(session, Session::new(session, remote, self.now));
+        self.sessions.insert(session, Session::new(session, remote, replica.scopes_revision(), self.now));
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
 
@@ -205,7 +205,13 @@ impl Replicator {
         self.durable = self.durable.max(replica.durable_sequence());
         let mut turn = Turn { replica, now: self.now, durable: self.durable, events: &mut self.events };
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_closed()) else { return };
-        if let Err(reason) = run(session, &self.local, &self.subscriptions, &mut turn) {
+        // After the durable sequence was read: what is written under new rules is not told under the old ones.
+        let outcome = if session.scopes_revision == turn.replica.scopes_revision() {
+            run(session, &self.local, &self.subscriptions, &mut turn)
+        } else {
+            Err(CloseReason::ScopesChanged)
+        };
+        if let Err(reason) = outcome {
             self.fail(id, reason);
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Session {
     respondent: Respondent,
     /// The owner cannot send at the moment.
     pub(crate) blocked: bool,
+    /// [`Replica::scopes_revision`](crate::Replica::scopes_revision) when it began.
+    pub(crate) scopes_revision: u64,
 }
 
 #[derive(Debug)]
@@ -44,7 +46,7 @@ enum Phase {
 
 impl Session {
     /// A session that has yet to [`greet`](Self::greet).
-    pub(crate) fn new(id: SessionId, remote: PeerId, now: u64) -> Self {
+    pub(crate) fn new(id: SessionId, remote: PeerId, scopes_revision: u64, now: u64) -> Self {
         Self {
             link: Link::new(id, remote, KNOWN_DOCUMENTS),
             phase: Phase::Greeting(now),
@@ -53,6 +55,7 @@ impl Session {
             subscriber: Subscriber::default(),
             respondent: Respondent::default(),
             blocked: false,
+            scopes_revision,
         }
     }
 

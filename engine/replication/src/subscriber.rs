@@ -24,7 +24,7 @@ use crate::message::{
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
-use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcome};
+use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcome, PeerId};
 use crate::subscription::Subscriptions;
 use crate::turn::{Link, Turn};
 use gap::{Lacked, Open, owe};
@@ -139,8 +139,12 @@ impl Subscriber {
         &mut self,
         key: &DocumentKey,
         delta: &[u8],
+        remote: PeerId,
         turn: &Turn<'_>,
     ) -> Result<bool, CloseReason> {
+        if !turn.replica.may_travel(remote, &key.collection) {
+            return Ok(false);
+        }
         let takes = wants(&self.wanted, &key.collection)
             || turn.replica.document(key)?.is_some_and(|stored| stored.alive)
             || !Delta::decode(delta).is_ok_and(|delta| delta.revives());

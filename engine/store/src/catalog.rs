@@ -14,6 +14,7 @@ use crate::index::{Definition, Index, IndexList, State, Unfinished};
 use crate::layout::{self, CollectionId, CollectionState, FORMAT_VERSION, IndexId, Reader};
 use crate::lifecycle::age::Moment;
 use crate::lifecycle::holdings::Holdings;
+use crate::scopes::Scopes;
 use crate::store::{CollectionStatistics, Inner, StoreOptions};
 use crate::writer::{Holder, Writer};
 
@@ -138,6 +139,7 @@ pub(crate) struct Catalog {
     pub reaped_ms: u64,
     pub age: Moment,
     pub writer: Writer,
+    pub scopes: Scopes,
     /// The least id that no index has.
     pub next_index: IndexId,
     /// What has to go on, see [`crate::index::resume`].
@@ -172,6 +174,10 @@ pub(crate) fn open(
     let reaped = snapshot.get(Keyspace::Catalog, layout::CATALOG_REAPED)?;
     let reaped_ms =
         reaped.map_or(Ok(0), |value| Reader(&value).u64().ok_or_else(|| corrupt("reaped", &value)))?;
+    let scopes = match snapshot.get(Keyspace::Catalog, layout::CATALOG_SCOPES)? {
+        Some(value) => Scopes::decode(&value).ok_or_else(|| corrupt("scopes", &value))?,
+        None => Scopes::default(),
+    };
     let now_ms = environment.now_ms();
     let age = match snapshot.get(Keyspace::Catalog, layout::CATALOG_AGE)? {
         Some(value) => Moment::decode(&value).ok_or_else(|| corrupt("age", &value))?.step(now_ms),
@@ -215,6 +221,7 @@ pub(crate) fn open(
         reaped_ms,
         age,
         writer: Writer { clock: HybridClock::new(clock), last, next_collection },
+        scopes,
         next_index,
         unfinished,
     })

@@ -317,4 +317,16 @@ pub enum ParameterProblem {
         /// The words that are allowed.
         expected: String,
     },
+    /// An object value has too many members.
+    #[error("takes at most {most} members")]
+    TooMany {
+        /// How many there may be.
+        most: usize,
+    },
+    /// A member of an object value is named like no collection that can be synced.
+    #[error("the member `{member}` is no name of a collection: 1 to 1,024 bytes, not beginning with `__`")]
+    NotACollection {
+        /// The member.
+        member: String,
+    },
 }

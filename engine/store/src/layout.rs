@@ -31,6 +31,9 @@ pub(crate) const CATALOG_AGE: &[u8] = b"age";
 /// Catalog row: when the last housekeeping was done, in milliseconds (u64).
 pub(crate) const CATALOG_REAPED: &[u8] = b"reaped";
 
+/// Catalog row: which collections do not go to everybody (see [`crate::scopes`]).
+pub(crate) const CATALOG_SCOPES: &[u8] = b"scopes";
+
 /// First byte of a catalog row that names a collection: tag ‖ name → id (u32).
 pub(crate) const TAG_COLLECTION: u8 = 0x01;
 /// First byte of a catalog row that counts: tag ‖ collection id → [`CollectionState`].

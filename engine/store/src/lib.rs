@@ -75,6 +75,7 @@ mod pending;
 mod recovery;
 pub mod replica;
 mod result;
+mod scopes;
 mod statements;
 mod store;
 mod transaction;
@@ -99,12 +100,12 @@ pub use lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
 pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, MAX_SEEN_RUNS, Reaped};
 pub use lifecycle::skew::{ClockSkew, FutureWrite};
 pub use observer::{Observer, SignalNext};
-pub use parameters::SYNC_SCOPES;
 pub use replica::{
     Applied, Change, Checkpoint, Excerpt, Incoming, IncomingDocument, Interest, Matcher, Outcome, Refused,
     Replica, StoredDocument,
 };
 pub use result::{QueryResult, Row};
+pub use scopes::SyncScope;
 pub use store::{CollectionStatistics, Run, Store, StoreOptions, WeakStore};
 pub use transaction::{MAX_HINT_BYTES, Transaction, TransactionInfo, TransactionKind, TransactionOptions};
 pub use verify::{Inconsistency, Verified, VerifyProgress};

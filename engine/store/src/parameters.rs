@@ -1,5 +1,6 @@
-//! System parameters: typed, bounded, not persistent, local to one open store.
+//! System parameters: typed, bounded, local to one open store. One of them is kept, see [`crate::scopes`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ditto_value::{Object, Value};
@@ -8,6 +9,7 @@ use parking_lot::RwLock;
 use crate::durability::Durability;
 use crate::error::{ParameterError, ParameterProblem};
 use crate::observer::DEFAULT_MEMORY_BYTES;
+use crate::scopes::{self, Scopes};
 use crate::statements::DEFAULT_CACHE_STATEMENTS;
 use crate::writer::Limits;
 
@@ -28,8 +30,8 @@ enum Domain {
     },
     /// An object, empty by default, replaced as a whole.
     Object,
-    /// An object whose members are one of these words.
-    ObjectOf(&'static [&'static str]),
+    /// A scope for each of some collections.
+    Scopes,
     /// An array, empty by default.
     Array,
 }
@@ -69,9 +71,6 @@ const fn object(name: &'static str) -> Parameter {
     Parameter::new(name, Domain::Object)
 }
 
-/// Who may receive the documents of a collection.
-pub const SYNC_SCOPES: &[&str] = &["AllPeers", "BigPeerOnly", "SmallPeersOnly", "LocalPeerOnly"];
-
 const GIB: i64 = 1 << 30;
 
 /// Every parameter, sorted by name.
@@ -108,9 +107,7 @@ static REGISTRY: &[Parameter] = &[
     duration("transaction_wait_timeout_ms", 60_000, 0, 86_400_000),
     Parameter::new("transports_discovered_peers", Domain::Array)
         .not_followed("nobody is dialled: add the addresses to the transport configuration"),
-    Parameter::new("user_collection_sync_scopes", Domain::ObjectOf(SYNC_SCOPES)).not_followed(
-        "other peers still get documents of these collections when they subscribe to them; EVICT follows it",
-    ),
+    Parameter::new(scopes::PARAMETER, Domain::Scopes),
 ];
 
 impl Domain {
@@ -118,7 +115,7 @@ impl Domain {
         match self {
             Self::Bool(default) => Value::Bool(default),
             Self::Integer { default, .. } | Self::Duration { default, .. } => Value::Int(default),
-            Self::Object | Self::ObjectOf(_) => Value::Object(Object::new()),
+            Self::Object | Self::Scopes => Value::Object(Object::new()),
             Self::Array => Value::Array(Vec::new()),
         }
     }
@@ -138,17 +135,7 @@ impl Domain {
             (Self::Integer { min, max, .. } | Self::Duration { min, max, .. }, Value::UInt(number)) => {
                 Err(ParameterProblem::OutOfBounds { found: number.to_string(), min, max })
             }
-            (Self::ObjectOf(words), Value::Object(members)) => {
-                for (member, value) in members.iter() {
-                    if !matches!(value, Value::String(word) if words.contains(&word.as_str())) {
-                        return Err(ParameterProblem::WrongMember {
-                            member: member.to_string(),
-                            expected: words.join(", "),
-                        });
-                    }
-                }
-                Ok(())
-            }
+            (Self::Scopes, value) => Scopes::of(value).map(drop),
             _ => Err(ParameterProblem::WrongKind { expected: self.kind(), found: kind_of(value) }),
         }
     }
@@ -158,7 +145,7 @@ impl Domain {
             Self::Bool(_) => "a boolean",
             Self::Integer { .. } => "an integer",
             Self::Duration { .. } => "a duration in integer milliseconds",
-            Self::Object | Self::ObjectOf(_) => "an object",
+            Self::Object | Self::Scopes => "an object",
             Self::Array => "an array",
         }
     }
@@ -200,23 +187,52 @@ struct State {
     /// Beside [`REGISTRY`].
     values: Vec<Value>,
     settings: Settings,
+    scopes: Arc<Scopes>,
+    /// Another one after every change of the scopes.
+    scopes_revision: u64,
+}
+
+impl State {
+    /// Follows what has changed in `values`.
+    fn refresh(&mut self) {
+        self.settings = settings_of(&self.values, self.settings.revision + 1);
+        let value = find(scopes::PARAMETER).ok().and_then(|index| self.values.get(index));
+        // Only what passed the check gets there.
+        let scopes = value.and_then(|value| Scopes::of(value).ok()).unwrap_or_default();
+        if scopes != *self.scopes {
+            self.scopes = Arc::new(scopes);
+            self.scopes_revision += 1;
+        }
+    }
 }
 
 /// The current value of every parameter of one store.
 pub(crate) struct Parameters(RwLock<State>);
 
 impl Parameters {
-    pub(crate) fn new(durability: Durability) -> Self {
+    /// The defaults, but for what the options of the store say and what it has kept.
+    pub(crate) fn new(durability: Durability, scopes: &Scopes) -> Self {
         let mut values: Vec<Value> = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
         if let Some(durable) = find("durable_commits").ok().and_then(|index| values.get_mut(index)) {
             *durable = Value::Bool(durability == Durability::Immediate);
         }
+        if let Some(kept) = find(scopes::PARAMETER).ok().and_then(|index| values.get_mut(index)) {
+            *kept = scopes.value();
+        }
         let settings = settings_of(&values, 0);
-        Self(RwLock::new(State { values, settings }))
+        let mut state = State { values, settings, scopes: Arc::default(), scopes_revision: 0 };
+        state.refresh();
+        Self(RwLock::new(state))
     }
 
     pub(crate) fn settings(&self) -> Settings {
         self.0.read().settings
+    }
+
+    /// With whom collections are synced, and a number that is another one after every change of that.
+    pub(crate) fn scopes(&self) -> (Arc<Scopes>, u64) {
+        let state = self.0.read();
+        (Arc::clone(&state.scopes), state.scopes_revision)
     }
 
     /// The current value; names are case-insensitive.
@@ -229,24 +245,32 @@ impl Parameters {
         }
     }
 
+    /// The name of a parameter as it is shown, and the value that it would get (`None`: its default).
+    pub(crate) fn check(
+        &self,
+        name: &str,
+        value: Option<Value>,
+    ) -> Result<(&'static str, Value), ParameterError> {
+        let parameter = REGISTRY.get(find(name)?).ok_or_else(|| unknown(name))?;
+        let Some(value) = value else { return Ok((parameter.name, parameter.domain.default())) };
+        let problem = |problem| ParameterError { name: name.to_string(), problem };
+        parameter.domain.check(&value).map_err(problem)?;
+        let value = match parameter.domain {
+            Domain::Scopes => Scopes::of(&value).map_err(problem)?.value(),
+            _ => value,
+        };
+        Ok((parameter.name, value))
+    }
+
     /// Sets a parameter (`None`: to its default) and answers with its name and new value.
     pub(crate) fn set(
         &self,
         name: &str,
         value: Option<Value>,
     ) -> Result<(&'static str, Value), ParameterError> {
+        let (_, value) = self.check(name, value)?;
         let index = find(name)?;
         let parameter = REGISTRY.get(index).ok_or_else(|| unknown(name))?;
-        let value = match value {
-            Some(value) => {
-                parameter
-                    .domain
-                    .check(&value)
-                    .map_err(|problem| ParameterError { name: name.to_string(), problem })?;
-                value
-            }
-            None => parameter.domain.default(),
-        };
         if let Some(meaning) = parameter.not_followed
             && value != parameter.domain.default()
         {
@@ -256,7 +280,7 @@ impl Parameters {
         if let Some(slot) = state.values.get_mut(index) {
             slot.clone_from(&value);
         }
-        state.settings = settings_of(&state.values, state.settings.revision + 1);
+        state.refresh();
         Ok((parameter.name, value))
     }
 
@@ -282,7 +306,7 @@ impl Parameters {
     pub(crate) fn reset_all(&self) {
         let mut state = self.0.write();
         state.values = REGISTRY.iter().map(|parameter| parameter.domain.default()).collect();
-        state.settings = settings_of(&state.values, state.settings.revision + 1);
+        state.refresh();
     }
 
     /// All parameters that have another value than their default.
@@ -358,7 +382,7 @@ mod tests {
 
     #[test]
     fn names_ignore_case_and_settings_follow() {
-        let parameters = Parameters::new(Durability::default());
+        let parameters = Parameters::new(Durability::default(), &Scopes::default());
         assert!(!parameters.settings().strict);
         let (name, value) = parameters.set("Dql_Strict_MODE", Some(Value::Bool(true))).expect("known");
         assert_eq!((name, value), ("dql_strict_mode", Value::Bool(true)));
@@ -369,7 +393,7 @@ mod tests {
 
     #[test]
     fn unknown_names_wrong_kinds_and_bounds_are_told_apart() {
-        let parameters = Parameters::new(Durability::default());
+        let parameters = Parameters::new(Durability::default(), &Scopes::default());
         let problem =
             |name: &str, value: Value| parameters.set(name, Some(value)).expect_err("refused").problem;
         assert!(matches!(problem("no_such", Value::Null), ParameterProblem::Unknown));

@@ -11,6 +11,7 @@ use ditto_storage::StorageError;
 use crate::catalog;
 use crate::error::{OpenError, StoreError};
 use crate::index::{self, Unfinished};
+use crate::scopes;
 use crate::store::{Inner, Store, StoreOptions};
 use crate::writer::{Holder, Writer};
 
@@ -41,6 +42,10 @@ fn recover_with(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, O
     *inner.identity.write() = catalog.identity;
     inner.collections.replace(catalog.collections);
     inner.holdings.replace(catalog.holdings);
+    // Of a change that was written and failed, nobody knows until now whether it is there.
+    if let Err(error) = inner.parameters.set(scopes::PARAMETER, Some(catalog.scopes.value())) {
+        tracing::error!(%error, "the sync scopes that are stored cannot be set");
+    }
     inner.names.forget();
     inner.conflicts.forget();
     // The age that is in memory is right, or greater.

@@ -35,6 +35,7 @@ use crate::parameters::Parameters;
 use crate::recovery;
 use crate::replica::{self, Interest, Replica};
 use crate::result::QueryResult;
+use crate::scopes::SyncScope;
 use crate::statements::Statements;
 use crate::transaction::{OpenTransactions, Transaction, TransactionOptions};
 use crate::verify::{self, Verified, VerifyProgress};
@@ -133,6 +134,8 @@ pub(crate) struct Inner {
     pub on_failure: OnceLock<FailureHook>,
     /// Those that changed with a commit that is not told of yet.
     pub changed_virtuals: Mutex<BTreeSet<&'static str>>,
+    /// Held by whoever changes the sync scopes.
+    pub scopes_turn: Mutex<()>,
     pub holdings: Holdings,
     pub names: NameFinder,
     pub recency: Recency,
@@ -165,7 +168,7 @@ impl Store {
             storage,
             environment,
             executor: options.executor,
-            parameters: Parameters::new(options.durability),
+            parameters: Parameters::new(options.durability, &catalog.scopes),
             statements: Statements::default(),
             collections: catalog.collections,
             identity: RwLock::new(catalog.identity),
@@ -180,6 +183,7 @@ impl Store {
             is_copy: catalog.is_copy,
             on_failure: OnceLock::new(),
             changed_virtuals: Mutex::default(),
+            scopes_turn: Mutex::default(),
             holdings: catalog.holdings,
             names: NameFinder::default(),
             recency: Recency::default(),
@@ -409,6 +413,16 @@ impl Store {
     /// The system parameters that have another value than their default, by name.
     pub fn changed_parameters(&self) -> Object {
         self.inner.parameters.changed()
+    }
+
+    /// With whom a collection is synced.
+    pub fn sync_scope(&self, collection: &str) -> SyncScope {
+        self.inner.parameters.scopes().0.get(collection)
+    }
+
+    /// Another number after every change of a [`Store::sync_scope`].
+    pub fn sync_scopes_revision(&self) -> u64 {
+        self.inner.parameters.scopes().1
     }
 
     /// Does a bounded part of the housekeeping that is due: buries tombstones whose time is over, removes rows of `commits`

@@ -61,7 +61,10 @@ impl Subscriber {
         }
         let mut size = 0;
         for (selection, selected) in &subscriptions.selected {
-            if kept.contains(selection) || self.wanted.len() >= MAX_INTERESTS {
+            if kept.contains(selection)
+                || self.wanted.len() >= MAX_INTERESTS
+                || !turn.replica.may_travel(link.remote, &selected.collection)
+            {
                 continue;
             }
             let effective = effective_interest(*selection, selected.evictions, capabilities);

@@ -49,6 +49,10 @@ pub struct Model {
     pub broken: bool,
     /// What it says of the date.
     pub wall_clock_ms: u64,
+    /// Collections that do not travel.
+    pub local: HashSet<String>,
+    /// Counts their changes.
+    pub scopes_revision: u64,
     /// What is known of others.
     pub others: Others,
 }
@@ -81,10 +85,22 @@ impl Model {
             illiterate: false,
             broken: false,
             wall_clock_ms: 0,
+            local: HashSet::new(),
+            scopes_revision: 0,
             others: Others::default(),
         };
         model.open();
         model
+    }
+
+    /// Keeps a collection here, or lets it travel.
+    pub fn set_local(&mut self, collection: &str, local: bool) {
+        self.scopes_revision += 1;
+        if local {
+            self.local.insert(collection.to_owned());
+        } else {
+            self.local.remove(collection);
+        }
     }
 
     fn draw(&mut self) -> u64 {
@@ -127,6 +143,8 @@ impl Model {
             illiterate: false,
             broken: false,
             wall_clock_ms: 0,
+            local: self.local.clone(),
+            scopes_revision: self.scopes_revision,
             others: Others::default(),
         }
     }
@@ -391,6 +409,14 @@ impl Replica for Model {
             _ => return Err(ReplicaError::Query(format!("not understood: {query}"))),
         };
         Ok(Interest { collection: collection.into(), normalized: words.join(" "), unfiltered, matcher })
+    }
+
+    fn may_travel(&self, _: PeerId, collection: &str) -> bool {
+        !self.local.contains(collection)
+    }
+
+    fn scopes_revision(&self) -> u64 {
+        self.scopes_revision
     }
 
     fn eviction_count(&self, collection: &str) -> u64 {

@@ -79,6 +79,7 @@ pub(crate) fn try_execute(
         Statement::CreateIndex(create) => index::needs_writer_to_create(inner, create)?,
         Statement::DropIndex(drop) => index::needs_writer_to_drop(inner, drop)?,
         Statement::Advise { provision, .. } => *provision,
+        Statement::AlterSystem(alter) => system::writes(inner, alter),
         _ => false,
     };
     if has_work {
@@ -113,10 +114,12 @@ pub(crate) fn execute_later(
         };
         return turn_of.writer.take_later(Holder::Statement, Box::new(on_turn));
     }
-    let waits = matches!(
-        &prepared.statement,
-        Statement::CreateIndex(_) | Statement::DropIndex(_) | Statement::Advise { provision: true, .. }
-    );
+    let waits = match &prepared.statement {
+        Statement::CreateIndex(_) | Statement::DropIndex(_) => true,
+        Statement::Advise { provision, .. } => *provision,
+        Statement::AlterSystem(alter) => system::writes(&inner, alter),
+        _ => false,
+    };
     if waits && let Err(error) = inner.writer.check_nested() {
         return on_turn(Box::new(|| Err(error)));
     }
@@ -246,7 +249,7 @@ fn administer(
         }
         Statement::Show(show) => system::show(&inner.parameters, show)?,
         Statement::AlterSystem(alter) => {
-            let altered = system::alter(&inner.parameters, alter, &scope(inner, arguments))?;
+            let altered = system::alter(inner, alter, &scope(inner, arguments))?;
             let settings = inner.parameters.settings();
             inner.storage.set_cache_bytes(settings.record_cache);
             inner.statements.set_capacity(settings.statement_cache);

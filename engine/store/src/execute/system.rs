@@ -1,5 +1,6 @@
 //! SHOW and ALTER SYSTEM, and the rows of `system:indexes` and `system:collections`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_dql::{AlterSystem, IndexKey, Show};
@@ -10,6 +11,8 @@ use crate::catalog::Collection;
 use crate::error::{ParameterError, ParameterProblem, StoreError};
 use crate::index::Index;
 use crate::parameters::Parameters;
+use crate::scopes::{self, Scopes};
+use crate::store::Inner;
 
 /// One member per parameter.
 pub(crate) fn show(parameters: &Parameters, show: &Show) -> Result<Object, StoreError> {
@@ -22,25 +25,51 @@ pub(crate) fn show(parameters: &Parameters, show: &Show) -> Result<Object, Store
 
 /// The new values.
 pub(crate) fn alter(
-    parameters: &Parameters,
+    inner: &Arc<Inner>,
     alter: &AlterSystem,
     scope: &Scope<'_>,
 ) -> Result<Object, StoreError> {
+    let parameters = &inner.parameters;
     match alter {
         AlterSystem::Set { name, value } => match value.evaluate(&scope.context()).into_value() {
-            Some(value) => Ok(Object::from([parameters.set(name, Some(value))?])),
+            Some(value) => set(inner, name, Some(value)),
             None => {
                 parameters.get(name)?;
                 let problem = ParameterProblem::WrongKind { expected: "a value", found: "MISSING" };
                 Err(ParameterError { name: name.clone(), problem }.into())
             }
         },
-        AlterSystem::Reset(name) => Ok(Object::from([parameters.set(name, None)?])),
+        AlterSystem::Reset(name) => set(inner, name, None),
         AlterSystem::ResetAll => {
-            parameters.reset_all();
+            if writes(inner, alter) {
+                scopes::keep(inner, &Scopes::default(), || parameters.reset_all())?;
+            } else {
+                parameters.reset_all();
+            }
             Ok(parameters.list(|_| true))
         }
     }
+}
+
+/// Whether a change of parameters writes to the store.
+pub(crate) fn writes(inner: &Inner, alter: &AlterSystem) -> bool {
+    match alter {
+        AlterSystem::Set { name, .. } | AlterSystem::Reset(name) => {
+            name.eq_ignore_ascii_case(scopes::PARAMETER)
+        }
+        AlterSystem::ResetAll => *inner.parameters.scopes().0 != Scopes::default(),
+    }
+}
+
+fn set(inner: &Arc<Inner>, name: &str, value: Option<Value>) -> Result<Object, StoreError> {
+    let parameters = &inner.parameters;
+    let (name, value) = parameters.check(name, value)?;
+    if name != scopes::PARAMETER {
+        return Ok(Object::from([parameters.set(name, Some(value))?]));
+    }
+    let scopes = Scopes::of(&value).map_err(|problem| ParameterError { name: name.to_string(), problem })?;
+    let changed = scopes::keep(inner, &scopes, || parameters.set(name, Some(value)))?;
+    Ok(Object::from([changed?]))
 }
 
 /// The row of a collection in `system:collections`.

@@ -21,6 +21,7 @@ use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::layout;
 use crate::replica::read_change;
+use crate::scopes::SyncScope;
 use crate::store::Inner;
 
 /// The virtual collection.
@@ -239,8 +240,7 @@ impl<'t> Protection<'t> {
 
 /// Whether the collection is never synced.
 fn is_local(inner: &Inner, collection: &str) -> bool {
-    let scopes = inner.parameters.get("user_collection_sync_scopes").ok();
-    scopes.is_some_and(|(_, scopes)| scopes.get(collection).and_then(Value::as_str) == Some("LocalPeerOnly"))
+    inner.parameters.scopes().0.get(collection) == SyncScope::LocalPeerOnly
 }
 
 /// The rows of the virtual collection: one for each collection from which was evicted since the store was opened.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence};
 use ditto_storage::{Batch, Direction, DiskStorage, Keyspace, MemoryStorage, Storage};
-use ditto_store::{Durability, MAX_RUNS, OpenError, Store, StoreOptions};
+use ditto_store::{Durability, MAX_RUNS, OpenError, Store, StoreOptions, SyncScope};
 
 use crate::support::{DATABASE, TestEnvironment, Threads, assert_consistent, open_in, query, run, run_with};
 
@@ -34,6 +34,24 @@ fn a_reopened_store_goes_on_where_it_stopped() {
     assert_eq!(query(&second, "SELECT * FROM c"), [r#"{"_id":1,"b":2}"#]);
     assert_eq!(second.last_sequence(), Sequence(last.0 + 1));
     assert_consistent(&second);
+}
+
+#[test]
+fn sync_scopes_are_the_one_parameter_that_a_reopened_store_still_has() {
+    let storage = Arc::new(MemoryStorage::new());
+    let first = open_in(storage.clone(), 1);
+    let revision = first.sync_scopes_revision();
+    run(&first, "ALTER SYSTEM SET user_collection_sync_scopes = {'c': 'LOCALPEERONLY'}");
+    run(&first, "ALTER SYSTEM SET dql_strict_mode = true");
+    assert_ne!(first.sync_scopes_revision(), revision);
+    drop(first);
+    let second = open_in(storage.clone(), 2);
+    assert_eq!(second.sync_scope("c"), SyncScope::LocalPeerOnly);
+    assert_eq!(second.sync_scope("d"), SyncScope::AllPeers);
+    assert_eq!(query(&second, "SHOW dql_strict_mode"), [r#"{"dql_strict_mode":false}"#]);
+    run(&second, "ALTER SYSTEM RESET ALL");
+    drop(second);
+    assert_eq!(open_in(storage, 3).sync_scope("c"), SyncScope::AllPeers);
 }
 
 #[test]

@@ -91,7 +91,6 @@ fn parameters_that_are_not_followed_say_so_when_they_are_set() {
         ("dql_restrict_subscriptions", "false", "true"),
         ("mesh_chooser_max_wlan_connections", "2", "6"),
         ("transports_discovered_peers", "[{'address': 'tcp://a:1'}]", "[]"),
-        ("user_collection_sync_scopes", "{'c': 'LocalPeerOnly'}", "{}"),
     ] {
         let set = |value: &str| warnings(|| drop(run(&store, &format!("ALTER SYSTEM SET {name} = {value}"))));
         let lines = set(value);
