@@ -5,7 +5,7 @@ mod support;
 
 use std::{collections::HashSet, sync::mpsc::channel};
 
-use dittolive_ditto::prelude::*;
+use dittolive_ditto::{error::ErrorKind, prelude::*};
 use futures::executor::block_on;
 use serde::Serialize;
 use serde_json::json;
@@ -53,6 +53,32 @@ fn documents_flow_both_ways_to_whoever_subscribes() {
     await_rows(&a, "SELECT _id, seen FROM c WHERE seen", &[r#"{"_id":1,"seen":true}"#]);
     a.execute("DELETE FROM c WHERE _id = 1");
     await_rows(&b, "SELECT * FROM c", &[]);
+}
+
+#[test]
+fn a_commit_is_waited_for_until_it_has_reached_a_peer() {
+    let (a, b) = (Peer::new(), Peer::new());
+    let commit = |peer: &Peer, text: &str| peer.execute(text).commit_id().unwrap();
+    let first = commit(&a, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let wait = |commit, peer: Option<&str>| block_on(a.ditto.sync().commit_reached(commit, peer)).unwrap();
+    b.ditto.sync().register_subscription("SELECT * FROM c").unwrap();
+    // Begins before there is anybody.
+    let waiting = a.ditto.sync().commit_reached(first, None);
+    connect(&b, listen(&a));
+    let key = block_on(waiting).unwrap();
+    assert_eq!(rows(&b.execute("SELECT * FROM c")), [r#"{"_id":1}"#]);
+
+    let second = commit(&a, "INSERT INTO c DOCUMENTS ({'_id': 2})");
+    assert_eq!(wait(second, Some(&key)), key);
+    assert_eq!(rows(&b.execute("SELECT * FROM c WHERE _id = 2")), [r#"{"_id":2}"#]);
+    assert_eq!(wait(first, None), key, "it has long been there");
+
+    // Nobody else answers for a peer, and the wait ends with the instance.
+    let mut stranger = Box::pin(a.ditto.sync().commit_reached(second, Some("nobody")));
+    assert!(block_on(futures::future::poll_immediate(&mut stranger)).is_none());
+    drop(a);
+    let error = block_on(stranger).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReleasedDittoInstance);
 }
 
 #[test]

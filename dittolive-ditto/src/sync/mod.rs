@@ -1,8 +1,9 @@
 //! Keeping up with other peers: [`Sync`] and [`SyncSubscription`].
 
+mod reached;
 mod subscription;
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashSet, fmt, future::Future, num::NonZeroU64, sync::Arc};
 
 use serde::Serialize;
 
@@ -78,6 +79,36 @@ impl Sync {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.instance.peer.is_sync_active()
+    }
+
+    /// Waits until a commit has reached another peer: until that holds, safe from a loss of power, all documents of this
+    /// commit and of those before it that it subscribes to. `peer` is the key of that peer, as presence and
+    /// `system:data_sync_info` show it; `None` waits for the first of all. Returns the peer's key.
+    ///
+    /// A commit's number is [`QueryResult::commit_id`](crate::dql::QueryResult::commit_id). What was acknowledged is known
+    /// from this opening of the instance on; a peer that is connected acknowledges anew when it connects, one that
+    /// subscribes to nothing acknowledges nothing. There is no timeout but your own: dropping the future ends the wait.
+    ///
+    /// ```no_run
+    /// # async fn example(ditto: dittolive_ditto::Ditto) -> Result<(), dittolive_ditto::error::DittoError> {
+    /// let result = ditto.store().execute("INSERT INTO orders DOCUMENTS ({'_id': 17, 'paid': true})").await?;
+    /// if let Some(commit) = result.commit_id() {
+    ///     let peer = ditto.sync().commit_reached(commit, None).await?;
+    ///     println!("{peer} has the order");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// With a kind of `ReleasedDittoInstance` when the instance is or gets closed.
+    pub fn commit_reached(
+        &self,
+        commit: NonZeroU64,
+        peer: Option<&str>,
+    ) -> impl Future<Output = Result<String, DittoError>> + Send + 'static + use<> {
+        let reached = reached::Reached::wait(&self.instance, commit, peer);
+        async move { reached?.await }
     }
 
     /// [`register_subscription`](Self::register_subscription) under its older name.
