@@ -134,6 +134,7 @@ impl Remote {
             (true, None) => "Not Connected",
         };
         let catching_up = self.connection.as_ref().is_some_and(|connection| connection.session.catching_up);
+        let lazy = self.connection.as_ref().is_some_and(|connection| connection.session.lazy);
         let counters = self.counters();
         let optional = |number: Option<u64>| number.map_or(Value::Null, Value::from);
         let documents = Object::from_iter([
@@ -150,6 +151,8 @@ impl Remote {
             ("documents_sent".to_owned(), Value::from(counters.documents_sent)),
             ("documents_received".to_owned(), Value::from(counters.documents_received)),
             ("catching_up".to_owned(), Value::Bool(catching_up)),
+            // It announces what it has; another peer brings the same.
+            ("lazy".to_owned(), Value::Bool(lazy)),
             ("site".to_owned(), skew.and_then(|skew| skew.site).map_or(Value::Null, site)),
             // Its clock less the one here, when the session began.
             (

@@ -161,4 +161,6 @@ pub struct Statistics {
     pub last_update_received_ms: Option<u64>,
     /// Whether some interest of ours is still behind by more than one batch.
     pub catching_up: bool,
+    /// Whether the other peer was asked to announce documents instead of sending them: others bring the same.
+    pub lazy: bool,
 }

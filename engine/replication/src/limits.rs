@@ -74,6 +74,14 @@ pub const MAX_WAITING_QUESTION_BYTES: usize = 8 * 1024 * 1024;
 /// How long the other peer may take to answer anything, in milliseconds.
 pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
 
+/// How long an offer on a lazy link waits for another link to bring what is offered, in milliseconds, from the last time
+/// that one brought anything.
+pub const LAZY_PATIENCE_MS: u64 = 500;
+/// How long it waits at most; well below [`ANSWER_TIMEOUT_MS`].
+pub const MAX_LAZY_WAIT_MS: u64 = 15_000;
+/// Offers that may wait for an answer at once.
+pub const MAX_WAITING_OFFERS: usize = 4;
+
 /// Documents whose version at the other peer is remembered in a session (about 100 bytes each).
 pub const KNOWN_DOCUMENTS: usize = 32_768;
 /// Bytes queued for a session above which no more answers are produced.

@@ -14,6 +14,8 @@ mod codec;
 #[cfg(test)]
 mod tests;
 
+const DELIVERY: u64 = 16;
+
 /// Everything that one side can say to the other.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
@@ -29,6 +31,7 @@ pub(crate) enum Message {
     Rest(Rest),
     Surplus(Surplus),
     Goodbye(Goodbye),
+    Delivery(Delivery),
     /// Of a newer version; to be ignored.
     Unknown(u64),
 }
@@ -219,6 +222,13 @@ pub(crate) struct Surplus {
     pub(crate) delta: Body,
 }
 
+/// How the sender wants to hear of changed documents from now on.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Delivery {
+    /// Offered, and sent if the answer says so; otherwise sent at once where that is known to be wanted.
+    pub(crate) lazy: bool,
+}
+
 /// The last message of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Goodbye {
@@ -262,6 +272,11 @@ impl Message {
                 out.bytes(1, goodbye.reason.as_bytes());
                 out.0
             }
+            Message::Delivery(delivery) => {
+                let mut out = Writer::kind(DELIVERY);
+                out.flag(1, delivery.lazy);
+                out.0
+            }
             Message::Unknown(kind) => Writer::kind(*kind).0,
         }
     }
@@ -286,6 +301,7 @@ impl Message {
             10 => Message::Rest(Rest::decode(fields)?),
             11 => Message::Surplus(Surplus::decode(fields)?),
             12 => Message::Goodbye(Goodbye::decode(fields)?),
+            DELIVERY => Message::Delivery(Delivery::decode(fields)?),
             kind => Message::Unknown(kind),
         })
     }

@@ -54,6 +54,8 @@ pub(crate) struct Publisher {
     draft: Option<Draft>,
     /// There is work that waits for nobody but the next call.
     pub(crate) more: bool,
+    /// The other peer wants documents to be offered, whether or not it is known to want them.
+    pub(crate) lazy: bool,
     /// Checkpoints of the other peer are not to be trusted.
     pub(crate) distrust: bool,
 }
@@ -362,7 +364,7 @@ impl Publisher {
         let (since, before) = sent.map_or((start, None), |(since, before)| (since, Some(before)));
         let candidate = Candidate { hash, key, interest, sequence, since, before };
         let unfiltered = served.iter().any(|served| served.interest.unfiltered);
-        if unfiltered && sent.is_none() && !theirs {
+        if unfiltered && sent.is_none() && !theirs && !self.lazy {
             return candidate.read(turn.replica, link, turn.events);
         }
         let Some(stored) = turn.replica.document(&candidate.key)? else { return Ok(Weighed::Nothing) };
@@ -375,7 +377,7 @@ impl Publisher {
         let value = ValueRef::from_stored(&stored.value);
         let matching =
             unfiltered || stored.alive && served.iter().any(|served| (served.interest.matcher)(value));
-        if theirs && sent.is_none() || !matching && known.is_none() {
+        if self.lazy || theirs && sent.is_none() || !matching && known.is_none() {
             return Ok(Weighed::Item(Item::Offered(candidate, stored.version, matching)));
         }
         candidate.read(turn.replica, link, turn.events)

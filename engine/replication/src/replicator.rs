@@ -12,7 +12,7 @@ use crate::publisher::shorten;
 use crate::replica::{PeerId, Replica, ReplicaError};
 use crate::session::Session;
 use crate::subscription::Subscriptions;
-use crate::turn::Turn;
+use crate::turn::{EagerLinks, Turn};
 
 /// What the other peers are told of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,10 @@ pub struct Replicator {
     last_transmitter: Option<SessionId>,
     /// Documents were evicted, and the other peers were not told yet.
     evicted: bool,
+    /// A session has ended on which others may have relied.
+    lost: bool,
+    /// At the last look.
+    eager: EagerLinks,
     now: u64,
 }
 
@@ -70,6 +74,8 @@ impl Replicator {
             durable: Sequence(0),
             last_transmitter: None,
             evicted: false,
+            lost: false,
+            eager: EagerLinks::default(),
             now: 0,
         }
     }
@@ -83,7 +89,7 @@ impl Replicator {
 
     /// The channel has ended. Nothing of the session is left.
     pub fn disconnected(&mut self, session: SessionId) {
-        self.sessions.remove(&session);
+        self.lost |= self.sessions.remove(&session).is_some();
     }
 
     /// Wants the documents of a query (`SELECT * FROM c [WHERE …]`) from every peer, now and as they change.
@@ -137,9 +143,13 @@ impl Replicator {
             self.synchronize(replica, now_ms);
         }
         self.refresh(replica);
+        let lost = std::mem::take(&mut self.lost);
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             self.with(session, replica, now_ms, |session, _, subscriptions, turn| {
+                if lost {
+                    session.deliver_eagerly(turn)?;
+                }
                 session.work(subscriptions, turn)
             });
         }
@@ -147,10 +157,11 @@ impl Replicator {
 
     /// When [`Self::tick`] has something to do although nothing happens. May lie in the past.
     pub fn next_timeout(&self) -> Option<u64> {
-        if self.evicted {
+        if self.evicted || self.lost {
             return Some(self.now);
         }
-        self.sessions.values().filter_map(Session::timeout).min().map(|timeout| timeout.max(self.now))
+        let timeouts = self.sessions.values().filter_map(|session| session.timeout(self.eager));
+        timeouts.min().map(|timeout| timeout.max(self.now))
     }
 
     /// Stops or resumes [`Self::poll_transmit`] for one session whose channel cannot take more at the moment. Nothing
@@ -203,7 +214,9 @@ impl Replicator {
     ) {
         self.now = self.now.max(now_ms);
         self.durable = self.durable.max(replica.durable_sequence());
-        let mut turn = Turn { replica, now: self.now, durable: self.durable, events: &mut self.events };
+        let eager = self.eager;
+        let mut turn =
+            Turn { replica, now: self.now, durable: self.durable, events: &mut self.events, eager };
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_closed()) else { return };
         // After the durable sequence was read: what is written under new rules is not told under the old ones.
         let outcome = if session.scopes_revision == turn.replica.scopes_revision() {
@@ -216,7 +229,17 @@ impl Replicator {
         }
     }
 
+    /// The links on which documents come without being asked for.
+    fn eager_links(&self) -> EagerLinks {
+        let eager = self.sessions.values().filter(|session| session.is_eager());
+        eager.fold(EagerLinks::default(), |sum, session| EagerLinks {
+            count: sum.count + 1,
+            last_received: sum.last_received.max(session.link.statistics.last_update_received_ms),
+        })
+    }
+
     fn fail(&mut self, id: SessionId, reason: CloseReason) {
+        self.lost = true;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let farewell = match &reason {
             CloseReason::Remote(_) => None,
@@ -232,6 +255,7 @@ impl Replicator {
     /// Notices evictions. The others are told with the next [`Self::tick`]: whoever ended a subscription before has
     /// said so by then, and does not get back what was evicted.
     fn refresh(&mut self, replica: &mut dyn Replica) {
+        self.eager = self.eager_links();
         self.evicted |= self.subscriptions.refresh(replica);
     }
 

@@ -15,7 +15,7 @@ use crate::replica::{Checkpoint, Greeting, PeerId};
 use crate::replicator::LocalPeer;
 use crate::subscriber::Subscriber;
 use crate::subscription::Subscriptions;
-use crate::turn::{Link, Turn};
+use crate::turn::{EagerLinks, Link, Turn};
 
 /// What this build can do beyond the first version of the protocol. Nothing yet.
 const CAPABILITIES: u64 = 0;
@@ -142,7 +142,7 @@ impl Session {
                 publisher.interests(interests, link, turn)
             }
             Message::Walk(walk) => subscriber.walk(walk, subscriptions, link, turn),
-            Message::Offer(offer) => subscriber.offer(&offer, link, turn),
+            Message::Offer(offer) => subscriber.offer(offer, link, turn),
             Message::Answer(answer) => publisher.answer(&answer, link, turn),
             Message::Batch(batch) => subscriber.batch(batch, reassembly, link),
             Message::Part(part) => Ok(reassembly.receive(part)?),
@@ -163,6 +163,10 @@ impl Session {
             Message::Surplus(surplus) => {
                 let delta = reassembly.take(surplus.delta)?;
                 respondent.surplus(surplus.question, surplus.version, delta, subscriber, link, turn)
+            }
+            Message::Delivery(delivery) => {
+                publisher.lazy = delivery.lazy;
+                Ok(())
             }
             Message::Goodbye(_) | Message::Unknown(_) => Ok(()),
         }
@@ -250,6 +254,7 @@ impl Session {
         publisher.check_patience(turn.now)?;
         subscriber.check_patience(turn.now)?;
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
+        subscriber.answer_offers(link, turn)?;
         subscriber.acknowledge(link, turn.durable);
         respondent.pump(link, turn)?;
         publisher.pump(link, turn)?;
@@ -260,7 +265,7 @@ impl Session {
     }
 
     /// When [`Self::work`] has something to do although nothing arrives; 0 for at once.
-    pub(crate) fn timeout(&self) -> Option<u64> {
+    pub(crate) fn timeout(&self, eager: EagerLinks) -> Option<u64> {
         match self.phase {
             Phase::Greeting(since) => Some(since + ANSWER_TIMEOUT_MS),
             Phase::Closed => None,
@@ -268,9 +273,22 @@ impl Session {
                 let busy = (self.publisher.more || self.respondent.more)
                     && self.link.outbox_bytes <= crate::limits::QUEUE_TARGET_BYTES;
                 let at_once = busy.then_some(0);
-                [at_once, self.publisher.timeout(), self.subscriber.timeout()].into_iter().flatten().min()
+                [at_once, self.publisher.timeout(), self.subscriber.timeout(eager)]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
         }
+    }
+
+    /// Whether the other peer brings documents without being asked.
+    pub(crate) fn is_eager(&self) -> bool {
+        self.is_open() && self.subscriber.is_eager()
+    }
+
+    /// Another session has ended, on which this one may have relied.
+    pub(crate) fn deliver_eagerly(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        self.subscriber.deliver_eagerly(&mut self.link, turn)
     }
 
     pub(crate) fn awaits_durability(&self) -> bool {

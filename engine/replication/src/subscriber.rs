@@ -6,6 +6,7 @@
 //! and no checkpoint passes what is not held.
 
 mod gap;
+mod lazy;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -18,16 +19,15 @@ use crate::limits::{
     ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES,
     MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
 };
-use crate::message::{
-    Acknowledge, Answer, Batch, BatchEnd, Exceptions, Found, Message, Offer, Question, Rest, bits,
-};
+use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Found, Message, Question, Rest, bits};
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcome, PeerId};
 use crate::subscription::Subscriptions;
-use crate::turn::{Link, Turn};
+use crate::turn::{EagerLinks, Link, Turn};
 use gap::{Lacked, Open, owe};
+use lazy::{Brought, Delivered};
 use wanted::{Wanted, wants};
 
 /// The subscribing half of one session.
@@ -57,6 +57,7 @@ pub(crate) struct Subscriber {
     exceptions: VecDeque<Exceptions>,
     /// How often was evicted here, as the other peer was told.
     pub(crate) told_evictions: u64,
+    delivered: Delivered,
     /// Own checkpoints are not to be used.
     pub(crate) distrust: bool,
 }
@@ -109,30 +110,6 @@ enum Base {
 }
 
 impl Subscriber {
-    /// The other peer asks which of some changed documents matter here.
-    pub(crate) fn offer(
-        &mut self,
-        offer: &Offer,
-        link: &mut Link,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), CloseReason> {
-        let mut wanted = Vec::with_capacity(offer.items.len());
-        for item in &offer.items {
-            let Some(interest) = self.wanted.get(&item.interest) else {
-                return Err(Violation::Unexpected("offer for an unknown interest").into());
-            };
-            let key = DocumentKey { collection: interest.collection.clone(), id: item.id.as_slice().into() };
-            let held = turn.replica.document(&key)?.map(|stored| stored.version);
-            wanted.push(match held {
-                None => item.matching && wants(&self.wanted, &key.collection),
-                Some(version) => version != item.version,
-            });
-        }
-        let wanted = bits::collect(wanted.into_iter());
-        link.send(&Message::Answer(Answer { offer: offer.offer, wanted }));
-        Ok(())
-    }
-
     /// Whether to take what the other peer has beyond our copy of a document. What is dead here, because it was deleted or
     /// because all but its earlier lives was evicted, does not come to life unless it is wanted.
     pub(crate) fn takes(
@@ -430,6 +407,7 @@ impl Subscriber {
             checkpoints: self.advance(end),
             seen: self.see(end.run, end.sequence),
         };
+        let mut brought = Brought::default();
         let nothing =
             incoming.documents.is_empty() && incoming.checkpoints.is_empty() && incoming.seen.is_none();
         let needs = if nothing {
@@ -439,6 +417,11 @@ impl Subscriber {
             for (document, outcome) in inbound.documents.iter().zip(applied.outcomes) {
                 match outcome {
                     Ok(outcome) => {
+                        if outcome.before == Some(outcome.after) {
+                            brought.known += 1;
+                        } else {
+                            brought.new += 1;
+                        }
                         if outcome.absorbed {
                             exceptions.insert(document.index);
                         }
@@ -467,6 +450,7 @@ impl Subscriber {
         };
         self.unacknowledged.push_back((inbound.batch, needs));
         link.statistics.remote_position = end.sequence;
+        self.judge(brought, link, turn)?;
         self.report(end, subscriptions, link, turn);
         Ok(())
     }
@@ -526,14 +510,19 @@ impl Subscriber {
         !self.unacknowledged.is_empty()
     }
 
+    /// When something is due although nothing arrives.
+    pub(crate) fn timeout(&self, eager: EagerLinks) -> Option<u64> {
+        self.patience().into_iter().chain(self.offer_timeout(eager)).min()
+    }
+
     /// When the patience with the other peer ends.
-    pub(crate) fn timeout(&self) -> Option<u64> {
+    fn patience(&self) -> Option<u64> {
         self.open.first_key_value().map(|(_, open)| open.asked + ANSWER_TIMEOUT_MS)
     }
 
     /// Fails if the other peer does not answer.
     pub(crate) fn check_patience(&self, now: u64) -> Result<(), CloseReason> {
-        match self.timeout() {
+        match self.patience() {
             Some(timeout) if now >= timeout => Err(Violation::Timeout("a question").into()),
             _ => Ok(()),
         }

@@ -17,6 +17,16 @@ pub(crate) struct Turn<'a> {
     /// Nothing newer may be told.
     pub(crate) durable: Sequence,
     pub(crate) events: &'a mut VecDeque<Event>,
+    /// Of all sessions.
+    pub(crate) eager: EagerLinks,
+}
+
+/// The links on which documents come without being asked for: what arrives there need not arrive elsewhere too.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct EagerLinks {
+    pub(crate) count: usize,
+    /// When the last document came over one of them.
+    pub(crate) last_received: Option<u64>,
 }
 
 /// The side of a session that faces the other peer.

@@ -3,8 +3,8 @@
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use super::{
-    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Exceptions, Found, Goodbye, Hello, Interests,
-    Offer, OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
+    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Delivery, Exceptions, Found, Goodbye, Hello,
+    Interests, Offer, OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
 };
 use crate::limits::{
     MAX_ARGUMENT_BYTES, MAX_BATCH_DOCUMENTS, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES,
@@ -494,6 +494,18 @@ impl Surplus {
         }
         surplus.version = version.ok_or(DecodeError::Missing("version"))?;
         Ok(surplus)
+    }
+}
+
+impl Delivery {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut delivery = Delivery::default();
+        while let Some((field, content)) = fields.field()? {
+            if field == 1 {
+                delivery.lazy = content.number("lazy")? != 0;
+            }
+        }
+        Ok(delivery)
     }
 }
 

@@ -121,6 +121,7 @@ fn messages() -> impl Strategy<Value = Message> {
         (any::<u64>(), versions(), bodies())
             .prop_map(|(question, version, delta)| Message::Surplus(Surplus { question, version, delta })),
         ".{0,60}".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
+        any::<bool>().prop_map(|lazy| Message::Delivery(Delivery { lazy })),
     ]
 }
 
@@ -222,6 +223,7 @@ fn the_documented_vectors_are_what_is_written() {
             "0802020506020105020102",
         ),
         (Message::Goodbye(Goodbye { reason: "why".to_owned() }), "0c0303776879"),
+        (Message::Delivery(Delivery { lazy: true }), "100201"),
     ];
     let documentation = include_str!("../../../../docs/protocol.md");
     for (message, expected) in vectors {

@@ -199,6 +199,14 @@ impl Net {
         self.settle();
     }
 
+    /// Lets time pass.
+    pub fn advance(&mut self, milliseconds: u64) {
+        self.now += milliseconds;
+        for Node { replicator, model, .. } in &mut self.nodes {
+            replicator.tick(model, self.now);
+        }
+    }
+
     pub fn statistics(&self, number: usize, session: SessionId) -> Statistics {
         self.nodes[number].replicator.statistics(session).expect("the session exists")
     }

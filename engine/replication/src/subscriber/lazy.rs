@@ -1,0 +1,137 @@
+//! Redundant links: of several peers that bring the same documents, one sends them and the others only announce them.
+//!
+//! As in an epidemic broadcast tree (Leitão, Pereira, Rodrigues: *Epidemic Broadcast Trees*, SRDS 2007), the receiver
+//! decides. A link whose batch brought mostly what was here already becomes *lazy*, as long as another one is *eager*:
+//! from then on its publisher offers what changed, and the answer is put off until the eager link has brought it, or has
+//! been silent for [`LAZY_PATIENCE_MS`]. A lazy link whose batch brought mostly what was new becomes eager, and all do
+//! when a session ends. Whatever is decided costs bytes or time, never documents: the publisher's position does not pass
+//! an offer without an answer.
+
+use std::collections::VecDeque;
+
+use super::Subscriber;
+use super::wanted::wants;
+use crate::event::{CloseReason, Violation};
+use crate::limits::{LAZY_PATIENCE_MS, MAX_LAZY_WAIT_MS, MAX_WAITING_OFFERS};
+use crate::message::{Answer, Delivery, Message, Offer, bits};
+use crate::replica::DocumentKey;
+use crate::turn::{EagerLinks, Link, Turn};
+
+/// How the publisher was asked to deliver, and the offers that are not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    pub(super) lazy: bool,
+    /// With the time at which each came.
+    waiting: VecDeque<(Offer, u64)>,
+}
+
+/// What one batch has brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Brought {
+    pub(super) new: usize,
+    pub(super) known: usize,
+}
+
+impl Subscriber {
+    /// Whether the publisher sends documents without asking.
+    pub(crate) fn is_eager(&self) -> bool {
+        !self.delivered.lazy
+    }
+
+    /// The other peer asks which of some changed documents matter here.
+    pub(crate) fn offer(
+        &mut self,
+        offer: Offer,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if offer.items.iter().any(|item| !self.wanted.contains_key(&item.interest)) {
+            return Err(Violation::Unexpected("offer for an unknown interest").into());
+        }
+        if self.delivered.waiting.len() >= MAX_WAITING_OFFERS {
+            return Err(Violation::Limit("offers without an answer").into());
+        }
+        self.delivered.waiting.push_back((offer, turn.now));
+        self.answer_offers(link, turn)
+    }
+
+    /// Answers the offers that need not wait any more, in their order.
+    pub(crate) fn answer_offers(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        while let Some((offer, since)) = self.delivered.waiting.front() {
+            let wanted = self.lacking(offer, turn)?;
+            if wanted.contains(&true) && self.may_wait(*since, turn.now, turn.eager) {
+                break;
+            }
+            let wanted = bits::collect(wanted.into_iter());
+            link.send(&Message::Answer(Answer { offer: offer.offer, wanted }));
+            self.delivered.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Which of the offered documents are not held as they are offered.
+    fn lacking(&self, offer: &Offer, turn: &Turn<'_>) -> Result<Vec<bool>, CloseReason> {
+        let mut lacking = Vec::with_capacity(offer.items.len());
+        for item in &offer.items {
+            // It was there when the offer came; its end has been told, and nobody needs the document then.
+            let Some(interest) = self.wanted.get(&item.interest) else {
+                lacking.push(false);
+                continue;
+            };
+            let key = DocumentKey { collection: interest.collection.clone(), id: item.id.as_slice().into() };
+            let held = turn.replica.document(&key)?.map(|stored| stored.version);
+            lacking.push(match held {
+                None => item.matching && wants(&self.wanted, &key.collection),
+                Some(version) => version != item.version,
+            });
+        }
+        Ok(lacking)
+    }
+
+    fn may_wait(&self, since: u64, now: u64, eager: EagerLinks) -> bool {
+        self.delivered.lazy && eager.count > 0 && now < self.waits_until(since, eager)
+    }
+
+    fn waits_until(&self, since: u64, eager: EagerLinks) -> u64 {
+        let sign_of_life = eager.last_received.unwrap_or(0).max(since);
+        (sign_of_life + LAZY_PATIENCE_MS).min(since + MAX_LAZY_WAIT_MS)
+    }
+
+    /// When an offer has waited long enough for another link.
+    pub(super) fn offer_timeout(&self, eager: EagerLinks) -> Option<u64> {
+        self.delivered.waiting.front().map(|(_, since)| self.waits_until(*since, eager))
+    }
+
+    /// Judges the link by a batch that was applied.
+    pub(super) fn judge(
+        &mut self,
+        brought: Brought,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let Brought { new, known } = brought;
+        if new > known {
+            return self.deliver_eagerly(link, turn);
+        }
+        if known > new && !self.delivered.lazy && turn.eager.count > 1 {
+            self.delivered.lazy = true;
+            link.statistics.lazy = true;
+            link.send(&Message::Delivery(Delivery { lazy: true }));
+        }
+        Ok(())
+    }
+
+    /// Lets the publisher send again what it knows to be wanted.
+    pub(crate) fn deliver_eagerly(
+        &mut self,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if std::mem::take(&mut self.delivered.lazy) {
+            link.statistics.lazy = false;
+            link.send(&Message::Delivery(Delivery { lazy: false }));
+            self.answer_offers(link, turn)?;
+        }
+        Ok(())
+    }
+}

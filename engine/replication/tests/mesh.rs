@@ -1,0 +1,185 @@
+//! Many peers with redundant links: everybody gets everything, and hardly anything twice.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod model;
+mod pair;
+
+use std::collections::BTreeSet;
+
+use ditto_replication::SessionId;
+use ditto_replication::limits::{LAZY_PATIENCE_MS, MAX_WAITING_OFFERS};
+use pair::{Net, Node, int};
+
+const PLANTS: &str = "SELECT * FROM plants";
+
+/// Peers that all subscribe to everything, with these links.
+struct Mesh {
+    net: Net,
+    sessions: Vec<(usize, SessionId)>,
+}
+
+impl Mesh {
+    fn new(peers: usize, links: &[(usize, usize)]) -> Self {
+        let mut net = Net::new(peers);
+        for peer in 0..peers {
+            net.subscribe(peer, PLANTS);
+        }
+        let mut sessions = Vec::new();
+        for (a, b) in links {
+            let (left, right) = net.connect(*a, *b);
+            sessions.extend([(*a, left), (*b, right)]);
+        }
+        net.settle();
+        Self { net, sessions }
+    }
+
+    fn write(&mut self, peer: usize, id: &str, value: i64) {
+        let now = self.net.now;
+        self.net.model(peer).insert(now, "plants", id, &[("light", int(value))]);
+    }
+
+    /// Delivers everything; time passes as it does on a quick network.
+    fn settle(&mut self) {
+        for _ in 0..15 {
+            self.net.settle();
+            self.net.advance(20);
+        }
+    }
+
+    fn received(&self) -> u64 {
+        self.sessions
+            .iter()
+            .map(|(peer, session)| self.net.statistics(*peer, *session).documents_received)
+            .sum()
+    }
+
+    fn lazy(&self) -> usize {
+        self.sessions.iter().filter(|(peer, session)| self.net.statistics(*peer, *session).lazy).count()
+    }
+
+    fn assert_equal(&self) {
+        for peer in 1..self.net.nodes.len() {
+            self.net.assert_equal(0, peer);
+        }
+    }
+}
+
+/// A ring with chords, always the same for a seed: connected, about four links a peer.
+fn links(peers: usize, mut seed: u64) -> Vec<(usize, usize)> {
+    let mut links: BTreeSet<(usize, usize)> = (0..peers).map(|peer| (peer, (peer + 1) % peers)).collect();
+    let mut draw = |most: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % most
+    };
+    while links.len() < 2 * peers {
+        let (a, b) = (draw(peers), draw(peers));
+        let known = a == b || links.contains(&(a, b)) || links.contains(&(b, a));
+        if !known {
+            links.insert((a, b));
+        }
+    }
+    links.into_iter().collect()
+}
+
+#[test]
+fn in_a_mesh_of_thirty_at_most_three_tenths_arrive_twice() {
+    const PEERS: usize = 30;
+    const DOCUMENTS: usize = 40;
+    let mut mesh = Mesh::new(PEERS, &links(PEERS, 1));
+    // The links are judged by what they bring.
+    for id in 0..5 {
+        mesh.write(id * 7 % PEERS, &format!("first {id}"), 1);
+        mesh.settle();
+    }
+    let before = mesh.received();
+    for id in 0..DOCUMENTS {
+        mesh.write(id * 7 % PEERS, &format!("plant {id}"), 1);
+        mesh.settle();
+    }
+    mesh.net.rest();
+    mesh.assert_equal();
+    let needed = (DOCUMENTS * (PEERS - 1)) as u64;
+    let received = mesh.received() - before;
+    let (lazy, all) = (mesh.lazy(), mesh.sessions.len());
+    println!("{received} documents received, {needed} needed, {lazy} of {all} links lazy");
+    assert!(received * 10 <= needed * 13, "{received} received, {needed} needed");
+    assert!(lazy < all - (PEERS - 1), "a tree of eager links is left");
+}
+
+/// A triangle in which 2 gets everything of 0 from 0, and 1 only announces it.
+fn triangle() -> Mesh {
+    let mut mesh = Mesh::new(3, &[(0, 1), (0, 2), (1, 2)]);
+    for id in 0..5 {
+        mesh.write(0, &format!("first {id}"), 1);
+        mesh.settle();
+    }
+    assert_eq!(mesh.lazy(), 2, "1 and 2 announce to each other what both have from 0");
+    mesh
+}
+
+#[test]
+fn when_an_eager_link_ends_the_lazy_ones_take_over_at_once() {
+    let mut mesh = triangle();
+    mesh.net.disconnect(0, 2);
+    mesh.sessions.retain(|(_, session)| ![3, 4].contains(&session.0));
+    mesh.write(0, "fern", 1);
+    // No time passes.
+    mesh.net.settle();
+    mesh.assert_equal();
+    assert_eq!(mesh.lazy(), 1, "1 still has it from 0");
+}
+
+#[test]
+fn what_an_eager_link_announces_but_does_not_bring_is_fetched_over_a_lazy_one() {
+    let mut mesh = triangle();
+    // The link is there, and stands still.
+    let to_2 =
+        mesh.sessions.iter().find(|(peer, session)| *peer == 0 && session.0 == 3).expect("a session").1;
+    mesh.net.nodes[0].replicator.set_blocked(to_2, true);
+    mesh.write(0, "fern", 1);
+    mesh.net.settle();
+    assert!(mesh.net.model(1).visible("plants", "fern").is_some());
+    assert!(mesh.net.model(2).visible("plants", "fern").is_none(), "it is waited for");
+    mesh.net.advance(LAZY_PATIENCE_MS);
+    mesh.net.settle();
+    assert!(mesh.net.model(2).visible("plants", "fern").is_some());
+    // The link that brought it is eager from now on.
+    mesh.write(0, "moss", 1);
+    mesh.net.settle();
+    assert!(mesh.net.model(2).visible("plants", "moss").is_some());
+    mesh.net.nodes[0].replicator.set_blocked(to_2, false);
+    mesh.settle();
+    mesh.assert_equal();
+}
+
+#[test]
+fn nobody_waits_for_others_who_has_one_link_only() {
+    let mut mesh = Mesh::new(3, &[(0, 1), (1, 2)]);
+    for id in 0..5 {
+        mesh.write(id % 3, &format!("plant {id}"), 1);
+        mesh.net.settle();
+        mesh.assert_equal();
+    }
+    assert_eq!(mesh.lazy(), 0);
+}
+
+#[test]
+fn a_peer_that_announces_more_than_it_waits_for_the_answer_to_is_closed() {
+    let mut mesh = triangle();
+    let announced = |(peer, session): &&(usize, SessionId)| mesh.net.statistics(*peer, *session).lazy;
+    let (peer, session) = *mesh.sessions.iter().find(announced).expect("a lazy link");
+    for offer in 101..=101 + MAX_WAITING_OFFERS as u8 {
+        assert!(mesh.net.nodes[peer].replicator.is_ready(session));
+        // An offer with one document of interest 1 that nobody has.
+        let mut item = vec![0x02, 1, 0x05, 2, b'1', offer, 0x07, 16];
+        item.extend_from_slice(&[offer; 16]);
+        item.extend_from_slice(&[0x08, 1]);
+        let mut message = vec![4, 0x02, offer, 0x05, item.len() as u8];
+        message.extend_from_slice(&item);
+        let now = mesh.net.now;
+        let Node { replicator, model, .. } = &mut mesh.net.nodes[peer];
+        replicator.receive(session, &message, model, now);
+    }
+    assert!(!mesh.net.nodes[peer].replicator.is_ready(session));
+}
