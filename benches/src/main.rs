@@ -24,6 +24,7 @@ mod workloads;
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -54,6 +55,16 @@ enum Command {
         /// The database.
         directory: PathBuf,
     },
+    /// Get documents from a peer into an empty database, and print the greatest resident memory in bytes.
+    #[command(hide = true)]
+    Receive {
+        /// The database.
+        directory: PathBuf,
+        /// Where the peer listens.
+        address: SocketAddr,
+        /// How many documents there are to get.
+        count: usize,
+    },
 }
 
 #[derive(Args)]
@@ -80,6 +91,9 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Compare(options) => compare(&options),
         Command::Idle { directory } => footprint::idle(&directory).map(|()| true),
+        Command::Receive { directory, address, count } => {
+            footprint::receive(&directory, address, count).map(|()| true)
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

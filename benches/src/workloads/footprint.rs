@@ -1,6 +1,7 @@
 //! What the database takes of a machine when it does nothing.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -17,6 +18,9 @@ use crate::ours::Peer;
 
 /// How long a peer is left alone before its memory is looked at.
 const SETTLING: Duration = Duration::from_secs(3);
+
+/// Documents of the memory of a first sync: as many as there are places in the world with more than 500 people.
+const PLACES: usize = 171_075;
 
 const MEBIBYTE: f64 = 1_048_576.0;
 
@@ -41,18 +45,51 @@ pub fn idle(directory: &Path) -> Result<(), Failure> {
     peer.subscribe()?;
     peer.listen()?;
     thread::sleep(SETTLING);
-    println!("{}", resident_bytes()?);
+    println!("{}", resident_bytes("VmRSS:")?);
+    Ok(())
+}
+
+/// The greatest resident memory of a process that gets a large collection into an empty database.
+pub fn memory_of_first_sync(context: &Context) -> Result<Vec<Line>, Failure> {
+    context.step("loading the publisher");
+    let directories = [tempdir()?, tempdir()?];
+    let [first, second] = &directories;
+    let documents = documents(16, context.scaled(PLACES));
+    let publisher = Peer::with(first.path(), &documents)?;
+    let address = publisher.listen()?;
+    context.step("first sync");
+    let output = Command::new(std::env::current_exe()?)
+        .arg("receive")
+        .arg(second.path())
+        .args([address.to_string(), documents.len().to_string()])
+        .stderr(Stdio::inherit())
+        .output()?;
+    let bytes: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
+    Ok(vec![
+        Line::new("first sync, memory of the subscriber", bytes, Unit::Bytes)
+            .within(Budget::AtMost(64.0 * MEBIBYTE)),
+    ])
+}
+
+/// The process that [`memory_of_first_sync`] looks at.
+pub fn receive(directory: &Path, address: SocketAddr, count: usize) -> Result<(), Failure> {
+    let peer = Peer::open(directory)?;
+    peer.subscribe()?;
+    peer.connect_to(address);
+    peer.start_sync()?;
+    peer.wait_for_documents(count)?;
+    println!("{}", resident_bytes("VmHWM:")?);
     Ok(())
 }
 
 /// What Linux says of this process; other systems do not say it in a file.
-fn resident_bytes() -> Result<u64, Failure> {
+fn resident_bytes(which: &str) -> Result<u64, Failure> {
     let status = fs::read_to_string("/proc/self/status")?;
     let kibibytes = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(which))
         .and_then(|rest| rest.trim().strip_suffix("kB"))
-        .ok_or("/proc/self/status has no VmRSS")?;
+        .ok_or_else(|| format!("/proc/self/status has no {which}"))?;
     Ok(kibibytes.trim().parse::<u64>()? * 1024)
 }
 

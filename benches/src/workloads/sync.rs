@@ -83,6 +83,27 @@ pub fn first(context: &Context) -> Result<Vec<Line>, Failure> {
     ])
 }
 
+/// Ten times as many documents take ten times as long.
+pub fn slope(context: &Context) -> Result<Vec<Line>, Failure> {
+    let mut times = Vec::new();
+    for count in [MANY, 10 * MANY].map(|count| context.scaled(count)) {
+        context.step(format!("loading {count} documents"));
+        let (mesh, _) = Mesh::new(&crate::documents::small_documents(15, count), false)?;
+        context.step(format!("first sync of {count} documents"));
+        times.push(timed(|| mesh.settle(count))?.as_secs_f64());
+    }
+    let [few, many] = times[..] else { return Ok(Vec::new()) };
+    Ok(vec![
+        Line::new(
+            "first sync of 10 times as many documents (peer: of 100,000)",
+            1000.0 * many,
+            Unit::Milliseconds,
+        )
+        .against(1000.0 * few)
+        .within(Budget::RatioAtMost(11.0)),
+    ])
+}
+
 /// A subscriber with nothing gets 10,000 documents of 189 bytes.
 pub fn small_documents(context: &Context) -> Result<Vec<Line>, Failure> {
     let documents = crate::documents::small_documents(11, context.scaled(10_000));
