@@ -11,8 +11,13 @@ use crate::wire::{DecodeError, Fields, Writer};
 
 pub(crate) mod bits;
 mod codec;
+mod name;
+mod packed;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use name::Name;
+pub(crate) use packed::{Packed, pack};
 
 /// Everything that one side can say to the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +34,7 @@ pub(crate) enum Message {
     Rest(Rest),
     Surplus(Surplus),
     Goodbye(Goodbye),
+    Packed(Packed),
     /// Of a newer version; to be ignored.
     Unknown(u64),
 }
@@ -101,7 +107,7 @@ pub(crate) struct Offer {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfferItem {
     pub(crate) interest: u64,
-    pub(crate) id: Vec<u8>,
+    pub(crate) id: Name,
     pub(crate) version: Version,
     /// It matches the interest: wanted unless held in this version. Otherwise wanted only if held in
     /// another version.
@@ -138,10 +144,11 @@ pub(crate) struct BatchEnd {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SentDocument {
     pub(crate) interest: u64,
-    pub(crate) id: Vec<u8>,
+    pub(crate) id: Name,
     /// The version that the receiver was told of before in this session.
     pub(crate) before: Option<Version>,
-    pub(crate) after: Version,
+    /// Absent: that of the delta, which is the whole state.
+    pub(crate) after: Option<Version>,
     pub(crate) delta: Body,
     /// The delta is the whole state.
     pub(crate) complete: bool,
@@ -262,6 +269,7 @@ impl Message {
                 out.bytes(1, goodbye.reason.as_bytes());
                 out.0
             }
+            Message::Packed(packed) => packed.encode(),
             Message::Unknown(kind) => Writer::kind(*kind).0,
         }
     }
@@ -286,6 +294,7 @@ impl Message {
             10 => Message::Rest(Rest::decode(fields)?),
             11 => Message::Surplus(Surplus::decode(fields)?),
             12 => Message::Goodbye(Goodbye::decode(fields)?),
+            13 => Message::Packed(Packed::decode(fields)?),
             kind => Message::Unknown(kind),
         })
     }

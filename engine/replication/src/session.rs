@@ -2,6 +2,7 @@
 
 use ditto_crdt::Sequence;
 
+use crate::capabilities::{CAPABILITIES, decisive};
 use crate::event::{CloseReason, Event, SessionId, Violation};
 use crate::limits::{
     ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
@@ -16,9 +17,6 @@ use crate::replicator::LocalPeer;
 use crate::subscriber::Subscriber;
 use crate::subscription::Subscriptions;
 use crate::turn::{Link, Turn};
-
-/// What this build can do beyond the first version of the protocol. Nothing yet.
-const CAPABILITIES: u64 = 0;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -37,6 +35,7 @@ enum Phase {
     /// Waits for the greeting of the other peer since then.
     Greeting(u64),
     Open {
+        /// Those of both peers on which it depends what arrives.
         capabilities: u64,
     },
     Closed,
@@ -94,7 +93,6 @@ impl Session {
         self.respondent = Respondent::default();
         self.link.known.clear();
         self.link.outbox.clear();
-        self.link.outbox_bytes = 0;
         if let Some(farewell) = farewell {
             self.link.send(farewell);
         }
@@ -109,7 +107,10 @@ impl Session {
     ) -> Result<(), CloseReason> {
         self.link.statistics.bytes_received += bytes.len() as u64;
         self.link.statistics.messages_received += 1;
-        let message = Message::decode(bytes).map_err(Violation::from)?;
+        let message = match Message::decode(bytes).map_err(Violation::from)? {
+            Message::Packed(packed) if self.is_open() => packed.unpack().map_err(Violation::from)?,
+            message => message,
+        };
         if let Message::Goodbye(goodbye) = message {
             return Err(CloseReason::Remote(goodbye.reason));
         }
@@ -139,7 +140,7 @@ impl Session {
                 publisher.interests(interests, link, turn)
             }
             Message::Walk(walk) => subscriber.walk(walk, subscriptions, link, turn),
-            Message::Offer(offer) => subscriber.offer(&offer, link, turn),
+            Message::Offer(offer) => subscriber.offer(offer, link, turn),
             Message::Answer(answer) => publisher.answer(&answer, link, turn),
             Message::Batch(batch) => subscriber.batch(batch, reassembly, link),
             Message::Part(part) => Ok(reassembly.receive(part)?),
@@ -161,7 +162,7 @@ impl Session {
                 let delta = reassembly.take(surplus.delta)?;
                 respondent.surplus(surplus.question, surplus.version, delta, subscriber, link, turn)
             }
-            Message::Goodbye(_) | Message::Unknown(_) => Ok(()),
+            Message::Goodbye(_) | Message::Packed(_) | Message::Unknown(_) => Ok(()),
         }
     }
 
@@ -189,8 +190,8 @@ impl Session {
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
             self.subscriber.remember(Checkpoint { run, sequence });
         }
-        let capabilities = CAPABILITIES & hello.capabilities;
-        self.phase = Phase::Open { capabilities };
+        self.link.meet(hello.capabilities);
+        self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
         turn.events.push_back(Event::SessionReady { session, remote });
         self.synchronize(subscriptions, turn)
     }
@@ -250,7 +251,7 @@ impl Session {
         subscriber.acknowledge(link, turn.durable);
         respondent.pump(link, turn)?;
         publisher.pump(link, turn)?;
-        if link.outbox_bytes > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
+        if link.outbox.bytes() > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
             return Err(Violation::Limit("messages that it does not read").into());
         }
         Ok(())
@@ -263,7 +264,7 @@ impl Session {
             Phase::Closed => None,
             Phase::Open { .. } => {
                 let busy = (self.publisher.more || self.respondent.more)
-                    && self.link.outbox_bytes <= crate::limits::QUEUE_TARGET_BYTES;
+                    && self.link.outbox.bytes() <= crate::limits::QUEUE_TARGET_BYTES;
                 let at_once = busy.then_some(0);
                 [at_once, self.publisher.timeout(), self.subscriber.timeout()].into_iter().flatten().min()
             }

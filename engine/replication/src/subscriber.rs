@@ -112,16 +112,16 @@ impl Subscriber {
     /// The other peer asks which of some changed documents matter here.
     pub(crate) fn offer(
         &mut self,
-        offer: &Offer,
+        offer: Offer,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let mut wanted = Vec::with_capacity(offer.items.len());
-        for item in &offer.items {
+        for item in offer.items {
             let Some(interest) = self.wanted.get(&item.interest) else {
                 return Err(Violation::Unexpected("offer for an unknown interest").into());
             };
-            let key = DocumentKey { collection: interest.collection.clone(), id: item.id.as_slice().into() };
+            let key = DocumentKey { collection: interest.collection.clone(), id: item.id.into_key().into() };
             let held = turn.replica.document(&key)?.map(|stored| stored.version);
             wanted.push(match held {
                 None => item.matching && wants(&self.wanted, &key.collection),
@@ -178,14 +178,15 @@ impl Subscriber {
             let Some(interest) = self.wanted.get(&document.interest) else {
                 return Err(Violation::Unexpected("document for an unknown interest").into());
             };
+            let id = document.id.into_key();
             let delta = reassembly.take(document.delta)?;
-            inbound.bytes += document.id.len() + delta.len();
-            self.buffered_bytes += document.id.len() + delta.len();
+            inbound.bytes += id.len() + delta.len();
+            self.buffered_bytes += id.len() + delta.len();
             inbound.documents.push(Document {
                 index: inbound.documents.len(),
-                key: DocumentKey { collection: interest.collection.clone(), id: document.id.into() },
+                key: DocumentKey { collection: interest.collection.clone(), id: id.into() },
                 before: document.before,
-                stated: document.after,
+                stated: document.after.unwrap_or_else(|| Version::of_canonical(&delta)),
                 delta,
                 complete: document.complete,
                 state: State::Unchecked,
