@@ -14,6 +14,11 @@ impl Version {
     /// Nothing is known. No document of which anything is known has this version.
     pub const NOTHING: Self = Self(0);
 
+    /// The version of the document that has these canonical bytes, if there is one. Linear in their length.
+    pub fn of_canonical(bytes: &[u8]) -> Self {
+        Self::of(&[bytes])
+    }
+
     /// The version of what has these canonical bytes, given in parts.
     pub(crate) fn of(canonical: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new();

@@ -4,7 +4,7 @@
 //! log and tells what the other side subscribes to) and *subscriber* (it applies what it is told) at once.
 //! The store is seen only through the [`Replica`] trait, which also says what the store must guarantee.
 //!
-//! Where to look: the messages and their bytes in `message` and [`wire`]; who sends them when in `publisher`,
+//! Where to look: the messages and their bytes in `message` and [`wire`], how they are queued and packed in `outbox`; who sends them when in `publisher`,
 //! `subscriber` and `questions`; every bound in [`limits`]; the whole, for those who write a compatible peer,
 //! in `docs/protocol.md`.
 //!
@@ -16,10 +16,12 @@
 //! * Positions are recorded in the commit that makes them true.
 #![forbid(unsafe_code)]
 
+mod capabilities;
 mod event;
 mod known;
 pub mod limits;
 mod message;
+mod outbox;
 mod parts;
 mod publisher;
 mod questions;

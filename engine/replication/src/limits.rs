@@ -11,6 +11,10 @@ pub const PROTOCOL_MAX: u64 = 1;
 pub const MAX_MESSAGE_BYTES: usize = 512 * 1024;
 /// A publisher begins a new message when the present one has reached this size.
 pub const MESSAGE_TARGET_BYTES: usize = 128 * 1024;
+/// Messages shorter than this are never packed: they would hardly become shorter, and the latency of single changes counts.
+pub const PACK_MIN_BYTES: usize = 512;
+/// A message is packed if that saves at least one byte in so many.
+pub const PACK_MIN_SAVING: usize = 8;
 /// A delta longer than this travels in parts of at most this size.
 pub const PART_BYTES: usize = 128 * 1024;
 /// Largest delta of one document that travels at all.

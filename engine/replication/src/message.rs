@@ -11,8 +11,13 @@ use crate::wire::{DecodeError, Fields, Writer};
 
 pub(crate) mod bits;
 mod codec;
+mod name;
+mod packed;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use name::Name;
+pub(crate) use packed::{Packed, pack};
 
 const DELIVERY: u64 = 16;
 
@@ -32,6 +37,7 @@ pub(crate) enum Message {
     Surplus(Surplus),
     Goodbye(Goodbye),
     Delivery(Delivery),
+    Packed(Packed),
     /// Of a newer version; to be ignored.
     Unknown(u64),
 }
@@ -104,7 +110,7 @@ pub(crate) struct Offer {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct OfferItem {
     pub(crate) interest: u64,
-    pub(crate) id: Vec<u8>,
+    pub(crate) id: Name,
     pub(crate) version: Version,
     /// It matches the interest: wanted unless held in this version. Otherwise wanted only if held in
     /// another version.
@@ -141,10 +147,11 @@ pub(crate) struct BatchEnd {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct SentDocument {
     pub(crate) interest: u64,
-    pub(crate) id: Vec<u8>,
+    pub(crate) id: Name,
     /// The version that the receiver was told of before in this session.
     pub(crate) before: Option<Version>,
-    pub(crate) after: Version,
+    /// Absent: that of the delta, which is the whole state.
+    pub(crate) after: Option<Version>,
     pub(crate) delta: Body,
     /// The delta is the whole state.
     pub(crate) complete: bool,
@@ -277,6 +284,7 @@ impl Message {
                 out.flag(1, delivery.lazy);
                 out.0
             }
+            Message::Packed(packed) => packed.encode(),
             Message::Unknown(kind) => Writer::kind(*kind).0,
         }
     }
@@ -302,6 +310,7 @@ impl Message {
             11 => Message::Surplus(Surplus::decode(fields)?),
             12 => Message::Goodbye(Goodbye::decode(fields)?),
             DELIVERY => Message::Delivery(Delivery::decode(fields)?),
+            13 => Message::Packed(Packed::decode(fields)?),
             kind => Message::Unknown(kind),
         })
     }

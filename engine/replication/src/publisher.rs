@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use ditto_crdt::{RunId, Sequence, Version};
 use ditto_value::{Object, Value, ValueRef};
 
+use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
@@ -244,12 +245,12 @@ impl Publisher {
             if nothing_new && (self.told_caught_up || self.torn) {
                 break;
             }
-            if link.outbox_bytes > QUEUE_TARGET_BYTES || rows == 0 {
+            if link.outbox.bytes() > QUEUE_TARGET_BYTES || rows == 0 {
                 self.more = true;
                 break;
             }
             let mut draft = self.collect(&mut rows, link, turn)?;
-            let offered: Vec<_> = draft.items.iter().filter_map(Item::offer).collect();
+            let offered: Vec<_> = draft.items.iter().filter_map(|item| item.offer(link)).collect();
             if offered.is_empty() {
                 self.finish(draft, link, turn);
             } else {
@@ -464,12 +465,15 @@ impl Publisher {
             flight.bytes += candidate.key.id.len() + delta.len();
             size += candidate.key.id.len() + delta.len() + 64;
             link.known.sent(candidate.hash, candidate.sequence, after);
+            let complete = candidate.since == Sequence(0);
+            let implied = complete && link.can(SHORT_DOCUMENTS);
+            debug_assert!(!implied || Version::of_canonical(&delta) == after, "not the whole document");
             message.documents.push(SentDocument {
                 interest: candidate.interest,
-                id: candidate.key.id.to_vec(),
+                id: link.name(&candidate.key),
                 before: candidate.before,
-                after,
-                complete: candidate.since == Sequence(0),
+                after: (!implied).then_some(after),
+                complete,
                 delta: link.body(delta),
             });
             let from = candidate.from();
@@ -560,12 +564,12 @@ enum Weighed {
 }
 
 impl Item {
-    fn offer(&self) -> Option<OfferItem> {
+    fn offer(&self, link: &Link) -> Option<OfferItem> {
         match self {
             Item::Ready(_) => None,
             Item::Offered(candidate, version, matching) => Some(OfferItem {
                 interest: candidate.interest,
-                id: candidate.key.id.to_vec(),
+                id: link.name(&candidate.key),
                 version: *version,
                 matching: *matching,
             }),

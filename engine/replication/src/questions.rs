@@ -60,7 +60,7 @@ impl Respondent {
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
         for _ in 0..self.waiting.len() {
-            if link.outbox_bytes > QUEUE_TARGET_BYTES {
+            if link.outbox.bytes() > QUEUE_TARGET_BYTES {
                 self.more = true;
                 return Ok(());
             }
@@ -72,7 +72,7 @@ impl Respondent {
             }
         }
         for _ in 0..self.surpluses.len() {
-            if link.outbox_bytes > QUEUE_TARGET_BYTES {
+            if link.outbox.bytes() > QUEUE_TARGET_BYTES {
                 self.more = true;
                 return Ok(());
             }

@@ -261,8 +261,9 @@ pub trait Replica {
     /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError>;
 
-    /// Births and entries whose local sequence is greater than `after` (all of them for 0). `None` also if `key` names by
-    /// its hash a document that is alive.
+    /// Births and entries whose local sequence is greater than `after`. For 0 all of them, in the bytes of
+    /// [`Document::canonical`](ditto_crdt::Document::canonical): they have the version. `None` also if `key` names by its hash
+    /// a document that is alive.
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError>;
 
     /// The version, and the hashes of all births and entries; nothing and none if the document is unknown.

@@ -2,6 +2,7 @@
 
 use ditto_crdt::Sequence;
 
+use crate::capabilities::{CAPABILITIES, decisive};
 use crate::event::{CloseReason, Event, SessionId, Violation};
 use crate::limits::{
     ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
@@ -16,9 +17,6 @@ use crate::replicator::LocalPeer;
 use crate::subscriber::Subscriber;
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
-
-/// What this build can do beyond the first version of the protocol. Nothing yet.
-const CAPABILITIES: u64 = 0;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -39,6 +37,7 @@ enum Phase {
     /// Waits for the greeting of the other peer since then.
     Greeting(u64),
     Open {
+        /// Those of both peers on which it depends what arrives.
         capabilities: u64,
     },
     Closed,
@@ -97,7 +96,6 @@ impl Session {
         self.respondent = Respondent::default();
         self.link.known.clear();
         self.link.outbox.clear();
-        self.link.outbox_bytes = 0;
         if let Some(farewell) = farewell {
             self.link.send(farewell);
         }
@@ -112,7 +110,10 @@ impl Session {
     ) -> Result<(), CloseReason> {
         self.link.statistics.bytes_received += bytes.len() as u64;
         self.link.statistics.messages_received += 1;
-        let message = Message::decode(bytes).map_err(Violation::from)?;
+        let message = match Message::decode(bytes).map_err(Violation::from)? {
+            Message::Packed(packed) if self.is_open() => packed.unpack().map_err(Violation::from)?,
+            message => message,
+        };
         if let Message::Goodbye(goodbye) = message {
             return Err(CloseReason::Remote(goodbye.reason));
         }
@@ -168,7 +169,7 @@ impl Session {
                 publisher.lazy = delivery.lazy;
                 Ok(())
             }
-            Message::Goodbye(_) | Message::Unknown(_) => Ok(()),
+            Message::Goodbye(_) | Message::Packed(_) | Message::Unknown(_) => Ok(()),
         }
     }
 
@@ -196,8 +197,8 @@ impl Session {
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
             self.subscriber.remember(Checkpoint { run, sequence });
         }
-        let capabilities = CAPABILITIES & hello.capabilities;
-        self.phase = Phase::Open { capabilities };
+        self.link.meet(hello.capabilities);
+        self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
         turn.events.push_back(Event::SessionReady { session, remote });
         self.synchronize(subscriptions, turn)
     }
@@ -258,7 +259,7 @@ impl Session {
         subscriber.acknowledge(link, turn.durable);
         respondent.pump(link, turn)?;
         publisher.pump(link, turn)?;
-        if link.outbox_bytes > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
+        if link.outbox.bytes() > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
             return Err(Violation::Limit("messages that it does not read").into());
         }
         Ok(())
@@ -271,7 +272,7 @@ impl Session {
             Phase::Closed => None,
             Phase::Open { .. } => {
                 let busy = (self.publisher.more || self.respondent.more)
-                    && self.link.outbox_bytes <= crate::limits::QUEUE_TARGET_BYTES;
+                    && self.link.outbox.bytes() <= crate::limits::QUEUE_TARGET_BYTES;
                 let at_once = busy.then_some(0);
                 [at_once, self.publisher.timeout(), self.subscriber.timeout(eager)]
                     .into_iter()

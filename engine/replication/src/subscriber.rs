@@ -159,14 +159,15 @@ impl Subscriber {
             let Some(interest) = self.wanted.get(&document.interest) else {
                 return Err(Violation::Unexpected("document for an unknown interest").into());
             };
+            let id = document.id.into_key();
             let delta = reassembly.take(document.delta)?;
-            inbound.bytes += document.id.len() + delta.len();
-            self.buffered_bytes += document.id.len() + delta.len();
+            inbound.bytes += id.len() + delta.len();
+            self.buffered_bytes += id.len() + delta.len();
             inbound.documents.push(Document {
                 index: inbound.documents.len(),
-                key: DocumentKey { collection: interest.collection.clone(), id: document.id.into() },
+                key: DocumentKey { collection: interest.collection.clone(), id: id.into() },
                 before: document.before,
-                stated: document.after,
+                stated: document.after.unwrap_or_else(|| Version::of_canonical(&delta)),
                 delta,
                 complete: document.complete,
                 state: State::Unchecked,

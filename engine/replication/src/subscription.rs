@@ -95,7 +95,7 @@ impl Subscriptions {
 }
 
 /// The *effective interest*: the name of a checkpoint. Changes with everything that could make an old
-/// position untrue: the query, its arguments, evictions, and the capabilities of the two peers.
+/// position untrue: the query, its arguments, evictions, and the [decisive](crate::capabilities::decisive) capabilities.
 pub(crate) fn effective_interest(selection: Selection, evictions: u64, capabilities: u64) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 1");
     hasher.update(&selection.to_le_bytes());

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 
 use ditto_crdt::Sequence;
 
+use crate::capabilities::{PACKED_MESSAGES, SHORT_DOCUMENTS};
 use crate::event::{Event, SessionId, Statistics};
 use crate::known::Known;
-use crate::message::{Body, Message};
+use crate::message::{Body, Message, Name};
+use crate::outbox::Outbox;
 use crate::parts::Splitter;
 use crate::replica::{DocumentKey, PeerId, Replica};
 
@@ -34,9 +36,9 @@ pub(crate) struct EagerLinks {
 pub(crate) struct Link {
     pub(crate) session: SessionId,
     pub(crate) remote: PeerId,
-    /// Encoded, in order.
-    pub(crate) outbox: VecDeque<Vec<u8>>,
-    pub(crate) outbox_bytes: usize,
+    pub(crate) outbox: Outbox,
+    /// What the other peer said that it can do.
+    capabilities: u64,
     splitter: Splitter,
     pub(crate) known: Known,
     pub(crate) statistics: Statistics,
@@ -47,33 +49,42 @@ impl Link {
         Self {
             session,
             remote,
-            outbox: VecDeque::new(),
-            outbox_bytes: 0,
+            outbox: Outbox::default(),
+            capabilities: 0,
             splitter: Splitter::default(),
             known: Known::new(known),
             statistics: Statistics::default(),
         }
     }
 
+    /// The other peer has said what it can do.
+    pub(crate) fn meet(&mut self, capabilities: u64) {
+        self.capabilities = capabilities;
+        self.outbox.packs = self.can(PACKED_MESSAGES);
+    }
+
+    /// Whether the other peer can do that.
+    pub(crate) fn can(&self, capability: u64) -> bool {
+        self.capabilities & capability != 0
+    }
+
+    /// What a document is called in a message that may have many.
+    pub(crate) fn name(&self, key: &DocumentKey) -> Name {
+        if self.can(SHORT_DOCUMENTS) { Name::short(&key.id) } else { Name::plain(&key.id) }
+    }
+
     pub(crate) fn send(&mut self, message: &Message) {
-        let bytes = message.encode();
-        self.outbox_bytes += bytes.len();
-        self.outbox.push_back(bytes);
+        self.outbox.push(message);
     }
 
     /// Sends a long delta ahead; returns what stands for it in the message that follows.
     pub(crate) fn body(&mut self, delta: Vec<u8>) -> Body {
-        let Self { outbox, outbox_bytes, splitter, .. } = self;
-        splitter.split(delta, &mut |message| {
-            let bytes = message.encode();
-            *outbox_bytes += bytes.len();
-            outbox.push_back(bytes);
-        })
+        let Self { outbox, splitter, .. } = self;
+        splitter.split(delta, &mut |message| outbox.push(&message))
     }
 
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
-        let bytes = self.outbox.pop_front()?;
-        self.outbox_bytes -= bytes.len();
+        let bytes = self.outbox.pop()?;
         self.statistics.bytes_sent += bytes.len() as u64;
         self.statistics.messages_sent += 1;
         Some(bytes)

@@ -33,6 +33,12 @@ pub enum DecodeError {
     /// A length or a count is greater than its limit.
     #[error("`{0}` is greater than its limit")]
     Limit(&'static str),
+    /// The block of a packed message does not unpack to the length that it says.
+    #[error("a packed message does not unpack to its length")]
+    Block,
+    /// There is a packed message in a packed message.
+    #[error("a packed message contains another one")]
+    Nested,
 }
 
 /// Writes fields.

@@ -98,11 +98,7 @@ impl Victim {
 
     /// Opens the session with an honest greeting.
     fn greet(&mut self) {
-        let mut remote = Replicator::new(LocalPeer::new(peer_id(1), "database"));
-        let mut model = Model::new(2);
-        remote.connected(BAD, peer_id(0), &mut model, 1_000);
-        let (_, hello) = remote.poll_transmit().expect("a greeting");
-        self.receive(&hello);
+        self.receive(&hello());
         assert!(self.replicator.is_ready(BAD));
     }
 }
@@ -131,13 +127,43 @@ fn message(kind: u8, fields: &[Vec<u8>]) -> Vec<u8> {
     std::iter::once(kind).chain(fields.iter().flatten().copied()).collect()
 }
 
+/// A packed message that is said to have so many bytes.
+fn packed(length: u64, block: &[u8]) -> Vec<u8> {
+    message(13, &[number(1, length), bytes(2, block)])
+}
+
+/// A block of LZ4 without matches.
+fn literals(message: &[u8]) -> Vec<u8> {
+    let mut block = vec![message.len().min(15) as u8 * 16];
+    if let Some(mut more) = message.len().checked_sub(15) {
+        while more >= 255 {
+            block.push(255);
+            more -= 255;
+        }
+        block.push(more as u8);
+    }
+    block.extend_from_slice(message);
+    block
+}
+
+fn packed_whole(message: &[u8]) -> Vec<u8> {
+    packed(message.len() as u64, &literals(message))
+}
+
+/// A greeting that is right in itself.
+fn hello() -> Vec<u8> {
+    let mut remote = Replicator::new(LocalPeer::new(peer_id(1), "database"));
+    remote.connected(BAD, peer_id(0), &mut Model::new(2), 1_000);
+    remote.poll_transmit().expect("a greeting").1
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn random_bytes_end_the_session_at_most(
         greet in any::<bool>(),
-        messages in prop::collection::vec((1..14_u8, prop::collection::vec(any::<u8>(), 0..60)), 1..20),
+        messages in prop::collection::vec((1..15_u8, prop::collection::vec(any::<u8>(), 0..60)), 1..20),
     ) {
         let mut victim = Victim::new();
         if greet {
@@ -169,7 +195,9 @@ proptest! {
         net.settle();
         let mut evil = Model::new(66);
         for i in 0..5 {
-            evil.insert(now, "plants", &format!("a{i}"), &[("light", int(1)), ("evil", int(i))]);
+            // Long enough for a packed batch.
+            let note = Value::from("evil ".repeat(30));
+            evil.insert(now, "plants", &format!("a{i}"), &[("light", int(1)), ("note", note), ("evil", int(i))]);
         }
         evil.sync();
         let mut mallory = Replicator::new(LocalPeer::new(peer_id(2), "database"));
@@ -264,6 +292,20 @@ fn forged_numbers_end_the_session() {
         message(8, &[number(1, huge)]),
         message(10, &[number(1, 1)]),
         message(11, &[number(1, 1), bytes(2, &[0; 16])]),
+        packed(MAX_MESSAGE_BYTES as u64 + 1, &[0]),
+        packed(huge, &[0]),
+        packed(0, &[0]),
+        packed(1, &[]),
+        packed(3, &literals(&[99])),
+        packed(1, &literals(&[99, 1, 2])),
+        packed(1, &[0xff; 40]),
+        // A match that begins before the first byte.
+        packed(20, &[0x1f, 99, 2, 0, 0]),
+        packed_whole(&message(8, &[number(1, huge)])),
+        packed_whole(&packed_whole(&message(99, &[]))),
+        packed_whole(&hello()),
+        message(13, &[number(1, 1), number(2, 1)]),
+        message(13, &[]),
         vec![6; MAX_MESSAGE_BYTES + 1],
         vec![0xff; 11],
         Vec::new(),
@@ -283,7 +325,46 @@ fn forged_numbers_end_the_session() {
 }
 
 #[test]
+fn a_greeting_cannot_be_packed() {
+    let mut victim = Victim::new();
+    victim.receive(&packed_whole(&hello()));
+    assert!(matches!(victim.failure(), Some(CloseReason::Violation(Violation::Unexpected(_)))));
+}
+
+#[test]
+fn what_is_packed_means_the_same() {
+    let mut victim = Victim::new();
+    victim.greet();
+    victim.receive(&packed_whole(&message(99, &[bytes(1, b"who knows")])));
+    assert!(victim.replicator.is_ready(BAD));
+    victim.receive(&packed_whole(&message(12, &[bytes(1, b"enough")])));
+    assert_eq!(victim.failure(), Some(CloseReason::Remote("enough".to_owned())));
+}
+
+#[test]
+fn a_packed_message_unpacks_to_no_more_than_it_says() {
+    // A literal, then a match of all before it: the most that a block can become.
+    let lengthy = |length: usize| [&[0x1f, 99, 1, 0][..], &vec![255; length / 255], &[0]].concat();
+    for (length, unpacks) in [(MAX_MESSAGE_BYTES, "does not unpack"), (MAX_MESSAGE_BYTES + 1, "limit")] {
+        let mut victim = Victim::new();
+        victim.greet();
+        victim.receive(&packed(length as u64, &lengthy(100 * MAX_MESSAGE_BYTES)));
+        let reason = victim.failure().expect("the session ends").to_string();
+        assert!(reason.contains(unpacks), "{reason}");
+    }
+}
+
+#[test]
 fn a_flood_of_unfinished_batches_is_bounded() {
+    flood_of_unfinished_batches(<[u8]>::to_vec);
+}
+
+#[test]
+fn a_flood_of_unfinished_batches_is_bounded_by_what_they_unpack_to() {
+    flood_of_unfinished_batches(packed_whole);
+}
+
+fn flood_of_unfinished_batches(wrap: fn(&[u8]) -> Vec<u8>) {
     let mut victim = Victim::new();
     victim.greet();
     // Interest 1 is the victim's subscription.
@@ -293,7 +374,7 @@ fn a_flood_of_unfinished_batches_is_bounded() {
     for i in 0..u64::MAX {
         let id = i.to_be_bytes();
         let document = [number(1, 1), bytes(2, &id), bytes(4, &[1; 16]), bytes(5, &delta)].concat();
-        victim.receive(&message(6, &[number(1, 1), bytes(2, &document)]));
+        victim.receive(&wrap(&message(6, &[number(1, 1), bytes(2, &document)])));
         sent += delta.len();
         if victim.failure().is_some() {
             break;

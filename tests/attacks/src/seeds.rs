@@ -1,6 +1,7 @@
 //! Valid inputs of every target: what a corpus starts from.
 
 use ditto_crdt::Sequence;
+use ditto_replication::limits::MAX_MESSAGE_BYTES;
 use ditto_storage::Keyspace;
 use ditto_store::Store;
 use ditto_transport::frame;
@@ -99,6 +100,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     rows(&mut seeds);
     frames(&mut seeds);
     arguments(&mut seeds);
+    packed_sessions(&mut seeds);
     seeds
 }
 
@@ -161,6 +163,45 @@ fn sessions(seeds: &mut Vec<(&'static str, Vec<u8>)>) {
     for message in messages.iter().skip(1) {
         seeds.push(("session", [&[2, 7][..], &raw(message)].concat()));
     }
+}
+
+/// What an honest peer says, packed by an attacker: once, twice, with another length, and much of one byte.
+fn packed_sessions(seeds: &mut Vec<(&'static str, Vec<u8>)>) {
+    fn varint(mut value: usize) -> Vec<u8> {
+        let mut out = Vec::new();
+        while value >= 0x80 {
+            out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+        out
+    }
+    let packed = |length: usize, block: &[u8]| {
+        [&[13, 2][..], &varint(length), &[5], &varint(block.len()), block].concat()
+    };
+    // Nothing but literals, fewer than 15 or more, fewer than 270.
+    let literals = |message: &[u8]| match message.len() {
+        length @ ..15 => [&[16 * length as u8][..], message].concat(),
+        length => [&[0xF0, (length - 15) as u8][..], message].concat(),
+    };
+    let said = |message: &[u8]| [&[0][..], &(message.len() as u16).to_be_bytes(), message].concat();
+    let messages = messages();
+    let mut all = vec![2, 7];
+    for message in messages.iter().skip(1).filter(|message| message.len() < 270) {
+        all.extend(said(&packed(message.len(), &literals(message))));
+    }
+    seeds.push(("session", all));
+    let long = messages.iter().find(|message| message.first() == Some(&13));
+    let long = long.expect("the first batch is long enough to be packed");
+    seeds.push(("session", [&[2, 7][..], &said(long)].concat()));
+    let acknowledge = [8, 2, 1];
+    let inner = packed(acknowledge.len(), &literals(&acknowledge));
+    seeds.push(("session", [&[2, 7][..], &said(&packed(inner.len(), &literals(&inner)))].concat()));
+    for length in [0, 2, 4, MAX_MESSAGE_BYTES, MAX_MESSAGE_BYTES + 1] {
+        seeds.push(("session", [&[2, 7][..], &said(&packed(length, &literals(&acknowledge)))].concat()));
+    }
+    let bomb = [&[0x1F, 7, 1, 0][..], &[0xFF; 2_100], &[0]].concat();
+    seeds.push(("session", [&[2, 7][..], &said(&packed(MAX_MESSAGE_BYTES, &bomb))].concat()));
 }
 
 fn rows(seeds: &mut Vec<(&'static str, Vec<u8>)>) {

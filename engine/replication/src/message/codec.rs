@@ -4,7 +4,7 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use super::{
     Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Delivery, Exceptions, Found, Goodbye, Hello,
-    Interests, Offer, OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
+    Interests, Name, Offer, OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
 };
 use crate::limits::{
     MAX_ARGUMENT_BYTES, MAX_BATCH_DOCUMENTS, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES,
@@ -215,7 +215,7 @@ impl Offer {
         for item in &self.items {
             out.structure(2, |out| {
                 out.number(1, item.interest);
-                out.bytes(2, &item.id);
+                item.id.encode(out, 2, 5);
                 version(out, 3, item.version);
                 out.flag(4, item.matching);
             });
@@ -234,9 +234,10 @@ impl Offer {
                     while let Some((field, content)) = inner.field()? {
                         match field {
                             1 => item.interest = content.number("interest")?,
-                            2 => item.id = content.bytes("id", MAX_ID_BYTES)?.to_vec(),
+                            2 => item.id = Name::decode_key(content)?,
                             3 => item.version = read_version(content, "version")?,
                             4 => item.matching = content.number("matching")? != 0,
+                            5 => item.id = Name::decode_uuid(content)?,
                             _ => {}
                         }
                     }
@@ -311,30 +312,34 @@ impl Batch {
 impl SentDocument {
     pub(super) fn encode(&self, out: &mut Writer) {
         out.number(1, self.interest);
-        out.bytes(2, &self.id);
+        self.id.encode(out, 2, 8);
         if let Some(before) = self.before {
             version(out, 3, before);
         }
-        version(out, 4, self.after);
+        if let Some(after) = self.after {
+            version(out, 4, after);
+        }
         self.delta.encode(out, 5);
         out.flag(7, self.complete);
     }
 
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut document = SentDocument::default();
-        let mut after = None;
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => document.interest = content.number("interest")?,
-                2 => document.id = content.bytes("id", MAX_ID_BYTES)?.to_vec(),
+                2 => document.id = Name::decode_key(content)?,
                 3 => document.before = Some(read_version(content, "before")?),
-                4 => after = Some(read_version(content, "after")?),
+                4 => document.after = Some(read_version(content, "after")?),
                 5 | 6 => document.delta = Body::decode(field - 5, content)?,
                 7 => document.complete = content.number("complete")? != 0,
+                8 => document.id = Name::decode_uuid(content)?,
                 _ => {}
             }
         }
-        document.after = after.ok_or(DecodeError::Missing("after"))?;
+        if document.after.is_none() && !document.complete {
+            return Err(DecodeError::Missing("after"));
+        }
         Ok(document)
     }
 }

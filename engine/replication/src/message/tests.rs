@@ -23,6 +23,10 @@ fn bodies() -> impl Strategy<Value = Body> {
     prop_oneof![bytes(40).prop_map(Body::Inline), any::<u64>().prop_map(Body::Parts)]
 }
 
+fn names() -> impl Strategy<Value = Name> {
+    prop_oneof![bytes(20).prop_map(Name::Key), any::<[u8; 16]>().prop_map(Name::Uuid)]
+}
+
 fn hello() -> impl Strategy<Value = Hello> {
     (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 6]>(), prop::collection::vec(checkpoints(), 0..5))
         .prop_map(|(versions, database, [site, run, durable, capabilities, evictions, clock_ms], seen)| {
@@ -64,21 +68,17 @@ fn walks() -> impl Strategy<Value = Walk> {
 }
 
 fn offers() -> impl Strategy<Value = Offer> {
-    let item = (any::<u64>(), bytes(20), versions(), any::<bool>())
+    let item = (any::<u64>(), names(), versions(), any::<bool>())
         .prop_map(|(interest, id, version, matching)| OfferItem { interest, id, version, matching });
     (any::<u64>(), prop::collection::vec(item, 0..5)).prop_map(|(offer, items)| Offer { offer, items })
 }
 
 fn batches() -> impl Strategy<Value = Batch> {
     let document =
-        (any::<u64>(), bytes(20), prop::option::of(versions()), versions(), bodies(), any::<bool>())
-            .prop_map(|(interest, id, before, after, delta, complete)| SentDocument {
-                interest,
-                id,
-                before,
-                after,
-                delta,
-                complete,
+        (any::<u64>(), names(), [prop::option::of(versions()), prop::option::of(versions())], bodies())
+            .prop_map(|(interest, id, [before, after], delta)| {
+                let complete = after.is_none() || before.is_none();
+                SentDocument { interest, id, before, after, delta, complete }
             });
     let end = (any::<[u64; 3]>(), any::<bool>()).prop_map(|([generation, run, sequence], caught_up)| {
         BatchEnd { generation, run: RunId(run), sequence: Sequence(sequence), caught_up }
@@ -120,6 +120,8 @@ fn messages() -> impl Strategy<Value = Message> {
             .prop_map(|(question, found)| Message::Rest(Rest { question, found })),
         (any::<u64>(), versions(), bodies())
             .prop_map(|(question, version, delta)| Message::Surplus(Surplus { question, version, delta })),
+        (0..=MAX_MESSAGE_BYTES as u64, bytes(40))
+            .prop_map(|(length, block)| Message::Packed(Packed { length, block })),
         ".{0,60}".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
         any::<bool>().prop_map(|lazy| Message::Delivery(Delivery { lazy })),
     ]
@@ -129,6 +131,22 @@ proptest! {
     #[test]
     fn a_message_is_read_as_it_was_written(message in messages()) {
         prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+    }
+
+    #[test]
+    fn a_message_is_read_from_its_packed_form(message in messages(), padding in 0..3_000_usize) {
+        let mut out = Writer(message.encode());
+        out.bytes(100, &b"padding that repeats itself, "[..].repeat(padding / 29));
+        let packed = pack(out.0.clone());
+        let nested = matches!(message, Message::Packed(_));
+        match Message::decode(&packed) {
+            Ok(Message::Packed(_)) if packed == out.0 => {}
+            Ok(Message::Packed(packed)) if nested => prop_assert_eq!(packed.unpack(), Err(DecodeError::Nested)),
+            Ok(Message::Packed(packed)) => prop_assert_eq!(packed.unpack(), Ok(message)),
+            read => prop_assert_eq!(read, Ok(message)),
+        }
+        prop_assert!(packed.len() <= out.0.len());
+        prop_assert!(out.0.len() < 2_000 || packed.len() < out.0.len() * 7 / 8);
     }
 
     #[test]
@@ -159,10 +177,26 @@ proptest! {
         bytes.truncate(cut.index(bytes.len() + 1));
         let _ = Message::decode(&bytes);
     }
+
+    #[test]
+    fn every_block_is_unpacked_or_refused(length in 0..200_u64, block in bytes(200)) {
+        let _ = Packed { length, block }.unpack();
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Four literals, a match of 34 bytes one byte back, five literals.
+fn packed_goodbye() -> Packed {
+    let block = [&[0x4f, 0x0c, 0x03, 40, b'z', 1, 0, 15, 0x50][..], &[b'z'; 5]].concat();
+    Packed { length: 43, block }
+}
+
+#[test]
+fn the_packed_vector_is_a_goodbye() {
+    assert_eq!(packed_goodbye().unpack(), Ok(Message::Goodbye(Goodbye { reason: "z".repeat(40) })));
 }
 
 /// The test vectors of `docs/protocol.md`.
@@ -204,9 +238,9 @@ fn the_documented_vectors_are_what_is_written() {
                 batch: 1,
                 documents: vec![SentDocument {
                     interest: 1,
-                    id: vec![0x31, 0x78],
+                    id: Name::Key(vec![0x31, 0x78]),
                     before: None,
-                    after: Version(5),
+                    after: Some(Version(5)),
                     delta: Body::Inline(vec![1, 0]),
                     complete: true,
                 }],
@@ -214,6 +248,22 @@ fn the_documented_vectors_are_what_is_written() {
             }),
             "060201051e0201050231780910050000000000000000000000000000000b0201000e01071002010508020000000000000006090801",
         ),
+        (
+            Message::Batch(Batch {
+                batch: 1,
+                documents: vec![SentDocument {
+                    interest: 1,
+                    id: Name::Uuid(0x0f1e_2d3c_4b5a_4978_8695_a4b3_c2d1_e0ff_u128.to_be_bytes()),
+                    before: None,
+                    after: None,
+                    delta: Body::Inline(vec![1, 0]),
+                    complete: true,
+                }],
+                end: Some(BatchEnd { generation: 1, run: RunId(2), sequence: Sequence(9), caught_up: true }),
+            }),
+            "060201051a020111100f1e2d3c4b5a49788695a4b3c2d1e0ff0b0201000e01071002010508020000000000000006090801",
+        ),
+        (Message::Packed(packed_goodbye()), "0d022b050e4f0c03287a01000f507a7a7a7a7a"),
         (Message::Acknowledge(Acknowledge { batch: 1, exceptions: Vec::new() }), "080201"),
         (
             Message::Acknowledge(Acknowledge {

@@ -78,7 +78,10 @@ impl Subscriber {
                 lacking.push(false);
                 continue;
             };
-            let key = DocumentKey { collection: interest.collection.clone(), id: item.id.as_slice().into() };
+            let key = DocumentKey {
+                collection: interest.collection.clone(),
+                id: item.id.clone().into_key().into(),
+            };
             let held = turn.replica.document(&key)?.map(|stored| stored.version);
             lacking.push(match held {
                 None => item.matching && wants(&self.wanted, &key.collection),

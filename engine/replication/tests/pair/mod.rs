@@ -36,8 +36,50 @@ pub struct Net {
     ends: BTreeMap<(usize, SessionId), (usize, SessionId)>,
     next_session: u64,
     foreign: Vec<(usize, SessionId, Vec<u8>)>,
+    /// Peers whose greetings arrive without capabilities.
+    pub older: Vec<usize>,
     /// Bytes delivered since the start.
     pub bytes: u64,
+    /// Packed messages delivered since the start, by receiver.
+    pub packed: BTreeMap<usize, u64>,
+}
+
+/// Kind of a packed message.
+const PACKED: u8 = 13;
+/// Field 8 of Hello.
+const CAPABILITIES: u64 = 8;
+
+/// A greeting as a build without capabilities sends it; other messages as they are.
+fn without_capabilities(message: Vec<u8>) -> Vec<u8> {
+    fn varint(bytes: &mut &[u8]) -> u64 {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = bytes.split_first().expect("an honest message");
+            *bytes = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        value
+    }
+    if message.first() != Some(&1) {
+        return message;
+    }
+    let mut kept = vec![1];
+    let mut rest = &message[1..];
+    while !rest.is_empty() {
+        let field = rest;
+        let tag = varint(&mut rest);
+        let value = varint(&mut rest);
+        if tag & 1 == 1 {
+            rest = &rest[value as usize..];
+        }
+        if tag >> 1 != CAPABILITIES {
+            kept.extend_from_slice(&field[..field.len() - rest.len()]);
+        }
+    }
+    kept
 }
 
 impl Net {
@@ -56,7 +98,9 @@ impl Net {
             ends: BTreeMap::new(),
             next_session: 0,
             foreign: Vec::new(),
+            older: Vec::new(),
             bytes: 0,
+            packed: BTreeMap::new(),
         }
     }
 
@@ -131,7 +175,11 @@ impl Net {
             while let Some((session, bytes)) = node.replicator.poll_transmit() {
                 moved = true;
                 match self.ends.get(&(number, session)) {
-                    Some(end) => self.channels.get_mut(end).expect("both ends exist").push_back(bytes),
+                    Some(end) => {
+                        let older = self.older.contains(&number);
+                        let bytes = if older { without_capabilities(bytes) } else { bytes };
+                        self.channels.get_mut(end).expect("both ends exist").push_back(bytes);
+                    }
                     None => self.foreign.push((number, session, bytes)),
                 }
             }
@@ -162,6 +210,9 @@ impl Net {
         let bytes =
             self.channels.get_mut(&(number, session)).and_then(VecDeque::pop_front).unwrap_or_default();
         self.bytes += bytes.len() as u64;
+        if bytes.first() == Some(&PACKED) {
+            *self.packed.entry(number).or_default() += 1;
+        }
         let Node { replicator, model, .. } = &mut self.nodes[number];
         replicator.receive(session, &bytes, model, self.now);
         true

@@ -1,0 +1,21 @@
+//! What a peer can do beyond the first version of the protocol: bits of its greeting.
+//!
+//! Each bit says what the peer that sets it can read; the other one may then send it, or not.
+
+/// Reads [packed](crate::message::Packed) messages.
+pub(crate) const PACKED_MESSAGES: u64 = 1;
+/// Reads documents without what it can find out by itself: the version of a document that is sent as a whole, and the text
+/// of an `_id` that is a UUID.
+pub(crate) const SHORT_DOCUMENTS: u64 = 1 << 1;
+
+/// What this build can do.
+pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS;
+
+/// Those that change how something is said and not what arrives. All others are part of the names of checkpoints, so that
+/// nobody goes on from a position at which something else would have arrived.
+const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS;
+
+/// Of what both peers can do, that on which it depends what arrives.
+pub(crate) fn decisive(theirs: u64) -> u64 {
+    CAPABILITIES & theirs & !WITHOUT_EFFECT
+}
