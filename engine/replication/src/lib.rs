@@ -23,6 +23,8 @@ mod message;
 mod parts;
 mod publisher;
 mod questions;
+#[cfg(test)]
+mod reconciliation;
 mod replica;
 mod replicator;
 mod session;
