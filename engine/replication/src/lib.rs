@@ -23,7 +23,6 @@ mod message;
 mod parts;
 mod publisher;
 mod questions;
-#[cfg(test)]
 mod reconciliation;
 mod replica;
 mod replicator;

@@ -17,8 +17,11 @@ use crate::subscriber::Subscriber;
 use crate::subscription::Subscriptions;
 use crate::turn::{Link, Turn};
 
-/// What this build can do beyond the first version of the protocol. Nothing yet.
-const CAPABILITIES: u64 = 0;
+/// Capability: interests without a checkpoint are [reconciled](crate::reconciliation).
+const RECONCILIATION: u64 = 1 << 1;
+
+/// What this build can do beyond the first version of the protocol.
+const CAPABILITIES: u64 = RECONCILIATION;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -161,6 +164,10 @@ impl Session {
                 let delta = reassembly.take(surplus.delta)?;
                 respondent.surplus(surplus.question, surplus.version, delta, subscriber, link, turn)
             }
+            Message::Symbols(symbols) => publisher.symbols(symbols, turn),
+            Message::Inquiry(inquiry) => subscriber.inquiry(inquiry),
+            Message::Names(names) => publisher.names(&names, turn),
+            Message::Settled(settled) => subscriber.settled(settled, turn),
             Message::Goodbye(_) | Message::Unknown(_) => Ok(()),
         }
     }
@@ -190,6 +197,7 @@ impl Session {
             self.subscriber.remember(Checkpoint { run, sequence });
         }
         let capabilities = CAPABILITIES & hello.capabilities;
+        self.publisher.reconciles_with = Some(hello.durable).filter(|_| capabilities & RECONCILIATION != 0);
         self.phase = Phase::Open { capabilities };
         turn.events.push_back(Event::SessionReady { session, remote });
         self.synchronize(subscriptions, turn)
@@ -248,6 +256,7 @@ impl Session {
         subscriber.check_patience(turn.now)?;
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
         subscriber.acknowledge(link, turn.durable);
+        subscriber.take_stock(link, turn)?;
         respondent.pump(link, turn)?;
         publisher.pump(link, turn)?;
         if link.outbox_bytes > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
@@ -262,7 +271,7 @@ impl Session {
             Phase::Greeting(since) => Some(since + ANSWER_TIMEOUT_MS),
             Phase::Closed => None,
             Phase::Open { .. } => {
-                let busy = (self.publisher.more || self.respondent.more)
+                let busy = (self.publisher.more || self.subscriber.more || self.respondent.more)
                     && self.link.outbox_bytes <= crate::limits::QUEUE_TARGET_BYTES;
                 let at_once = busy.then_some(0);
                 [at_once, self.publisher.timeout(), self.subscriber.timeout()].into_iter().flatten().min()

@@ -6,6 +6,7 @@
 //! and no checkpoint passes what is not held.
 
 mod gap;
+mod reconciling;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -24,6 +25,7 @@ use crate::message::{
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
+use crate::reconciliation::Inventory;
 use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcome};
 use crate::subscription::Subscriptions;
 use crate::turn::{Link, Turn};
@@ -55,6 +57,12 @@ pub(crate) struct Subscriber {
     dropped: bool,
     /// Of applied batches, the documents that are not held as they were sent.
     exceptions: VecDeque<Exceptions>,
+    /// What is told in reconciliations that are not over; the first is under way, the others wait.
+    inventories: VecDeque<Inventory>,
+    /// What was stated to be held, and must be durable before anything is acknowledged that rests on it.
+    stated: Sequence,
+    /// There is work that waits for nobody but the next call.
+    pub(crate) more: bool,
     /// How often was evicted here, as the other peer was told.
     pub(crate) told_evictions: u64,
     /// Own checkpoints are not to be used.
@@ -423,7 +431,7 @@ impl Subscriber {
                     stated: document.stated,
                 })
                 .collect(),
-            checkpoints: self.advance(end),
+            checkpoints: self.advance(end, inbound.batch),
             seen: self.see(end.run, end.sequence),
         };
         let nothing =
@@ -457,13 +465,13 @@ impl Subscriber {
         }
         // A batch without documents makes nothing necessary that the batches before it did not.
         let needs = match self.unacknowledged.back() {
-            Some((_, before)) if inbound.documents.is_empty() => *before,
-            None if inbound.documents.is_empty() => Sequence(0),
+            Some((_, before)) if inbound.documents.is_empty() => self.stated.max(*before),
+            None if inbound.documents.is_empty() => self.stated,
             _ => needs,
         };
         self.unacknowledged.push_back((inbound.batch, needs));
         link.statistics.remote_position = end.sequence;
-        self.report(end, subscriptions, link, turn);
+        self.report(end, inbound.batch, subscriptions, link, turn);
         Ok(())
     }
 

@@ -94,12 +94,16 @@ impl Subscriptions {
     }
 }
 
+/// Capabilities that change what a checkpoint means. Reconciliation does not: however a peer came to hold what lies
+/// before a position, it holds it.
+const NAMED_CAPABILITIES: u64 = 0;
+
 /// The *effective interest*: the name of a checkpoint. Changes with everything that could make an old
-/// position untrue: the query, its arguments, evictions, and the capabilities of the two peers.
+/// position untrue: the query, its arguments, evictions, and capabilities of the two peers that matter for it.
 pub(crate) fn effective_interest(selection: Selection, evictions: u64, capabilities: u64) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 1");
     hasher.update(&selection.to_le_bytes());
     hasher.update(&evictions.to_le_bytes());
-    hasher.update(&capabilities.to_le_bytes());
+    hasher.update(&(capabilities & NAMED_CAPABILITIES).to_le_bytes());
     first_16(hasher.finalize().as_bytes()).to_le_bytes()
 }

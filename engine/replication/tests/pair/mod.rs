@@ -38,6 +38,28 @@ pub struct Net {
     foreign: Vec<(usize, SessionId, Vec<u8>)>,
     /// Bytes delivered since the start.
     pub bytes: u64,
+    /// Greetings arrive without capabilities, as if an older build had sent them.
+    pub older: bool,
+    /// Messages delivered, by kind.
+    pub kinds: BTreeMap<u8, usize>,
+}
+
+/// The message without a field that is a number below 128.
+fn without(message: &[u8], field: u8) -> Vec<u8> {
+    // Each field of a greeting has one byte of tag; numbers may be longer, the length of bytes is one byte.
+    let (kind, mut rest) = message.split_at(1);
+    let mut out = kind.to_vec();
+    while let Some(tag) = rest.first() {
+        let length = match tag & 1 {
+            0 => 2 + rest[1..].iter().take_while(|byte| **byte >= 0x80).count(),
+            _ => 2 + usize::from(rest[1]),
+        };
+        if tag >> 1 != field {
+            out.extend_from_slice(&rest[..length]);
+        }
+        rest = &rest[length..];
+    }
+    out
 }
 
 impl Net {
@@ -57,6 +79,8 @@ impl Net {
             next_session: 0,
             foreign: Vec::new(),
             bytes: 0,
+            older: false,
+            kinds: BTreeMap::new(),
         }
     }
 
@@ -161,7 +185,10 @@ impl Net {
         };
         let bytes =
             self.channels.get_mut(&(number, session)).and_then(VecDeque::pop_front).unwrap_or_default();
+        let kind = bytes.first().copied().unwrap_or_default();
+        let bytes = if self.older && kind == 1 { without(&bytes, 8) } else { bytes };
         self.bytes += bytes.len() as u64;
+        *self.kinds.entry(kind).or_default() += 1;
         let Node { replicator, model, .. } = &mut self.nodes[number];
         replicator.receive(session, &bytes, model, self.now);
         true
