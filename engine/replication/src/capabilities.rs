@@ -8,12 +8,16 @@ pub(crate) const PACKED_MESSAGES: u64 = 1;
 /// of an `_id` that is a UUID.
 pub(crate) const SHORT_DOCUMENTS: u64 = 1 << 1;
 
+/// [Reconciles](crate::reconciliation) interests without a checkpoint. However a peer came to hold what lies before a
+/// position, it holds it.
+pub(crate) const RECONCILIATION: u64 = 1 << 2;
+
 /// What this build can do.
-pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS;
+pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION;
 
 /// Those that change how something is said and not what arrives. All others are part of the names of checkpoints, so that
 /// nobody goes on from a position at which something else would have arrived.
-const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS;
+const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION;
 
 /// Of what both peers can do, that on which it depends what arrives.
 pub(crate) fn decisive(theirs: u64) -> u64 {

@@ -25,6 +25,7 @@ mod outbox;
 mod parts;
 mod publisher;
 mod questions;
+mod reconciliation;
 mod replica;
 mod replicator;
 mod session;

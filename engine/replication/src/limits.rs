@@ -86,6 +86,23 @@ pub const MAX_LAZY_WAIT_MS: u64 = 15_000;
 /// Offers that may wait for an answer at once.
 pub const MAX_WAITING_OFFERS: usize = 4;
 
+/// With fewer changes than this in one of the two change logs, nothing is reconciled: the walk is short.
+pub const MIN_RECONCILED_CHANGES: u64 = 32;
+/// Documents that are reconciled at once, at 32 bytes each while it goes on; with more, the walk begins at 0.
+pub const MAX_RECONCILED_DOCUMENTS: usize = 1 << 20;
+/// Reconciliations of one publisher that wait for their turn; further interests are walked for.
+pub const MAX_RECONCILIATIONS: usize = 64;
+/// Symbols that a subscriber sends without being asked.
+pub const FIRST_SYMBOLS: usize = 8;
+/// Symbols of one reconciliation, at 32 bytes each; if they are not enough, the walk begins at 0.
+pub const MAX_SYMBOLS: usize = 1 << 18;
+/// Symbols in one message, at most 30 bytes each.
+pub const SYMBOLS_PER_MESSAGE: usize = 4_096;
+/// Items that a publisher asks the names of in one message.
+pub const MAX_INQUIRY_ITEMS: usize = 4_096;
+/// Items that one call adds to symbols, or takes out of them.
+pub const ITEMS_PER_CALL: usize = 65_536;
+
 /// Documents whose version at the other peer is remembered in a session (about 100 bytes each).
 pub const KNOWN_DOCUMENTS: usize = 32_768;
 /// Bytes queued for a session above which no more answers are produced.

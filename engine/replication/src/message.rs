@@ -6,6 +6,7 @@
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use crate::limits::MAX_MESSAGE_BYTES;
+use crate::reconciliation::symbols::Symbol;
 use crate::replica::Checkpoint;
 use crate::wire::{DecodeError, Fields, Writer};
 
@@ -18,8 +19,6 @@ mod tests;
 
 pub(crate) use name::Name;
 pub(crate) use packed::{Packed, pack};
-
-const DELIVERY: u64 = 16;
 
 /// Everything that one side can say to the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +37,10 @@ pub(crate) enum Message {
     Goodbye(Goodbye),
     Delivery(Delivery),
     Packed(Packed),
+    Symbols(Symbols),
+    Inquiry(Inquiry),
+    Names(Names),
+    Settled(Settled),
     /// Of a newer version; to be ignored.
     Unknown(u64),
 }
@@ -98,6 +101,8 @@ pub(crate) struct Start {
     pub(crate) sequence: Sequence,
     /// Present if the interest is not served.
     pub(crate) refused: Option<String>,
+    /// What lies before the start is reconciled; the interest counts once that is [`Settled`].
+    pub(crate) reconciled: bool,
 }
 
 /// Documents that changed and that the subscriber may not need to hear of.
@@ -242,6 +247,42 @@ pub(crate) struct Goodbye {
     pub(crate) reason: String,
 }
 
+/// What a subscriber holds in the collections of the reconciled interests of a generation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Symbols {
+    pub(crate) generation: u64,
+    /// Number of the first symbol here.
+    pub(crate) first: u64,
+    /// How many documents it holds; 0 also if they are too many to be reconciled.
+    pub(crate) documents: u64,
+    pub(crate) symbols: Vec<Symbol>,
+}
+
+/// What a publisher wants to know of that.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Inquiry {
+    pub(crate) generation: u64,
+    /// All symbols below this number; what is wanted never becomes less.
+    pub(crate) symbols: u64,
+    /// The names of these items.
+    pub(crate) items: Vec<u128>,
+}
+
+/// The names of the items of an [`Inquiry`], in their order; 0 for one that there is not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Names {
+    pub(crate) generation: u64,
+    pub(crate) names: Vec<u128>,
+}
+
+/// The reconciliation of a generation is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Settled {
+    pub(crate) generation: u64,
+    /// From the next batch on, its interests stand here: where their walk started, or at 0 if it begins anew.
+    pub(crate) sequence: Sequence,
+}
+
 impl Message {
     /// The byte form.
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -280,11 +321,20 @@ impl Message {
                 out.0
             }
             Message::Delivery(delivery) => {
-                let mut out = Writer::kind(DELIVERY);
+                let mut out = Writer::kind(14);
                 out.flag(1, delivery.lazy);
                 out.0
             }
             Message::Packed(packed) => packed.encode(),
+            Message::Symbols(symbols) => symbols.encode(),
+            Message::Inquiry(inquiry) => inquiry.encode(),
+            Message::Names(names) => names.encode(),
+            Message::Settled(settled) => {
+                let mut out = Writer::kind(19);
+                out.number(1, settled.generation);
+                out.nonzero(2, settled.sequence.0);
+                out.0
+            }
             Message::Unknown(kind) => Writer::kind(*kind).0,
         }
     }
@@ -309,8 +359,12 @@ impl Message {
             10 => Message::Rest(Rest::decode(fields)?),
             11 => Message::Surplus(Surplus::decode(fields)?),
             12 => Message::Goodbye(Goodbye::decode(fields)?),
-            DELIVERY => Message::Delivery(Delivery::decode(fields)?),
+            14 => Message::Delivery(Delivery::decode(fields)?),
             13 => Message::Packed(Packed::decode(fields)?),
+            16 => Message::Symbols(Symbols::decode(fields)?),
+            17 => Message::Inquiry(Inquiry::decode(fields)?),
+            18 => Message::Names(Names::decode(fields)?),
+            19 => Message::Settled(Settled::decode(fields)?),
             kind => Message::Unknown(kind),
         })
     }

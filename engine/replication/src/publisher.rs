@@ -6,6 +6,8 @@
 //! documents to send, and documents that changed but of which only the other peer can say whether it must hear
 //! of them. The latter are offered; with the answer the draft becomes a batch.
 
+mod reconciling;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use ditto_crdt::{RunId, Sequence, Version};
@@ -24,6 +26,7 @@ use crate::message::{
     Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Interests, Message, Offer, OfferItem, SentDocument,
     Start, Walk, bits,
 };
+use crate::reconciliation::{Comparison, naming::Naming};
 use crate::replica::{
     Acknowledged, Change, Checkpoint, DocumentKey, Interest, PeerId, Replica, ReplicaError, ServedInterest,
 };
@@ -53,6 +56,10 @@ pub(crate) struct Publisher {
     last_batch: u64,
     last_offer: u64,
     draft: Option<Draft>,
+    /// Reconciliations that are not over, by generation; the first is under way, the others wait.
+    comparisons: VecDeque<Comparison>,
+    /// The other peer can reconcile, and has so many changes in its log.
+    pub(crate) reconciles_with: Option<Sequence>,
     /// There is work that waits for nobody but the next call.
     pub(crate) more: bool,
     /// The other peer wants documents to be offered, whether or not it is known to want them.
@@ -73,6 +80,12 @@ struct Served {
     generation: u64,
     /// Names it in acknowledgements.
     selection: [u8; 16],
+    /// The other peer gets everything of it in this session, but for what it is known to hold.
+    is_whole: bool,
+    /// What lies before the start is being reconciled.
+    is_reconciled: bool,
+    /// Batches before this one say nothing about it.
+    first_batch: u64,
 }
 
 /// A batch that is not yet acknowledged.
@@ -144,14 +157,18 @@ impl Publisher {
         if interests.forgotten {
             link.known.clear();
         }
-        for id in interests.removed {
-            self.served.remove(&id);
+        for id in &interests.removed {
+            self.served.remove(id);
         }
+        self.reconsider(&interests, link);
         for served in self.served.values_mut() {
             served.from = served.from.max(self.position);
         }
         let runs = turn.replica.runs();
         let mut starts = Vec::new();
+        let run = runs.last().map_or(RunId(0), |(run, _)| *run);
+        let naming = Naming::new(run, turn.durable, self.generation);
+        let mut comparison = Comparison::new(self.generation, naming, turn.durable);
         for added in interests.added {
             if added.id <= self.last_interest {
                 return Err(Violation::Unexpected("number of an interest").into());
@@ -160,7 +177,10 @@ impl Publisher {
             if self.served.len() >= MAX_INTERESTS {
                 return Err(Violation::Limit("interests").into());
             }
-            starts.push(self.serve(&added, &runs, link.remote, turn)?);
+            starts.push(self.serve(&added, &runs, &mut comparison, link.remote, turn)?);
+        }
+        if !comparison.interests.is_empty() {
+            self.comparisons.push_back(comparison);
         }
         let least = self.served.values().map(|served| served.from).min();
         self.position = match least {
@@ -172,7 +192,6 @@ impl Publisher {
         self.told_caught_up = false;
         self.origin_floor = turn.replica.last_sequence();
         self.more = true;
-        let run = runs.last().map_or(RunId(0), |(run, _)| *run);
         link.send(&Message::Walk(Walk { generation: self.generation, run, starts }));
         Ok(())
     }
@@ -181,13 +200,14 @@ impl Publisher {
         &mut self,
         added: &AddedInterest,
         runs: &[(RunId, Sequence)],
+        comparison: &mut Comparison,
         remote: PeerId,
         turn: &mut Turn<'_>,
     ) -> Result<Start, CloseReason> {
         let refuse = |reason: String| Start {
             interest: added.id,
-            sequence: Sequence(0),
             refused: Some(shorten(reason, MAX_REASON_BYTES)),
+            ..Start::default()
         };
         let Some(arguments) = arguments(&added.arguments) else {
             return Ok(refuse("the arguments are not a CBOR map with text keys".to_owned()));
@@ -204,17 +224,32 @@ impl Publisher {
                 interest.collection
             )));
         }
-        let start = added
+        let checkpoint = added
             .checkpoint
             .filter(|_| !self.distrust)
             .and_then(|checkpoint| locate(checkpoint, runs, turn.replica.last_sequence()))
             .unwrap_or(Sequence(0));
+        let reconciled = checkpoint == Sequence(0) && self.may_reconcile(turn.durable);
+        let start = if reconciled { comparison.fence } else { checkpoint };
         let selection = selection(&interest.normalized, &added.arguments).to_le_bytes();
         let query = interest.normalized.clone();
         turn.replica.serves(remote, ServedInterest { selection, query, arguments: added.arguments.clone() });
         let generation = self.generation;
-        self.served.insert(added.id, Served { interest, start, from: start, generation, selection });
-        Ok(Start { interest: added.id, sequence: start, refused: None })
+        if reconciled {
+            comparison.interests.push((added.id, interest.clone()));
+        }
+        let served = Served {
+            is_whole: interest.unfiltered && checkpoint == Sequence(0),
+            is_reconciled: reconciled,
+            first_batch: if reconciled { u64::MAX } else { 0 },
+            interest,
+            start,
+            from: start,
+            generation,
+            selection,
+        };
+        self.served.insert(added.id, served);
+        Ok(Start { interest: added.id, sequence: start, refused: None, reconciled })
     }
 
     /// Documents were evicted here: what was read before is not to be told after the other peer was told that.
@@ -232,17 +267,18 @@ impl Publisher {
     /// the first to the last, in this session.
     pub(crate) fn serves(&self, collection: &str) -> (bool, bool) {
         let mut all = self.served.values().filter(|served| &*served.interest.collection == collection);
-        let everything = |served: &Served| served.interest.unfiltered && served.start == Sequence(0);
-        (all.clone().next().is_some(), all.any(everything))
+        (all.clone().next().is_some(), all.any(|served| served.is_whole))
     }
 
     /// Sends what can be sent now.
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
+        self.reconcile(link, turn)?;
         let mut rows = ROWS_PER_CALL;
         while self.draft.is_none() && !self.served.is_empty() && self.window_is_open() {
             let nothing_new = self.position >= turn.durable;
-            if nothing_new && (self.told_caught_up || self.torn) {
+            let nobody_waits = self.served.values().all(|served| served.is_reconciled);
+            if nothing_new && (self.told_caught_up || self.torn || nobody_waits) {
                 break;
             }
             if link.outbox.bytes() > QUEUE_TARGET_BYTES || rows == 0 {
@@ -523,7 +559,9 @@ impl Publisher {
             }
             acknowledged.unheld.extend(flight.unsendable);
             // What was on its way before an interest was stated says nothing about it.
-            let earlier = self.served.values().filter(|served| served.generation <= flight.generation);
+            let earlier = self.served.values().filter(|served| {
+                served.generation <= flight.generation && served.first_batch <= flight.batch
+            });
             for served in earlier {
                 acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
                 acknowledged.interests.push((served.selection, flight.end));
@@ -540,7 +578,8 @@ impl Publisher {
             .silent_since
             .filter(|_| self.draft.is_none() && self.window_is_open())
             .map(|since| since + POSITION_DELAY_MS);
-        offer.into_iter().chain(silent).min()
+        let reconciliation = self.comparisons.front().and_then(Comparison::timeout);
+        offer.into_iter().chain(silent).chain(reconciliation).min()
     }
 
     /// Fails if the other peer does not answer.
@@ -548,6 +587,9 @@ impl Publisher {
         match &self.draft {
             Some(draft) if now >= draft.asked + ANSWER_TIMEOUT_MS => {
                 Err(Violation::Timeout("an offer").into())
+            }
+            _ if self.comparisons.front().and_then(Comparison::timeout).is_some_and(|at| now >= at) => {
+                Err(Violation::Timeout("a reconciliation").into())
             }
             _ => Ok(()),
         }

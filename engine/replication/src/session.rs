@@ -2,7 +2,7 @@
 
 use ditto_crdt::Sequence;
 
-use crate::capabilities::{CAPABILITIES, decisive};
+use crate::capabilities::{CAPABILITIES, RECONCILIATION, decisive};
 use crate::event::{CloseReason, Event, SessionId, Violation};
 use crate::limits::{
     ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
@@ -169,6 +169,10 @@ impl Session {
                 publisher.lazy = delivery.lazy;
                 Ok(())
             }
+            Message::Symbols(symbols) => publisher.symbols(symbols, turn),
+            Message::Inquiry(inquiry) => subscriber.inquiry(inquiry),
+            Message::Names(names) => publisher.names(&names, turn),
+            Message::Settled(settled) => subscriber.settled(settled, turn),
             Message::Goodbye(_) | Message::Packed(_) | Message::Unknown(_) => Ok(()),
         }
     }
@@ -198,6 +202,7 @@ impl Session {
             self.subscriber.remember(Checkpoint { run, sequence });
         }
         self.link.meet(hello.capabilities);
+        self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.link.can(RECONCILIATION));
         self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
         turn.events.push_back(Event::SessionReady { session, remote });
         self.synchronize(subscriptions, turn)
@@ -257,6 +262,7 @@ impl Session {
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
         subscriber.answer_offers(link, turn)?;
         subscriber.acknowledge(link, turn.durable);
+        subscriber.take_stock(link, turn)?;
         respondent.pump(link, turn)?;
         publisher.pump(link, turn)?;
         if link.outbox.bytes() > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
@@ -271,7 +277,7 @@ impl Session {
             Phase::Greeting(since) => Some(since + ANSWER_TIMEOUT_MS),
             Phase::Closed => None,
             Phase::Open { .. } => {
-                let busy = (self.publisher.more || self.respondent.more)
+                let busy = (self.publisher.more || self.subscriber.more || self.respondent.more)
                     && self.link.outbox.bytes() <= crate::limits::QUEUE_TARGET_BYTES;
                 let at_once = busy.then_some(0);
                 [at_once, self.publisher.timeout(), self.subscriber.timeout(eager)]

@@ -7,6 +7,7 @@
 
 mod gap;
 mod lazy;
+mod reconciling;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -23,6 +24,7 @@ use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Found, Message, Q
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
+use crate::reconciliation::Inventory;
 use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcome, PeerId};
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
@@ -55,6 +57,12 @@ pub(crate) struct Subscriber {
     dropped: bool,
     /// Of applied batches, the documents that are not held as they were sent.
     exceptions: VecDeque<Exceptions>,
+    /// What is told in reconciliations that are not over; the first is under way, the others wait.
+    inventories: VecDeque<Inventory>,
+    /// What was stated to be held, and must be durable before anything is acknowledged that rests on it.
+    stated: Sequence,
+    /// There is work that waits for nobody but the next call.
+    pub(crate) more: bool,
     /// How often was evicted here, as the other peer was told.
     pub(crate) told_evictions: u64,
     delivered: Delivered,
@@ -405,7 +413,7 @@ impl Subscriber {
                     stated: document.stated,
                 })
                 .collect(),
-            checkpoints: self.advance(end),
+            checkpoints: self.advance(end, inbound.batch),
             seen: self.see(end.run, end.sequence),
         };
         let mut brought = Brought::default();
@@ -445,14 +453,14 @@ impl Subscriber {
         }
         // A batch without documents makes nothing necessary that the batches before it did not.
         let needs = match self.unacknowledged.back() {
-            Some((_, before)) if inbound.documents.is_empty() => *before,
-            None if inbound.documents.is_empty() => Sequence(0),
+            Some((_, before)) if inbound.documents.is_empty() => self.stated.max(*before),
+            None if inbound.documents.is_empty() => self.stated,
             _ => needs,
         };
         self.unacknowledged.push_back((inbound.batch, needs));
         link.statistics.remote_position = end.sequence;
         self.judge(brought, link, turn)?;
-        self.report(end, subscriptions, link, turn);
+        self.report(end, inbound.batch, subscriptions, link, turn);
         Ok(())
     }
 

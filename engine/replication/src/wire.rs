@@ -46,7 +46,7 @@ pub enum DecodeError {
 pub(crate) struct Writer(pub(crate) Vec<u8>);
 
 impl Writer {
-    fn varint(&mut self, mut value: u64) {
+    pub(crate) fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;

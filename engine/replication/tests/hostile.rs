@@ -98,7 +98,25 @@ impl Victim {
 
     /// Opens the session with an honest greeting.
     fn greet(&mut self) {
-        self.receive(&hello());
+        self.greet_as(Model::new(2));
+    }
+
+    /// The same as somebody who holds something, and so do both then.
+    fn greet_with_plants(&mut self) {
+        let mut remote = Model::new(2);
+        for model in [&mut self.model, &mut remote] {
+            for i in 0..40 {
+                let notes = Value::from("a plant with some notes ".repeat(20));
+                model.insert(1_000, "plants", &format!("plant {i}"), &[("light", int(i)), ("notes", notes)]);
+            }
+            model.sync();
+        }
+        self.greet_as(remote);
+        self.sent();
+    }
+
+    fn greet_as(&mut self, model: Model) {
+        self.receive(&hello_of(model));
         assert!(self.replicator.is_ready(BAD));
     }
 }
@@ -152,8 +170,13 @@ fn packed_whole(message: &[u8]) -> Vec<u8> {
 
 /// A greeting that is right in itself.
 fn hello() -> Vec<u8> {
+    hello_of(Model::new(2))
+}
+
+/// The greeting of somebody who holds this.
+fn hello_of(mut model: Model) -> Vec<u8> {
     let mut remote = Replicator::new(LocalPeer::new(peer_id(1), "database"));
-    remote.connected(BAD, peer_id(0), &mut Model::new(2), 1_000);
+    remote.connected(BAD, peer_id(0), &mut model, 1_000);
     remote.poll_transmit().expect("a greeting").1
 }
 
@@ -163,7 +186,7 @@ proptest! {
     #[test]
     fn random_bytes_end_the_session_at_most(
         greet in any::<bool>(),
-        messages in prop::collection::vec((1..15_u8, prop::collection::vec(any::<u8>(), 0..60)), 1..20),
+        messages in prop::collection::vec((1..21_u8, prop::collection::vec(any::<u8>(), 0..60)), 1..20),
     ) {
         let mut victim = Victim::new();
         if greet {
@@ -181,20 +204,22 @@ proptest! {
     fn changed_messages_harm_nobody_else(
         changes in prop::collection::vec((0..40_usize, mischief()), 1..6),
         seed in 0..8_i64,
+        documents in prop_oneof![Just(5), Just(40)],
     ) {
         // 0 is honest with 1; 2 talks to 1 through somebody who changes messages.
         let mut net = Net::new(2);
         net.subscribe(0, PLANTS);
         net.subscribe(1, "SELECT * FROM plants WHERE light = 1");
         let now = net.now;
-        for i in 0..5 {
+        for i in 0..documents {
             net.model(0).insert(now, "plants", &format!("a{i}"), &[("light", int((i + seed) % 2))]);
             net.model(1).insert(now, "plants", &format!("a{i}"), &[("water", int(i))]);
         }
+        net.rest();
         net.connect(0, 1);
         net.settle();
         let mut evil = Model::new(66);
-        for i in 0..5 {
+        for i in 0..documents {
             // Long enough for a packed batch.
             let note = Value::from("evil ".repeat(30));
             evil.insert(now, "plants", &format!("a{i}"), &[("light", int(1)), ("note", note), ("evil", int(i))]);
@@ -421,4 +446,169 @@ fn a_forged_position_is_only_believed_of_its_own_sender() {
     assert!(own.is_empty());
     let of_sender = victim.model.remembered(peer_id(1)).unwrap_or_default();
     assert_eq!(of_sender.first().map(|seen| seen.1), Some(Sequence(u64::MAX)));
+}
+
+/// Symbols that no set has.
+fn nonsense(first: u64, count: u64, documents: u64) -> Vec<u8> {
+    let symbols: Vec<u8> =
+        (0..count).flat_map(|i| [(first + i) as u8 | 1; 20].into_iter().chain([2])).collect();
+    message(16, &[number(1, 1), number(2, first), number(3, documents), bytes(4, &symbols)])
+}
+
+/// The first number of a field that is a number, at the top level of a message.
+fn read(message: &[u8], field: u64) -> Option<u64> {
+    let mut rest = message.get(1..)?;
+    let varint = |rest: &mut &[u8]| {
+        let end = rest.iter().position(|byte| *byte < 0x80)?;
+        let value = rest[..=end].iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f));
+        *rest = &rest[end + 1..];
+        Some(value)
+    };
+    while !rest.is_empty() {
+        let (tag, value) = (varint(&mut rest)?, varint(&mut rest)?);
+        match tag & 1 {
+            0 if tag >> 1 == field => return Some(value),
+            0 => {}
+            _ => rest = &rest[value as usize..],
+        }
+    }
+    None
+}
+
+/// A victim that is a publisher in a reconciliation.
+fn compared() -> Victim {
+    let mut victim = Victim::new();
+    victim.greet_with_plants();
+    let interest = [number(1, 1), bytes(2, PLANTS.as_bytes())].concat();
+    victim.receive(&message(2, &[number(1, 1), bytes(2, &interest)]));
+    assert!(victim.sent().iter().any(|message| message[0] == 3));
+    victim
+}
+
+#[test]
+fn symbols_of_no_set_lead_to_a_walk() {
+    let mut victim = compared();
+    let (mut first, mut wanted) = (0, 8);
+    let mut answers = Vec::new();
+    while wanted > first {
+        victim.receive(&nonsense(first, wanted - first, 40));
+        first = wanted;
+        let sent = victim.sent();
+        wanted =
+            sent.iter().filter(|sent| sent[0] == 17).filter_map(|sent| read(sent, 2)).max().unwrap_or(first);
+        answers.extend(sent);
+        assert!(first < 100_000, "it asks for ever");
+    }
+    assert_eq!(victim.failure(), None);
+    let settled: Vec<_> = answers.iter().filter(|sent| sent[0] == 19).map(|sent| read(sent, 2)).collect();
+    assert_eq!(settled, [None], "at 0");
+    let sent = victim.replicator.statistics(BAD).expect("the session goes on").documents_sent;
+    assert!(sent >= 40, "everything is told");
+}
+
+#[test]
+fn symbols_that_nobody_asked_for_end_the_session() {
+    let forged: Vec<Vec<Vec<u8>>> = vec![
+        vec![nonsense(1, 7, 40)],
+        vec![nonsense(0, 9, 40)],
+        vec![nonsense(0, 8, 1 << 21)],
+        vec![nonsense(0, 4, 40), nonsense(4, 4, 41)],
+        vec![nonsense(0, 4, 40), nonsense(0, 4, 40)],
+        vec![message(16, &[number(1, 1), number(3, 40)])],
+        vec![message(16, &[number(1, 2), number(3, 0)])],
+        vec![message(18, &[number(1, 1), bytes(2, &[0; 16])])],
+        vec![message(18, &[number(1, 9), bytes(2, &[])])],
+    ];
+    for messages in forged {
+        let mut victim = compared();
+        messages.iter().for_each(|message| victim.receive(message));
+        let reason = victim.failure();
+        assert!(matches!(reason, Some(CloseReason::Violation(_))), "{:?}: {reason:?}", &messages[0][..9]);
+    }
+}
+
+#[test]
+fn a_subscriber_that_never_describes_what_it_holds_is_given_up() {
+    let mut victim = compared();
+    let timeout = victim.replicator.next_timeout().expect("symbols are awaited");
+    assert!(timeout > 1_000, "it is not in a hurry");
+    victim.replicator.tick(&mut victim.model, timeout);
+    assert!(matches!(victim.failure(), Some(CloseReason::Violation(Violation::Timeout(_)))));
+}
+
+/// A victim that is a subscriber in a reconciliation up to the publisher's sequence 9, in the run of seven sevens.
+fn described() -> Victim {
+    let mut victim = Victim::new();
+    victim.greet_with_plants();
+    let start = [number(1, 1), number(2, 9), number(4, 1)].concat();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &start)]));
+    let sent = victim.sent();
+    let symbols: Vec<_> = sent.iter().filter(|sent| sent[0] == 16).map(|sent| read(sent, 3)).collect();
+    assert_eq!(symbols, [Some(41)]);
+    victim
+}
+
+#[test]
+fn inquiries_are_answered_within_bounds() {
+    let mut victim = described();
+    victim.receive(&message(17, &[number(1, 1), number(2, 32), bytes(3, &[1; 32])]));
+    while victim.replicator.next_timeout() == Some(1_000) {
+        victim.replicator.tick(&mut victim.model, 1_000);
+    }
+    let sent = victim.sent();
+    let names: Vec<_> = sent.iter().filter(|sent| sent[0] == 18).collect();
+    assert_eq!(names, [&message(18, &[number(1, 1), bytes(2, &[0; 32])])], "there are no such documents");
+    assert_eq!(sent.iter().filter(|sent| sent[0] == 16).filter_map(|sent| read(sent, 2)).max(), Some(8));
+    for i in 0.. {
+        victim.receive(&message(17, &[number(1, 1), bytes(3, &[1; 16 * 4_096])]));
+        if let Some(reason) = victim.failure() {
+            assert_eq!(reason, CloseReason::Violation(Violation::Limit("symbols")));
+            break;
+        }
+        victim.sent();
+        assert!(i < 100, "it answers for ever");
+    }
+}
+
+#[test]
+fn forged_ends_of_a_reconciliation_end_the_session() {
+    let forged: Vec<Vec<u8>> = vec![
+        message(17, &[number(1, 1), number(2, u64::MAX)]),
+        message(17, &[number(1, 2)]),
+        message(17, &[number(1, 1), bytes(3, &[1; 17])]),
+        message(17, &[number(1, 1), bytes(3, &[1; 16 * 4_097])]),
+        message(19, &[number(1, 2)]),
+        message(19, &[number(1, 1), number(2, 8)]),
+        message(19, &[number(1, 1), number(2, 10)]),
+    ];
+    for bytes in forged {
+        let mut victim = described();
+        victim.receive(&bytes);
+        let reason = victim.failure();
+        assert!(matches!(reason, Some(CloseReason::Violation(_))), "{:?}: {reason:?}", &bytes[..4]);
+    }
+    let mut victim = described();
+    victim.receive(&message(19, &[number(1, 1), number(2, 9)]));
+    assert!(victim.failure().is_none() && victim.model.checkpoints().is_empty());
+}
+
+#[test]
+fn what_was_sent_before_the_end_of_a_reconciliation_moves_no_checkpoint() {
+    let mut victim = described();
+    let mut author = Model::new(3);
+    author.insert(1_000, "plants", "fern", &[("light", int(1))]);
+    author.set(1_000, "plants", "fern", "light", 2);
+    let fern = model::document_key("plants", "fern");
+    let delta = author.delta_since(&fern, Sequence(1)).expect("a model").expect("it is there").delta;
+    // A document whose base is not held: the batch waits for the answer to a question.
+    let document = [number(1, 1), bytes(2, &fern.id), bytes(4, &[1; 16]), bytes(5, &delta)].concat();
+    let end = |sequence| [number(1, 1), bytes(2, &[7; 8]), number(3, sequence), number(4, 1)].concat();
+    victim.receive(&message(6, &[number(1, 1), bytes(2, &document), bytes(3, &end(20))]));
+    // Everything is going to be told.
+    victim.receive(&message(19, &[number(1, 1)]));
+    victim.receive(&message(10, &[number(1, 1)]));
+    assert!(victim.model.checkpoints().is_empty());
+    victim.receive(&message(6, &[number(1, 2), bytes(3, &end(3))]));
+    let checkpoints: Vec<Sequence> = victim.model.checkpoints().iter().map(|kept| kept.sequence).collect();
+    assert_eq!((victim.failure(), checkpoints), (None, vec![Sequence(3)]));
 }

@@ -4,13 +4,16 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use super::{
     Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Delivery, Exceptions, Found, Goodbye, Hello,
-    Interests, Name, Offer, OfferItem, Part, Question, Rest, SentDocument, Start, Surplus, Walk,
+    Inquiry, Interests, Name, Names, Offer, OfferItem, Part, Question, Rest, SentDocument, Settled, Start,
+    Surplus, Symbols, Walk,
 };
 use crate::limits::{
     MAX_ARGUMENT_BYTES, MAX_BATCH_DOCUMENTS, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES,
-    MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_QUERY_BYTES, MAX_QUESTION_HASHES, MAX_REASON_BYTES, MAX_RUNS,
-    PART_BYTES, WINDOW_BATCHES,
+    MAX_INQUIRY_ITEMS, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_QUERY_BYTES, MAX_QUESTION_HASHES,
+    MAX_REASON_BYTES, MAX_RECONCILED_DOCUMENTS, MAX_RUNS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE,
+    WINDOW_BATCHES,
 };
+use crate::reconciliation::symbols;
 use crate::replica::Checkpoint;
 use crate::wire::{Content, DecodeError, Fields, Writer};
 
@@ -28,6 +31,18 @@ fn run(out: &mut Writer, field: u64, run: RunId) {
 
 fn read_run(content: Content<'_>, name: &'static str) -> Result<RunId, DecodeError> {
     Ok(RunId(u64::from_le_bytes(content.array(name)?)))
+}
+
+fn write_hashes(hashes: &[u128]) -> Vec<u8> {
+    hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect()
+}
+
+fn read_hashes(content: Content<'_>, name: &'static str, limit: usize) -> Result<Vec<u128>, DecodeError> {
+    let (hashes, rest) = content.bytes(name, 16 * limit)?.as_chunks::<16>();
+    if !rest.is_empty() {
+        return Err(DecodeError::Field(name));
+    }
+    Ok(hashes.iter().map(|hash| u128::from_le_bytes(*hash)).collect())
 }
 
 /// Adds to a list that may not grow beyond `limit`.
@@ -175,6 +190,7 @@ impl Walk {
                 if let Some(reason) = &start.refused {
                     out.bytes(3, reason.as_bytes());
                 }
+                out.flag(4, start.reconciled);
             });
         }
         out.0
@@ -196,6 +212,7 @@ impl Walk {
                             3 => {
                                 start.refused = Some(content.text("refused", MAX_REASON_BYTES)?.to_owned());
                             }
+                            4 => start.reconciled = content.number("reconciled")? != 0,
                             _ => {}
                         }
                     }
@@ -426,8 +443,7 @@ impl Question {
         out.bytes(2, self.collection.as_bytes());
         out.bytes(3, &self.id);
         if let Some(hashes) = &self.hashes {
-            let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect();
-            out.bytes(4, &bytes);
+            out.bytes(4, &write_hashes(hashes));
         }
         out.0
     }
@@ -439,13 +455,7 @@ impl Question {
                 1 => question.question = content.number("question")?,
                 2 => question.collection = content.text("collection", MAX_COLLECTION_BYTES)?.to_owned(),
                 3 => question.id = content.bytes("id", MAX_ID_BYTES)?.to_vec(),
-                4 => {
-                    let (hashes, rest) = content.bytes("hashes", 16 * MAX_QUESTION_HASHES)?.as_chunks::<16>();
-                    if !rest.is_empty() {
-                        return Err(DecodeError::Field("hashes"));
-                    }
-                    question.hashes = Some(hashes.iter().map(|hash| u128::from_le_bytes(*hash)).collect());
-                }
+                4 => question.hashes = Some(read_hashes(content, "hashes", MAX_QUESTION_HASHES)?),
                 _ => {}
             }
         }
@@ -523,5 +533,98 @@ impl Goodbye {
             }
         }
         Ok(goodbye)
+    }
+}
+
+impl Symbols {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(16);
+        out.number(1, self.generation);
+        out.nonzero(2, self.first);
+        out.nonzero(3, self.documents);
+        if !self.symbols.is_empty() {
+            out.bytes(4, &symbols::encode(&self.symbols, self.first as usize, self.documents));
+        }
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut message = Symbols::default();
+        let mut bytes: &[u8] = &[];
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => message.generation = content.number("generation")?,
+                2 => message.first = content.number("first")?,
+                3 => message.documents = content.number("documents")?,
+                4 => bytes = content.bytes("symbols", usize::MAX)?,
+                _ => {}
+            }
+        }
+        if message.first > MAX_SYMBOLS as u64 || message.documents > MAX_RECONCILED_DOCUMENTS as u64 {
+            return Err(DecodeError::Limit("symbols"));
+        }
+        message.symbols =
+            symbols::decode(bytes, message.first as usize, message.documents, SYMBOLS_PER_MESSAGE)?;
+        Ok(message)
+    }
+}
+
+impl Inquiry {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(17);
+        out.number(1, self.generation);
+        out.nonzero(2, self.symbols);
+        if !self.items.is_empty() {
+            out.bytes(3, &write_hashes(&self.items));
+        }
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut inquiry = Inquiry::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => inquiry.generation = content.number("generation")?,
+                2 => inquiry.symbols = content.number("symbols")?,
+                3 => inquiry.items = read_hashes(content, "items", MAX_INQUIRY_ITEMS)?,
+                _ => {}
+            }
+        }
+        Ok(inquiry)
+    }
+}
+
+impl Names {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(18);
+        out.number(1, self.generation);
+        out.bytes(2, &write_hashes(&self.names));
+        out.0
+    }
+
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut names = Names::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => names.generation = content.number("generation")?,
+                2 => names.names = read_hashes(content, "names", MAX_INQUIRY_ITEMS)?,
+                _ => {}
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl Settled {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut settled = Settled::default();
+        while let Some((field, content)) = fields.field()? {
+            match field {
+                1 => settled.generation = content.number("generation")?,
+                2 => settled.sequence = Sequence(content.number("sequence")?),
+                _ => {}
+            }
+        }
+        Ok(settled)
     }
 }

@@ -4,7 +4,9 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::PART_BYTES;
+use crate::limits::{MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE};
+use crate::reconciliation::{naming::Naming, symbols::Stretch};
+use crate::replica::DocumentKey;
 
 fn bytes(limit: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..limit)
@@ -61,8 +63,14 @@ fn interests() -> impl Strategy<Value = Interests> {
 }
 
 fn walks() -> impl Strategy<Value = Walk> {
-    let start = (any::<u64>(), any::<u64>(), prop::option::of(".{0,20}"))
-        .prop_map(|(interest, sequence, refused)| Start { interest, sequence: Sequence(sequence), refused });
+    let start = (any::<u64>(), any::<u64>(), prop::option::of(".{0,20}"), any::<bool>()).prop_map(
+        |(interest, sequence, refused, reconciled)| Start {
+            interest,
+            sequence: Sequence(sequence),
+            refused,
+            reconciled,
+        },
+    );
     (any::<u64>(), any::<u64>(), prop::collection::vec(start, 0..4))
         .prop_map(|(generation, run, starts)| Walk { generation, run: RunId(run), starts })
 }
@@ -85,6 +93,32 @@ fn batches() -> impl Strategy<Value = Batch> {
     });
     (any::<u64>(), prop::collection::vec(document, 0..4), prop::option::of(end))
         .prop_map(|(batch, documents, end)| Batch { batch, documents, end })
+}
+
+/// Symbols `first` to `end` of a set.
+fn stretch(items: &[u128], first: u64, end: u64) -> Vec<Symbol> {
+    let mut stretch = Stretch::new(first as usize, end as usize);
+    items.iter().for_each(|item| stretch.add(*item));
+    stretch.finish()
+}
+
+fn reconciliations() -> impl Strategy<Value = Message> {
+    let hashes = || prop::collection::vec(any::<u128>(), 0..9);
+    prop_oneof![
+        (any::<u64>(), 0..9_000_u64, 0..9_u64, hashes(), 0..1_000_000_u64).prop_map(
+            |(generation, first, length, items, documents)| {
+                let symbols = stretch(&items, first, first + length);
+                Message::Symbols(Symbols { generation, first, documents, symbols })
+            }
+        ),
+        (any::<[u64; 2]>(), hashes()).prop_map(|([generation, symbols], items)| {
+            Message::Inquiry(Inquiry { generation, symbols, items })
+        }),
+        (any::<u64>(), hashes()).prop_map(|(generation, names)| Message::Names(Names { generation, names })),
+        any::<[u64; 2]>().prop_map(|[generation, sequence]| {
+            Message::Settled(Settled { generation, sequence: Sequence(sequence) })
+        }),
+    ]
 }
 
 fn messages() -> impl Strategy<Value = Message> {
@@ -124,6 +158,7 @@ fn messages() -> impl Strategy<Value = Message> {
             .prop_map(|(length, block)| Message::Packed(Packed { length, block })),
         ".{0,60}".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
         any::<bool>().prop_map(|lazy| Message::Delivery(Delivery { lazy })),
+        reconciliations(),
     ]
 }
 
@@ -202,6 +237,10 @@ fn the_packed_vector_is_a_goodbye() {
 /// The test vectors of `docs/protocol.md`.
 #[test]
 fn the_documented_vectors_are_what_is_written() {
+    let key = DocumentKey { collection: "c".into(), id: vec![0x31, 0x78].into() };
+    let naming = Naming::new(RunId(2), Sequence(9), 1);
+    let name = naming.name(&key);
+    let item = naming.item(name, Version(5));
     let vectors = [
         (
             Message::Hello(Hello {
@@ -273,7 +312,25 @@ fn the_documented_vectors_are_what_is_written() {
             "0802020506020105020102",
         ),
         (Message::Goodbye(Goodbye { reason: "why".to_owned() }), "0c0303776879"),
-        (Message::Delivery(Delivery { lazy: true }), "100201"),
+        (Message::Delivery(Delivery { lazy: true }), "0e0201"),
+        (
+            Message::Symbols(Symbols {
+                generation: 1,
+                first: 0,
+                documents: 1,
+                symbols: stretch(&[item], 0, 4),
+            }),
+            "10020106010954e9fa1e8023839bedd3c1a4ad2fdde84b87bddb9d00e9fa1e8023839bedd3c1a4ad2fdde84b87bddb9d02000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
+        ),
+        (
+            Message::Inquiry(Inquiry { generation: 1, symbols: 32, items: vec![item] }),
+            "11020104200710e9fa1e8023839bedd3c1a4ad2fdde84b",
+        ),
+        (
+            Message::Names(Names { generation: 1, names: vec![name] }),
+            "12020105102c94f29252fa8167ca81b719495ed60d",
+        ),
+        (Message::Settled(Settled { generation: 1, sequence: Sequence(9) }), "1302010409"),
     ];
     let documentation = include_str!("../../../../docs/protocol.md");
     for (message, expected) in vectors {
@@ -291,5 +348,14 @@ fn limits_are_checked_before_anything_is_kept() {
     assert_eq!(Message::decode(&long), Err(DecodeError::Limit("bytes")));
     let many: Vec<u8> = std::iter::once(2).chain([6, 1].repeat(2_000)).collect();
     assert_eq!(Message::decode(&many), Err(DecodeError::Limit("removed")));
+    let symbols = |first: usize, documents: usize, length| {
+        let symbols = stretch(&[], first as u64, (first + length) as u64);
+        let message = Symbols { generation: 1, first: first as u64, documents: documents as u64, symbols };
+        Message::decode(&Message::Symbols(message).encode()).is_ok()
+    };
+    assert!(symbols(MAX_SYMBOLS, MAX_RECONCILED_DOCUMENTS, SYMBOLS_PER_MESSAGE));
+    assert!(!symbols(MAX_SYMBOLS + 1, 1, 1));
+    assert!(!symbols(0, MAX_RECONCILED_DOCUMENTS + 1, 1));
+    assert!(!symbols(0, 1, SYMBOLS_PER_MESSAGE + 1));
     assert_eq!(Message::decode(&vec![6; MAX_MESSAGE_BYTES + 1]), Err(DecodeError::Limit("message")));
 }

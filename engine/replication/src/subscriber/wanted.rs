@@ -21,12 +21,16 @@ pub(super) struct Wanted {
     evictions: u64,
     pub(super) collection: Arc<str>,
     effective: [u8; 16],
-    generation: u64,
+    pub(super) generation: u64,
     /// Set by the publisher's walk: it serves the interest, and we hold everything up to here.
-    position: Option<Sequence>,
+    pub(super) position: Option<Sequence>,
     recorded: Option<Checkpoint>,
     pub(super) removed: bool,
     caught_up: Option<bool>,
+    /// Where the walk began, while what lies before is being reconciled.
+    pub(super) fence: Option<Sequence>,
+    /// Batches up to this one say nothing about it.
+    pub(super) settled_after: u64,
 }
 
 impl Subscriber {
@@ -52,6 +56,7 @@ impl Subscriber {
                 }
             }
         }
+        self.abandon_inventories();
         interests.evictions = self.untold_evictions(turn);
         // What the other peer takes us to hold may be gone, also where nobody subscribes at the moment.
         interests.forgotten = interests.evictions.is_some();
@@ -90,6 +95,8 @@ impl Subscriber {
                     recorded,
                     removed: false,
                     caught_up: None,
+                    fence: None,
+                    settled_after: 0,
                 },
             );
             if size >= MESSAGE_TARGET_BYTES {
@@ -134,6 +141,14 @@ impl Subscriber {
                 return Err(Violation::Unexpected("walk for an unknown interest").into());
             };
             match start.refused {
+                None if start.reconciled => {
+                    wanted.fence = Some(start.sequence);
+                    wanted.caught_up = Some(false);
+                    for subscription in wanted.subscriptions(subscriptions) {
+                        let (session, remote) = (link.session, link.remote);
+                        turn.events.push_back(Event::CatchingUp { session, remote, subscription });
+                    }
+                }
                 None => wanted.position = Some(start.sequence),
                 Some(reason) => {
                     for subscription in wanted.subscriptions(subscriptions) {
@@ -147,6 +162,7 @@ impl Subscriber {
                 }
             }
         }
+        self.prepare_inventory(walk.generation, walk.run);
         // From now on nothing arrives under the numbers of interests that were removed before.
         let confirmed = self.confirmed;
         let newest_removal = self.generation == confirmed;
@@ -155,11 +171,11 @@ impl Subscriber {
     }
 
     /// The positions that become true with the end of a batch.
-    pub(super) fn advance(&mut self, end: BatchEnd) -> Vec<([u8; 16], Checkpoint)> {
+    pub(super) fn advance(&mut self, end: BatchEnd, batch: u64) -> Vec<([u8; 16], Checkpoint)> {
         let mut checkpoints = Vec::new();
         for wanted in self.wanted.values_mut() {
             let Some(position) = wanted.position.as_mut().filter(|_| !wanted.removed) else { continue };
-            if wanted.generation > end.generation {
+            if wanted.generation > end.generation || wanted.settled_after >= batch {
                 continue;
             }
             *position = (*position).max(end.sequence);
@@ -189,6 +205,7 @@ impl Subscriber {
     pub(super) fn report(
         &mut self,
         end: BatchEnd,
+        batch: u64,
         subscriptions: &Subscriptions,
         link: &mut Link,
         turn: &mut Turn<'_>,
@@ -196,7 +213,7 @@ impl Subscriber {
         let (session, remote) = (link.session, link.remote);
         for wanted in self.wanted.values_mut() {
             let served = wanted.position.is_some() && !wanted.removed && wanted.generation <= end.generation;
-            if !served || wanted.caught_up == Some(end.caught_up) {
+            if !served || wanted.settled_after >= batch || wanted.caught_up == Some(end.caught_up) {
                 continue;
             }
             wanted.caught_up = Some(end.caught_up);

@@ -237,6 +237,12 @@ impl Model {
         self.state.checkpoints.values().copied().collect()
     }
 
+    /// As a store does that has met many peers since.
+    pub fn forget_checkpoints(&mut self) {
+        self.state.checkpoints.clear();
+        self.synced.checkpoints.clear();
+    }
+
     fn usable(&self) -> Result<(), ReplicaError> {
         if self.broken { Err(ReplicaError::Storage("disk full".to_owned())) } else { Ok(()) }
     }

@@ -42,12 +42,35 @@ pub struct Net {
     pub bytes: u64,
     /// Packed messages delivered since the start, by receiver.
     pub packed: BTreeMap<usize, u64>,
+    /// Messages delivered, by kind, those in packed ones too.
+    pub kinds: BTreeMap<u8, usize>,
 }
 
 /// Kind of a packed message.
 const PACKED: u8 = 13;
 /// Field 8 of Hello.
 const CAPABILITIES: u64 = 8;
+
+/// The kind of a message, or of the one that is packed in it: the first byte of the block that is no token.
+fn kind_of(bytes: &[u8]) -> u8 {
+    let first = bytes.first().copied().unwrap_or_default();
+    if first != PACKED {
+        return first;
+    }
+    let mut rest = &bytes[1..];
+    // Tag and length of the message, tag and length of the block.
+    let numbers = [0; 4].map(|_| {
+        let length = rest.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
+        rest = &rest[length..];
+    });
+    assert_eq!(numbers.len(), 4);
+    // A token; the length of the literals goes on in further bytes if its upper half is 15.
+    let further = match rest[0] >> 4 {
+        15 => rest[1..].iter().take_while(|byte| **byte == 255).count() + 1,
+        _ => 0,
+    };
+    rest[1 + further]
+}
 
 /// A greeting as a build without capabilities sends it; other messages as they are.
 fn without_capabilities(message: Vec<u8>) -> Vec<u8> {
@@ -101,6 +124,7 @@ impl Net {
             older: Vec::new(),
             bytes: 0,
             packed: BTreeMap::new(),
+            kinds: BTreeMap::new(),
         }
     }
 
@@ -209,10 +233,12 @@ impl Net {
         };
         let bytes =
             self.channels.get_mut(&(number, session)).and_then(VecDeque::pop_front).unwrap_or_default();
+        let kind = kind_of(&bytes);
         self.bytes += bytes.len() as u64;
         if bytes.first() == Some(&PACKED) {
             *self.packed.entry(number).or_default() += 1;
         }
+        *self.kinds.entry(kind).or_default() += 1;
         let Node { replicator, model, .. } = &mut self.nodes[number];
         replicator.receive(session, &bytes, model, self.now);
         true

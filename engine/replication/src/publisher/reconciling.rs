@@ -1,0 +1,155 @@
+//! Interests without a checkpoint, brought to the fence by [reconciliation](crate::reconciliation).
+
+use ditto_crdt::Sequence;
+
+use super::{Candidate, Item, Publisher, Weighed};
+use crate::event::{CloseReason, Violation};
+use crate::known::key_hash;
+use crate::limits::{
+    BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, MAX_RECONCILIATIONS, MIN_RECONCILED_CHANGES,
+    QUEUE_TARGET_BYTES,
+};
+use crate::message::{Interests, Message, Names, Settled, Symbols};
+use crate::reconciliation::{Comparison, Next, row};
+use crate::turn::{Link, Turn};
+
+impl Publisher {
+    /// Whether an interest without a checkpoint is reconciled: not if one of the two peers holds next to nothing.
+    pub(super) fn may_reconcile(&self, durable: Sequence) -> bool {
+        let changes = self.reconciles_with.map_or(0, |theirs| theirs.0).min(durable.0);
+        changes >= MIN_RECONCILED_CHANGES && self.comparisons.len() < MAX_RECONCILIATIONS
+    }
+
+    /// The other peer wants other things than before, or has forgotten what it held: what was compared until now
+    /// is worth nothing.
+    pub(super) fn reconsider(&mut self, interests: &Interests, link: &mut Link) {
+        for mut comparison in std::mem::take(&mut self.comparisons) {
+            let before = comparison.interests.len();
+            comparison.interests.retain(|(id, _)| !interests.removed.contains(id));
+            match comparison.interests.len() {
+                0 => {}
+                left if left < before || interests.forgotten => self.walk_instead(&comparison, link),
+                _ => self.comparisons.push_back(comparison),
+            }
+        }
+    }
+
+    /// The other peer describes what it holds.
+    pub(crate) fn symbols(&mut self, symbols: Symbols, turn: &Turn<'_>) -> Result<(), CloseReason> {
+        match self.compared(symbols.generation)? {
+            Some(comparison) => comparison.symbols(symbols, turn.now),
+            None => Ok(()),
+        }
+    }
+
+    /// The other peer names what it was asked for.
+    pub(crate) fn names(&mut self, names: &Names, turn: &Turn<'_>) -> Result<(), CloseReason> {
+        match self.compared(names.generation)? {
+            Some(comparison) => comparison.names(names, turn.replica, turn.now),
+            None => Ok(()),
+        }
+    }
+
+    /// The comparison that is under way, if the message is about it and not about one before.
+    fn compared(&mut self, generation: u64) -> Result<Option<&mut Comparison>, CloseReason> {
+        let present = self.comparisons.front().map_or(self.generation, |front| front.generation);
+        if generation > present {
+            return Err(Violation::Unexpected("answer in a reconciliation").into());
+        }
+        Ok(self.comparisons.front_mut().filter(|front| front.generation == generation))
+    }
+
+    /// Goes on with what is under way.
+    pub(super) fn reconcile(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        while let Some(front) = self.comparisons.front_mut() {
+            match front.work(turn.replica, turn.now)? {
+                Next::Wait => return Ok(()),
+                Next::More => {
+                    self.more = true;
+                    return Ok(());
+                }
+                Next::Ask(inquiry) => link.send(&Message::Inquiry(inquiry)),
+                Next::Send if !self.window_is_open() => return Ok(()),
+                Next::Send if link.outbox.bytes() > QUEUE_TARGET_BYTES => {
+                    self.more = true;
+                    return Ok(());
+                }
+                Next::Send => self.send_lacking(link, turn)?,
+                Next::Settle => {
+                    let Some(settled) = self.comparisons.pop_front() else { return Ok(()) };
+                    self.settle(&settled, settled.fence, link);
+                }
+                Next::Walk => {
+                    let Some(failed) = self.comparisons.pop_front() else { return Ok(()) };
+                    self.walk_instead(&failed, link);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of the documents that the other peer lacks.
+    fn send_lacking(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        let Some(front) = self.comparisons.front_mut() else { return Ok(()) };
+        let (mut items, mut bytes) = (Vec::new(), 0);
+        let mut unsendable = Vec::new();
+        for _ in 0..BATCH_TARGET_DOCUMENTS {
+            if bytes >= BATCH_TARGET_BYTES {
+                break;
+            }
+            let Some(sequence) = front.lacking() else { break };
+            // What has changed since is the walk's.
+            let Some(change) = row(sequence, turn.replica)? else { continue };
+            let Some(interest) = front.interest(&change.key) else { continue };
+            let hash = key_hash(&change.key);
+            let sent = link.known.get(hash).and_then(|entry| entry.sent);
+            if sent.is_some_and(|(since, _)| since >= sequence) {
+                continue;
+            }
+            let since = Sequence(0);
+            let candidate = Candidate { hash, key: change.key, interest, sequence, since, before: None };
+            match candidate.read(turn.replica, link, turn.events)? {
+                Weighed::Item(item) => {
+                    bytes += Item::bytes(&item);
+                    items.push(item);
+                }
+                Weighed::Unsendable(key, from) => unsendable.push((key, from)),
+                Weighed::Nothing | Weighed::Moved => {}
+            }
+        }
+        self.unsendable.extend(unsendable);
+        if !items.is_empty() {
+            self.send(items, link, turn);
+        }
+        Ok(())
+    }
+
+    /// From the next batch on, the interests of the comparison stand at this sequence.
+    fn settle(&mut self, comparison: &Comparison, sequence: Sequence, link: &mut Link) {
+        for (id, _) in &comparison.interests {
+            if let Some(served) = self.served.get_mut(id) {
+                served.is_reconciled = false;
+                served.first_batch = self.last_batch + 1;
+            }
+        }
+        self.told_caught_up = false;
+        self.more = true;
+        link.send(&Message::Settled(Settled { generation: comparison.generation, sequence }));
+    }
+
+    /// Tells everything instead.
+    fn walk_instead(&mut self, comparison: &Comparison, link: &mut Link) {
+        for served in self.served.values_mut() {
+            served.from = served.from.max(self.position);
+        }
+        for (id, _) in &comparison.interests {
+            if let Some(served) = self.served.get_mut(id) {
+                (served.start, served.from) = (Sequence(0), Sequence(0));
+            }
+        }
+        // Nothing of a draft was sent; the walk comes by again.
+        self.draft = None;
+        (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), false);
+        self.settle(comparison, Sequence(0), link);
+    }
+}

@@ -1,0 +1,326 @@
+//! The publisher's side: what the subscriber lacks of what it is to be told.
+
+use std::collections::{HashSet, VecDeque};
+
+use ditto_crdt::Sequence;
+use ditto_value::ValueRef;
+
+use super::naming::Naming;
+use super::stock::{Scan, Sum};
+use super::symbols::{Decoder, Inconsistent, Symbol};
+use crate::event::{CloseReason, Violation};
+use crate::limits::{
+    ANSWER_TIMEOUT_MS, FIRST_SYMBOLS, ITEMS_PER_CALL, MAX_INQUIRY_ITEMS, MAX_RECONCILED_DOCUMENTS,
+    MAX_SYMBOLS,
+};
+use crate::message::{Inquiry, Names, Symbols};
+use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError};
+
+/// What a document costs on the wire beside its delta, in bytes; about.
+const DOCUMENT_BYTES: u64 = 60;
+/// What an offer costs beside the `_id`.
+const OFFER_BYTES: u64 = 25;
+/// What a symbol costs.
+const SYMBOL_BYTES: u64 = 22;
+/// What it costs to ask for a name and to be told.
+const NAME_BYTES: u64 = 32;
+/// Inquiries for names that may be open at once.
+const OPEN_INQUIRIES: usize = 4;
+/// With fewer symbols than this, the estimate may be twice too large.
+const ENOUGH_FOR_AN_ESTIMATE: usize = 64;
+
+/// The interests of one message, compared with what the subscriber holds.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    pub(crate) generation: u64,
+    /// Numbers and queries.
+    pub(crate) interests: Vec<(u64, Interest)>,
+    /// Later changes are the walk's.
+    pub(crate) fence: Sequence,
+    naming: Naming,
+    scan: Scan,
+    /// Item and row of every document that is to be held by the subscriber: 32 bytes each, together with `others` at most
+    /// [`MAX_RECONCILED_DOCUMENTS`].
+    stock: Vec<(u128, Sequence)>,
+    /// Name and row of every document that matters only if the subscriber holds it.
+    others: Vec<(u128, Sequence)>,
+    /// Bytes that the walk would take, for `stock` and for `others`.
+    walk_bytes: (u64, u64),
+    /// How many documents the subscriber holds; `None` before it has said so.
+    documents: Option<u64>,
+    /// Symbols that were received and not yet compared.
+    arrived: Vec<Symbol>,
+    requested: usize,
+    sum: Option<Sum>,
+    decoder: Decoder,
+    /// Since when the subscriber has owed an answer; `None` before its turn has come, and when it owes nothing.
+    waiting_since: Option<u64>,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Stocktaking,
+    Comparing,
+    Telling(Difference),
+}
+
+#[derive(Debug, Default)]
+struct Difference {
+    /// Rows of what the subscriber lacks, for certain.
+    lacking: VecDeque<Sequence>,
+    /// Items that the subscriber has been asked to name.
+    asked: VecDeque<Vec<u128>>,
+    /// Items that it holds and that are not ours, to be asked for.
+    unnamed: Vec<u128>,
+}
+
+/// What a publisher has to do for a comparison.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// Wait for the other peer.
+    Wait,
+    /// Come again in the next call.
+    More,
+    /// Send this, and come again.
+    Ask(Inquiry),
+    /// Send what [`Comparison::lacking`] yields, and come again.
+    Send,
+    /// Everything is sent.
+    Settle,
+    /// Walk from the beginning instead.
+    Walk,
+}
+
+impl Comparison {
+    pub(crate) fn new(generation: u64, naming: Naming, fence: Sequence) -> Self {
+        Self {
+            generation,
+            interests: Vec::new(),
+            fence,
+            naming,
+            scan: Scan::new(fence),
+            stock: Vec::new(),
+            others: Vec::new(),
+            walk_bytes: (0, 0),
+            documents: None,
+            arrived: Vec::new(),
+            requested: FIRST_SYMBOLS,
+            sum: None,
+            decoder: Decoder::default(),
+            waiting_since: None,
+            stage: Stage::Stocktaking,
+        }
+    }
+
+    /// A row that the subscriber lacks; each is returned once.
+    pub(crate) fn lacking(&mut self) -> Option<Sequence> {
+        match &mut self.stage {
+            Stage::Telling(difference) => difference.lacking.pop_front(),
+            _ => None,
+        }
+    }
+
+    /// When the patience with the other peer ends.
+    pub(crate) fn timeout(&self) -> Option<u64> {
+        self.waiting_since.map(|since| since + ANSWER_TIMEOUT_MS)
+    }
+
+    fn received(&self) -> usize {
+        self.decoder.len() + self.arrived.len()
+    }
+
+    /// The subscriber describes what it holds.
+    pub(crate) fn symbols(&mut self, symbols: Symbols, now: u64) -> Result<(), CloseReason> {
+        let received = self.received();
+        let fits = symbols.first == received as u64
+            && received + symbols.symbols.len() <= self.requested
+            && self.documents.is_none_or(|documents| documents == symbols.documents);
+        if !fits || symbols.symbols.is_empty() && symbols.documents > 0 {
+            return Err(Violation::Unexpected("symbols").into());
+        }
+        self.documents = Some(symbols.documents);
+        self.arrived.extend(symbols.symbols);
+        self.waiting_since = Some(now).filter(|_| self.received() < self.requested);
+        Ok(())
+    }
+
+    /// The subscriber tells what it calls some documents.
+    pub(crate) fn names(
+        &mut self,
+        names: &Names,
+        replica: &dyn Replica,
+        now: u64,
+    ) -> Result<(), CloseReason> {
+        let Stage::Telling(difference) = &mut self.stage else {
+            return Err(Violation::Unexpected("names").into());
+        };
+        let Some(items) = difference.asked.pop_front().filter(|asked| asked.len() == names.names.len())
+        else {
+            return Err(Violation::Unexpected("names").into());
+        };
+        self.waiting_since = Some(now).filter(|_| !difference.asked.is_empty());
+        for (item, name) in items.into_iter().zip(&names.names) {
+            let found = self.others.binary_search_by_key(name, |(name, _)| *name).ok();
+            let Some((_, sequence)) = found.and_then(|index| self.others.get(index)) else { continue };
+            let Some(change) = row(*sequence, replica)? else { continue };
+            let held = replica.document(&change.key)?;
+            if held.is_some_and(|held| self.naming.item(*name, held.version) != item) {
+                difference.lacking.push_back(*sequence);
+            }
+        }
+        Ok(())
+    }
+
+    /// Does a bounded piece of work.
+    pub(crate) fn work(&mut self, replica: &dyn Replica, now: u64) -> Result<Next, ReplicaError> {
+        if matches!(self.stage, Stage::Stocktaking) {
+            self.take_stock(replica)?;
+            if self.stock.len() + self.others.len() > MAX_RECONCILED_DOCUMENTS {
+                return Ok(Next::Walk);
+            }
+            if !self.scan.is_over() {
+                return Ok(Next::More);
+            }
+            if self.stock.is_empty() && self.others.is_empty() {
+                return Ok(Next::Settle);
+            }
+            self.others.sort_unstable();
+            self.stage = Stage::Comparing;
+        }
+        if matches!(self.stage, Stage::Comparing) {
+            match self.compare(now) {
+                Ok(Some(next)) => return Ok(next),
+                Ok(None) => {}
+                Err(Inconsistent) => return Ok(Next::Walk),
+            }
+        }
+        let Stage::Telling(difference) = &mut self.stage else { return Ok(Next::More) };
+        if !difference.unnamed.is_empty() && difference.asked.len() < OPEN_INQUIRIES {
+            let rest = difference.unnamed.len().saturating_sub(MAX_INQUIRY_ITEMS);
+            let items = difference.unnamed.split_off(rest);
+            difference.asked.push_back(items.clone());
+            self.waiting_since.get_or_insert(now);
+            return Ok(Next::Ask(Inquiry { generation: self.generation, symbols: 0, items }));
+        }
+        Ok(match difference {
+            Difference { lacking, .. } if !lacking.is_empty() => Next::Send,
+            Difference { asked, .. } if !asked.is_empty() => Next::Wait,
+            _ => Next::Settle,
+        })
+    }
+
+    fn take_stock(&mut self, replica: &dyn Replica) -> Result<(), ReplicaError> {
+        let Self { scan, interests, naming, stock, others, walk_bytes, .. } = self;
+        scan.read(replica, |Change { sequence, key, .. }| {
+            let of_collection =
+                || interests.iter().filter(|(_, interest)| interest.collection == key.collection);
+            if of_collection().next().is_none() || stock.len() + others.len() > MAX_RECONCILED_DOCUMENTS {
+                return Ok(());
+            }
+            let Some(stored) = replica.document(&key)?.filter(|stored| stored.newest == sequence) else {
+                return Ok(());
+            };
+            let matches = |interest: &Interest| {
+                interest.unfiltered
+                    || stored.alive && (interest.matcher)(ValueRef::from_stored(&stored.value))
+            };
+            let name = naming.name(&key);
+            if of_collection().any(|(_, interest)| matches(interest)) {
+                stock.push((naming.item(name, stored.version), sequence));
+                walk_bytes.0 += (stored.value.len() + key.id.len()) as u64 + DOCUMENT_BYTES;
+            } else {
+                others.push((name, sequence));
+                walk_bytes.1 += key.id.len() as u64 + OFFER_BYTES;
+            }
+            Ok(())
+        })
+    }
+
+    /// `None` when the difference is known.
+    fn compare(&mut self, now: u64) -> Result<Option<Next>, Inconsistent> {
+        let Some(documents) = self.documents else {
+            self.waiting_since.get_or_insert(now);
+            return Ok(Some(Next::Wait));
+        };
+        if documents == 0 {
+            return Ok(Some(Next::Walk));
+        }
+        if !self.arrived.is_empty() {
+            let (first, end) = (self.decoder.len(), self.received());
+            let sum = self.sum.get_or_insert_with(|| Sum::new(first, end));
+            if !sum.add(&self.stock, |(item, _)| *item) {
+                return Ok(Some(Next::More));
+            }
+            let ours = self.sum.take().map(Sum::finish).unwrap_or_default();
+            let theirs: Vec<Symbol> = self.arrived.drain(..ours.len().min(self.arrived.len())).collect();
+            self.decoder.extend(&ours, &theirs);
+        }
+        if self.decoder.peel(ITEMS_PER_CALL)? {
+            return Ok(Some(Next::More));
+        }
+        if !self.arrived.is_empty() {
+            return Ok(Some(Next::More));
+        }
+        if self.decoder.is_complete()? {
+            self.stage = Stage::Telling(self.difference()?);
+            self.waiting_since = None;
+            return Ok(None);
+        }
+        if self.decoder.len() < self.requested {
+            return Ok(Some(Next::Wait));
+        }
+        let Some(symbols) = self.further_symbols(documents) else { return Ok(Some(Next::Walk)) };
+        self.requested = symbols;
+        self.waiting_since = Some(now);
+        let inquiry = Inquiry { generation: self.generation, symbols: symbols as u64, items: Vec::new() };
+        Ok(Some(Next::Ask(inquiry)))
+    }
+
+    /// Up to which symbol to ask next; `None` if the walk is cheaper.
+    fn further_symbols(&self, documents: u64) -> Option<usize> {
+        let (received, ours) = (self.decoder.len(), self.stock.len() as u64);
+        let estimate = self.decoder.estimate();
+        let certain = if received < ENOUGH_FOR_AN_ESTIMATE { estimate / 2 } else { estimate };
+        let certain = certain.max(ours.abs_diff(documents));
+        let lacking = ((certain + ours).saturating_sub(documents) / 2).min(ours);
+        let (stock_bytes, other_bytes) = self.walk_bytes;
+        let documents_bytes = stock_bytes / ours.max(1) * lacking;
+        let names = if self.others.is_empty() { 0 } else { certain.saturating_sub(lacking) };
+        let symbols_bytes = certain * SYMBOL_BYTES * 7 / 5;
+        if documents_bytes + symbols_bytes + names * NAME_BYTES > stock_bytes + other_bytes {
+            return None;
+        }
+        let least = received + (received / 8).max(FIRST_SYMBOLS);
+        let likely = usize::try_from(estimate * 7 / 5).unwrap_or(usize::MAX).saturating_add(FIRST_SYMBOLS);
+        let symbols = likely.clamp(least, received.saturating_mul(8).max(least));
+        (symbols <= MAX_SYMBOLS).then_some(symbols)
+    }
+
+    /// What follows from the decoded symbols.
+    fn difference(&mut self) -> Result<Difference, Inconsistent> {
+        let Decoder { ours, theirs, .. } = std::mem::take(&mut self.decoder);
+        let lacked: HashSet<u128> = ours.into_iter().collect();
+        let rows = self.stock.iter().filter(|(item, _)| lacked.contains(item));
+        let lacking: VecDeque<Sequence> = rows.map(|(_, sequence)| *sequence).collect();
+        self.stock = Vec::new();
+        if lacking.len() != lacked.len() {
+            return Err(Inconsistent);
+        }
+        // What they hold and we do not is theirs to tell. But of what matters only if they hold it, they hold another
+        // version, or none.
+        let unnamed = if self.others.is_empty() { Vec::new() } else { theirs };
+        Ok(Difference { lacking, asked: VecDeque::new(), unnamed })
+    }
+
+    /// The interest under whose number a document is sent.
+    pub(crate) fn interest(&self, key: &DocumentKey) -> Option<u64> {
+        let of_collection = self.interests.iter().find(|(_, interest)| interest.collection == key.collection);
+        of_collection.map(|(number, _)| *number)
+    }
+}
+
+/// The row of a sequence, if the document has not changed since.
+pub(crate) fn row(sequence: Sequence, replica: &dyn Replica) -> Result<Option<Change>, ReplicaError> {
+    Ok(replica.changes(Sequence(sequence.0.saturating_sub(1)), sequence, 1)?.pop())
+}

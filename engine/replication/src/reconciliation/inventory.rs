@@ -1,0 +1,142 @@
+//! The subscriber's side: what it holds, told in symbols.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::naming::Naming;
+use super::stock::{Scan, Sum};
+use crate::event::{CloseReason, Violation};
+use crate::limits::{
+    FIRST_SYMBOLS, MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS, QUEUE_TARGET_BYTES, SYMBOLS_PER_MESSAGE,
+};
+use crate::message::{Inquiry, Message, Names, Symbols};
+use crate::turn::{Link, Turn};
+
+/// All documents of some collections that this peer holds, deleted ones included, by their hashes.
+#[derive(Debug)]
+pub(crate) struct Inventory {
+    pub(crate) generation: u64,
+    naming: Naming,
+    collections: BTreeSet<Arc<str>>,
+    /// `None` before its turn has come.
+    scan: Option<Scan>,
+    /// Item and name of each document: 32 bytes, for at most [`MAX_RECONCILED_DOCUMENTS`].
+    stock: Vec<(u128, u128)>,
+    is_too_large: bool,
+    is_sorted: bool,
+    sum: Option<Sum>,
+    /// Symbols that were sent, and that are wanted.
+    sent: usize,
+    wanted: usize,
+    /// Items whose names are asked for, and how many were until now.
+    questions: VecDeque<Vec<u128>>,
+    questioned: usize,
+}
+
+impl Inventory {
+    pub(crate) fn new(generation: u64, naming: Naming) -> Self {
+        Self {
+            generation,
+            naming,
+            collections: BTreeSet::new(),
+            scan: None,
+            stock: Vec::new(),
+            is_too_large: false,
+            is_sorted: false,
+            sum: None,
+            sent: 0,
+            wanted: FIRST_SYMBOLS,
+            questions: VecDeque::new(),
+            questioned: 0,
+        }
+    }
+
+    /// Documents of this collection belong to it as well.
+    pub(crate) fn include(&mut self, collection: Arc<str>) {
+        self.collections.insert(collection);
+    }
+
+    /// The publisher wants to know more.
+    pub(crate) fn inquiry(&mut self, inquiry: Inquiry) -> Result<(), CloseReason> {
+        self.questioned += inquiry.items.len();
+        let wanted = usize::try_from(inquiry.symbols).unwrap_or(usize::MAX);
+        if wanted > MAX_SYMBOLS || self.questioned > MAX_SYMBOLS {
+            return Err(Violation::Limit("symbols").into());
+        }
+        self.wanted = self.wanted.max(wanted);
+        if !inquiry.items.is_empty() {
+            self.questions.push_back(inquiry.items);
+        }
+        Ok(())
+    }
+
+    /// Does a bounded piece of what is to be done; returns whether that was not all of it.
+    pub(crate) fn work(&mut self, link: &mut Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
+        let Self { naming, collections, stock, is_too_large, .. } = self;
+        let scan = self.scan.get_or_insert_with(|| Scan::new(turn.replica.last_sequence()));
+        if !scan.is_over() {
+            scan.read(turn.replica, |change| {
+                if *is_too_large || !collections.contains(&change.key.collection) {
+                    return Ok(());
+                }
+                if let Some(stored) = turn.replica.document(&change.key)? {
+                    let name = naming.name(&change.key);
+                    stock.push((naming.item(name, stored.version), name));
+                }
+                *is_too_large = stock.len() > MAX_RECONCILED_DOCUMENTS;
+                Ok(())
+            })?;
+            if *is_too_large {
+                *stock = Vec::new();
+            }
+            if !scan.is_over() {
+                return Ok(true);
+            }
+        }
+        if link.outbox.bytes() > QUEUE_TARGET_BYTES {
+            return Ok(true);
+        }
+        if self.sent < self.wanted {
+            self.describe(link);
+        } else if let Some(items) = self.questions.pop_front() {
+            self.name(&items, link);
+        }
+        Ok(self.sent < self.wanted || !self.questions.is_empty())
+    }
+
+    /// Sends the next symbols, once everything is added up.
+    fn describe(&mut self, link: &mut Link) {
+        let mut message = Symbols {
+            generation: self.generation,
+            first: self.sent as u64,
+            documents: self.stock.len() as u64,
+            symbols: Vec::new(),
+        };
+        if self.stock.is_empty() {
+            // Nothing, or more than can be told: no symbols, whatever is wanted.
+            self.wanted = 0;
+            return link.send(&Message::Symbols(message));
+        }
+        let end = self.wanted.min(self.sent + SYMBOLS_PER_MESSAGE);
+        let sum = self.sum.get_or_insert_with(|| Sum::new(self.sent, end));
+        if !sum.add(&self.stock, |(item, _)| *item) {
+            return;
+        }
+        message.symbols = self.sum.take().map(Sum::finish).unwrap_or_default();
+        self.sent += message.symbols.len();
+        link.send(&Message::Symbols(message));
+    }
+
+    /// Tells the names of some documents; 0 for what there is not.
+    fn name(&mut self, items: &[u128], link: &mut Link) {
+        if !std::mem::replace(&mut self.is_sorted, true) {
+            self.stock.sort_unstable();
+        }
+        let find = |item: &u128| {
+            let found = self.stock.binary_search_by_key(item, |(item, _)| *item).ok();
+            found.and_then(|index| self.stock.get(index)).map_or(0, |(_, name)| *name)
+        };
+        let names = items.iter().map(find).collect();
+        link.send(&Message::Names(Names { generation: self.generation, names }));
+    }
+}
