@@ -1,4 +1,4 @@
-//! CREATE INDEX, DROP INDEX, and what a crash left undone.
+//! CREATE INDEX, DROP INDEX, and what a crash, or one of them that gave up waiting, left undone.
 //!
 //! Both are done in pieces of bounded size, each a commit of its own, between which other writers have their turn. The
 //! catalog says how far a build is, and which index is being removed; opening goes on where a crash stopped them.
@@ -27,21 +27,34 @@ const PIECE_BYTES: usize = 4 << 20;
 /// The virtual collection that shows indexes.
 const LISTED_IN: &str = "system:indexes";
 
-/// Something that an earlier process did not finish.
+/// Something that an earlier process, or a statement that gave up, did not finish.
 pub(crate) enum Unfinished {
     Build(Arc<Index>),
     Removal(IndexId),
 }
 
-/// Creates an index and returns when it can be used. While somebody else builds it, waits for that.
+/// Creates an index and returns when it can be used. While somebody else builds it, waits for that. Once there is a
+/// definition the build goes on, even if this gives up waiting for another writer.
 pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), StoreError> {
     check(statement)?;
     let index = match existing(inner, statement)? {
         Some(index) => index,
         None => define(inner, statement)?,
     };
-    while piece_of_build(inner, &index, Holder::Statement)? {}
+    let built = build(inner, &index);
+    if let Err(StoreError::WriterBusy { holder, held_ms, waited_ms }) = built {
+        // It has a name, and costs every commit its rows: somebody has to finish it.
+        resume(inner, vec![Unfinished::Build(Arc::clone(&index))]);
+        let name = index.name.to_string();
+        return Err(IndexError::BuiltLater { name, holder, held_ms, waited_ms }.into());
+    }
+    built?;
     inner.settle(inner.platter.newest())
+}
+
+fn build(inner: &Arc<Inner>, index: &Index) -> Result<(), StoreError> {
+    while piece_of_build(inner, index, Holder::Statement)? {}
+    Ok(())
 }
 
 /// Whether [`create`] would write something, or wait until somebody else has.
@@ -192,9 +205,18 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
     collection.indexes.remove(index.id);
     transaction.commit()?;
     inner.deliver_commits();
-    while piece_of_removal(inner, index.id, Holder::Statement)? {}
+    match remove(inner, index.id) {
+        // Nobody sees its rows any more; they need not be gone at once.
+        Err(StoreError::WriterBusy { .. }) => resume(inner, vec![Unfinished::Removal(index.id)]),
+        removed => removed?,
+    }
     tracing::info!(collection = &*collection.name, index = &*index.name, "an index was dropped");
     inner.settle(inner.platter.newest())
+}
+
+fn remove(inner: &Arc<Inner>, index: IndexId) -> Result<(), StoreError> {
+    while piece_of_removal(inner, index, Holder::Statement)? {}
+    Ok(())
 }
 
 /// Whether [`drop_index`] would write something.
@@ -240,7 +262,7 @@ fn piece_of_removal(inner: &Arc<Inner>, index: IndexId, who: Holder) -> Result<b
     Ok(!is_complete)
 }
 
-/// Goes on with what an earlier process did not finish, on the executor.
+/// Goes on with what somebody did not finish, on the executor.
 pub(crate) fn resume(inner: &Arc<Inner>, unfinished: Vec<Unfinished>) {
     if unfinished.is_empty() {
         return;

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use ditto_storage::MemoryStorage;
+use ditto_storage::{Direction, Keyspace, MemoryStorage};
 use ditto_store::{
-    Executor, Incoming, QueryResult, Store, StoreError, StoreOptions, Transaction, TransactionKind,
-    TransactionOptions,
+    Executor, Incoming, IndexError, QueryResult, Store, StoreError, StoreOptions, Transaction,
+    TransactionKind, TransactionOptions,
 };
 use ditto_value::{Object, Value};
 
@@ -266,6 +266,51 @@ fn statements_on_indexes_do_not_wait_either_where_that_is_not_wanted() {
     }
     assert!(matches!(store.try_execute("DROP INDEX i ON c", &none), Err(StoreError::Index(_))));
     assert!(matches!(store.try_execute("CREATE INDEX i ON c (a, a)", &none), Err(StoreError::Index(_))));
+}
+
+#[test]
+fn what_loses_patience_while_it_builds_or_removes_an_index_is_done_all_the_same() {
+    let executor = Arc::new(Later::default());
+    let options = StoreOptions::new(DATABASE, Arc::clone(&executor) as Arc<dyn Executor>);
+    let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+    run_with(&store, INSERT, r#"{"d": [{"_id": 1, "a": 1}, {"_id": 2, "a": 2}]}"#);
+    // Runs a statement; somebody else has the writer from the first commit of it until it gives up.
+    let interrupted = |statement: &'static str| {
+        let (begun, long) = mpsc::channel();
+        let (inside, begin) = (store.clone(), Mutex::new(Some(begun)));
+        let commits = store.signal_commits(move || {
+            if let Some(begun) = begin.lock().expect("not poisoned").take() {
+                begun.send(inside.begin(hinted("long")).expect("begins")).expect("somebody listens");
+            }
+        });
+        let (sender, ended) = mpsc::channel();
+        let executing = store.clone();
+        thread::spawn(move || sender.send(executing.execute(statement, &Object::new())));
+        let long = next(&long);
+        let outcome = watch_until(&store, &ended);
+        drop((commits, long));
+        outcome
+    };
+    let error = interrupted("CREATE INDEX i ON c (a)").expect_err("it is not built");
+    assert!(matches!(error, StoreError::Index(IndexError::BuiltLater { .. })), "{error}");
+    assert!(error.to_string().contains("\"long\""), "{error}");
+    executor.run();
+    assert_eq!(query(&store, "SELECT state FROM system:indexes"), [r#"{"state":"ready"}"#]);
+
+    let advice = interrupted("ADVISE AND PROVISION SELECT * FROM c WHERE b = 1").expect("advises");
+    let advice = advice.rows[0].value().to_json();
+    assert!(advice.contains("failedIndexes") && advice.contains("background"), "{advice}");
+    executor.run();
+    assert_eq!(query(&store, "SELECT state FROM system:indexes"), [r#"{"state":"ready"}"#; 2]);
+
+    for statement in ["DROP INDEX i ON c", "DROP INDEX adv_c_b ON c"] {
+        interrupted(statement).expect("it is dropped");
+    }
+    assert_eq!(query(&store, "SELECT * FROM system:indexes"), [""; 0]);
+    executor.run();
+    let rows = store.storage().snapshot();
+    assert_eq!(rows.prefix(Keyspace::Indexes, &[], Direction::Forward).count(), 0);
+    assert_consistent(&store);
 }
 
 #[test]
