@@ -136,6 +136,28 @@ fn a_commit_that_concerns_nobody_starts_nothing() {
     assert_eq!(later.run(), 0);
 }
 
+#[test]
+fn a_writer_does_not_itself_tell_many_observers_of_one_value() {
+    let (store, later) = open_later();
+    fill(&store, 20);
+    let text = "SELECT n FROM c WHERE owner = 'o3' ORDER BY n";
+    let watched: Vec<Watched> = (0..100).map(|_| Watched::new(&store, text)).collect();
+    later.run();
+    for (statement, told) in [
+        ("UPDATE c SET n = 30 WHERE _id = 3", true),
+        ("UPDATE c SET n = 40 WHERE _id = 4", false),
+        ("UPDATE c SET owner = 'o4' WHERE _id = 3", true),
+        ("UPDATE c SET n = 50 WHERE _id = 3", false),
+        ("UPDATE c SET owner = 'o3' WHERE _id = 3", true),
+    ] {
+        run(&store, statement);
+        assert_eq!(later.waiting(), usize::from(told), "{statement}");
+        later.run();
+        let expected = query(&store, text);
+        assert!(watched.iter().all(|watched| watched.rows() == expected), "{statement}");
+    }
+}
+
 /// Each in two forms: one that is found by a field, one that has to be asked.
 const TWINS: [[&str; 2]; 6] = [
     ["SELECT * FROM c WHERE a = 1", "SELECT * FROM c WHERE a >= 1 AND a <= 1"],

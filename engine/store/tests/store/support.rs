@@ -83,6 +83,11 @@ impl Executor for Later {
 }
 
 impl Later {
+    /// How many jobs are there.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().expect("not poisoned").len()
+    }
+
     /// Runs what is there, and what that brings about. How many jobs it was.
     pub fn run(&self) -> usize {
         let mut count = 0;
