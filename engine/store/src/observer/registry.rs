@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
@@ -120,7 +121,7 @@ impl Observers {
             self.enqueue(inner, |queue| queue.push(commit));
             return;
         }
-        if !self.tell(inner, vec![Arc::clone(commit)], MAX_TESTS) {
+        if !self.tell_or_reread(inner, vec![Arc::clone(commit)], MAX_TESTS) {
             self.enqueue(inner, |queue| queue.push(commit));
         }
     }
@@ -175,9 +176,20 @@ impl Observers {
             if lost {
                 self.all().iter().for_each(State::reread);
             } else {
-                self.tell(inner, commits, usize::MAX);
+                self.tell_or_reread(inner, commits, usize::MAX);
             }
         }
+    }
+
+    /// As [`Self::tell`]. If that panics, all observers read again: a commit is made, and lost for nobody, whatever becomes
+    /// of those who look on.
+    fn tell_or_reread(&self, inner: &Inner, commits: Vec<Arc<Commit>>, most: usize) -> bool {
+        let told = catch_unwind(AssertUnwindSafe(|| self.tell(inner, commits, most)));
+        told.unwrap_or_else(|_| {
+            tracing::error!("telling observers of a commit panicked; all of them read again");
+            self.all().iter().for_each(State::reread);
+            true
+        })
     }
 
     /// Tells all whom the commits concern. `false`, and nobody is told, if more than `most` had to be asked.

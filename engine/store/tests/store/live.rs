@@ -1,13 +1,14 @@
 //! Live queries by the hundred: who is woken, and that what they are told is what the query gives.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use ditto_storage::MemoryStorage;
-use ditto_store::{Observer, QueryResult, SignalNext, Store, StoreOptions};
+use ditto_store::{Environment, Observer, QueryResult, SignalNext, Store, StoreOptions};
 use ditto_value::Object;
 use proptest::prelude::*;
 
@@ -156,6 +157,48 @@ fn a_writer_does_not_itself_tell_many_observers_of_one_value() {
         let expected = query(&store, text);
         assert!(watched.iter().all(|watched| watched.rows() == expected), "{statement}");
     }
+}
+
+/// A clock that fails the next who looks at it, if it was told to.
+struct Stumbling {
+    environment: Arc<TestEnvironment>,
+    stumbles: AtomicBool,
+}
+
+impl Environment for Stumbling {
+    fn now_ms(&self) -> u64 {
+        assert!(!self.stumbles.swap(false, Ordering::Relaxed), "a panic while somebody is told");
+        self.environment.now_ms()
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        self.environment.elapsed_ms()
+    }
+
+    fn random_u64(&self) -> u64 {
+        self.environment.random_u64()
+    }
+}
+
+#[test]
+fn a_panic_while_observers_are_told_of_a_commit_loses_it_for_nobody() {
+    let later = Arc::new(Later::default());
+    let clock =
+        Arc::new(Stumbling { environment: TestEnvironment::new(1), stumbles: AtomicBool::new(false) });
+    let options = StoreOptions::new(DATABASE, later.clone());
+    let store = Store::open(Arc::new(MemoryStorage::new()), clock.clone(), options).expect("opens");
+    let watched = Watched::new(&store, "SELECT * FROM c WHERE n > 0");
+    later.run();
+    // Is called right before the observers are told.
+    let commits = store.signal_commits({
+        let clock = clock.clone();
+        move || clock.stumbles.store(true, Ordering::Relaxed)
+    });
+    run(&store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'n': 1})");
+    drop(commits);
+    assert!(!clock.stumbles.load(Ordering::Relaxed), "somebody looked at the clock");
+    later.run();
+    assert_eq!(watched.rows(), [r#"{"_id":1,"n":1}"#]);
 }
 
 /// Each in two forms: one that is found by a field, one that has to be asked.
