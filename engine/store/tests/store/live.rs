@@ -13,7 +13,9 @@ use ditto_value::Object;
 use proptest::prelude::*;
 
 use crate::model::{Condition, Step, simple_step, text};
-use crate::support::{DATABASE, Later, TestEnvironment, object, open, query, rows, run, run_with};
+use crate::support::{
+    DATABASE, Interrupted, Later, Moment, TestEnvironment, object, open, query, rows, run, run_with,
+};
 
 /// How long an event may take before the test says that it never came.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -199,6 +201,33 @@ fn a_panic_while_observers_are_told_of_a_commit_loses_it_for_nobody() {
     assert!(!clock.stumbles.load(Ordering::Relaxed), "somebody looked at the clock");
     later.run();
     assert_eq!(watched.rows(), [r#"{"_id":1,"n":1}"#]);
+}
+
+#[test]
+fn an_observer_that_found_no_room_is_kept_up_to_date_again_when_there_is_some() {
+    let later = Arc::new(Later::default());
+    let storage = Interrupted::new(MemoryStorage::new());
+    let options = StoreOptions::new(DATABASE, later.clone());
+    let store = Store::open(storage.clone(), TestEnvironment::new(1), options).expect("opens");
+    run(&store, "ALTER SYSTEM SET observer_memory_bytes = 0");
+    fill(&store, 5);
+    let watched = Watched::new(&store, "SELECT _id, n FROM c ORDER BY n");
+    later.run();
+    // Whether the observer reads from the storage to learn of a change.
+    let mut numbers = 10..;
+    let mut reads = || {
+        let number = numbers.next().expect("there is no end");
+        run(&store, &format!("UPDATE c SET n = {number} WHERE _id = 1"));
+        storage.at(Moment::Snapshot, || ());
+        later.run();
+        let has_read = !storage.is_awaited(Moment::Snapshot);
+        assert_eq!(watched.rows(), query(&store, &watched.text));
+        has_read
+    };
+    assert!((0..100).all(|_| reads()), "there is no room");
+    run(&store, "ALTER SYSTEM RESET observer_memory_bytes");
+    assert!((0..100).any(|_| !reads()), "there is room");
+    assert!((0..100).all(|_| !reads()));
 }
 
 /// Each in two forms: one that is found by a field, one that has to be asked.
