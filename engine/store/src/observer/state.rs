@@ -52,7 +52,7 @@ impl Batch {
     }
 }
 
-/// Tells the observer that the application is ready for the next result. Dropping it unused pauses the observer.
+/// Tells the observer that the application is ready for the next result. Dropping it unused pauses the observer for ever.
 #[must_use = "without it there is no next result"]
 pub struct SignalNext {
     state: Weak<State>,
