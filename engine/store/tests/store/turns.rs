@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use ditto_storage::{Direction, Keyspace, MemoryStorage};
 use ditto_store::{
-    Executor, Incoming, IndexError, QueryResult, Store, StoreError, StoreOptions, Transaction,
+    Executor, Incoming, IndexError, QueryResult, Store, StoreError, StoreOptions, SyncScope, Transaction,
     TransactionKind, TransactionOptions,
 };
 use ditto_value::{Object, Value};
 
 use crate::support::{
     DATABASE, Later, TestEnvironment, assert_consistent, failure, object, open, query, run, run_with,
+    warnings,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -311,6 +312,56 @@ fn what_loses_patience_while_it_builds_or_removes_an_index_is_done_all_the_same(
     let rows = store.storage().snapshot();
     assert_eq!(rows.prefix(Keyspace::Indexes, &[], Direction::Forward).count(), 0);
     assert_consistent(&store);
+}
+
+#[test]
+fn sync_scopes_that_are_changed_inside_of_a_transaction_wait_for_nobody() {
+    let store = open(1);
+    run(&store, "ALTER SYSTEM SET transaction_wait_timeout_ms = 0");
+    let set = |scope: &str| {
+        let text = format!("ALTER SYSTEM SET user_collection_sync_scopes = {{'c': '{scope}'}}");
+        let (store, (sender, ended)) = (store.clone(), mpsc::channel());
+        (move || sender.send(store.execute(&text, &Object::new())), ended)
+    };
+    let outer = store.begin(hinted("outer")).expect("begins");
+    let (waiting, waited) = set("LocalPeerOnly");
+    thread::spawn(waiting);
+    // Somebody waits with the same statement.
+    let mut now = 0;
+    let mut is_waiting = false;
+    while !is_waiting {
+        let looked = warnings(|| assert!(store.watch_writer(now), "the transaction is open"));
+        is_waiting = looked.iter().any(|line| line.contains("waiting=1"));
+        now += 1_000_000;
+        thread::yield_now();
+    }
+    let (nested, refused) = set("AllPeers");
+    thread::scope(|scope| {
+        scope.spawn(|| outer.inside(nested));
+        let outcome = refused.recv_timeout(PATIENCE);
+        // Whatever it was, all of them end.
+        outer.rollback();
+        let error = outcome.expect("it does not wait").expect_err("nested");
+        assert!(matches!(error, StoreError::NestedWrite { .. }), "{error}");
+    });
+    next(&waited).expect("sets");
+    assert_eq!(store.sync_scope("c"), SyncScope::LocalPeerOnly);
+}
+
+#[test]
+fn who_is_told_of_new_sync_scopes_may_change_them() {
+    let store = open(1);
+    const SET: &str = "ALTER SYSTEM SET user_collection_sync_scopes = {'c': 'BigPeerOnly'}";
+    let (inside, first) = (store.clone(), AtomicBool::new(true));
+    let _commits = store.signal_commits(move || {
+        if first.swap(false, Ordering::Relaxed) {
+            run(&inside, "ALTER SYSTEM SET user_collection_sync_scopes = {'c': 'LocalPeerOnly'}");
+        }
+    });
+    let (setting, (sender, ended)) = (store.clone(), mpsc::channel());
+    thread::spawn(move || sender.send(setting.execute(SET, &Object::new())));
+    next(&ended).expect("sets");
+    assert_eq!(store.sync_scope("c"), SyncScope::LocalPeerOnly, "what came later is in force");
 }
 
 #[test]
