@@ -1,7 +1,7 @@
 //! Who may write when: the queue of writers, its patience, and what becomes of it when the store closes.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -214,7 +214,8 @@ fn a_turn_that_does_not_arrive_goes_to_the_next() {
     let lost: Vec<_> = (0..3).map(|_| begin_later(&store, TransactionKind::ReadWrite)).collect();
     drop(first);
     for lost in lost {
-        assert!(lost.recv_timeout(PATIENCE).is_err(), "nobody could have called");
+        let outcome = lost.recv_timeout(PATIENCE).map(drop);
+        assert_eq!(outcome, Err(RecvTimeoutError::Disconnected), "nobody could have called");
     }
     run_with(&store, INSERT, r#"{"d": {"_id": 1}}"#);
     // Nobody waits before it: the function is called on this thread.
