@@ -89,6 +89,11 @@ impl Platter {
         recovered.map(drop)
     }
 
+    /// Fails if a recovery may have lost what was committed up to `mark`.
+    pub(crate) fn check(&self, mark: Mark) -> Result<(), StorageError> {
+        self.state.lock().check(mark)
+    }
+
     /// What is committed now.
     pub(crate) fn newest(&self) -> Mark {
         self.state.lock().committed

@@ -27,8 +27,9 @@ pub(crate) fn recover(store: &Store) -> Result<(), OpenError> {
     let turn = inner.writer.take(Holder::Maintenance("a recovery"));
     let mut writer = turn.map_err(|_| OpenError::Storage(StorageError::Busy))?;
     let recovered = recover_with(inner, &mut writer);
+    let mark = inner.platter.newest();
     inner.give_back(writer);
-    index::resume(inner, recovered?);
+    index::resume(inner, recovered?, mark);
     inner.observers.reread_all(inner);
     inner.feed.signal();
     Ok(())

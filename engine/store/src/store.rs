@@ -198,7 +198,7 @@ impl Store {
         });
         let store = Self { inner };
         execute::register_builtin_collections(&store);
-        index::resume(&store.inner, catalog.unfinished);
+        index::resume(&store.inner, catalog.unfinished, store.inner.platter.newest());
         Ok(store)
     }
 

@@ -12,6 +12,7 @@ use ditto_storage::{Direction, Keyspace, prefix_end};
 
 use super::{Definition, Index, IndexError, MAX_INDEX_KEYS, MAX_INDEXES, Position, State};
 use crate::catalog::Collection;
+use crate::durability::Mark;
 use crate::error::StoreError;
 use crate::layout::{self, IndexId};
 use crate::store::Inner;
@@ -44,7 +45,7 @@ pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), 
     let built = build(inner, &index);
     if let Err(StoreError::WriterBusy { holder, held_ms, waited_ms }) = built {
         // It has a name, and costs every commit its rows: somebody has to finish it.
-        resume(inner, vec![Unfinished::Build(Arc::clone(&index))]);
+        resume(inner, vec![Unfinished::Build(Arc::clone(&index))], inner.platter.newest());
         let name = index.name.to_string();
         return Err(IndexError::BuiltLater { name, holder, held_ms, waited_ms }.into());
     }
@@ -203,19 +204,19 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
     // Before the rows go: whoever has a plan with this index asks again after taking a snapshot.
     index.set_state(State::Dropped);
     collection.indexes.remove(index.id);
-    transaction.commit()?;
+    let dropped = transaction.commit()?.mark;
     inner.deliver_commits();
-    match remove(inner, index.id) {
+    match remove(inner, index.id, dropped) {
         // Nobody sees its rows any more; they need not be gone at once.
-        Err(StoreError::WriterBusy { .. }) => resume(inner, vec![Unfinished::Removal(index.id)]),
+        Err(StoreError::WriterBusy { .. }) => resume(inner, vec![Unfinished::Removal(index.id)], dropped),
         removed => removed?,
     }
     tracing::info!(collection = &*collection.name, index = &*index.name, "an index was dropped");
     inner.settle(inner.platter.newest())
 }
 
-fn remove(inner: &Arc<Inner>, index: IndexId) -> Result<(), StoreError> {
-    while piece_of_removal(inner, index, Holder::Statement)? {}
+fn remove(inner: &Arc<Inner>, index: IndexId, dropped: Mark) -> Result<(), StoreError> {
+    while piece_of_removal(inner, index, dropped, Holder::Statement)? {}
     Ok(())
 }
 
@@ -243,8 +244,15 @@ fn to_drop(inner: &Inner, statement: &DropIndex) -> Result<Option<Found>, StoreE
 }
 
 /// Removes some more rows, and the definition with the last of them. `false` when nothing is left.
-fn piece_of_removal(inner: &Arc<Inner>, index: IndexId, who: Holder) -> Result<bool, StoreError> {
+fn piece_of_removal(
+    inner: &Arc<Inner>,
+    index: IndexId,
+    dropped: Mark,
+    who: Holder,
+) -> Result<bool, StoreError> {
     let mut transaction = inner.begin_write_as(who)?;
+    // Otherwise the index may be in use again, and whoever recovered goes on if it is not.
+    inner.platter.check(dropped)?;
     let snapshot = inner.storage.snapshot();
     let mut rows = 0;
     for row in
@@ -262,30 +270,30 @@ fn piece_of_removal(inner: &Arc<Inner>, index: IndexId, who: Holder) -> Result<b
     Ok(!is_complete)
 }
 
-/// Goes on with what somebody did not finish, on the executor.
-pub(crate) fn resume(inner: &Arc<Inner>, unfinished: Vec<Unfinished>) {
+/// Goes on with what somebody did not finish, on the executor; `since` is when it was like that.
+pub(crate) fn resume(inner: &Arc<Inner>, unfinished: Vec<Unfinished>, since: Mark) {
     if unfinished.is_empty() {
         return;
     }
     let weak = Arc::downgrade(inner);
     inner.executor.spawn(Box::new(move || {
         for unfinished in unfinished {
-            if let Err(error) = finish(&weak, &unfinished) {
-                tracing::warn!(%error, "an index could not be finished; the next opening goes on with it");
+            if let Err(error) = finish(&weak, &unfinished, since) {
+                tracing::warn!(%error, "an index could not be finished; the next opening, or recovery, goes on with it");
             }
         }
     }));
 }
 
 /// Holds the store only from piece to piece.
-fn finish(inner: &Weak<Inner>, unfinished: &Unfinished) -> Result<(), StoreError> {
+fn finish(inner: &Weak<Inner>, unfinished: &Unfinished, since: Mark) -> Result<(), StoreError> {
     while let Some(inner) = inner.upgrade() {
         let goes_on = match unfinished {
             Unfinished::Build(index) => {
                 piece_of_build(&inner, index, Holder::Maintenance("the build of an index"))?
             }
             Unfinished::Removal(index) => {
-                piece_of_removal(&inner, *index, Holder::Maintenance("the removal of an index"))?
+                piece_of_removal(&inner, *index, since, Holder::Maintenance("the removal of an index"))?
             }
         };
         if !goes_on {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use ditto_store::{
 use ditto_value::Object;
 
 use crate::support::{
-    DATABASE, Interrupted, Moment, TestEnvironment, Threads, assert_consistent, open_in, query, run,
+    DATABASE, Interrupted, Later, Moment, TestEnvironment, Threads, assert_consistent, open_in, query, run,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -269,6 +269,41 @@ fn a_commit_that_a_recovery_may_have_lost_is_not_told_to_be_durable() {
             lost += usize::from(!is_there);
         }
         assert!(lost > 0, "it is always there");
+    }
+}
+
+#[test]
+fn an_index_is_whole_whatever_a_recovery_leaves_of_its_creation_or_removal() {
+    for (statement, seed) in
+        (0..16).flat_map(|seed| [("CREATE INDEX i ON c (a)", seed), ("DROP INDEX i ON c", seed)])
+    {
+        let storage = FaultyStorage::new(seed);
+        let later = Arc::new(Later::default());
+        let options = StoreOptions::new(DATABASE, later.clone());
+        let store =
+            Store::open(Arc::new(storage.clone()), TestEnvironment::new(seed), options).expect("opens");
+        (0..3).for_each(|id| insert(&store, id).expect("inserts"));
+        run(&store, "UPDATE c SET a = _id");
+        if statement.starts_with("DROP") {
+            run(&store, "CREATE INDEX i ON c (a)");
+        }
+        store.sync().expect("syncs");
+        // Between the first commit of the statement and what it does next.
+        let (inside, once) = (store.clone(), AtomicBool::new(true));
+        let commits = store.signal_commits(move || {
+            if once.swap(false, Ordering::Relaxed) {
+                storage.fail_sync(1);
+                inside.sync().expect_err("fails");
+                recover(&inside);
+            }
+        });
+        store.execute(statement, &Object::new()).expect_err("nobody knows what became of it");
+        drop(commits);
+        later.run();
+        assert_consistent(&store);
+        assert_eq!(query(&store, "SELECT a FROM c WHERE a > 1"), [r#"{"a":2}"#]);
+        let left = query(&store, "SELECT state FROM system:indexes");
+        assert!(left.iter().all(|state| state == r#"{"state":"ready"}"#), "{seed} {statement}: {left:?}");
     }
 }
 
