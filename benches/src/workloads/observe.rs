@@ -75,8 +75,8 @@ pub fn commit_to_callback(context: &Context) -> Result<Vec<Line>, Failure> {
 const OBSERVERS: usize = 1_000;
 
 /// What a write costs with observers of its collection, beside the same write without any. Those of other documents are
-/// not to be asked; those of the whole collection or of the document itself
-/// are called while the writes go on, as often as they manage.
+/// not to be asked; those of the whole collection, or of the document itself, are called while the writes go on, as often
+/// as they manage.
 pub fn writes_with_observers(context: &Context) -> Result<Vec<Line>, Failure> {
     let documents = documents(8, 100);
     let Some(target) = documents.first() else { return Ok(Vec::new()) };
