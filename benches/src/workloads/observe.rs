@@ -71,29 +71,33 @@ pub fn commit_to_callback(context: &Context) -> Result<Vec<Line>, Failure> {
     ])
 }
 
-/// Observers of one collection in the last two lines.
+/// Observers of one collection where there are many.
 const OBSERVERS: usize = 1_000;
 
 /// What a write costs with observers of its collection, beside the same write without any. Those of other documents are
-/// not to be asked; those of the whole collection are called while the writes go on, as often as they manage.
+/// not to be asked; those of the whole collection, or of the document itself, are called while the writes go on, as often
+/// as they manage.
 pub fn writes_with_observers(context: &Context) -> Result<Vec<Line>, Failure> {
     let documents = documents(8, 100);
     let Some(target) = documents.first() else { return Ok(Vec::new()) };
-    let others = "SELECT * FROM c WHERE _id = :id";
+    let one = "SELECT * FROM c WHERE _id = :id";
     let all = "SELECT * FROM c WHERE _id != :id";
-    let cases = [
-        ("update, 1 observer of another document", others, 1, 0.5),
-        ("update, 1,000 observers of other documents", others, OBSERVERS, 0.5),
-        ("update, 1,000 observers of the collection", all, OBSERVERS, 0.05),
+    let another = |number: usize| format!("other {number}");
+    let the_same = |_: usize| target.id.to_string();
+    let cases: [(&str, &str, &dyn Fn(usize) -> String, usize, f64); 4] = [
+        ("update, 1 observer of another document", one, &another, 1, 0.5),
+        ("update, 1,000 observers of other documents", one, &another, OBSERVERS, 0.5),
+        ("update, 1,000 observers of one value", one, &the_same, OBSERVERS, 0.05),
+        ("update, 1,000 observers of the collection", all, &another, OBSERVERS, 0.05),
     ];
     let mut lines = Vec::new();
-    for (name, statement, observers, least) in cases {
+    for (name, statement, id, observers, least) in cases {
         context.step(name.to_owned());
         let (observed, unobserved) = (tempdir()?, tempdir()?);
         let observed = Peer::with(observed.path(), &documents)?;
         let unobserved = Peer::with(unobserved.path(), &documents)?;
         let observations = (0..observers)
-            .map(|number| observed.observe(statement, Id { id: format!("other {number}") }, |_| ()))
+            .map(|number| observed.observe(statement, Id { id: id(number) }, |_| ()))
             .collect::<Result<Vec<_>, _>>()?;
         for observation in &observations {
             observation.wait_for(|()| true)?;

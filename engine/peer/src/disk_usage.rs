@@ -200,7 +200,7 @@ mod tests {
         while sizes.recv_timeout(PATIENCE).unwrap() != 5 {}
         observer.cancel();
         // The callback, which holds the sender, is gone.
-        assert!(sizes.recv_timeout(PATIENCE).is_err());
+        assert_eq!(sizes.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
         drop(observer);
     }
 }

@@ -75,6 +75,6 @@ mod tests {
         number.store(3, Ordering::SeqCst);
         assert_eq!(results.recv_timeout(PATIENCE).unwrap(), r#"{"n":3}"#);
         drop(observer);
-        assert!(results.recv_timeout(PATIENCE).is_err());
+        assert_eq!(results.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 }

@@ -180,7 +180,8 @@ fn a_second_opener_is_told_who_has_the_directory() {
 #[test]
 fn closing_waits_for_snapshots_and_for_another_close() {
     let directory = tempfile::tempdir().unwrap();
-    let storage = DiskStorage::open(directory.path()).unwrap();
+    let options = DiskOptions { close_patience: PATIENCE, ..DiskOptions::default() };
+    let storage = DiskStorage::open_with(directory.path(), &options).unwrap();
     storage.commit(put(1)).unwrap();
     let snapshot = storage.snapshot();
     thread::scope(|scope| {

@@ -32,8 +32,21 @@ struct State {
     committed: Mark,
     durable: Mark,
     syncing: bool,
+    /// A recovery is under way: what of the commits is left, and in `committed` with it, nobody knows yet.
+    recovering: bool,
     /// Why the last sync failed.
     failure: Option<StorageError>,
+}
+
+impl State {
+    /// Fails if a recovery may have lost what was committed up to `mark`.
+    fn check(&self, mark: Mark) -> Result<(), StorageError> {
+        if !self.recovering && self.committed.recoveries == mark.recoveries {
+            return Ok(());
+        }
+        let cause = self.failure.clone().unwrap_or(StorageError::Busy);
+        Err(StorageError::Failed { cause: Arc::new(cause) })
+    }
 }
 
 /// Tracks commits and syncs.
@@ -58,14 +71,27 @@ impl Platter {
         state.committed
     }
 
-    /// The storage was recovered: everything that is there is durable, and what was committed before may not be there.
-    pub(crate) fn recovered(&self, last: Sequence) {
+    /// Calls `recover`, which recovers the storage and answers with the last sequence that is there, durable by then.
+    /// Whoever waits for a sync meanwhile fails: what was committed before may not be there, and a sync succeeds all the
+    /// same.
+    pub(crate) fn recover<E>(&self, recover: impl FnOnce() -> Result<Sequence, E>) -> Result<(), E> {
+        self.state.lock().recovering = true;
+        let recovered = recover();
         let mut state = self.state.lock();
-        state.committed.commits += 1;
-        state.committed.last = last;
+        state.recovering = false;
         state.committed.recoveries += 1;
-        state.durable = state.committed;
+        if let Ok(last) = &recovered {
+            state.committed.commits += 1;
+            state.committed.last = *last;
+            state.durable = state.committed;
+        }
         self.synced.notify_all();
+        recovered.map(drop)
+    }
+
+    /// Fails if a recovery may have lost what was committed up to `mark`.
+    pub(crate) fn check(&self, mark: Mark) -> Result<(), StorageError> {
+        self.state.lock().check(mark)
     }
 
     /// What is committed now.
@@ -83,11 +109,7 @@ impl Platter {
     pub(crate) fn wait(&self, storage: &dyn Storage, mark: Mark) -> Result<Sequence, StorageError> {
         let mut state = self.state.lock();
         loop {
-            if state.committed.recoveries != mark.recoveries {
-                // Whether it is there, nobody knows any more.
-                let cause = state.failure.clone().unwrap_or(StorageError::Busy);
-                return Err(StorageError::Failed { cause: Arc::new(cause) });
-            }
+            state.check(mark)?;
             if state.durable.commits >= mark.commits {
                 return Ok(state.durable.last);
             }
@@ -107,6 +129,8 @@ impl Platter {
             state.failure = Some(error.clone());
             return Err(error);
         }
+        // It may be the recovered storage that had nothing to sync.
+        state.check(mark)?;
         if target.commits > state.durable.commits {
             state.durable = target;
         }

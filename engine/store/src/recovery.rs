@@ -27,8 +27,9 @@ pub(crate) fn recover(store: &Store) -> Result<(), OpenError> {
     let turn = inner.writer.take(Holder::Maintenance("a recovery"));
     let mut writer = turn.map_err(|_| OpenError::Storage(StorageError::Busy))?;
     let recovered = recover_with(inner, &mut writer);
+    let mark = inner.platter.newest();
     inner.give_back(writer);
-    index::resume(inner, recovered?);
+    index::resume(inner, recovered?, mark);
     inner.observers.reread_all(inner);
     inner.feed.signal();
     Ok(())
@@ -36,6 +37,16 @@ pub(crate) fn recover(store: &Store) -> Result<(), OpenError> {
 
 /// Answers with what has to go on.
 fn recover_with(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, OpenError> {
+    let mut unfinished = Vec::new();
+    inner.platter.recover(|| {
+        unfinished = read_anew(inner, writer)?;
+        Ok::<_, OpenError>(writer.last)
+    })?;
+    Ok(unfinished)
+}
+
+/// Brings everything up to date that repeats a part of what is stored.
+fn read_anew(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, OpenError> {
     inner.storage.recover()?;
     let options = StoreOptions::new(&*inner.database_id, std::sync::Arc::clone(&inner.executor));
     let catalog = catalog::open(&*inner.storage, &*inner.environment, &options)?;
@@ -52,6 +63,5 @@ fn recover_with(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, O
     *writer = catalog.writer;
     inner.last.store(writer.last.0, Ordering::Release);
     inner.next_index.store(catalog.next_index.0, Ordering::Relaxed);
-    inner.platter.recovered(writer.last);
     Ok(catalog.unfinished)
 }

@@ -137,14 +137,21 @@ pub(crate) fn keep<T>(
     scopes: &Scopes,
     apply: impl FnOnce() -> T,
 ) -> Result<T, StoreError> {
-    // Of two who change them, what the later one wrote is in force.
-    let _turn = inner.scopes_turn.lock();
-    let mut transaction = inner.begin_write()?;
-    transaction.put_row(Keyspace::Catalog, layout::CATALOG_SCOPES.to_vec(), scopes.encode());
-    let committed = transaction.commit()?;
+    // Who has the turn may wait for the transaction that this runs inside of.
+    inner.writer.check_nested()?;
+    let commit = || {
+        // Of two who change them, what the later one wrote is in force.
+        let _turn = inner.scopes_turn.lock();
+        let mut transaction = inner.begin_write()?;
+        transaction.put_row(Keyspace::Catalog, layout::CATALOG_SCOPES.to_vec(), scopes.encode());
+        let committed = transaction.commit()?;
+        inner.sync_to(committed.mark)?;
+        Ok(apply())
+    };
+    let kept = commit();
+    // Without the turn: whoever is told may change them again.
     inner.deliver_commits();
-    inner.sync_to(committed.mark)?;
-    Ok(apply())
+    kept
 }
 
 #[cfg(test)]

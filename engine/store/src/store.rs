@@ -198,7 +198,7 @@ impl Store {
         });
         let store = Self { inner };
         execute::register_builtin_collections(&store);
-        index::resume(&store.inner, catalog.unfinished);
+        index::resume(&store.inner, catalog.unfinished, store.inner.platter.newest());
         Ok(store)
     }
 
@@ -282,8 +282,8 @@ impl Store {
     }
 
     /// Calls `on_change` with the result of a SELECT: first with the present one (always, after this method has
-    /// returned), then whenever a commit changed it. The next call comes only after [`SignalNext`] was used or
-    /// dropped; what happens meanwhile is delivered as one result. Calls run on the executor, never overlap,
+    /// returned), then whenever a commit changed it. The next call comes only after [`SignalNext`] was used, and never
+    /// if it was dropped unused; what happens meanwhile is delivered as one result. Calls run on the executor, never overlap,
     /// hold no lock, and end when the [`Observer`] is cancelled or its last clone is dropped. A call that blocks keeps a
     /// thread of the executor, which may have few of them.
     ///

@@ -5,10 +5,12 @@ mod hostile;
 mod meeting;
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ditto_mesh::{Authority, Identity};
+use socket2::{Domain, Socket, Type};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -17,6 +19,28 @@ use super::*;
 
 /// Longer than anything takes, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A port of the loopback interface that nobody gets who does not ask for it, whether somebody listens there or not.
+struct ReservedPort {
+    address: SocketAddr,
+    /// Bound, and not listening: on Unix others that ask for the port can listen beside it.
+    _socket: Option<Socket>,
+}
+
+impl ReservedPort {
+    fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        #[cfg(unix)]
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self { address, _socket: cfg!(unix).then_some(socket) }
+    }
+
+    fn number(&self) -> u16 {
+        self.address.port()
+    }
+}
 
 /// A running peer and what it hears of.
 struct TestPeer {
@@ -58,6 +82,12 @@ impl TestPeer {
         let problems = self.transports.apply(config(Some(0), &[]));
         assert_eq!(problems, []);
         self.address()
+    }
+
+    /// Listens there, and nowhere else.
+    fn listen_on(&self, port: &ReservedPort) {
+        assert_eq!(self.transports.apply(config(Some(port.number()), &[])), []);
+        assert_eq!(self.transports.listen_addresses(), [port.address]);
     }
 
     fn address(&self) -> String {

@@ -1,4 +1,4 @@
-//! CREATE INDEX, DROP INDEX, and what a crash left undone.
+//! CREATE INDEX, DROP INDEX, and what a crash, or one of them that gave up waiting, left undone.
 //!
 //! Both are done in pieces of bounded size, each a commit of its own, between which other writers have their turn. The
 //! catalog says how far a build is, and which index is being removed; opening goes on where a crash stopped them.
@@ -12,6 +12,7 @@ use ditto_storage::{Direction, Keyspace, prefix_end};
 
 use super::{Definition, Index, IndexError, MAX_INDEX_KEYS, MAX_INDEXES, Position, State};
 use crate::catalog::Collection;
+use crate::durability::Mark;
 use crate::error::StoreError;
 use crate::layout::{self, IndexId};
 use crate::store::Inner;
@@ -27,21 +28,34 @@ const PIECE_BYTES: usize = 4 << 20;
 /// The virtual collection that shows indexes.
 const LISTED_IN: &str = "system:indexes";
 
-/// Something that an earlier process did not finish.
+/// Something that an earlier process, or a statement that gave up, did not finish.
 pub(crate) enum Unfinished {
     Build(Arc<Index>),
     Removal(IndexId),
 }
 
-/// Creates an index and returns when it can be used. While somebody else builds it, waits for that.
+/// Creates an index and returns when it can be used. While somebody else builds it, waits for that. Once there is a
+/// definition the build goes on, even if this gives up waiting for another writer.
 pub(crate) fn create(inner: &Arc<Inner>, statement: &CreateIndex) -> Result<(), StoreError> {
     check(statement)?;
     let index = match existing(inner, statement)? {
         Some(index) => index,
         None => define(inner, statement)?,
     };
-    while piece_of_build(inner, &index, Holder::Statement)? {}
+    let built = build(inner, &index);
+    if let Err(StoreError::WriterBusy { holder, held_ms, waited_ms }) = built {
+        // It has a name, and costs every commit its rows: somebody has to finish it.
+        resume(inner, vec![Unfinished::Build(Arc::clone(&index))], inner.platter.newest());
+        let name = index.name.to_string();
+        return Err(IndexError::BuiltLater { name, holder, held_ms, waited_ms }.into());
+    }
+    built?;
     inner.settle(inner.platter.newest())
+}
+
+fn build(inner: &Arc<Inner>, index: &Index) -> Result<(), StoreError> {
+    while piece_of_build(inner, index, Holder::Statement)? {}
+    Ok(())
 }
 
 /// Whether [`create`] would write something, or wait until somebody else has.
@@ -190,11 +204,20 @@ pub(crate) fn drop_index(inner: &Arc<Inner>, statement: &DropIndex) -> Result<()
     // Before the rows go: whoever has a plan with this index asks again after taking a snapshot.
     index.set_state(State::Dropped);
     collection.indexes.remove(index.id);
-    transaction.commit()?;
+    let dropped = transaction.commit()?.mark;
     inner.deliver_commits();
-    while piece_of_removal(inner, index.id, Holder::Statement)? {}
+    match remove(inner, index.id, dropped) {
+        // Nobody sees its rows any more; they need not be gone at once.
+        Err(StoreError::WriterBusy { .. }) => resume(inner, vec![Unfinished::Removal(index.id)], dropped),
+        removed => removed?,
+    }
     tracing::info!(collection = &*collection.name, index = &*index.name, "an index was dropped");
     inner.settle(inner.platter.newest())
+}
+
+fn remove(inner: &Arc<Inner>, index: IndexId, dropped: Mark) -> Result<(), StoreError> {
+    while piece_of_removal(inner, index, dropped, Holder::Statement)? {}
+    Ok(())
 }
 
 /// Whether [`drop_index`] would write something.
@@ -221,8 +244,15 @@ fn to_drop(inner: &Inner, statement: &DropIndex) -> Result<Option<Found>, StoreE
 }
 
 /// Removes some more rows, and the definition with the last of them. `false` when nothing is left.
-fn piece_of_removal(inner: &Arc<Inner>, index: IndexId, who: Holder) -> Result<bool, StoreError> {
+fn piece_of_removal(
+    inner: &Arc<Inner>,
+    index: IndexId,
+    dropped: Mark,
+    who: Holder,
+) -> Result<bool, StoreError> {
     let mut transaction = inner.begin_write_as(who)?;
+    // Otherwise the index may be in use again, and whoever recovered goes on if it is not.
+    inner.platter.check(dropped)?;
     let snapshot = inner.storage.snapshot();
     let mut rows = 0;
     for row in
@@ -240,30 +270,30 @@ fn piece_of_removal(inner: &Arc<Inner>, index: IndexId, who: Holder) -> Result<b
     Ok(!is_complete)
 }
 
-/// Goes on with what an earlier process did not finish, on the executor.
-pub(crate) fn resume(inner: &Arc<Inner>, unfinished: Vec<Unfinished>) {
+/// Goes on with what somebody did not finish, on the executor; `since` is when it was like that.
+pub(crate) fn resume(inner: &Arc<Inner>, unfinished: Vec<Unfinished>, since: Mark) {
     if unfinished.is_empty() {
         return;
     }
     let weak = Arc::downgrade(inner);
     inner.executor.spawn(Box::new(move || {
         for unfinished in unfinished {
-            if let Err(error) = finish(&weak, &unfinished) {
-                tracing::warn!(%error, "an index could not be finished; the next opening goes on with it");
+            if let Err(error) = finish(&weak, &unfinished, since) {
+                tracing::warn!(%error, "an index could not be finished; the next opening, or recovery, goes on with it");
             }
         }
     }));
 }
 
 /// Holds the store only from piece to piece.
-fn finish(inner: &Weak<Inner>, unfinished: &Unfinished) -> Result<(), StoreError> {
+fn finish(inner: &Weak<Inner>, unfinished: &Unfinished, since: Mark) -> Result<(), StoreError> {
     while let Some(inner) = inner.upgrade() {
         let goes_on = match unfinished {
             Unfinished::Build(index) => {
                 piece_of_build(&inner, index, Holder::Maintenance("the build of an index"))?
             }
             Unfinished::Removal(index) => {
-                piece_of_removal(&inner, *index, Holder::Maintenance("the removal of an index"))?
+                piece_of_removal(&inner, *index, since, Holder::Maintenance("the removal of an index"))?
             }
         };
         if !goes_on {

@@ -191,6 +191,21 @@ pub enum IndexError {
         /// The collection.
         collection: String,
     },
+    /// The index is there, but somebody else has been writing for so long that the statement did not wait for its build.
+    #[error(
+        "the index `{name}` cannot be used yet: {holder} has been writing for {held_ms} ms, and this gave up after \
+         {waited_ms} ms of waiting; it is built in the background, and system:indexes says when it is ready"
+    )]
+    BuiltLater {
+        /// The index.
+        name: String,
+        /// Who writes.
+        holder: String,
+        /// For how long, in milliseconds.
+        held_ms: u64,
+        /// How long was waited, in milliseconds.
+        waited_ms: u64,
+    },
     /// Somebody dropped the index while it was built.
     #[error("the index `{name}` was dropped while it was built")]
     DroppedMeanwhile {

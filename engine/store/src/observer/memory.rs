@@ -37,6 +37,12 @@ impl Memory {
         self.0.most.store(bytes, Ordering::Relaxed);
     }
 
+    /// Whether there is room for so many bytes now.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        let Counts { taken, most } = &*self.0;
+        taken.load(Ordering::Relaxed).saturating_add(bytes) <= most.load(Ordering::Relaxed)
+    }
+
     /// A share of nothing.
     pub(crate) fn share(&self) -> Share {
         Share { memory: self.clone(), bytes: 0 }

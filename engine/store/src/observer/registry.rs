@@ -7,8 +7,10 @@
 //! Telling them happens in commit order, one batch of commits at a time. It is done by the writer if it is little work,
 //! else by a job on the executor, which takes all commits that have come meanwhile at once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 
@@ -23,7 +25,7 @@ use crate::feed::{ChangedDocument, Commit};
 use crate::parameters::Settings;
 use crate::store::Inner;
 
-/// How often a writer looks up a document or asks an observer about one; more is left to the executor.
+/// How often a writer looks up a document, and how often it asks an observer about one; more is left to the executor.
 const MAX_TESTS: usize = 64;
 
 /// Bytes of commits that wait to be told of; when there are more, all observers read their results again.
@@ -115,11 +117,13 @@ impl Observers {
             let queue = self.queue.lock();
             !queue.busy && !queue.lost
         };
-        if idle && self.tests(commit) <= MAX_TESTS {
-            self.tell(inner, vec![Arc::clone(commit)]);
+        if !idle || self.lookups(commit) > MAX_TESTS {
+            self.enqueue(inner, |queue| queue.push(commit));
             return;
         }
-        self.enqueue(inner, |queue| queue.push(commit));
+        if !self.tell_or_reread(inner, vec![Arc::clone(commit)], MAX_TESTS) {
+            self.enqueue(inner, |queue| queue.push(commit));
+        }
     }
 
     /// Makes every observer read again: what they were told may not be there any more.
@@ -144,8 +148,8 @@ impl Observers {
         }
     }
 
-    /// How much work it is to tell of a commit.
-    fn tests(&self, commit: &Commit) -> usize {
+    /// How much work it is to find out whom a commit concerns, not counting those that are found by what they look for.
+    fn lookups(&self, commit: &Commit) -> usize {
         let by_source = self.by_source.read();
         let of_collection = |documents: &[ChangedDocument]| {
             let collection = &*documents.first()?.key.collection;
@@ -172,12 +176,24 @@ impl Observers {
             if lost {
                 self.all().iter().for_each(State::reread);
             } else {
-                self.tell(inner, commits);
+                self.tell_or_reread(inner, commits, usize::MAX);
             }
         }
     }
 
-    fn tell(&self, inner: &Inner, commits: Vec<Arc<Commit>>) {
+    /// As [`Self::tell`]. If that panics, all observers read again: a commit is made, and lost for nobody, whatever becomes
+    /// of those who look on.
+    fn tell_or_reread(&self, inner: &Inner, commits: Vec<Arc<Commit>>, most: usize) -> bool {
+        let told = catch_unwind(AssertUnwindSafe(|| self.tell(inner, commits, most)));
+        told.unwrap_or_else(|_| {
+            tracing::error!("telling observers of a commit panicked; all of them read again");
+            self.all().iter().for_each(State::reread);
+            true
+        })
+    }
+
+    /// Tells all whom the commits concern. `false`, and nobody is told, if more than `most` had to be asked.
+    fn tell(&self, inner: &Inner, commits: Vec<Arc<Commit>>, most: usize) -> bool {
         let telling = Telling {
             number: self.batches.fetch_add(1, Ordering::Relaxed) + 1,
             settings: inner.parameters.settings(),
@@ -195,9 +211,12 @@ impl Observers {
                 None => concerned.push((source, images.collect())),
             }
         }
-        for (source, images) in concerned {
-            source.tell(&telling, &images);
+        let found: Vec<_> = concerned.iter().map(|(source, images)| source.find(&telling, images)).collect();
+        if found.iter().map(Found::count).sum::<usize>() > most {
+            return false;
         }
+        found.iter().for_each(|found| found.tell(&telling));
+        true
     }
 
     fn all(&self) -> Vec<Arc<State>> {
@@ -347,46 +366,80 @@ impl OfSource {
         Some(removed)
     }
 
-    fn tell(&self, telling: &Telling, images: &[Images<'_>]) {
+    /// Whom the documents may concern.
+    fn find<'a, 'c>(&'a self, telling: &Telling, images: &'a [Images<'c>]) -> Found<'a, 'c> {
         if telling.settings.strict {
             // What is stored is not what anybody sees.
-            self.all.values().for_each(|state| telling.tell(state));
-            return;
+            return Found::All(&self.all);
         }
-        for state in self.others.values() {
-            if !state.will_reread() && images.iter().any(|images| telling.concerns(state, images)) {
-                telling.tell(state);
+        let mut by_key = Vec::new();
+        for images in images.iter().filter(|images| !images.are_same()) {
+            let states = self.tables.iter().flat_map(|table| table.find(images));
+            by_key.extend(states.map(|states| (images, states)));
+        }
+        Found::Some { others: &self.others, images, by_key }
+    }
+}
+
+/// Whom changed documents of one collection may concern.
+enum Found<'a, 'c> {
+    /// Every observer, without asking.
+    All(&'a BTreeMap<u64, Arc<State>>),
+    Some {
+        /// They are asked about every document.
+        others: &'a BTreeMap<u64, Arc<State>>,
+        images: &'a [Images<'c>],
+        /// Documents, and who looks for a value that they had or have.
+        by_key: Vec<(&'a Images<'c>, &'a [Arc<State>])>,
+    },
+}
+
+impl Found<'_, '_> {
+    /// How many observers are to be asked, counted once for each document.
+    fn count(&self) -> usize {
+        match self {
+            Self::All(all) => all.len(),
+            Self::Some { others, images, by_key } => {
+                let by_key: usize = by_key.iter().map(|(_, states)| states.len()).sum();
+                images.len().saturating_mul(others.len()).saturating_add(by_key)
             }
         }
-        for images in images.iter().filter(|images| !images.are_same()) {
-            self.tables.iter().for_each(|table| table.tell(telling, images));
+    }
+
+    fn tell(&self, telling: &Telling) {
+        match self {
+            Self::All(all) => all.values().for_each(|state| telling.tell(state)),
+            Self::Some { others, images, by_key } => {
+                for state in others.values() {
+                    if !state.will_reread() && images.iter().any(|images| telling.concerns(state, images)) {
+                        telling.tell(state);
+                    }
+                }
+                for (images, states) in by_key {
+                    for state in states.iter() {
+                        if telling.concerns(state, images) {
+                            telling.tell(state);
+                        }
+                    }
+                }
+            }
         }
     }
 }
 
 impl Table {
-    fn tell(&self, telling: &Telling, images: &Images<'_>) {
-        if Equality::is_of_ids(&self.path) {
-            self.tell_of(images.id, telling, images);
-            return;
-        }
-        let field = |document: Option<ValueRef<'_>>| {
-            document?.path(self.path.iter().map(String::as_str)).map(key::of)
+    /// Who looks for a value that the document had or has here.
+    fn find(&self, images: &Images<'_>) -> impl Iterator<Item = &[Arc<State>]> {
+        let keys = if Equality::is_of_ids(&self.path) {
+            [Some(Cow::Borrowed(images.id)), None]
+        } else {
+            let field = |document: Option<ValueRef<'_>>| {
+                document?.path(self.path.iter().map(String::as_str)).map(key::of)
+            };
+            let (before, after) = (field(images.before), field(images.after));
+            let after = after.filter(|after| before.as_ref() != Some(after));
+            [before.map(Cow::Owned), after.map(Cow::Owned)]
         };
-        let (before, after) = (field(images.before), field(images.after));
-        if let Some(before) = &before {
-            self.tell_of(before, telling, images);
-        }
-        if let Some(after) = after.filter(|after| before.as_ref() != Some(after)) {
-            self.tell_of(&after, telling, images);
-        }
-    }
-
-    fn tell_of(&self, key: &[u8], telling: &Telling, images: &Images<'_>) {
-        for state in self.by_key.get(key).into_iter().flatten() {
-            if telling.concerns(state, images) {
-                telling.tell(state);
-            }
-        }
+        keys.into_iter().flatten().filter_map(|key| self.by_key.get(&*key).map(Vec::as_slice))
     }
 }

@@ -14,6 +14,7 @@ use ditto_dql::{Select, Statement};
 use ditto_value::Object;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::memory::Memory;
 use super::watch::{Images, Watch};
 use crate::error::StoreError;
 use crate::execute::{self, LiveRows, Scope, View};
@@ -28,6 +29,10 @@ const MAX_BACKLOG: usize = 10_000;
 
 /// How many bytes of them, before and after.
 const MAX_BACKLOG_BYTES: usize = 4 << 20;
+
+/// A result that was too large to be kept is read so often before that is tried again: a try may read everything in vain,
+/// and take memory from others meanwhile.
+const READS_BETWEEN_TRIES: u32 = 16;
 
 /// What the application is called with.
 pub(crate) type Callback = Box<dyn FnMut(QueryResult, SignalNext) + Send>;
@@ -47,7 +52,7 @@ impl Batch {
     }
 }
 
-/// Tells the observer that the application is ready for the next result. Dropping it unused pauses the observer.
+/// Tells the observer that the application is ready for the next result. Dropping it unused pauses the observer for ever.
 #[must_use = "without it there is no next result"]
 pub struct SignalNext {
     state: Weak<State>,
@@ -111,9 +116,26 @@ impl Phase {
 struct Latest {
     /// `None` if the query cannot be kept up to date, or was not read yet.
     live: Option<LiveRows>,
-    /// It would take too much memory to keep it up to date.
-    too_large: bool,
+    /// It took too much memory to keep it up to date.
+    too_large: Option<TooLarge>,
     delivered: Delivered,
+}
+
+/// A result that is read again with every change, for want of memory.
+struct TooLarge {
+    /// How often it was read since.
+    reads: u32,
+    /// Bytes of its rows, when it was read last.
+    bytes: usize,
+}
+
+impl TooLarge {
+    /// Whether it may fit now. Asked before each reading.
+    fn is_over(&mut self, memory: &Memory) -> bool {
+        self.reads = self.reads.wrapping_add(1);
+        // Besides the rows there are their places and, of a window, what lies before and behind it.
+        self.reads.is_multiple_of(READS_BETWEEN_TRIES) && memory.has_room(self.bytes.saturating_mul(2))
+    }
 }
 
 /// What the application was called with last.
@@ -361,20 +383,24 @@ impl State {
             });
         if !applied {
             *live = None;
-            if maintainable && !*too_large {
+            let fits = |too_large: &mut TooLarge| too_large.is_over(&inner.observers.memory);
+            if maintainable && too_large.as_mut().is_none_or(fits) {
                 *live = LiveRows::read(inner, select, &self.arguments)?;
             }
         } else if live.as_ref().is_some_and(LiveRows::is_too_large) {
             *live = None;
         }
-        *too_large = maintainable && live.is_none();
         let (rows, new) = match live {
             Some(live) => {
+                *too_large = None;
                 let rows = live.result();
                 (rows.clone(), Delivered::Rows(rows))
             }
             None => {
                 let rows = execute::select_rows(View::Newest(inner), select, &self.arguments)?;
+                let bytes = rows.iter().map(|row| row.bytes().len()).sum();
+                let reads = too_large.as_ref().map_or(0, |too_large| too_large.reads);
+                *too_large = maintainable.then_some(TooLarge { reads, bytes });
                 let digest = Delivered::digest(&rows);
                 (rows, digest)
             }

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ditto_crdt::Sequence;
-use ditto_storage::{Batch, Bytes, Keyspace, MemoryStorage, OnRows, Snapshot, Storage, StorageError};
+use ditto_storage::MemoryStorage;
 use ditto_store::{Incoming, IncomingDocument, QueryResult, Row, Store, StoreError, TransactionKind};
 use ditto_value::{Object, Value};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::support::{assert_consistent, open, open_in, run};
+use crate::support::{Interrupted, Moment, assert_consistent, open, open_in, run};
 
 const INDEXES: [(&str, &str); 13] = [
     ("a", "a"),
@@ -686,71 +686,16 @@ fn the_ends_of_an_index_are_what_all_documents_say() {
     }
 }
 
-/// Does something, once, right before somebody takes a snapshot.
-struct Interrupted {
-    storage: MemoryStorage,
-    interruption: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-}
-
-impl Storage for Interrupted {
-    fn snapshot(&self) -> Box<dyn Snapshot> {
-        let interruption = self.interruption.lock().expect("not poisoned").take();
-        interruption.into_iter().for_each(|interrupt| interrupt());
-        self.storage.snapshot()
-    }
-
-    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.storage.get(keyspace, key)
-    }
-
-    fn commit(&self, batch: Batch) -> Result<(), StorageError> {
-        self.storage.commit(batch)
-    }
-
-    fn sync(&self) -> Result<(), StorageError> {
-        self.storage.sync()
-    }
-
-    fn flush(&self) -> Result<(), StorageError> {
-        self.storage.flush()
-    }
-
-    fn close(&self) -> Result<(), StorageError> {
-        self.storage.close()
-    }
-
-    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
-        self.storage.compact(keyspace, on_rows)
-    }
-
-    fn recover(&self) -> Result<(), StorageError> {
-        self.storage.recover()
-    }
-
-    fn disk_size(&self) -> Result<u64, StorageError> {
-        self.storage.disk_size()
-    }
-
-    fn keyspace_size(&self, keyspace: Keyspace) -> Result<u64, StorageError> {
-        self.storage.keyspace_size(keyspace)
-    }
-
-    fn place(&self) -> Result<Option<ditto_storage::Place>, StorageError> {
-        self.storage.place()
-    }
-}
-
 #[test]
 fn an_index_that_is_dropped_between_plan_and_snapshot_is_not_used() {
-    let storage = Arc::new(Interrupted { storage: MemoryStorage::new(), interruption: Mutex::default() });
+    let storage = Interrupted::new(MemoryStorage::new());
     let store = open_in(storage.clone(), 1);
     insert(&store, &[Object::from([("_id", Value::from(1)), ("a", Value::from(1))]).into()]);
     run(&store, "CREATE INDEX a ON t (a)");
     let handle = store.clone();
-    let drop_it = move || drop(run(&handle, "DROP INDEX a ON t"));
-    *storage.interruption.lock().expect("not poisoned") = Some(Box::new(drop_it));
+    storage.at(Moment::Snapshot, move || drop(run(&handle, "DROP INDEX a ON t")));
     assert_eq!(crate::support::query(&store, "SELECT _id FROM t WHERE a = 1"), [r#"{"_id":1}"#]);
-    assert!(storage.interruption.lock().expect("not poisoned").is_none(), "the index was dropped");
+    assert!(!storage.is_awaited(Moment::Snapshot), "the index was dropped");
     assert_eq!(crate::support::query(&store, "SELECT * FROM system:indexes"), Vec::<String>::new());
 }
 

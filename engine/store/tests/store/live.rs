@@ -1,18 +1,21 @@
 //! Live queries by the hundred: who is woken, and that what they are told is what the query gives.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use ditto_storage::MemoryStorage;
-use ditto_store::{Observer, QueryResult, SignalNext, Store, StoreOptions};
+use ditto_store::{Environment, Observer, QueryResult, SignalNext, Store, StoreOptions};
 use ditto_value::Object;
 use proptest::prelude::*;
 
 use crate::model::{Condition, Step, simple_step, text};
-use crate::support::{DATABASE, Later, TestEnvironment, object, open, query, rows, run, run_with};
+use crate::support::{
+    DATABASE, Interrupted, Later, Moment, TestEnvironment, object, open, query, rows, run, run_with,
+};
 
 /// How long an event may take before the test says that it never came.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -134,6 +137,97 @@ fn a_commit_that_concerns_nobody_starts_nothing() {
     drop(watched);
     run(&store, "UPDATE c SET n = -3 WHERE _id = 2");
     assert_eq!(later.run(), 0);
+}
+
+#[test]
+fn a_writer_does_not_itself_tell_many_observers_of_one_value() {
+    let (store, later) = open_later();
+    fill(&store, 20);
+    let text = "SELECT n FROM c WHERE owner = 'o3' ORDER BY n";
+    let watched: Vec<Watched> = (0..100).map(|_| Watched::new(&store, text)).collect();
+    later.run();
+    for (statement, told) in [
+        ("UPDATE c SET n = 30 WHERE _id = 3", true),
+        ("UPDATE c SET n = 40 WHERE _id = 4", false),
+        ("UPDATE c SET owner = 'o4' WHERE _id = 3", true),
+        ("UPDATE c SET n = 50 WHERE _id = 3", false),
+        ("UPDATE c SET owner = 'o3' WHERE _id = 3", true),
+    ] {
+        run(&store, statement);
+        assert_eq!(later.waiting(), usize::from(told), "{statement}");
+        later.run();
+        let expected = query(&store, text);
+        assert!(watched.iter().all(|watched| watched.rows() == expected), "{statement}");
+    }
+}
+
+/// A clock that fails the next who looks at it, if it was told to.
+struct Stumbling {
+    environment: Arc<TestEnvironment>,
+    stumbles: AtomicBool,
+}
+
+impl Environment for Stumbling {
+    fn now_ms(&self) -> u64 {
+        assert!(!self.stumbles.swap(false, Ordering::Relaxed), "a panic while somebody is told");
+        self.environment.now_ms()
+    }
+
+    fn elapsed_ms(&self) -> u64 {
+        self.environment.elapsed_ms()
+    }
+
+    fn random_u64(&self) -> u64 {
+        self.environment.random_u64()
+    }
+}
+
+#[test]
+fn a_panic_while_observers_are_told_of_a_commit_loses_it_for_nobody() {
+    let later = Arc::new(Later::default());
+    let clock =
+        Arc::new(Stumbling { environment: TestEnvironment::new(1), stumbles: AtomicBool::new(false) });
+    let options = StoreOptions::new(DATABASE, later.clone());
+    let store = Store::open(Arc::new(MemoryStorage::new()), clock.clone(), options).expect("opens");
+    let watched = Watched::new(&store, "SELECT * FROM c WHERE n > 0");
+    later.run();
+    // Is called right before the observers are told.
+    let commits = store.signal_commits({
+        let clock = clock.clone();
+        move || clock.stumbles.store(true, Ordering::Relaxed)
+    });
+    run(&store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'n': 1})");
+    drop(commits);
+    assert!(!clock.stumbles.load(Ordering::Relaxed), "somebody looked at the clock");
+    later.run();
+    assert_eq!(watched.rows(), [r#"{"_id":1,"n":1}"#]);
+}
+
+#[test]
+fn an_observer_that_found_no_room_is_kept_up_to_date_again_when_there_is_some() {
+    let later = Arc::new(Later::default());
+    let storage = Interrupted::new(MemoryStorage::new());
+    let options = StoreOptions::new(DATABASE, later.clone());
+    let store = Store::open(storage.clone(), TestEnvironment::new(1), options).expect("opens");
+    run(&store, "ALTER SYSTEM SET observer_memory_bytes = 0");
+    fill(&store, 5);
+    let watched = Watched::new(&store, "SELECT _id, n FROM c ORDER BY n");
+    later.run();
+    // Whether the observer reads from the storage to learn of a change.
+    let mut numbers = 10..;
+    let mut reads = || {
+        let number = numbers.next().expect("there is no end");
+        run(&store, &format!("UPDATE c SET n = {number} WHERE _id = 1"));
+        storage.at(Moment::Snapshot, || ());
+        later.run();
+        let has_read = !storage.is_awaited(Moment::Snapshot);
+        assert_eq!(watched.rows(), query(&store, &watched.text));
+        has_read
+    };
+    assert!((0..100).all(|_| reads()), "there is no room");
+    run(&store, "ALTER SYSTEM RESET observer_memory_bytes");
+    assert!((0..100).any(|_| !reads()), "there is room");
+    assert!((0..100).all(|_| !reads()));
 }
 
 /// Each in two forms: one that is found by a field, one that has to be asked.

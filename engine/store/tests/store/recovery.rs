@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use ditto_storage::{FaultyStorage, Keyspace, StorageError};
@@ -12,7 +13,9 @@ use ditto_store::{
 };
 use ditto_value::Object;
 
-use crate::support::{DATABASE, TestEnvironment, Threads, assert_consistent, open_in, query, run};
+use crate::support::{
+    DATABASE, Interrupted, Later, Moment, TestEnvironment, Threads, assert_consistent, open_in, query, run,
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -218,6 +221,90 @@ fn who_waits_for_a_sync_that_fails_is_not_told_that_it_was_done() {
     }
     // It may be there or not; the one before is.
     assert_eq!(outcomes, BTreeSet::from([vec![1], vec![1, 2]]));
+}
+
+/// A commit is about to be synced when the storage fails and is recovered; the sync comes right `within` the recovery, or
+/// after it. What the commit answers, and whether it is there.
+fn recover_before_a_sync(seed: u64, within: bool) -> (Result<(), StoreError>, bool) {
+    let below = FaultyStorage::new(seed);
+    let storage = Interrupted::new(below.clone());
+    let options =
+        StoreOptions { durability: Durability::Immediate, ..StoreOptions::new(DATABASE, Arc::new(Threads)) };
+    let store = Store::open(storage.clone(), TestEnvironment::new(seed), options).expect("opens");
+    let (arrive, arrived) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    storage.at(Moment::Sync, move || {
+        arrive.send(()).expect("somebody waits");
+        released.recv_timeout(PATIENCE).expect("may go on");
+    });
+    let (told, outcome) = mpsc::channel();
+    let inserting = store.clone();
+    thread::spawn(move || told.send(insert(&inserting, 1)));
+    arrived.recv_timeout(PATIENCE).expect("waits for its sync");
+    below.fail_commit(1);
+    insert(&store, 2).expect_err("fails");
+    let (pass_on, passed_on) = mpsc::channel();
+    let go_on = move || {
+        release.send(()).expect("waits");
+        pass_on.send(outcome.recv_timeout(PATIENCE).expect("ends")).expect("somebody listens");
+    };
+    if within {
+        storage.at(Moment::Recovered, go_on);
+        recover(&store);
+    } else {
+        recover(&store);
+        go_on();
+    }
+    (passed_on.try_recv().expect("has ended"), ids(&store).contains(&1))
+}
+
+#[test]
+fn a_commit_that_a_recovery_may_have_lost_is_not_told_to_be_durable() {
+    for within in [false, true] {
+        let mut lost = 0;
+        for seed in 0..16 {
+            let (outcome, is_there) = recover_before_a_sync(seed, within);
+            let error = outcome.expect_err("nobody knows whether it is there");
+            assert!(matches!(error, StoreError::Storage(StorageError::Failed { .. })), "{error}");
+            lost += usize::from(!is_there);
+        }
+        assert!(lost > 0, "it is always there");
+    }
+}
+
+#[test]
+fn an_index_is_whole_whatever_a_recovery_leaves_of_its_creation_or_removal() {
+    for (statement, seed) in
+        (0..16).flat_map(|seed| [("CREATE INDEX i ON c (a)", seed), ("DROP INDEX i ON c", seed)])
+    {
+        let storage = FaultyStorage::new(seed);
+        let later = Arc::new(Later::default());
+        let options = StoreOptions::new(DATABASE, later.clone());
+        let store =
+            Store::open(Arc::new(storage.clone()), TestEnvironment::new(seed), options).expect("opens");
+        (0..3).for_each(|id| insert(&store, id).expect("inserts"));
+        run(&store, "UPDATE c SET a = _id");
+        if statement.starts_with("DROP") {
+            run(&store, "CREATE INDEX i ON c (a)");
+        }
+        store.sync().expect("syncs");
+        // Between the first commit of the statement and what it does next.
+        let (inside, once) = (store.clone(), AtomicBool::new(true));
+        let commits = store.signal_commits(move || {
+            if once.swap(false, Ordering::Relaxed) {
+                storage.fail_sync(1);
+                inside.sync().expect_err("fails");
+                recover(&inside);
+            }
+        });
+        store.execute(statement, &Object::new()).expect_err("nobody knows what became of it");
+        drop(commits);
+        later.run();
+        assert_consistent(&store);
+        assert_eq!(query(&store, "SELECT a FROM c WHERE a > 1"), [r#"{"a":2}"#]);
+        let left = query(&store, "SELECT state FROM system:indexes");
+        assert!(left.iter().all(|state| state == r#"{"state":"ready"}"#), "{seed} {statement}: {left:?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! A store in memory, with a clock and randomness that repeat.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use ditto_storage::{Batch, CachedStorage, Direction, Keyspace, MemoryStorage, Snapshot, Storage};
+use ditto_storage::{
+    Batch, Bytes, CachedStorage, Direction, Keyspace, MemoryStorage, OnRows, Place, Snapshot, Storage,
+    StorageError,
+};
 use ditto_store::{Environment, Executor, QueryResult, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
 use proptest::test_runner::Config as ProptestConfig;
@@ -79,6 +83,11 @@ impl Executor for Later {
 }
 
 impl Later {
+    /// How many jobs are there.
+    pub fn waiting(&self) -> usize {
+        self.0.lock().expect("not poisoned").len()
+    }
+
     /// Runs what is there, and what that brings about. How many jobs it was.
     pub fn run(&self) -> usize {
         let mut count = 0;
@@ -90,6 +99,94 @@ impl Later {
             count += jobs.len();
             jobs.into_iter().for_each(|job| job());
         }
+    }
+}
+
+/// A moment in the life of a storage.
+#[derive(PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// Right before a snapshot is taken.
+    Snapshot,
+    /// Right before a sync.
+    Sync,
+    /// Right after a recovery.
+    Recovered,
+}
+
+/// Does something, once, when such a moment has come.
+pub struct Interrupted<S> {
+    storage: S,
+    interruptions: Mutex<HashMap<Moment, Box<dyn FnOnce() + Send>>>,
+}
+
+impl<S: Storage> Interrupted<S> {
+    pub fn new(storage: S) -> Arc<Self> {
+        Arc::new(Self { storage, interruptions: Mutex::default() })
+    }
+
+    /// What to do at the next such moment, on the thread that has come to it.
+    pub fn at(&self, moment: Moment, interruption: impl FnOnce() + Send + 'static) {
+        self.interruptions.lock().expect("not poisoned").insert(moment, Box::new(interruption));
+    }
+
+    /// Whether it is still to come.
+    pub fn is_awaited(&self, moment: Moment) -> bool {
+        self.interruptions.lock().expect("not poisoned").contains_key(&moment)
+    }
+
+    fn come_to(&self, moment: Moment) {
+        let interruption = self.interruptions.lock().expect("not poisoned").remove(&moment);
+        interruption.into_iter().for_each(|interrupt| interrupt());
+    }
+}
+
+impl<S: Storage> Storage for Interrupted<S> {
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        self.come_to(Moment::Snapshot);
+        self.storage.snapshot()
+    }
+
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.storage.get(keyspace, key)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StorageError> {
+        self.storage.commit(batch)
+    }
+
+    fn sync(&self) -> Result<(), StorageError> {
+        self.come_to(Moment::Sync);
+        self.storage.sync()
+    }
+
+    fn flush(&self) -> Result<(), StorageError> {
+        self.storage.flush()
+    }
+
+    fn close(&self) -> Result<(), StorageError> {
+        self.storage.close()
+    }
+
+    fn compact(&self, keyspace: Keyspace, on_rows: &mut OnRows<'_>) -> Result<(), StorageError> {
+        self.storage.compact(keyspace, on_rows)
+    }
+
+    fn recover(&self) -> Result<(), StorageError> {
+        self.storage.recover()?;
+        self.come_to(Moment::Recovered);
+        Ok(())
+    }
+
+    fn disk_size(&self) -> Result<u64, StorageError> {
+        self.storage.disk_size()
+    }
+
+    fn keyspace_size(&self, keyspace: Keyspace) -> Result<u64, StorageError> {
+        self.storage.keyspace_size(keyspace)
+    }
+
+    fn place(&self) -> Result<Option<Place>, StorageError> {
+        self.storage.place()
     }
 }
 

@@ -122,7 +122,7 @@ fn writers_wait_for_each_other_in_order() {
     });
     assert!(finished.try_recv().is_err());
     drop(transaction);
-    finished.recv_timeout(Duration::from_secs(20)).expect("the other writer goes on");
+    finished.recv_timeout(Duration::from_secs(60)).expect("the other writer goes on");
     thread.join().expect("no panic");
     assert_eq!(query(&store, "SELECT * FROM c").len(), 1);
 }

@@ -1,20 +1,21 @@
 //! Who may write when: the queue of writers, its patience, and what becomes of it when the store closes.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use ditto_storage::MemoryStorage;
+use ditto_storage::{Direction, Keyspace, MemoryStorage};
 use ditto_store::{
-    Executor, Incoming, QueryResult, Store, StoreError, StoreOptions, Transaction, TransactionKind,
-    TransactionOptions,
+    Executor, Incoming, IndexError, QueryResult, Store, StoreError, StoreOptions, SyncScope, Transaction,
+    TransactionKind, TransactionOptions,
 };
 use ditto_value::{Object, Value};
 
 use crate::support::{
     DATABASE, Later, TestEnvironment, assert_consistent, failure, object, open, query, run, run_with,
+    warnings,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -213,7 +214,8 @@ fn a_turn_that_does_not_arrive_goes_to_the_next() {
     let lost: Vec<_> = (0..3).map(|_| begin_later(&store, TransactionKind::ReadWrite)).collect();
     drop(first);
     for lost in lost {
-        assert!(lost.recv_timeout(PATIENCE).is_err(), "nobody could have called");
+        let outcome = lost.recv_timeout(PATIENCE).map(drop);
+        assert_eq!(outcome, Err(RecvTimeoutError::Disconnected), "nobody could have called");
     }
     run_with(&store, INSERT, r#"{"d": {"_id": 1}}"#);
     // Nobody waits before it: the function is called on this thread.
@@ -266,6 +268,101 @@ fn statements_on_indexes_do_not_wait_either_where_that_is_not_wanted() {
     }
     assert!(matches!(store.try_execute("DROP INDEX i ON c", &none), Err(StoreError::Index(_))));
     assert!(matches!(store.try_execute("CREATE INDEX i ON c (a, a)", &none), Err(StoreError::Index(_))));
+}
+
+#[test]
+fn what_loses_patience_while_it_builds_or_removes_an_index_is_done_all_the_same() {
+    let executor = Arc::new(Later::default());
+    let options = StoreOptions::new(DATABASE, Arc::clone(&executor) as Arc<dyn Executor>);
+    let store = Store::open(Arc::new(MemoryStorage::new()), TestEnvironment::new(1), options).expect("opens");
+    run_with(&store, INSERT, r#"{"d": [{"_id": 1, "a": 1}, {"_id": 2, "a": 2}]}"#);
+    // Runs a statement; somebody else has the writer from the first commit of it until it gives up.
+    let interrupted = |statement: &'static str| {
+        let (begun, long) = mpsc::channel();
+        let (inside, begin) = (store.clone(), Mutex::new(Some(begun)));
+        let commits = store.signal_commits(move || {
+            if let Some(begun) = begin.lock().expect("not poisoned").take() {
+                begun.send(inside.begin(hinted("long")).expect("begins")).expect("somebody listens");
+            }
+        });
+        let (sender, ended) = mpsc::channel();
+        let executing = store.clone();
+        thread::spawn(move || sender.send(executing.execute(statement, &Object::new())));
+        let long = next(&long);
+        let outcome = watch_until(&store, &ended);
+        drop((commits, long));
+        outcome
+    };
+    let error = interrupted("CREATE INDEX i ON c (a)").expect_err("it is not built");
+    assert!(matches!(error, StoreError::Index(IndexError::BuiltLater { .. })), "{error}");
+    assert!(error.to_string().contains("\"long\""), "{error}");
+    executor.run();
+    assert_eq!(query(&store, "SELECT state FROM system:indexes"), [r#"{"state":"ready"}"#]);
+
+    let advice = interrupted("ADVISE AND PROVISION SELECT * FROM c WHERE b = 1").expect("advises");
+    let advice = advice.rows[0].value().to_json();
+    assert!(advice.contains("failedIndexes") && advice.contains("background"), "{advice}");
+    executor.run();
+    assert_eq!(query(&store, "SELECT state FROM system:indexes"), [r#"{"state":"ready"}"#; 2]);
+
+    for statement in ["DROP INDEX i ON c", "DROP INDEX adv_c_b ON c"] {
+        interrupted(statement).expect("it is dropped");
+    }
+    assert_eq!(query(&store, "SELECT * FROM system:indexes"), [""; 0]);
+    executor.run();
+    let rows = store.storage().snapshot();
+    assert_eq!(rows.prefix(Keyspace::Indexes, &[], Direction::Forward).count(), 0);
+    assert_consistent(&store);
+}
+
+#[test]
+fn sync_scopes_that_are_changed_inside_of_a_transaction_wait_for_nobody() {
+    let store = open(1);
+    run(&store, "ALTER SYSTEM SET transaction_wait_timeout_ms = 0");
+    let set = |scope: &str| {
+        let text = format!("ALTER SYSTEM SET user_collection_sync_scopes = {{'c': '{scope}'}}");
+        let (store, (sender, ended)) = (store.clone(), mpsc::channel());
+        (move || sender.send(store.execute(&text, &Object::new())), ended)
+    };
+    let outer = store.begin(hinted("outer")).expect("begins");
+    let (waiting, waited) = set("LocalPeerOnly");
+    thread::spawn(waiting);
+    // Somebody waits with the same statement.
+    let mut now = 0;
+    let mut is_waiting = false;
+    while !is_waiting {
+        let looked = warnings(|| assert!(store.watch_writer(now), "the transaction is open"));
+        is_waiting = looked.iter().any(|line| line.contains("waiting=1"));
+        now += 1_000_000;
+        thread::yield_now();
+    }
+    let (nested, refused) = set("AllPeers");
+    thread::scope(|scope| {
+        scope.spawn(|| outer.inside(nested));
+        let outcome = refused.recv_timeout(PATIENCE);
+        // Whatever it was, all of them end.
+        outer.rollback();
+        let error = outcome.expect("it does not wait").expect_err("nested");
+        assert!(matches!(error, StoreError::NestedWrite { .. }), "{error}");
+    });
+    next(&waited).expect("sets");
+    assert_eq!(store.sync_scope("c"), SyncScope::LocalPeerOnly);
+}
+
+#[test]
+fn who_is_told_of_new_sync_scopes_may_change_them() {
+    let store = open(1);
+    const SET: &str = "ALTER SYSTEM SET user_collection_sync_scopes = {'c': 'BigPeerOnly'}";
+    let (inside, first) = (store.clone(), AtomicBool::new(true));
+    let _commits = store.signal_commits(move || {
+        if first.swap(false, Ordering::Relaxed) {
+            run(&inside, "ALTER SYSTEM SET user_collection_sync_scopes = {'c': 'LocalPeerOnly'}");
+        }
+    });
+    let (setting, (sender, ended)) = (store.clone(), mpsc::channel());
+    thread::spawn(move || sender.send(setting.execute(SET, &Object::new())));
+    next(&ended).expect("sets");
+    assert_eq!(store.sync_scope("c"), SyncScope::LocalPeerOnly, "what came later is in force");
 }
 
 #[test]

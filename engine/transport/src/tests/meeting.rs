@@ -7,8 +7,9 @@ use super::*;
 
 #[tokio::test]
 async fn a_port_in_use_is_a_problem_that_names_address_and_cause() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let reserved = ReservedPort::new();
+    let port = reserved.number();
+    let taken = TcpListener::bind(reserved.address).unwrap();
     let peer = TestPeer::new(&playground());
     let problems = peer.transports.apply(config(Some(port), &[]));
     let [Problem::ListenFailed { address, kind, .. }] = problems.as_slice() else { panic!("{problems:?}") };
@@ -53,9 +54,10 @@ async fn every_form_of_listen_address_works() {
 #[tokio::test]
 async fn the_listen_address_changes_while_links_stay() {
     let (mut acceptor, at_acceptor, _dialer, at_dialer) = linked(64).await;
-    let old = acceptor.address();
+    let port = ReservedPort::new();
+    acceptor.listen_on(&port);
     assert_eq!(acceptor.transports.apply(config(None, &[])), []);
-    TcpListener::bind(&old).expect("the port is released at once");
+    TcpListener::bind(port.address).expect("the port is released at once");
     assert_eq!(acceptor.transports.listen_addresses(), []);
     at_dialer.outgoing.try_send(Channel::Control, b"still here".to_vec()).unwrap();
     assert_eq!(acceptor.message().await.1, b"still here");
@@ -101,16 +103,13 @@ async fn a_closed_link_comes_back_by_itself() {
 
 #[tokio::test]
 async fn a_peer_that_starts_late_or_again_is_found() {
-    let port = {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().port()
-    };
+    let port = ReservedPort::new();
     let mut dialer = TestPeer::new(&playground());
-    dialer.connect(&[&format!("localhost:{port}")]);
+    dialer.connect(&[&port.address.to_string()]);
     assert!(matches!(dialer.problem().await, Problem::Unreachable { .. }));
     for _ in 0..2 {
         let mut acceptor = TestPeer::new(&playground());
-        assert_eq!(acceptor.transports.apply(config(Some(port), &[])), []);
+        acceptor.listen_on(&port);
         assert_eq!(dialer.up().await.peer, acceptor.key());
         acceptor.up().await;
         acceptor.shutdown().await;
@@ -215,9 +214,10 @@ async fn a_restarted_peer_replaces_its_old_link_before_that_is_known_to_be_dead(
 #[tokio::test]
 async fn shutdown_says_goodbye_and_releases_the_port_at_once() {
     let (acceptor, _, mut dialer, _) = linked(64).await;
-    let address = acceptor.address();
+    let port = ReservedPort::new();
+    acceptor.listen_on(&port);
     acceptor.shutdown().await;
-    TcpListener::bind(&address).expect("the port is free");
+    TcpListener::bind(port.address).expect("the port is free");
     assert_eq!(acceptor.transports.listen_addresses(), []);
     assert_eq!(acceptor.transports.apply(config(Some(0), &[])), [], "after a shutdown nothing happens");
     assert_eq!(acceptor.transports.listen_addresses(), []);
@@ -237,9 +237,10 @@ async fn shutdown_does_not_wait_for_a_consumer_that_reads_nothing() {
 #[tokio::test]
 async fn dropping_the_handle_closes_everything() {
     let (acceptor, _, mut dialer, _) = linked(64).await;
-    let address = acceptor.address();
+    let port = ReservedPort::new();
+    acceptor.listen_on(&port);
     drop(acceptor);
-    TcpListener::bind(&address).expect("the port is free");
+    TcpListener::bind(port.address).expect("the port is free");
     assert_eq!(dialer.down().await.1, LinkDown::ByPeer("shutting down".into()));
 }
 
