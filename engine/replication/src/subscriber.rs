@@ -425,7 +425,7 @@ impl Subscriber {
                 })
                 .collect(),
             checkpoints: self.advance(end),
-            seen: self.see(end.run, end.sequence),
+            seen: self.see(end.run, end.newest.unwrap_or(end.sequence).max(end.sequence)),
         };
         let nothing =
             incoming.documents.is_empty() && incoming.checkpoints.is_empty() && incoming.seen.is_none();
