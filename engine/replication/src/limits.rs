@@ -47,6 +47,10 @@ pub const MAX_BUFFERED_DOCUMENTS: usize = WINDOW_DOCUMENTS + 2 * MAX_BATCH_DOCUM
 pub const ROWS_PER_CALL: usize = 8_192;
 /// Rows of the change log that are read at once.
 pub const ROWS_PER_READ: usize = 1_024;
+/// Changes that are new while the walk has farther to go than this are told before it gets there, at most so many at once.
+pub const LIVE_ROWS: u64 = BATCH_TARGET_DOCUMENTS as u64;
+/// Ranges of changes told in this way that are remembered (16 bytes each); with more, the newest are told in their order.
+pub const MAX_RANGES_AHEAD: usize = 4_096;
 /// Documents in one offer.
 pub const MAX_OFFER_ITEMS: usize = ROWS_PER_READ;
 /// A position that moved without anything to send is told after this many rows …

@@ -145,6 +145,8 @@ pub(crate) struct BatchEnd {
     pub(crate) run: RunId,
     /// Everything up to here has been told.
     pub(crate) sequence: Sequence,
+    /// The batch has changes beyond that, up to here.
+    pub(crate) newest: Option<Sequence>,
     /// Nothing durable was left to tell, and no transaction is torn.
     pub(crate) caught_up: bool,
 }

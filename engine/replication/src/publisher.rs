@@ -2,10 +2,12 @@
 //!
 //! One *walk* over the change log serves all interests of the other peer. It starts at the smallest position
 //! among them and never passes the durable sequence; once it has arrived there it simply continues as changes
-//! become durable, so that backlog and live changes are one path. Each step collects a *draft*:
+//! become durable, so that backlog and live changes are one path. Only while it has a long way to go, new changes are told
+//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is. Each step collects a *draft*:
 //! documents to send, and documents that changed but of which only the other peer can say whether it must hear
 //! of them. The latter are offered; with the answer the draft becomes a batch.
 
+mod ahead;
 mod reconciling;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -32,6 +34,7 @@ use crate::replica::{
 };
 use crate::subscription::selection;
 use crate::turn::{Link, Turn};
+use ahead::Ahead;
 
 /// The publishing half of one session.
 #[derive(Debug, Default)]
@@ -41,6 +44,7 @@ pub(crate) struct Publisher {
     last_interest: u64,
     /// Everything up to here is sent.
     position: Sequence,
+    ahead: Ahead,
     /// The position that the other peer has been told.
     told: Sequence,
     /// Since when the position has been ahead of what was told, without a document to carry it.
@@ -104,7 +108,12 @@ struct Flight {
 struct Draft {
     items: Vec<Item>,
     bytes: usize,
+    /// It is about the changes after this one …
+    start: Sequence,
+    /// … up to this one, and those in between that were told ahead of the walk.
     end: Sequence,
+    /// It is not a step of the walk but ahead of it.
+    ahead: bool,
     /// A transaction may be in it in part.
     torn: bool,
     caught_up: bool,
@@ -188,6 +197,11 @@ impl Publisher {
             Some(least) if first => least,
             Some(least) => least.min(self.position),
         };
+        if first {
+            self.ahead.begin(turn.durable);
+        } else {
+            self.ahead.forget();
+        }
         self.told = self.position;
         self.told_caught_up = false;
         self.origin_floor = turn.replica.last_sequence();
@@ -285,7 +299,9 @@ impl Publisher {
                 self.more = true;
                 break;
             }
-            let mut draft = self.collect(&mut rows, link, turn)?;
+            let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
+            let live = self.ahead.turn(self.position, turn.durable, end_of_commit)?;
+            let mut draft = self.collect(live, &mut rows, link, turn)?;
             let offered: Vec<_> = draft.items.iter().filter_map(|item| item.offer(link)).collect();
             if offered.is_empty() {
                 self.finish(draft, link, turn);
@@ -313,17 +329,23 @@ impl Publisher {
                 && self.flights.iter().map(|flight| flight.bytes).sum::<usize>() < WINDOW_BYTES
     }
 
-    /// Walks on from the position until a batch is full, everything durable is seen, or `rows` are used up.
+    /// Goes on from the position, or ahead of it from `live`, until a batch is full, everything durable is seen, or `rows`
+    /// are used up.
     fn collect(
         &mut self,
+        live: Option<Sequence>,
         rows: &mut usize,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<Draft, CloseReason> {
+        let start = live.unwrap_or(self.position);
+        let up_to = if live.is_some() { turn.durable } else { self.ahead.next(turn.durable) };
         let mut draft = Draft {
             items: Vec::new(),
             bytes: 0,
-            end: self.position,
+            start,
+            end: start,
+            ahead: live.is_some(),
             torn: false,
             caught_up: false,
             offer: 0,
@@ -333,8 +355,8 @@ impl Publisher {
         let mut torn = false;
         let mut boundary = None;
         let mut seen = Vec::new();
-        'walk: while draft.end < turn.durable {
-            let changes = turn.replica.changes(draft.end, turn.durable, ROWS_PER_READ)?;
+        'walk: while draft.end < up_to {
+            let changes = turn.replica.changes(draft.end, up_to, ROWS_PER_READ)?;
             let last_read = changes.len() < ROWS_PER_READ;
             for change in changes {
                 let full = draft.items.len() >= MAX_BATCH_DOCUMENTS || draft.bytes >= MAX_BATCH_BYTES;
@@ -364,19 +386,24 @@ impl Publisher {
                     break 'walk;
                 }
                 if enough && boundary.is_none() {
-                    boundary = Some(turn.replica.commit_of(sequence)?.1.min(turn.durable));
+                    boundary = Some(turn.replica.commit_of(sequence)?.1.min(up_to));
                 }
             }
             if last_read {
-                draft.end = turn.durable;
+                draft.end = up_to;
                 break;
             }
         }
-        let nothing_new = draft.end == self.position;
+        let nothing_new = draft.end == start;
         draft.torn = torn
             || nothing_new && self.torn
             || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
-        draft.caught_up = draft.end >= turn.durable && !draft.torn;
+        if !draft.ahead {
+            let (end, torn) = self.ahead.beyond(draft.end);
+            draft.end = end;
+            draft.torn |= torn;
+            draft.caught_up = end >= turn.durable && !draft.torn;
+        }
         Ok(draft)
     }
 
@@ -462,8 +489,17 @@ impl Publisher {
 
     /// Sends a draft that has no open offers.
     fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+        if draft.ahead {
+            self.ahead.tell(draft.start, draft.end, draft.torn);
+            if !draft.items.is_empty() {
+                self.told_caught_up = false;
+                self.send(draft.items, draft.end, link, turn);
+            }
+            return;
+        }
         self.position = draft.end;
         self.torn = draft.torn;
+        self.ahead.passed(self.position);
         if draft.items.is_empty() {
             let arrived = draft.caught_up && !self.told_caught_up;
             if arrived {
@@ -477,14 +513,15 @@ impl Publisher {
             return;
         }
         self.told_caught_up = draft.caught_up;
-        self.send(draft.items, link, turn);
+        self.send(draft.items, self.position, link, turn);
     }
 
     fn tell_position(&mut self, link: &mut Link, turn: &Turn<'_>) {
-        self.send(Vec::new(), link, turn);
+        self.send(Vec::new(), self.position, link, turn);
     }
 
-    fn send(&mut self, items: Vec<Item>, link: &mut Link, turn: &Turn<'_>) {
+    /// Sends changes up to `newest`.
+    fn send(&mut self, items: Vec<Item>, newest: Sequence, link: &mut Link, turn: &Turn<'_>) {
         self.last_batch += 1;
         let mut flight = Flight {
             batch: self.last_batch,
@@ -526,6 +563,7 @@ impl Publisher {
             generation: self.generation,
             run,
             sequence: self.position,
+            newest: Some(newest).filter(|newest| *newest > self.position),
             caught_up: self.told_caught_up,
         });
         link.statistics.documents_sent += flight.documents.len() as u64;

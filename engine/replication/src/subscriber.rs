@@ -414,7 +414,7 @@ impl Subscriber {
                 })
                 .collect(),
             checkpoints: self.advance(end, inbound.batch),
-            seen: self.see(end.run, end.sequence),
+            seen: self.see(end.run, end.newest.unwrap_or(end.sequence).max(end.sequence)),
         };
         let mut brought = Brought::default();
         let nothing =

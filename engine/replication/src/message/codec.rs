@@ -294,6 +294,9 @@ impl Batch {
                 run(out, 2, end.run);
                 out.nonzero(3, end.sequence.0);
                 out.flag(4, end.caught_up);
+                if let Some(newest) = end.newest {
+                    out.number(5, newest.0);
+                }
             });
         }
         out.0
@@ -314,6 +317,7 @@ impl Batch {
                             2 => end.run = read_run(content, "run")?,
                             3 => end.sequence = Sequence(content.number("sequence")?),
                             4 => end.caught_up = content.number("caught up")? != 0,
+                            5 => end.newest = Some(Sequence(content.number("newest")?)),
                             _ => {}
                         }
                     }

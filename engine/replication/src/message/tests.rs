@@ -88,9 +88,12 @@ fn batches() -> impl Strategy<Value = Batch> {
                 let complete = after.is_none() || before.is_none();
                 SentDocument { interest, id, before, after, delta, complete }
             });
-    let end = (any::<[u64; 3]>(), any::<bool>()).prop_map(|([generation, run, sequence], caught_up)| {
-        BatchEnd { generation, run: RunId(run), sequence: Sequence(sequence), caught_up }
-    });
+    let end = (any::<[u64; 3]>(), prop::option::of(any::<u64>()), any::<bool>()).prop_map(
+        |([generation, run, sequence], newest, caught_up)| {
+            let (sequence, newest) = (Sequence(sequence), newest.map(Sequence));
+            BatchEnd { generation, run: RunId(run), sequence, newest, caught_up }
+        },
+    );
     (any::<u64>(), prop::collection::vec(document, 0..4), prop::option::of(end))
         .prop_map(|(batch, documents, end)| Batch { batch, documents, end })
 }
@@ -283,7 +286,13 @@ fn the_documented_vectors_are_what_is_written() {
                     delta: Body::Inline(vec![1, 0]),
                     complete: true,
                 }],
-                end: Some(BatchEnd { generation: 1, run: RunId(2), sequence: Sequence(9), caught_up: true }),
+                end: Some(BatchEnd {
+                    generation: 1,
+                    run: RunId(2),
+                    sequence: Sequence(9),
+                    newest: None,
+                    caught_up: true,
+                }),
             }),
             "060201051e0201050231780910050000000000000000000000000000000b0201000e01071002010508020000000000000006090801",
         ),
@@ -298,7 +307,13 @@ fn the_documented_vectors_are_what_is_written() {
                     delta: Body::Inline(vec![1, 0]),
                     complete: true,
                 }],
-                end: Some(BatchEnd { generation: 1, run: RunId(2), sequence: Sequence(9), caught_up: true }),
+                end: Some(BatchEnd {
+                    generation: 1,
+                    run: RunId(2),
+                    sequence: Sequence(9),
+                    newest: None,
+                    caught_up: true,
+                }),
             }),
             "060201051a020111100f1e2d3c4b5a49788695a4b3c2d1e0ff0b0201000e01071002010508020000000000000006090801",
         ),

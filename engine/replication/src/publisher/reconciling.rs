@@ -91,7 +91,7 @@ impl Publisher {
     /// Sends some of the documents that the other peer lacks.
     fn send_lacking(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         let Some(front) = self.comparisons.front_mut() else { return Ok(()) };
-        let (mut items, mut bytes) = (Vec::new(), 0);
+        let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
         let mut unsendable = Vec::new();
         for _ in 0..BATCH_TARGET_DOCUMENTS {
             if bytes >= BATCH_TARGET_BYTES {
@@ -111,6 +111,7 @@ impl Publisher {
             match candidate.read(turn.replica, link, turn.events)? {
                 Weighed::Item(item) => {
                     bytes += Item::bytes(&item);
+                    newest = newest.max(sequence);
                     items.push(item);
                 }
                 Weighed::Unsendable(key, from) => unsendable.push((key, from)),
@@ -119,7 +120,7 @@ impl Publisher {
         }
         self.unsendable.extend(unsendable);
         if !items.is_empty() {
-            self.send(items, link, turn);
+            self.send(items, newest, link, turn);
         }
         Ok(())
     }
@@ -149,6 +150,7 @@ impl Publisher {
         }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
+        self.ahead.forget();
         (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), false);
         self.settle(comparison, Sequence(0), link);
     }

@@ -224,6 +224,15 @@ impl Model {
         self.state.documents.iter().map(|(key, document)| (key.clone(), document.version())).collect()
     }
 
+    /// How many documents are known.
+    pub fn count(&self) -> usize {
+        self.state.documents.len()
+    }
+
+    pub fn canonical(&self, key: &DocumentKey) -> Option<Vec<u8>> {
+        self.state.documents.get(key).map(Document::canonical)
+    }
+
     pub fn visible(&self, collection: &str, id: &str) -> Option<Value> {
         let document = self.state.documents.get(&document_key(collection, id))?;
         document.visible(&Value::from(id), &Definitions::default()).map(Value::from)
