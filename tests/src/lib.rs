@@ -1,5 +1,4 @@
 //! Integration tests: a user's view of the whole.
 
 pub mod history;
-pub mod random;
 pub mod story;

@@ -15,9 +15,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ditto_peer::SystemEnvironment;
+use ditto_simulation::random::Random;
 use ditto_storage::DiskStorage;
 use ditto_store::{Executor, Store, StoreOptions};
-use ditto_tests::random::Random;
 use ditto_tests::story::{self, Documents, Evicted};
 use ditto_value::Object;
 use serde_json::Value;

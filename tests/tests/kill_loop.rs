@@ -13,8 +13,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use ditto_simulation::random::Random;
 use ditto_tests::history::{self, DOCUMENTS};
-use ditto_tests::random::Random;
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(60);

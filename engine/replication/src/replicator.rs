@@ -194,6 +194,11 @@ impl Replicator {
         self.sessions.get(&session).map(|session| session.link.statistics)
     }
 
+    /// Bytes of a session that wait for [`Self::poll_transmit`]; 0 if there is no such session.
+    pub fn queued_bytes(&self, session: SessionId) -> usize {
+        self.sessions.get(&session).map_or(0, |session| session.link.outbox_bytes)
+    }
+
     /// Whether a session has been greeted and accepted by both sides and is not over.
     pub fn is_ready(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(Session::is_open)

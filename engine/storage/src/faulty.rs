@@ -170,6 +170,21 @@ impl FaultyStorage {
         Self { memory, disk: Arc::clone(&self.disk) }
     }
 
+    /// Another disk, without faults, with what is on the platter of this one: what a backup holds, or a copied directory. It lies
+    /// at the same [`Storage::place`] until it is told otherwise.
+    #[must_use]
+    pub fn copy(&self, seed: u64) -> Self {
+        let disk = self.disk.lock();
+        let copy = Self::new(seed);
+        copy.memory.set_image(Some(Arc::clone(&disk.durable)));
+        {
+            let mut other = copy.disk.lock();
+            other.durable = Arc::clone(&disk.durable);
+            other.place = disk.place;
+        }
+        copy
+    }
+
     /// Makes the `nth` commit from now fail (1 = the next one). Whether its batch is there after a restart is decided
     /// by the seed.
     pub fn fail_commit(&self, nth: u64) {

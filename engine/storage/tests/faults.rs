@@ -184,3 +184,18 @@ fn clones_are_handles_to_one_storage() {
     assert!(matches!(clone.commit(put(2)), Err(StorageError::Closed)));
     assert_eq!(stored(&after), [1]);
 }
+
+#[test]
+fn a_copy_has_what_is_on_the_platter_and_goes_its_own_way() {
+    let original = FaultyStorage::new(1);
+    original.set_place(Some([7; 16]));
+    original.commit(put(1)).unwrap();
+    original.sync().unwrap();
+    original.commit(put(2)).unwrap();
+    let copy = original.copy(2);
+    copy.commit(put(3)).unwrap();
+    assert_eq!((stored(&copy), stored(&original)), (vec![1, 3], vec![1, 2]));
+    assert_eq!(copy.place().unwrap(), Some([7; 16]));
+    assert_eq!(stored(&original.restart(Loss::AllUnsynced)), [1]);
+    assert_eq!(stored(&copy), [1, 3], "the end of one is not the end of the other");
+}

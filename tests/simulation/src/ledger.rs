@@ -1,0 +1,120 @@
+//! What the applications were told is done, and what must therefore be seen at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ditto_crdt::Sequence;
+
+/// A local write that must not get lost.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Promise {
+    /// A field of a document that nobody deletes, written once.
+    Field(String, String),
+    /// The deletion of a document that nobody inserts again.
+    Deletion(String),
+}
+
+impl Promise {
+    /// The document that it is about.
+    #[must_use]
+    pub fn document(&self) -> &str {
+        match self {
+            Self::Field(id, _) | Self::Deletion(id) => id,
+        }
+    }
+}
+
+/// An increment of a counter that nobody deletes, unsets or restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Increment {
+    document: String,
+    amount: i64,
+    /// Its commit, while the disk it was made on goes on; `None` if it failed, or once the disk was replaced by an older
+    /// image, so that only other peers may know of it.
+    sequence: Option<Sequence>,
+}
+
+/// What one peer wrote, by the sequences of its commits.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    promises: BTreeMap<Promise, Sequence>,
+    increments: Vec<Increment>,
+}
+
+impl Ledger {
+    /// A promise was made.
+    pub fn promise(&mut self, promise: Promise, sequence: Sequence) {
+        self.promises.insert(promise, sequence);
+    }
+
+    /// A counter was incremented.
+    pub fn increment(&mut self, document: &str, amount: i64, sequence: Sequence) {
+        self.increments.push(Increment { document: document.to_owned(), amount, sequence: Some(sequence) });
+    }
+
+    /// An increment failed in the middle of a write: nobody knows whether it was made.
+    pub fn perhaps_increment(&mut self, document: &str, amount: i64) {
+        self.increments.push(Increment { document: document.to_owned(), amount, sequence: None });
+    }
+
+    /// The process ended, and this is the last commit that is left. Nobody has been told of the later ones.
+    pub fn lost_after(&mut self, last: Sequence) {
+        self.promises.retain(|_, sequence| *sequence <= last);
+        self.increments.retain(|increment| increment.sequence.is_none_or(|sequence| sequence <= last));
+    }
+
+    /// An older image took the place of the disk, and this is its last commit. Others may know of the later ones.
+    pub fn restored_to(&mut self, last: Sequence) {
+        self.promises.retain(|_, sequence| *sequence <= last);
+        for increment in &mut self.increments {
+            increment.sequence = increment.sequence.filter(|sequence| *sequence <= last);
+        }
+    }
+
+    /// Everything that was promised and not lost.
+    pub fn promises(&self) -> impl Iterator<Item = &Promise> {
+        self.promises.keys()
+    }
+
+    /// Whether something was written to a document that must not get lost.
+    #[must_use]
+    pub fn concerns(&self, document: &str) -> bool {
+        self.promises.keys().any(|promise| promise.document() == document)
+    }
+
+    /// Whether a counter was incremented here.
+    #[must_use]
+    pub fn counts(&self, document: &str) -> bool {
+        self.increments.iter().any(|increment| increment.document == document)
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn counters(&self) -> BTreeSet<String> {
+        self.increments.iter().map(|increment| increment.document.clone()).collect()
+    }
+
+    /// What a counter has got from this peer.
+    #[must_use]
+    pub fn counted(&self, document: &str) -> Counted {
+        let mut counted = Counted::default();
+        for increment in self.increments.iter().filter(|increment| increment.document == document) {
+            let amount = increment.amount;
+            let is_certain = increment.sequence.is_some();
+            counted.certain += if is_certain { amount } else { 0 };
+            counted.least += if is_certain || amount < 0 { amount } else { 0 };
+            counted.most += if is_certain || amount > 0 { amount } else { 0 };
+        }
+        counted
+    }
+}
+
+/// Sums of increments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Of those that must be seen.
+    pub certain: i64,
+    /// With those others that make it less.
+    pub least: i64,
+    /// With those others that make it more.
+    pub most: i64,
+}

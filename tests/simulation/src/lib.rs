@@ -1,0 +1,38 @@
+//! Peers in one thread, from one seed: the real store on disks that fail, the real protocol over links that break, in
+//! virtual time.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`world`] | the peers, what is between them, and what happens next |
+//! | [`topology`] | who has a link to whom |
+//! | [`network`] | channels with latency, a width, and an end |
+//! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
+//! | [`climate`] | which faults a seed brings |
+//! | `faults` | what goes wrong |
+//! | `workload` | what the applications do |
+//! | [`ledger`] | what the applications were told is done |
+//! | [`oracle`] | what must hold |
+//! | `script` | worlds in which nothing happens by itself, for tests of one thing |
+//! | [`sabotage`] | what must be noticed, done on purpose |
+//! | [`watch`] | stores as replication sees them, watched |
+//! | [`trace`] | what happened |
+//! | [`random`] | the dice |
+//!
+//! A link is an ordered channel, as TCP is, so that "loss" means: it ends, between any two messages, and what was under
+//! way is gone.
+
+pub mod climate;
+mod faults;
+pub mod ledger;
+pub mod network;
+pub mod oracle;
+pub mod peer;
+pub mod random;
+pub mod run;
+pub mod sabotage;
+mod script;
+pub mod topology;
+pub mod trace;
+pub mod watch;
+mod workload;
+pub mod world;

@@ -1,0 +1,82 @@
+//! What must hold: most of it once the storm is over, some of it always.
+//!
+//! | oracle | when | what |
+//! | --- | --- | --- |
+//! | [`coverage`] | at rest | stores are equal over what both want |
+//! | [`positions`] | always | nobody is further in a history than in its data |
+//! | [`durability`] | at rest | what was acknowledged is there; what was deleted is not; counters add up |
+//! | [`torn_transactions`] | always, but see the [`World`] | of a transaction all or nothing is seen |
+//! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
+//! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
+//!
+//! That the world comes to rest at all, and in time, is seen by the [`World`] itself.
+
+pub mod cost;
+pub mod coverage;
+pub mod durability;
+pub mod sanity;
+
+use ditto_value::{Object, Value};
+
+use crate::peer::Peer;
+use crate::workload;
+use crate::world::World;
+
+/// Everything that is wrong with a world at rest; empty if nothing is.
+pub fn judge(world: &mut World) -> Vec<String> {
+    let mut verdicts = Vec::new();
+    sanity::storages(world, &mut verdicts);
+    sanity::queues(world, &mut verdicts);
+    coverage::neighbours(world, &mut verdicts);
+    coverage::equality(world, &mut verdicts);
+    durability::promises(world, &mut verdicts);
+    durability::counters(world, &mut verdicts);
+    verdicts.extend(world.peers.iter().filter_map(torn_transactions));
+    cost::of_the_storm(world, &mut verdicts);
+    cost::of_a_quiet_meeting(world, &mut verdicts);
+    sanity::clocks(world, &mut verdicts);
+    verdicts
+}
+
+/// Both ends of a link hold everything up to the positions that they say they have applied.
+pub fn positions(world: &World, link: usize) -> Vec<String> {
+    let mut verdicts = Vec::new();
+    coverage::positions(world, link, &mut verdicts);
+    verdicts
+        .into_iter()
+        .map(|verdict| format!("at {} a position is ahead of the data: {verdict}", world.now))
+        .collect()
+}
+
+/// Nobody who subscribes to transactions, and is not catching up, sees a part of one.
+pub fn torn_transactions(peer: &Peer) -> Option<String> {
+    let process = peer.process.as_ref()?;
+    if !peer.wishes.iter().any(|wish| wish.query == workload::PAIRS) {
+        return None;
+    }
+    let catching_up = process.sessions.values().any(|session| {
+        process.replicator.statistics(*session).is_some_and(|statistics| statistics.catching_up)
+    });
+    if catching_up {
+        return None;
+    }
+    let rows = peer.rows("SELECT * FROM pairs", &Object::default());
+    let find = |id: &str| rows.iter().find(|row| row.get("_id").and_then(Value::as_str) == Some(id));
+    let field = |id: &str, field: &str| find(id).and_then(|row| row.get(field).cloned());
+    for row in &rows {
+        let Some(owner) = row.get("_id").and_then(Value::as_str).and_then(|id| id.split('-').next()) else {
+            continue;
+        };
+        for (name, one, other) in [("first", "a", "b"), ("second", "b", "c")] {
+            let (one, other) =
+                (field(&format!("{owner}-{one}"), name), field(&format!("{owner}-{other}"), name));
+            if one != other {
+                return Some(format!(
+                    "peer {} sees {name} {one:?} and {other:?} of peer {owner}",
+                    peer.number
+                ));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,145 @@
+//! Who subscribes holds what it subscribes to; where everybody subscribes to everything, all are equal byte by byte.
+
+use std::collections::BTreeMap;
+
+use ditto_crdt::{Sequence, Version};
+use ditto_replication::{DocumentKey, Interest, Replica};
+use ditto_value::ValueRef;
+
+use crate::peer::{Peer, Process};
+use crate::world::{Wanting, World};
+
+/// Every neighbour of every peer holds everything that the peer knows of what the neighbour subscribes to.
+pub fn neighbours(world: &World, verdicts: &mut Vec<String>) {
+    // What a subscriber holds it hears of to the end, whether or not it still matches, from whoever it had it from. Of what it
+    // took from another peer since, this one need not have told it.
+    let held_counts = world.peers.len() == 2;
+    for link in &world.links {
+        for [from, to] in [link.ends, [link.ends[1], link.ends[0]]] {
+            let (from, to) = (&world.peers[from], &world.peers[to]);
+            covered(from, to, Sequence(u64::MAX), held_counts, verdicts);
+        }
+    }
+}
+
+/// The end of a link that is behind holds everything up to the position that it says it has applied.
+pub fn positions(world: &World, link: usize, verdicts: &mut Vec<String>) {
+    if world.wanting != Wanting::Everything {
+        return;
+    }
+    let ends = world.links[link].ends;
+    for [from, to] in [ends, [ends[1], ends[0]]] {
+        if let Some(position) = world.position(link, to) {
+            covered(&world.peers[from], &world.peers[to], position, false, verdicts);
+        }
+    }
+}
+
+/// Every document that the change log of a peer names, up to a sequence.
+fn documents(process: &Process, up_to: Sequence) -> Vec<DocumentKey> {
+    let changes = process.replica.changes(Sequence(0), up_to, usize::MAX).unwrap_or_default();
+    changes.into_iter().map(|change| change.key).collect()
+}
+
+fn covered(
+    publisher: &Peer,
+    subscriber: &Peer,
+    up_to: Sequence,
+    held_counts: bool,
+    verdicts: &mut Vec<String>,
+) {
+    let (Some(from), Some(to)) = (&publisher.process, &subscriber.process) else { return };
+    let interests: Vec<Interest> = subscriber
+        .wishes
+        .iter()
+        .filter_map(|wish| from.replica.compile(&wish.query, &wish.arguments).ok())
+        .collect();
+    for key in documents(from, up_to) {
+        let mut interests =
+            interests.iter().filter(|interest| interest.collection == key.collection).peekable();
+        if interests.peek().is_none() {
+            continue;
+        }
+        let Ok(Some(stored)) = from.replica.document(&key) else { continue };
+        let value = ValueRef::from_stored(&stored.value);
+        let wanted =
+            interests.any(|interest| interest.unfiltered || stored.alive && (interest.matcher)(value));
+        let held = to.replica.document(&key).ok().flatten();
+        if !wanted && (held.is_none() || !held_counts) {
+            continue;
+        }
+        let numbers = (publisher.number, subscriber.number);
+        let Some(held) = held else {
+            verdicts.push(format!("{} of peer {} did not arrive at {}", name(&key), numbers.0, numbers.1));
+            continue;
+        };
+        if held.version == stored.version {
+            continue;
+        }
+        let Ok(Some(whole)) = from.replica.delta_since(&key, Sequence(0)) else { continue };
+        let merged = to.replica.merged_version(&key, &whole.delta);
+        if !matches!(&merged, Ok(Ok(version)) if *version == held.version) {
+            let (from, to) = (publisher.document(&id(&key)), subscriber.document(&id(&key)));
+            verdicts.push(format!(
+                "{}: peer {} has {from:?}, peer {} has {to:?}",
+                name(&key),
+                numbers.0,
+                numbers.1
+            ));
+        }
+    }
+}
+
+/// What a peer says, by hashed name: the version of everything known of a document, and the bytes that queries see.
+type Contents = BTreeMap<(String, [u8; 16]), (Version, Vec<u8>)>;
+
+fn contents(peer: &Peer) -> Contents {
+    let Some(process) = &peer.process else { return Contents::new() };
+    let mut contents = Contents::new();
+    for key in documents(process, Sequence(u64::MAX)) {
+        if let Ok(Some(stored)) = process.replica.document(&key) {
+            contents.insert((key.collection.to_string(), hashed(&key)), (stored.version, stored.value));
+        }
+    }
+    contents
+}
+
+/// A buried document is named by its hash already.
+fn hashed(key: &DocumentKey) -> [u8; 16] {
+    let hash = blake3::hash(&key.id);
+    let bytes = if key.is_by_hash() { &key.id[1..] } else { &hash.as_bytes()[..] };
+    let mut first = [0; 16];
+    first.copy_from_slice(&bytes[..16]);
+    first
+}
+
+/// Where everybody subscribes to everything, everybody holds the same, tombstones and graves included.
+pub fn equality(world: &World, verdicts: &mut Vec<String>) {
+    if world.wanting != Wanting::Everything {
+        return;
+    }
+    let first = contents(&world.peers[0]);
+    for peer in &world.peers[1..] {
+        let other = contents(peer);
+        let differ = first.iter().filter(|(key, value)| other.get(*key) != Some(*value)).count();
+        let more = other.keys().filter(|key| !first.contains_key(*key)).count();
+        if differ + more > 0 {
+            let numbers = (world.peers[0].number, peer.number);
+            verdicts.push(format!(
+                "peers {} and {} differ in {differ} documents, and {more} are unknown to the first",
+                numbers.0, numbers.1
+            ));
+        }
+    }
+}
+
+fn name(key: &DocumentKey) -> String {
+    format!("{}/{}", key.collection, if key.is_by_hash() { format!("{key:?}") } else { id(key) })
+}
+
+fn id(key: &DocumentKey) -> String {
+    ditto_value::key::decode(&key.id)
+        .ok()
+        .and_then(|(value, _)| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}

@@ -1,0 +1,72 @@
+//! What applications were told is done is done.
+
+use std::collections::BTreeSet;
+
+use ditto_value::Value;
+
+use crate::ledger::Promise;
+use crate::peer::Peer;
+use crate::world::{Wanting, World};
+
+/// What a peer wrote durably is there, at itself and wherever it must have arrived.
+pub fn promises(world: &World, verdicts: &mut Vec<String>) {
+    for author in &world.peers {
+        for promise in author.ledger.promises() {
+            for peer in &world.peers {
+                if broken(world, author, peer, promise) {
+                    let place = (author.number, peer.number);
+                    verdicts
+                        .push(format!("{promise:?} of peer {} does not hold at peer {}", place.0, place.1));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a promise does not hold at a peer where it must. Others than the author must know of it if everybody wants
+/// everything; or if there are but two peers, and the other wants anything.
+fn broken(world: &World, author: &Peer, peer: &Peer, promise: &Promise) -> bool {
+    let own = author.number == peer.number;
+    let all = world.wanting == Wanting::Everything;
+    if !own && !all && !(world.peers.len() == 2 && !peer.wishes.is_empty()) {
+        return false;
+    }
+    match promise {
+        Promise::Field(id, field) => match peer.document(id) {
+            Some(document) => document.get(field).is_none(),
+            None => own || all,
+        },
+        Promise::Deletion(id) => peer.document(id).is_some(),
+    }
+}
+
+/// Every increment that was acknowledged and not lost with its disk counts once, at everybody.
+pub fn counters(world: &World, verdicts: &mut Vec<String>) {
+    if world.wanting != Wanting::Everything {
+        return;
+    }
+    let counters: BTreeSet<String> = world.peers.iter().flat_map(|peer| peer.ledger.counters()).collect();
+    for counter in counters {
+        let (certain, least, most) = world.peers.iter().map(|peer| peer.ledger.counted(&counter)).fold(
+            (0, 0, 0),
+            |(certain, least, most), counted| {
+                (certain + counted.certain, least + counted.least, most + counted.most)
+            },
+        );
+        for peer in &world.peers {
+            let value = peer.document(&counter).and_then(|document| number(document.get("visits")?));
+            // The document may be lost with the disk that it was on, before anybody had heard of it.
+            let lost = value.is_none() && certain == 0 && (least, most) != (0, 0);
+            if !lost && !(least..=most).contains(&value.unwrap_or(0)) {
+                let number = peer.number;
+                verdicts.push(format!("{counter} is {value:?} at peer {number}, not {least} to {most}"));
+            }
+        }
+    }
+}
+
+fn number(value: &Value) -> Option<i64> {
+    value
+        .as_i64()
+        .or_else(|| value.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64))
+}

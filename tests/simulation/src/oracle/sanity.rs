@@ -1,0 +1,58 @@
+//! What must hold at each peer by itself.
+
+use crate::peer::peer_id;
+use crate::world::World;
+use ditto_replication::limits::{MAX_BATCH_BYTES, QUEUE_TARGET_BYTES};
+
+/// Bytes that may wait in one session: no more answers are produced above the target, and one batch may pass it.
+const MAX_WAITING_BYTES: usize = QUEUE_TARGET_BYTES + MAX_BATCH_BYTES;
+
+/// Everybody is there, and what is stored twice agrees.
+pub fn storages(world: &World, verdicts: &mut Vec<String>) {
+    for peer in &world.peers {
+        let Some(process) = &peer.process else {
+            verdicts.push(format!("peer {} is down", peer.number));
+            continue;
+        };
+        match process.store.verify() {
+            Ok(verified) if verified.inconsistent == 0 => {}
+            other => verdicts.push(format!("the store of peer {}: {other:?}", peer.number)),
+        }
+    }
+}
+
+/// At rest nothing waits, and never too much did.
+pub fn queues(world: &World, verdicts: &mut Vec<String>) {
+    if world.peak_queue > MAX_WAITING_BYTES {
+        verdicts.push(format!("{} bytes waited in one session", world.peak_queue));
+    }
+    for peer in &world.peers {
+        let Some(process) = &peer.process else { continue };
+        for (link, session) in &process.sessions {
+            let waiting = process.replicator.queued_bytes(*session);
+            if waiting > 0 {
+                verdicts.push(format!("peer {} still has {waiting} bytes for link {link}", peer.number));
+            }
+        }
+        if process.replicator.awaits_durability() {
+            verdicts.push(format!("peer {} still has to acknowledge something", peer.number));
+        }
+    }
+}
+
+/// Each peer knows how wrong the clock of a neighbour is, or its own.
+pub fn clocks(world: &World, verdicts: &mut Vec<String>) {
+    for link in &world.links {
+        let longest = link.quality.iter().map(|quality| quality.longest(1_000)).max().unwrap_or(0) + 1;
+        for [here, there] in [link.ends, [link.ends[1], link.ends[0]]] {
+            let (peer, other) = (&world.peers[here], &world.peers[there]);
+            let expected = other.skew() - peer.skew();
+            let skews = peer.process.as_ref().map(|process| process.store.clock_skews()).unwrap_or_default();
+            let of_other = skews.iter().find(|skew| skew.peer == peer_id(there).0);
+            let known = of_other.and_then(|skew| skew.difference_ms);
+            if known.is_none_or(|known| known.abs_diff(expected) > longest) {
+                verdicts.push(format!("peer {here} measures {known:?} of {there}, not {expected}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! One simulated peer: the real store on a simulated disk, and the real state machine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use ditto_crdt::{RunId, Sequence};
+use ditto_peer::StoreReplica;
+use ditto_replication::{Event, LocalPeer, PeerId, Replica, Replicator, SessionId, SubscriptionId};
+use ditto_storage::{FaultyStorage, Loss, Place};
+use ditto_store::{Environment, Executor, OpenError, Store, StoreError, StoreOptions};
+use ditto_value::{Object, Value};
+
+use crate::ledger::Ledger;
+use crate::random::Random;
+use crate::sabotage::Sabotage;
+use crate::watch::{Sightings, Watched};
+
+/// A subscription as the application keeps it over restarts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wish {
+    /// The text.
+    pub query: String,
+    /// The arguments.
+    pub arguments: Object,
+}
+
+impl Wish {
+    /// A query without arguments.
+    #[must_use]
+    pub fn plain(query: &str) -> Self {
+        Self { query: query.to_owned(), arguments: Object::default() }
+    }
+}
+
+/// Milliseconds of the simulated world, the same for everybody.
+pub type WorldClock = Arc<AtomicU64>;
+
+/// What all peers of a world have in common.
+#[derive(Clone)]
+pub struct Shared {
+    /// The time.
+    pub clock: WorldClock,
+    /// What is seen of their stores.
+    pub sightings: Sightings,
+    /// What is broken on purpose.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// The clock and the dice of one peer.
+struct SimulatedEnvironment {
+    world: WorldClock,
+    skew: AtomicI64,
+    dice: AtomicU64,
+}
+
+impl Environment for SimulatedEnvironment {
+    fn now_ms(&self) -> u64 {
+        self.world.load(Ordering::Relaxed).saturating_add_signed(self.skew.load(Ordering::Relaxed))
+    }
+
+    fn random_u64(&self) -> u64 {
+        Random::new(self.dice.fetch_add(1, Ordering::Relaxed)).draw()
+    }
+}
+
+/// There are no observers, so nothing is ever run.
+struct NoExecutor;
+
+impl Executor for NoExecutor {
+    fn spawn(&self, _job: Box<dyn FnOnce() + Send>) {}
+}
+
+/// What is open while the process lives.
+pub struct Process {
+    /// The store.
+    pub store: Store,
+    /// The same as replication sees it.
+    pub replica: Watched,
+    /// The protocol.
+    pub replicator: Replicator,
+    /// By link.
+    pub sessions: BTreeMap<usize, SessionId>,
+    /// How often had been evicted when the session of a link began: what it brought is held as long as that stays.
+    pub evictions: BTreeMap<usize, u64>,
+}
+
+impl Process {
+    /// The link of a session.
+    #[must_use]
+    pub fn link(&self, session: SessionId) -> Option<usize> {
+        self.sessions.iter().find(|(_, known)| **known == session).map(|(link, _)| *link)
+    }
+}
+
+/// A peer over all its restarts.
+pub struct Peer {
+    /// Its place in the world.
+    pub number: usize,
+    /// The disk.
+    pub storage: FaultyStorage,
+    /// What the disk held some time ago.
+    pub image: Option<FaultyStorage>,
+    environment: Arc<SimulatedEnvironment>,
+    shared: Shared,
+    /// `None` while it is down.
+    pub process: Option<Process>,
+    /// Nobody starts it before that.
+    pub away: bool,
+    /// The storage has failed and is not opened again, but recovered when there is room.
+    pub failed: bool,
+    /// What it subscribes to.
+    pub wishes: Vec<Wish>,
+    /// What it wrote.
+    pub ledger: Ledger,
+    /// Its disk is a copy, or was replaced by an older image: it, or somebody, writes under two histories.
+    pub forked: bool,
+    restoring: bool,
+    /// Counts restarts, so that what was meant for an earlier process does not reach a later one.
+    pub boots: u64,
+    /// When a sync is due.
+    pub sync_due: Option<u64>,
+    /// When time is to be told.
+    pub tick_due: Option<u64>,
+    /// The last sequence that was looked at.
+    pub seen: Sequence,
+    /// Everything that the state machine reported.
+    pub events: Vec<Event>,
+    sessions: u64,
+    /// Since when it has had no session, or has been open.
+    quiet_since: u64,
+    subscriptions: u64,
+    served: BTreeMap<String, SubscriptionId>,
+}
+
+/// How long a peer must have been without a session for the next one to begin a run.
+const PAUSE_MS: u64 = 1_000;
+
+/// Identity of a simulated peer.
+#[must_use]
+pub fn peer_id(number: usize) -> PeerId {
+    let mut id = [0xA5; 32];
+    id[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
+    PeerId(id)
+}
+
+impl Peer {
+    /// A peer that is down, on an empty disk.
+    pub fn new(number: usize, seed: u64, skew: i64, shared: Shared) -> Self {
+        let storage = FaultyStorage::new(Random::new(seed).draw());
+        storage.set_place(Some(place(number)));
+        Self::on(storage, number, seed, skew, shared)
+    }
+
+    /// A peer that is down, on a copy of the disk of another.
+    pub fn copy_of(original: &Self, number: usize, seed: u64) -> Self {
+        let storage = original.storage.copy(Random::new(seed).draw());
+        storage.set_place(Some(place(number)));
+        let mut copy = Self::on(storage, number, seed, original.skew(), original.shared.clone());
+        copy.wishes.clone_from(&original.wishes);
+        copy.forked = true;
+        copy
+    }
+
+    fn on(storage: FaultyStorage, number: usize, seed: u64, skew: i64, shared: Shared) -> Self {
+        let dice = Random::new(seed).draw();
+        Self {
+            number,
+            storage,
+            image: None,
+            environment: Arc::new(SimulatedEnvironment {
+                world: Arc::clone(&shared.clock),
+                skew: AtomicI64::new(skew),
+                dice: AtomicU64::new(dice),
+            }),
+            shared,
+            process: None,
+            away: false,
+            failed: false,
+            wishes: Vec::new(),
+            ledger: Ledger::default(),
+            forked: false,
+            restoring: false,
+            boots: 0,
+            sync_due: None,
+            tick_due: None,
+            seen: Sequence(0),
+            events: Vec::new(),
+            sessions: 0,
+            quiet_since: 0,
+            subscriptions: 0,
+            served: BTreeMap::new(),
+        }
+    }
+
+    /// How wrong its clock is, in milliseconds.
+    #[must_use]
+    pub fn skew(&self) -> i64 {
+        self.environment.skew.load(Ordering::Relaxed)
+    }
+
+    /// Sets the clock on or back.
+    pub fn shift_clock(&self, milliseconds: i64) {
+        self.environment.skew.store(self.skew().saturating_add(milliseconds), Ordering::Relaxed);
+    }
+
+    /// Opens the store and begins to subscribe.
+    ///
+    /// # Errors
+    /// The disk fails, or what is on it cannot be opened.
+    pub fn start(&mut self, now: u64) -> Result<(), OpenError> {
+        self.boots += 1;
+        self.sync_due = None;
+        self.tick_due = None;
+        self.quiet_since = now;
+        self.failed = false;
+        let options = StoreOptions::new("simulation", Arc::new(NoExecutor));
+        let store = Store::open(Arc::new(self.storage.clone()), self.environment.clone(), options)?;
+        if let Err(StoreError::Storage(error)) = store.sync() {
+            return Err(OpenError::Storage(error));
+        }
+        self.settle(store.last_sequence());
+        let Shared { sightings, sabotage, .. } = self.shared.clone();
+        let replica = Watched::new(StoreReplica::new(store.clone()), sightings, sabotage);
+        let replicator = Replicator::new(LocalPeer::new(peer_id(self.number), "simulation"));
+        self.process = Some(Process {
+            store,
+            replica,
+            replicator,
+            sessions: BTreeMap::new(),
+            evictions: BTreeMap::new(),
+        });
+        self.served.clear();
+        for wish in self.wishes.clone() {
+            self.subscribe(&wish, now);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, last: Sequence) {
+        if std::mem::take(&mut self.restoring) {
+            self.ledger.restored_to(last);
+        } else {
+            self.ledger.lost_after(last);
+        }
+        self.seen = last;
+    }
+
+    /// Ends the process, and what the disk loses with it.
+    pub fn crash(&mut self, loss: Loss) {
+        self.process = None;
+        self.sync_due = None;
+        self.tick_due = None;
+        self.storage = self.storage.restart(loss);
+        if self.shared.sabotage == Some(Sabotage::LostSyncs) {
+            self.storage = FaultyStorage::new(self.boots);
+        }
+    }
+
+    /// Remembers what is on the platter.
+    pub fn take_image(&mut self, seed: u64) {
+        self.image = Some(self.storage.copy(seed));
+    }
+
+    /// The image takes the place of the disk of a peer that is down.
+    pub fn restore(&mut self, seed: u64) {
+        if let Some(image) = &self.image
+            && self.process.is_none()
+        {
+            self.storage = image.copy(seed);
+            self.forked = true;
+            self.restoring = true;
+        }
+    }
+
+    /// Tries to go on after the storage has failed; what was not synced may be gone.
+    ///
+    /// # Errors
+    /// The cause is still there.
+    pub fn recover(&mut self) -> Result<(), OpenError> {
+        let Some(process) = &self.process else { return Ok(()) };
+        process.store.recover()?;
+        let last = process.store.last_sequence();
+        self.failed = false;
+        self.settle(last);
+        Ok(())
+    }
+
+    /// Makes a write or a sync fail soon.
+    pub fn break_disk(&self, random: &mut Random) {
+        if random.percent(50) {
+            self.storage.fail_commit(random.between(1, 5));
+        } else {
+            self.storage.fail_sync(random.between(1, 3));
+        }
+    }
+
+    /// The disk is in order from now on.
+    pub fn repair_disk(&self) {
+        self.storage.fail_commit(u64::MAX);
+        self.storage.fail_sync(u64::MAX);
+        self.storage.set_disk_full(false);
+    }
+
+    fn subscribe(&mut self, wish: &Wish, now: u64) {
+        self.subscriptions += 1;
+        let id = SubscriptionId(self.subscriptions);
+        let Some(process) = &mut self.process else { return };
+        let Process { replica, replicator, .. } = process;
+        if replicator.subscribe(id, &wish.query, &wish.arguments, replica, now).is_ok() {
+            self.served.insert(format!("{wish:?}"), id);
+        }
+    }
+
+    /// Adds a subscription for good.
+    pub fn wish(&mut self, wish: Wish, now: u64) {
+        if !self.wishes.contains(&wish) {
+            self.subscribe(&wish, now);
+            self.wishes.push(wish);
+        }
+    }
+
+    /// Ends a subscription for good.
+    pub fn renounce(&mut self, index: usize, now: u64) {
+        let wish = self.wishes.remove(index);
+        let id = self.served.remove(&format!("{wish:?}"));
+        if let (Some(process), Some(id)) = (&mut self.process, id) {
+            process.replicator.unsubscribe(id, &mut process.replica, now);
+        }
+    }
+
+    /// Begins a session, and a run if it is the first one after a while.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn connect(&mut self, link: usize, remote: usize, now: u64) -> Result<(), StoreError> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        if process.sessions.is_empty() && now >= self.quiet_since + PAUSE_MS {
+            process.store.begin_run(false)?;
+        }
+        self.sessions += 1;
+        let session = SessionId(self.sessions);
+        process.sessions.insert(link, session);
+        process.evictions.insert(link, process.replica.eviction_total());
+        process.replicator.connected(session, peer_id(remote), &mut process.replica, now);
+        Ok(())
+    }
+
+    /// Ends a session.
+    pub fn disconnect(&mut self, link: usize, now: u64) {
+        if let Some(process) = &mut self.process
+            && let Some(session) = process.sessions.remove(&link)
+        {
+            self.quiet_since = now;
+            process.replicator.disconnected(session);
+        }
+    }
+
+    /// Continues under another identity, because somebody has seen a history that this disk does not have.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn answer_fork(&mut self, run: RunId, sequence: Sequence) -> Result<(), StoreError> {
+        let Some(process) = &self.process else { return Ok(()) };
+        process.replica.answer_fork(run, sequence)
+    }
+
+    /// Ids of all living documents of a collection.
+    #[must_use]
+    pub fn living(&self, collection: &str) -> Vec<String> {
+        let rows = self.rows(&format!("SELECT _id FROM {collection}"), &Object::default());
+        rows.iter()
+            .filter_map(|row| Some(row.get("_id")?.as_str()?.to_owned()))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
+    }
+
+    /// What a query finds; nothing while the peer is down.
+    #[must_use]
+    pub fn rows(&self, query: &str, arguments: &Object) -> Vec<Value> {
+        let Some(process) = &self.process else { return Vec::new() };
+        let result = process.store.execute(query, arguments);
+        result
+            .map(|result| result.rows.iter().map(|row| row.value().to_value()).collect())
+            .unwrap_or_default()
+    }
+
+    /// One living document of `plants`.
+    #[must_use]
+    pub fn document(&self, id: &str) -> Option<Value> {
+        let arguments = Object::from([("id", id)]);
+        self.rows("SELECT * FROM plants WHERE _id = :id", &arguments).into_iter().next()
+    }
+
+    /// Executes a statement. `Ok(true)` if it changed something.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn execute(&mut self, statement: &str, arguments: &Object) -> Result<bool, StoreError> {
+        let Some(process) = &self.process else { return Ok(false) };
+        let result = process.store.execute(statement, arguments)?;
+        Ok(!result.mutated_ids.is_empty())
+    }
+
+    /// What changed after a sequence, in words for a trace: documents with their sequences and whom they came from.
+    #[must_use]
+    pub fn changed(&self, after: Sequence) -> String {
+        let Some(process) = &self.process else { return String::new() };
+        let changes = process.replica.changes(after, Sequence(u64::MAX), usize::MAX).unwrap_or_default();
+        let words = changes.iter().map(|change| {
+            let id = ditto_value::key::decode(&change.key.id).map(|(id, _)| id.to_json());
+            let id = id.unwrap_or_else(|_| format!("{:?}", change.key));
+            let origin = if change.origin.is_some() { " as sent" } else { "" };
+            format!("{} {id}{origin}", change.sequence.0)
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The newest sequence; 0 while the peer is down.
+    #[must_use]
+    pub fn last_sequence(&self) -> Sequence {
+        self.process.as_ref().map_or(Sequence(0), |process| process.store.last_sequence())
+    }
+}
+
+fn place(number: usize) -> Place {
+    let mut place = Place::default();
+    place[..8].copy_from_slice(&(number as u64 + 1).to_le_bytes());
+    place
+}

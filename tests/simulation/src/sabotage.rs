@@ -1,0 +1,24 @@
+//! Faults that must not be: each breaks a promise of the database on purpose, so that a test sees that an oracle notices.
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Now and then a document is said to be merged that is not.
+    DroppedDocuments,
+    /// No checkpoint is ever found again.
+    ForgottenCheckpoints,
+    /// Disks lose what they have synced.
+    LostSyncs,
+    /// A document that was deleted is brought back as it was.
+    Resurrection,
+    /// Increments are made twice.
+    DoubleCounting,
+    /// Of a transaction a part is committed by itself.
+    HalfTransactions,
+    /// Whoever was told to wait is never told to go on.
+    EndlessWaiting,
+    /// Messages are sent many times over, as far as the bytes are counted.
+    Waste,
+    /// Peers say that their clocks are right when they are not.
+    FalseClocks,
+}

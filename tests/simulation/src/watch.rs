@@ -1,0 +1,181 @@
+//! A store as replication sees it, watched: what single documents were asked for. And spoilt, where a test wants that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use ditto_crdt::{RunId, Sequence, SiteId, Version};
+use ditto_peer::StoreReplica;
+use ditto_replication::{
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
+    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+};
+use ditto_value::Object;
+
+use crate::sabotage::Sabotage;
+
+/// Every so many documents one is dropped by [`Sabotage::DroppedDocuments`].
+const DROPPED_OF: u64 = 40;
+
+/// What is seen of all stores of a world.
+#[derive(Clone, Debug, Default)]
+pub struct Sightings {
+    /// A document of `pairs` travelled by itself, as the answer to a question.
+    pub single: Arc<AtomicBool>,
+}
+
+/// A [`StoreReplica`] that is watched.
+pub struct Watched {
+    inner: StoreReplica,
+    sightings: Sightings,
+    sabotage: Option<Sabotage>,
+    applied: AtomicU64,
+}
+
+impl Watched {
+    /// Watches a store.
+    #[must_use]
+    pub fn new(inner: StoreReplica, sightings: Sightings, sabotage: Option<Sabotage>) -> Self {
+        Self { inner, sightings, sabotage, applied: AtomicU64::new(0) }
+    }
+
+    /// See [`StoreReplica::answer_fork`].
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub fn answer_fork(&self, run: RunId, sequence: Sequence) -> Result<(), ditto_store::StoreError> {
+        self.inner.answer_fork(run, sequence)
+    }
+
+    fn asked(&self, key: &DocumentKey) {
+        if &*key.collection == "pairs" {
+            self.sightings.single.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Replica for Watched {
+    fn site(&self) -> SiteId {
+        self.inner.site()
+    }
+
+    fn wall_clock_ms(&self) -> u64 {
+        match self.sabotage {
+            Some(Sabotage::FalseClocks) => 1_700_000_000_000,
+            _ => self.inner.wall_clock_ms(),
+        }
+    }
+
+    fn runs(&self) -> Vec<(RunId, Sequence)> {
+        self.inner.runs()
+    }
+
+    fn last_sequence(&self) -> Sequence {
+        self.inner.last_sequence()
+    }
+
+    fn durable_sequence(&self) -> Sequence {
+        self.inner.durable_sequence()
+    }
+
+    fn changes(&self, after: Sequence, up_to: Sequence, limit: usize) -> Result<Vec<Change>, ReplicaError> {
+        self.inner.changes(after, up_to, limit)
+    }
+
+    fn commit_of(&self, sequence: Sequence) -> Result<(Sequence, Sequence), ReplicaError> {
+        self.inner.commit_of(sequence)
+    }
+
+    fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
+        self.inner.document(key)
+    }
+
+    fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
+        self.inner.named(key)
+    }
+
+    fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
+        self.inner.delta_since(key, after)
+    }
+
+    fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), ReplicaError> {
+        self.asked(key);
+        self.inner.entry_hashes(key)
+    }
+
+    fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError> {
+        self.asked(key);
+        self.inner.delta_lacking(key, known)
+    }
+
+    fn merged_version(
+        &self,
+        key: &DocumentKey,
+        delta: &[u8],
+    ) -> Result<Result<Version, Refused>, ReplicaError> {
+        self.inner.merged_version(key, delta)
+    }
+
+    fn compile(&self, query: &str, arguments: &Object) -> Result<Interest, ReplicaError> {
+        self.inner.compile(query, arguments)
+    }
+
+    fn eviction_count(&self, collection: &str) -> u64 {
+        self.inner.eviction_count(collection)
+    }
+
+    fn eviction_total(&self) -> u64 {
+        self.inner.eviction_total()
+    }
+
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
+        self.inner.greeted(remote, greeting)
+    }
+
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError> {
+        self.inner.remote_evicted(remote, evictions)
+    }
+
+    fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
+        self.inner.serves(remote, interest);
+    }
+
+    fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged) {
+        self.inner.acknowledged(remote, acknowledged);
+    }
+
+    fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {
+        match self.sabotage {
+            Some(Sabotage::ForgottenCheckpoints) => Ok(None),
+            _ => self.inner.checkpoint(remote, interest),
+        }
+    }
+
+    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError> {
+        self.inner.remembered(remote)
+    }
+
+    fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {
+        self.inner.claim_answered(run, sequence)
+    }
+
+    fn apply(&mut self, mut incoming: Incoming) -> Result<Applied, ReplicaError> {
+        let mut dropped = Vec::new();
+        if self.sabotage == Some(Sabotage::DroppedDocuments) {
+            let mut index = 0;
+            incoming.documents.retain(|document| {
+                let drops = self.applied.fetch_add(1, Ordering::Relaxed) % DROPPED_OF == DROPPED_OF - 1;
+                if drops {
+                    dropped.push((index, document.stated));
+                }
+                index += 1;
+                !drops
+            });
+        }
+        let mut applied = self.inner.apply(incoming)?;
+        for (index, stated) in dropped {
+            let outcome = Outcome { before: None, after: stated, absorbed: false };
+            applied.outcomes.insert(index, Ok(outcome));
+        }
+        Ok(applied)
+    }
+}

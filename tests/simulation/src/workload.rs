@@ -1,0 +1,300 @@
+//! What the applications do, at random.
+//!
+//! Kinds of documents in `plants`, told apart by the beginning of their `_id`, which goes on with the number of the peer that
+//! inserted them: `keep` is never deleted and collects fields that are written once; `once` is inserted once and perhaps
+//! deleted; `count` is a counter that everybody increments; `churn` is inserted, changed and deleted by everybody.
+//!
+//! In `pairs` each peer has three documents `a`, `b`, `c`. One transaction writes the same `first` to `a` and `b`, another the same
+//! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ.
+
+use ditto_store::{StoreError, TransactionKind};
+use ditto_value::{Object, Value};
+
+use crate::ledger::Promise;
+use crate::oracle;
+use crate::peer::Wish;
+use crate::sabotage::Sabotage;
+use crate::world::{Happening, Wanting, World};
+
+fn wish(query: &str, arguments: Object) -> Wish {
+    Wish { query: query.to_owned(), arguments }
+}
+
+fn everything() -> Wish {
+    Wish::plain("SELECT * FROM plants")
+}
+
+/// Subscribes to the documents that belong together.
+pub(crate) const PAIRS: &str = "SELECT * FROM pairs";
+
+fn pairs() -> Wish {
+    Wish::plain(PAIRS)
+}
+
+impl World {
+    pub(crate) fn choose_subscriptions(&mut self) {
+        self.wanting = if self.random.percent(60) { Wanting::Everything } else { Wanting::Parts };
+        self.own_ids = self.wanting == Wanting::Parts;
+        for peer in 0..self.peers.len() {
+            let mut wishes = match (self.wanting, self.random.below(10)) {
+                (Wanting::Everything, _) => vec![everything(), pairs()],
+                (Wanting::Parts, 0..4) => vec![everything(), pairs()],
+                (Wanting::Parts, 4..6) => vec![self.filtered()],
+                (Wanting::Parts, 6..9) => vec![self.filtered(), self.filtered()],
+                // Who subscribes to nothing only publishes.
+                (Wanting::Parts, _) => vec![],
+            };
+            wishes.dedup();
+            self.peers[peer].wishes = wishes;
+        }
+    }
+
+    fn filtered(&mut self) -> Wish {
+        let light = self.random.below(4);
+        match self.random.below(2) {
+            0 => wish("SELECT * FROM plants WHERE light = :light", Object::from([("light", light)])),
+            _ => wish("SELECT * FROM plants WHERE light < :light", Object::from([("light", light + 1)])),
+        }
+    }
+
+    /// A subscription begins or ends. Where everybody wants everything that stays so.
+    pub(crate) fn change_subscriptions(&mut self, peer: usize) {
+        let now = self.now;
+        if self.peers[peer].process.is_none() {
+            return;
+        }
+        let wishes = self.peers[peer].wishes.len() as u64;
+        let least = if self.wanting == Wanting::Everything { 2 } else { 1 };
+        if wishes > least && self.random.percent(50) {
+            let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
+            self.note(|| format!("peer {peer} ends subscription {index}"));
+            self.peers[peer].renounce(index, now);
+        } else {
+            let wish = self.filtered();
+            self.note(|| format!("peer {peer} subscribes {wish:?}"));
+            self.peers[peer].wish(wish, now);
+        }
+        self.pump(peer);
+    }
+
+    /// One deed, and an appointment for the next.
+    pub(crate) fn application(&mut self, peer: usize) {
+        if !self.stormy {
+            return;
+        }
+        if self.peers[peer].process.is_some() && !self.peers[peer].failed {
+            let before = self.peers[peer].last_sequence();
+            match self.deed(peer) {
+                Ok(()) if self.climate.is_calm() => {
+                    let (documents, bytes) = oracle::cost::of_changes(&self.peers[peer], before);
+                    self.changes += documents;
+                    self.change_bytes += bytes;
+                }
+                Ok(()) => {}
+                Err(error) => self.failed(peer, &error),
+            }
+            self.pump(peer);
+        }
+        // Bursts and pauses; of a crowd each one does less.
+        let delay = if self.random.percent(60) { self.random.below(20) } else { self.random.below(3_000) };
+        let crowd = (self.peers.len() as u64 / 4).max(1);
+        self.schedule(delay * crowd, Happening::Write { peer });
+    }
+
+    fn deed(&mut self, peer: usize) -> Result<(), StoreError> {
+        match self.random.below(100) {
+            0..23 => self.insert(peer),
+            23..55 => self.update(peer),
+            55..65 => self.delete(peer),
+            65..71 => self.several(peer),
+            71..82 => self.count(peer),
+            82..94 => self.transaction(peer),
+            94..98 if self.climate.evictions => self.evict(peer),
+            _ => Ok(()),
+        }
+    }
+
+    /// Executes a statement at a peer, and writes it down.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) fn execute(
+        &mut self,
+        peer: usize,
+        statement: &str,
+        arguments: &Object,
+    ) -> Result<bool, StoreError> {
+        let result = self.peers[peer].execute(statement, arguments);
+        self.note(|| {
+            let arguments: String = Value::from(arguments.clone()).to_json().chars().take(200).collect();
+            let outcome = match &result {
+                Ok(true) => String::new(),
+                Ok(false) => "(nothing)".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            format!("peer {peer}: {statement} {arguments} {outcome}")
+        });
+        result
+    }
+
+    fn document(&mut self, id: &str) -> Object {
+        self.counter += 1;
+        let light = self.random.below(5);
+        let mut body = Object::from([("_id", Value::from(id)), ("light", Value::from(light))]);
+        body.insert("name", format!("plant {}", self.counter));
+        if self.climate.large && self.random.percent(3) {
+            body.insert("rings", "ring ".repeat(60_000));
+        }
+        if self.random.percent(20) {
+            body.insert("care", Object::from([("water", light)]));
+        }
+        body
+    }
+
+    fn insert(&mut self, peer: usize) -> Result<(), StoreError> {
+        self.counter += 1;
+        let id = match self.random.below(10) {
+            0..2 => format!("keep-{peer}-{}", self.counter),
+            2..5 => format!("once-{peer}-{}", self.counter),
+            _ if self.own_ids => format!("churn-{peer}-{}", self.random.below(12)),
+            _ => format!("churn-x-{}", self.random.below(12)),
+        };
+        self.insert_as(peer, &id)
+    }
+
+    fn insert_as(&mut self, peer: usize, id: &str) -> Result<(), StoreError> {
+        let document = self.document(id);
+        let arguments = Object::from([("d", Value::from(document))]);
+        self.execute(peer, "INSERT INTO plants DOCUMENTS (:d) ON ID CONFLICT DO UPDATE", &arguments)?;
+        Ok(())
+    }
+
+    fn pick(&mut self, peer: usize, kinds: &[&str]) -> Option<String> {
+        let mut living = self.peers[peer].living("plants");
+        living.retain(|id| kinds.iter().any(|kind| id.starts_with(kind)));
+        if living.is_empty() { None } else { Some(self.random.choose(&living).clone()) }
+    }
+
+    fn update(&mut self, peer: usize) -> Result<(), StoreError> {
+        let Some(id) = self.pick(peer, &["keep", "once", "churn"]) else { return Ok(()) };
+        self.counter += 1;
+        if id.starts_with("keep") && self.random.percent(70) {
+            let field = format!("f{}", self.counter);
+            let arguments = Object::from([("id", id.as_str())]);
+            if self.execute(peer, &format!("UPDATE plants SET {field} = 1 WHERE _id = :id"), &arguments)? {
+                let sequence = self.peers[peer].last_sequence();
+                self.peers[peer].ledger.promise(Promise::Field(id, field), sequence);
+            }
+            return Ok(());
+        }
+        let value = self.random.below(5);
+        let statement = match self.random.below(5) {
+            0 => "UPDATE plants SET light = :value WHERE _id = :id",
+            1 => "UPDATE plants SET height = :value WHERE _id = :id",
+            2 => "UPDATE plants UNSET height WHERE _id = :id",
+            3 => "UPDATE plants SET care.water = :value WHERE _id = :id",
+            _ => "UPDATE plants APPLY visits INCREMENT BY 1 WHERE _id = :id",
+        };
+        let mut arguments = Object::from([("id", Value::from(id)), ("value", Value::from(value))]);
+        if !statement.contains(":value") {
+            arguments.remove("value");
+        }
+        self.execute(peer, statement, &arguments)?;
+        Ok(())
+    }
+
+    fn delete(&mut self, peer: usize) -> Result<(), StoreError> {
+        let Some(id) = self.pick(peer, &["once", "churn"]) else { return Ok(()) };
+        let arguments = Object::from([("id", id.as_str())]);
+        if self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments)? && id.starts_with("once") {
+            let sequence = self.peers[peer].last_sequence();
+            self.peers[peer].ledger.promise(Promise::Deletion(id.clone()), sequence);
+            if self.shared.sabotage == Some(Sabotage::Resurrection) {
+                self.insert_as(peer, &id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One statement that changes several documents.
+    fn several(&mut self, peer: usize) -> Result<(), StoreError> {
+        let light = self.random.below(5);
+        let arguments = Object::from([("light", light)]);
+        self.execute(peer, "UPDATE plants SET height = :light WHERE light = :light", &arguments)?;
+        Ok(())
+    }
+
+    fn count(&mut self, peer: usize) -> Result<(), StoreError> {
+        const FEW: usize = 3;
+        let counters = self.peers[peer].living("plants").iter().filter(|id| id.starts_with("count")).count();
+        if counters < FEW && self.random.percent(40) {
+            self.counter += 1;
+            let id = format!("count-{peer}-{}", self.counter);
+            return self.insert_as(peer, &id);
+        }
+        let Some(id) = self.pick(peer, &["count"]) else { return Ok(()) };
+        let amount = *self.random.choose(&[1, 2, 5, -1]);
+        let arguments = Object::from([("id", Value::from(id.as_str())), ("amount", Value::from(amount))]);
+        let statement = "UPDATE plants APPLY visits INCREMENT BY :amount WHERE _id = :id";
+        if self.shared.sabotage == Some(Sabotage::DoubleCounting) {
+            self.execute(peer, statement, &arguments)?;
+        }
+        match self.execute(peer, statement, &arguments) {
+            Ok(true) => {
+                let sequence = self.peers[peer].last_sequence();
+                self.peers[peer].ledger.increment(&id, amount, sequence);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                self.peers[peer].ledger.perhaps_increment(&id, amount);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Several statements on several documents that belong together.
+    fn transaction(&mut self, peer: usize) -> Result<(), StoreError> {
+        self.counter += 1;
+        let turn = self.counter;
+        let members: &[(&str, &[&str])] = match self.random.below(5) {
+            0 | 1 => &[("first", &["a", "b"])],
+            2 | 3 => &[("second", &["b", "c"])],
+            _ => &[("first", &["a", "b"]), ("second", &["b", "c"])],
+        };
+        let Some(process) = &self.peers[peer].process else { return Ok(()) };
+        let transaction = process.store.begin(TransactionKind::ReadWrite)?;
+        for (field, documents) in members {
+            for document in *documents {
+                let id = format!("{peer}-{document}");
+                let body = Object::from([("_id", Value::from(id)), (*field, Value::from(turn))]);
+                let arguments = Object::from([("d", Value::from(body))]);
+                let statement = "INSERT INTO pairs DOCUMENTS (:d) ON ID CONFLICT DO UPDATE";
+                transaction.execute(statement, &arguments)?;
+                if self.shared.sabotage == Some(Sabotage::HalfTransactions) {
+                    break;
+                }
+            }
+        }
+        transaction.commit()?;
+        self.note(|| format!("peer {peer}: transaction {turn} of {members:?}"));
+        Ok(())
+    }
+
+    /// Only of what its owner has, and by one peer only: applications that evict apart from each other can lose the last
+    /// copy.
+    fn evict(&mut self, peer: usize) -> Result<(), StoreError> {
+        let Some(id) = self.pick(peer, &["keep", "once", "churn", "count"]) else { return Ok(()) };
+        let owner = id.split('-').nth(1).and_then(|owner| owner.parse::<usize>().ok());
+        let allowed = owner.is_some_and(|owner| (owner + 1) % self.founders == peer);
+        let ledger = &self.peers[peer].ledger;
+        // Who holds something for another may be taken back to a time before that.
+        let forgettable = !ledger.concerns(&id) && (!self.climate.restores || !ledger.counts(&id));
+        if !allowed || !forgettable {
+            return Ok(());
+        }
+        let arguments = Object::from([("id", id.as_str())]);
+        self.execute(peer, "EVICT FROM plants WHERE _id = :id", &arguments)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,762 @@
+//! The peers, what is between them, and what happens next: one thread, virtual time, one seed.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ditto_crdt::Sequence;
+use ditto_replication::{CloseReason, Event, Replica, Violation};
+use ditto_storage::Loss;
+use ditto_store::StoreError;
+
+use crate::climate::Climate;
+use crate::network::{Fate, Link, Quality};
+use crate::oracle;
+use crate::peer::{Peer, Process, Shared, peer_id};
+use crate::random::Random;
+use crate::sabotage::Sabotage;
+use crate::topology::{self, Shape};
+use crate::trace::Trace;
+use crate::watch::Sightings;
+
+/// A happening.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Happening {
+    /// A message leaves a link that has not ended since.
+    Arrival { link: usize, epoch: u64, side: usize, bytes: Vec<u8> },
+    /// The peer syncs its store, if it is the process of that number.
+    Sync { peer: usize, boot: u64 },
+    /// Time passes at the peer.
+    Tick { peer: usize },
+    /// The application does something.
+    Write { peer: usize },
+    /// The link breaks, if it has not ended since.
+    Break { link: usize, epoch: u64 },
+    /// The link comes up if it can.
+    Connect { link: usize },
+    /// The process begins again.
+    Start { peer: usize },
+    /// A peer that was away comes back.
+    Return { peer: usize },
+    /// There is room on the disk again.
+    Room { peer: usize },
+    /// A failed storage is tried again.
+    Recover { peer: usize },
+    /// Something goes wrong.
+    Fault,
+    /// The network is whole again.
+    Heal,
+    /// Positions are compared with what is held.
+    Inspect { link: usize },
+}
+
+/// Whether everybody subscribes to everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanting {
+    /// All peers end equal.
+    Everything,
+    /// Each has a part.
+    Parts,
+}
+
+/// What a world is made from.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// Decides everything.
+    pub seed: u64,
+    /// `None`: the seed decides.
+    pub peers: Option<usize>,
+    /// Length of the storms together, in milliseconds.
+    pub storm_ms: u64,
+    /// Whether the trace is kept.
+    pub traced: bool,
+    /// What is broken on purpose.
+    pub sabotage: Option<Sabotage>,
+}
+
+impl Settings {
+    /// The world of a seed, one minute long.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Self { seed, peers: None, storm_ms: 60_000, traced: false, sabotage: None }
+    }
+}
+
+/// Everything that there is.
+pub struct World {
+    /// The peers.
+    pub peers: Vec<Peer>,
+    /// Those that were there from the beginning; the others run on copies of their disks.
+    pub founders: usize,
+    /// The links.
+    pub links: Vec<Link>,
+    /// How the links behave in a storm.
+    qualities: Vec<[Quality; 2]>,
+    /// Which faults there are.
+    pub climate: Climate,
+    /// Who wants what.
+    pub wanting: Wanting,
+    /// Each application inserts ids of its own only.
+    pub own_ids: bool,
+    /// The dice.
+    pub random: Random,
+    /// Milliseconds.
+    pub now: u64,
+    pub(crate) shared: Shared,
+    queue: BinaryHeap<Reverse<(u64, u64, Happening)>>,
+    happenings: u64,
+    /// Whether faults and writes still happen.
+    pub stormy: bool,
+    /// What happened.
+    pub trace: Trace,
+    /// Differs between two runs that differ in any message.
+    pub fingerprint: u64,
+    /// Somebody was catching up since all was at rest.
+    behind: bool,
+    /// What was found to be wrong on the way.
+    pub verdicts: Vec<String>,
+    /// When a store changed last.
+    pub last_change: u64,
+    /// Most bytes that ever waited in one session.
+    pub peak_queue: usize,
+    /// Bytes of changes that applications made, if the climate is calm.
+    pub change_bytes: u64,
+    /// How many documents those changed.
+    pub changes: u64,
+    pub(crate) counter: u64,
+    duration: u64,
+}
+
+/// When every world begins.
+pub const START: u64 = 1_700_000_000_000;
+/// A world in which more than this happens does not come to rest.
+const MAX_HAPPENINGS: u64 = 4_000_000;
+/// No reaping has more steps than this.
+const MAX_REAPING_STEPS: usize = 100;
+/// After so much time in peace nothing moves any more.
+pub const PEACE_MS: u64 = 600_000;
+
+impl World {
+    /// The world of one seed, before anything has happened.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let mut random = Random::new(settings.seed);
+        let climate = Climate::draw(&mut random);
+        let drawn = match random.below(100) {
+            0..30 => 2,
+            30..70 => random.between(3, 5),
+            70..92 => random.between(6, 10),
+            92..99 => random.between(11, 30),
+            _ => random.between(31, 100),
+        };
+        let peers = settings.peers.unwrap_or(usize::try_from(drawn).unwrap_or(2)).max(2);
+        let shape = Shape::draw(&mut random, peers);
+        let edges = shape.edges(&mut random, peers);
+        let mut world = Self::empty(random, climate, settings.traced, settings.sabotage);
+        world.duration = settings.storm_ms;
+        world.note(|| format!("{peers} peers, {shape:?}, {:?}", settings.seed));
+        for _ in 0..peers {
+            let skew = world.climate.skew(&mut world.random);
+            world.add_peer(skew);
+        }
+        for (a, b) in edges {
+            world.add_link(a, b);
+        }
+        world.choose_subscriptions();
+        let climate = world.climate.clone();
+        world.note(|| format!("{climate:?}"));
+        world
+    }
+
+    /// A world in which nothing happens by itself.
+    #[must_use]
+    pub fn scripted(seed: u64, peers: usize, edges: &[(usize, usize)]) -> Self {
+        let climate = Climate { latency: 5, ..Climate::default() };
+        let mut world = Self::empty(Random::new(seed), climate, true, None);
+        world.stormy = false;
+        for _ in 0..peers {
+            world.add_peer(0);
+        }
+        for (a, b) in edges {
+            world.add_link(*a, *b);
+        }
+        world
+    }
+
+    fn empty(random: Random, climate: Climate, traced: bool, sabotage: Option<Sabotage>) -> Self {
+        Self {
+            peers: Vec::new(),
+            founders: 0,
+            links: Vec::new(),
+            qualities: Vec::new(),
+            climate,
+            wanting: Wanting::Everything,
+            own_ids: false,
+            random,
+            now: START,
+            shared: Shared {
+                clock: Arc::new(AtomicU64::new(START)),
+                sightings: Sightings::default(),
+                sabotage,
+            },
+            queue: BinaryHeap::new(),
+            happenings: 0,
+            stormy: true,
+            trace: Trace::new(traced),
+            fingerprint: 0,
+            behind: false,
+            verdicts: Vec::new(),
+            last_change: START,
+            peak_queue: 0,
+            change_bytes: 0,
+            changes: 0,
+            counter: 0,
+            duration: 0,
+        }
+    }
+
+    fn add_peer(&mut self, skew: i64) {
+        let number = self.peers.len();
+        let seed = self.random.draw();
+        self.peers.push(Peer::new(number, seed, skew, self.shared.clone()));
+        self.founders = self.peers.len();
+    }
+
+    /// Adds a link that is down.
+    pub fn add_link(&mut self, a: usize, b: usize) -> usize {
+        let quality = [0; 2].map(|_| self.climate.quality(&mut self.random));
+        self.qualities.push(quality);
+        self.links.push(Link::new([a, b], quality));
+        self.links.len() - 1
+    }
+
+    pub(crate) fn note(&mut self, what: impl FnOnce() -> String) {
+        self.trace.note(self.now - START, what);
+    }
+
+    pub(crate) fn schedule(&mut self, delay: u64, happening: Happening) {
+        self.happenings += 1;
+        self.queue.push(Reverse((self.now + delay, self.happenings, happening)));
+    }
+
+    /// Storms and peace in turns; judged after each. Ends with the first verdict.
+    pub fn run(&mut self) {
+        let rounds = self.random.between(1, 2);
+        for round in 0..rounds {
+            self.storm(self.duration / rounds);
+            self.note(|| format!("peace {round}"));
+            self.peace();
+            if self.verdicts.is_empty() {
+                let verdicts = oracle::judge(self);
+                self.verdicts.extend(verdicts);
+            }
+            if !self.verdicts.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn storm(&mut self, duration: u64) {
+        self.stormy = true;
+        self.behind = false;
+        self.shared.sightings.single.store(false, Ordering::Relaxed);
+        for link in 0..self.links.len() {
+            self.links[link].quality = self.qualities[link];
+            let delay = self.random.below(2_000);
+            self.schedule(delay, Happening::Connect { link });
+            if self.wanting == Wanting::Everything {
+                let delay = self.random.below(duration.max(1));
+                self.schedule(delay, Happening::Inspect { link });
+            }
+        }
+        for peer in 0..self.peers.len() {
+            let late = self.peers[peer].boots == 0 && self.climate.absences && self.random.percent(30);
+            let delay = if late { self.random.below(duration) } else { 0 };
+            self.schedule(delay, Happening::Start { peer });
+            self.schedule(delay + 1, Happening::Write { peer });
+        }
+        self.schedule(500, Happening::Fault);
+        self.until(self.now + duration);
+    }
+
+    /// All faults end, everybody meets everybody that it has a link to, and time passes until nothing moves.
+    fn peace(&mut self) {
+        self.stormy = false;
+        for peer in 0..self.peers.len() {
+            self.peers[peer].repair_disk();
+            self.peers[peer].away = false;
+            if self.peers[peer].failed {
+                self.schedule(0, Happening::Recover { peer });
+            }
+            self.schedule(0, Happening::Start { peer });
+        }
+        for link in &mut self.links {
+            link.severed = false;
+            link.quality = link.quality.map(|quality| Quality { latency: quality.latency, ..Quality::GOOD });
+        }
+        self.until(self.now + 1);
+        let begin = self.now;
+        self.meet();
+        let took = self.last_change.saturating_sub(begin);
+        let bound = self.convergence_bound();
+        if took > bound {
+            self.verdicts.push(format!("it took {took} ms until all was quiet, more than {bound}"));
+        }
+        if self.links.iter().any(|link| !link.is_still()) {
+            self.verdicts.push("messages are still under way".to_owned());
+        }
+    }
+
+    /// How long convergence may take once all is well: so many messages one after another on each link of the longest way, a
+    /// sync at each peer of it, and a position that is told late.
+    fn convergence_bound(&self) -> u64 {
+        const MESSAGES: u64 = 12;
+        let edges: Vec<_> = self.links.iter().map(|link| (link.ends[0], link.ends[1])).collect();
+        let slowest = self.links.iter().flat_map(|link| link.quality).map(|quality| quality.latency).max();
+        let hop = MESSAGES * slowest.unwrap_or(0) + 2_000;
+        (topology::diameter(self.peers.len(), &edges) + 1) * hop
+    }
+
+    /// New links everywhere in peaceful times, and time for everything that follows.
+    pub fn meet(&mut self) {
+        for link in 0..self.links.len() {
+            self.end_link(link);
+        }
+        for link in 0..self.links.len() {
+            self.schedule(1, Happening::Connect { link });
+        }
+        self.until(self.now + PEACE_MS);
+    }
+
+    /// Lets everything happen up to a moment.
+    pub fn until(&mut self, end: u64) {
+        while let Some(Reverse((time, _, _))) = self.queue.peek()
+            && *time <= end
+            && self.verdicts.is_empty()
+        {
+            let Some(Reverse((time, _, happening))) = self.queue.pop() else { break };
+            self.set_now(self.now.max(time));
+            self.happen(happening);
+            if self.happenings > MAX_HAPPENINGS {
+                self.verdicts.push("there is no end to it".to_owned());
+            }
+        }
+        self.set_now(end);
+    }
+
+    fn set_now(&mut self, now: u64) {
+        self.now = now;
+        self.shared.clock.store(now, Ordering::Relaxed);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrival { link, epoch, side, bytes } => self.arrive(link, epoch, side, &bytes),
+            Happening::Sync { peer, boot } => {
+                if self.peers[peer].boots == boot && self.peers[peer].sync_due == Some(self.now) {
+                    self.peers[peer].sync_due = None;
+                    self.sync(peer);
+                }
+            }
+            Happening::Tick { peer } => {
+                if self.peers[peer].tick_due == Some(self.now) {
+                    self.peers[peer].tick_due = None;
+                    let now = self.now;
+                    self.with(peer, |process| {
+                        if process.replicator.next_timeout().is_some_and(|at| at <= now) {
+                            process.replicator.tick(&mut process.replica, now);
+                        }
+                    });
+                }
+            }
+            Happening::Write { peer } => self.application(peer),
+            Happening::Break { link, epoch } => {
+                if self.links[link].epoch == epoch {
+                    self.break_link(link);
+                }
+            }
+            Happening::Connect { link } => self.connect(link),
+            Happening::Start { peer } => self.start(peer),
+            Happening::Return { peer } => {
+                self.peers[peer].away = false;
+                self.start(peer);
+            }
+            Happening::Room { peer } => self.peers[peer].storage.set_disk_full(false),
+            Happening::Recover { peer } => self.recover(peer),
+            Happening::Fault => self.fault(),
+            Happening::Heal => self.heal(),
+            Happening::Inspect { link } => {
+                let found = oracle::positions(self, link);
+                self.verdicts.extend(found);
+                if self.stormy {
+                    let delay = self.random.between(2_000, 10_000);
+                    self.schedule(delay, Happening::Inspect { link });
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, link: usize, epoch: u64, side: usize, bytes: &[u8]) {
+        if self.links[link].epoch != epoch {
+            return;
+        }
+        let wire = &mut self.links[link];
+        let was_full = wire.is_full(side);
+        wire.deliver(side, bytes.len());
+        let (from, to) = (wire.ends[side], wire.ends[1 - side]);
+        let is_free = was_full && !wire.is_full(side);
+        for byte in bytes {
+            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.fingerprint ^= self.now ^ link as u64;
+        let now = self.now;
+        self.with(to, |process| {
+            if let Some(session) = process.sessions.get(&link) {
+                process.replicator.receive(*session, bytes, &mut process.replica, now);
+            }
+        });
+        if is_free && self.links[link].epoch == epoch {
+            self.with(from, |process| {
+                if let Some(session) = process.sessions.get(&link) {
+                    process.replicator.set_blocked(*session, false);
+                }
+            });
+        }
+    }
+
+    /// Lets a process act and carries out what it asks for.
+    pub(crate) fn with(&mut self, peer: usize, act: impl FnOnce(&mut Process)) {
+        let Some(process) = &mut self.peers[peer].process else { return };
+        act(process);
+        self.pump(peer);
+    }
+
+    /// Sends, looks at events, and makes appointments.
+    pub(crate) fn pump(&mut self, peer: usize) {
+        let now = self.now;
+        let Some(process) = &mut self.peers[peer].process else { return };
+        process.replicator.committed(&mut process.replica, now);
+        for session in process.sessions.values() {
+            self.peak_queue = self.peak_queue.max(process.replicator.queued_bytes(*session));
+        }
+        self.send(peer);
+        let Some(process) = &mut self.peers[peer].process else { return };
+        let mut events = Vec::new();
+        while let Some(event) = process.replicator.poll_event() {
+            if !matches!(event, Event::Progress { .. }) {
+                events.push(event);
+            }
+        }
+        let timeout = process.replicator.next_timeout();
+        let unsynced = process.replicator.awaits_durability()
+            || process.store.durable_sequence() < process.store.last_sequence();
+        let last = process.store.last_sequence();
+        if last > self.peers[peer].seen {
+            let seen = std::mem::replace(&mut self.peers[peer].seen, last);
+            self.last_change = now;
+            self.trace
+                .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
+            // Whoever asks for one document gets it as it is now, which may be a part of a transaction; and what is seen in
+            // parts by somebody who says so is passed on to others, who do not say so.
+            let excused = self.behind || self.shared.sightings.single.load(Ordering::Relaxed);
+            if !excused && let Some(torn) = oracle::torn_transactions(&self.peers[peer]) {
+                self.note(|| torn.clone());
+                self.verdicts.push(torn);
+            }
+        }
+        if let Some(timeout) = timeout {
+            let due = timeout.max(now + 1);
+            if self.peers[peer].tick_due.is_none_or(|present| due < present) {
+                self.peers[peer].tick_due = Some(due);
+                self.schedule(due - now, Happening::Tick { peer });
+            }
+        }
+        if unsynced && self.peers[peer].sync_due.is_none() {
+            let delay = self.random.between(1, 30);
+            self.peers[peer].sync_due = Some(now + delay);
+            let boot = self.peers[peer].boots;
+            self.schedule(delay, Happening::Sync { peer, boot });
+        }
+        for event in events {
+            self.note(|| format!("peer {peer}: {event:?}"));
+            if self.react(peer, &event) {
+                self.peers[peer].events.push(event);
+            } else {
+                return self.disk_failed(peer, "it failed in a session");
+            }
+        }
+    }
+
+    fn send(&mut self, peer: usize) {
+        loop {
+            let Some(process) = &mut self.peers[peer].process else { return };
+            let Some((session, bytes)) = process.replicator.poll_transmit() else { return };
+            let Some(link) = process.link(session) else { continue };
+            let wire = &mut self.links[link];
+            let (side, epoch) = (wire.side(peer), wire.epoch);
+            let fate = wire.send(side, bytes.len(), self.now, &mut self.random);
+            if wire.is_full(side) || self.shared.sabotage == Some(Sabotage::EndlessWaiting) {
+                process.replicator.set_blocked(session, true);
+            }
+            match fate {
+                Fate::Arrives(delay) => self.schedule(delay, Happening::Arrival { link, epoch, side, bytes }),
+                Fate::Lost(delay) => self.schedule(delay, Happening::Break { link, epoch }),
+            }
+        }
+    }
+
+    /// Does what an event asks for; false if the disk failed.
+    fn react(&mut self, peer: usize, event: &Event) -> bool {
+        match event {
+            Event::SessionFailed { reason: CloseReason::Replica(_), .. } => false,
+            Event::SessionFailed { session, reason, .. } => {
+                // On a line that is too narrow for what is said, an answer may take longer than anybody waits.
+                let patient = matches!(reason, CloseReason::Violation(Violation::Timeout(_)));
+                let excused = patient && self.climate.narrow && self.stormy;
+                if matches!(reason, CloseReason::Violation(_)) && !excused {
+                    self.verdicts.push(format!("peer {peer}: {event:?}"));
+                }
+                let link = self.peers[peer].process.as_ref().and_then(|process| process.link(*session));
+                if let Some(link) = link {
+                    let epoch = self.links[link].epoch;
+                    self.schedule(1, Happening::Break { link, epoch });
+                }
+                true
+            }
+            Event::CatchingUp { .. } => {
+                self.behind = true;
+                true
+            }
+            Event::ForkDetected { run, sequence, .. } => {
+                if !self.peers[peer].forked {
+                    self.verdicts.push(format!("peer {peer} is no copy, but {event:?}"));
+                }
+                self.peers[peer].answer_fork(*run, *sequence).is_ok()
+            }
+            Event::DocumentRefused { .. } | Event::SubscriptionRefused { .. } => {
+                self.verdicts.push(format!("peer {peer}: {event:?}"));
+                true
+            }
+            _ => true,
+        }
+    }
+
+    fn sync(&mut self, peer: usize) {
+        let now = self.now;
+        let Some(process) = &mut self.peers[peer].process else { return };
+        match process.store.sync() {
+            Ok(durable) => {
+                process.replicator.durable(durable, &mut process.replica, now);
+                self.pump(peer);
+            }
+            Err(error) => self.disk_failed(peer, &error.to_string()),
+        }
+    }
+
+    /// An application's statement, or its disk, failed.
+    pub(crate) fn failed(&mut self, peer: usize, error: &StoreError) {
+        if matches!(error, StoreError::Storage(_)) {
+            self.disk_failed(peer, &error.to_string());
+        } else {
+            self.verdicts.push(format!("peer {peer}: {error}"));
+        }
+    }
+
+    /// What an application does when its disk fails: it starts again, or waits until there is room.
+    pub(crate) fn disk_failed(&mut self, peer: usize, error: &str) {
+        if self.peers[peer].process.is_none() || self.peers[peer].failed {
+            return;
+        }
+        self.note(|| format!("peer {peer}: {error}"));
+        if self.random.percent(50) {
+            return self.crash(peer);
+        }
+        self.peers[peer].failed = true;
+        self.end_links_of(peer);
+        self.schedule(1_000, Happening::Recover { peer });
+    }
+
+    fn recover(&mut self, peer: usize) {
+        if !self.peers[peer].failed {
+            return;
+        }
+        match self.peers[peer].recover() {
+            Ok(()) => {
+                self.note(|| format!("peer {peer} has recovered"));
+                self.connect_all(peer);
+                self.pump(peer);
+            }
+            Err(_) => self.schedule(1_000, Happening::Recover { peer }),
+        }
+    }
+
+    /// The process ends; another one begins soon.
+    pub(crate) fn crash(&mut self, peer: usize) {
+        if self.peers[peer].process.is_none() {
+            return;
+        }
+        let loss = *self.random.choose(&[Loss::Nothing, Loss::SomeUnsynced, Loss::AllUnsynced]);
+        self.end_process(peer, loss);
+        let delay = self.random.between(1, 2_000);
+        self.schedule(delay, Happening::Start { peer });
+    }
+
+    /// The process ends.
+    pub fn end_process(&mut self, peer: usize, loss: Loss) {
+        self.note(|| format!("peer {peer} ends: {loss:?}"));
+        self.end_links_of(peer);
+        self.peers[peer].crash(loss);
+    }
+
+    /// The process begins, unless it runs, or is not there.
+    pub fn start(&mut self, peer: usize) {
+        if self.peers[peer].process.is_some() || self.peers[peer].away {
+            return;
+        }
+        self.note(|| format!("peer {peer} starts"));
+        let now = self.now;
+        match self.peers[peer].start(now) {
+            Ok(()) => {
+                self.connect_all(peer);
+                self.pump(peer);
+            }
+            Err(ditto_store::OpenError::Storage(_)) => {
+                self.peers[peer].crash(Loss::AllUnsynced);
+                self.schedule(1_000, Happening::Start { peer });
+            }
+            Err(error) => self.verdicts.push(format!("peer {peer} cannot be opened again: {error}")),
+        }
+    }
+
+    fn connect_all(&mut self, peer: usize) {
+        for link in self.links_of(peer) {
+            self.schedule(1, Happening::Connect { link });
+        }
+    }
+
+    pub(crate) fn links_of(&self, peer: usize) -> Vec<usize> {
+        (0..self.links.len()).filter(|link| self.links[*link].ends.contains(&peer)).collect()
+    }
+
+    fn connect(&mut self, link: usize) {
+        let wire = &self.links[link];
+        let ends = wire.ends;
+        let ready = |peer: &Peer| peer.process.is_some() && !peer.failed;
+        if wire.is_up() || wire.severed || !ends.iter().all(|end| ready(&self.peers[*end])) {
+            return;
+        }
+        self.note(|| format!("{} and {} are connected", ends[0], ends[1]));
+        self.links[link].turn(self.now);
+        let epoch = self.links[link].epoch;
+        if self.stormy && self.climate.flaps {
+            let delay = self.random.between(1, 20_000);
+            self.schedule(delay, Happening::Break { link, epoch });
+        }
+        for (peer, remote) in [(ends[0], ends[1]), (ends[1], ends[0])] {
+            if self.links[link].epoch != epoch {
+                return;
+            }
+            let now = self.now;
+            match self.peers[peer].connect(link, remote, now) {
+                Ok(()) => self.pump(peer),
+                Err(error) => return self.failed(peer, &error),
+            }
+        }
+    }
+
+    pub(crate) fn connect_soon(&mut self, link: usize) {
+        self.schedule(1, Happening::Connect { link });
+    }
+
+    /// The link breaks; somebody dials again.
+    fn break_link(&mut self, link: usize) {
+        self.end_link(link);
+        let delay = self.random.between(1, 3_000);
+        self.schedule(delay, Happening::Connect { link });
+    }
+
+    pub(crate) fn end_link(&mut self, link: usize) {
+        if self.links[link].is_up() {
+            let ends = self.links[link].ends;
+            self.note(|| format!("the link between {} and {} ends", ends[0], ends[1]));
+            self.links[link].turn(self.now);
+            for end in ends {
+                self.peers[end].disconnect(link, self.now);
+            }
+        }
+    }
+
+    fn end_links_of(&mut self, peer: usize) {
+        for link in self.links_of(peer) {
+            self.end_link(link);
+        }
+    }
+
+    /// Somebody uses the disk of a peer a second time, on another machine with a key of its own.
+    pub(crate) fn copy(&mut self, original: usize) {
+        let number = self.peers.len();
+        let seed = self.random.draw();
+        let copy = Peer::copy_of(&self.peers[original], number, seed);
+        self.peers.push(copy);
+        self.note(|| format!("peer {number} is a copy of peer {original}"));
+        let mut neighbours: Vec<usize> =
+            self.links_of(original).into_iter().map(|link| self.links[link].other(original)).collect();
+        neighbours.truncate(2);
+        neighbours.push(original);
+        for neighbour in neighbours {
+            self.add_link(neighbour, number);
+        }
+        self.schedule(1, Happening::Start { peer: number });
+        self.schedule(2, Happening::Write { peer: number });
+    }
+
+    /// Time passes at one peer, and what is due is buried.
+    pub fn pass_days(&mut self, peer: usize, days: u64) -> u64 {
+        let mut buried = 0;
+        for _ in 0..days {
+            self.peers[peer].shift_clock(86_400_000);
+            let Some(process) = &self.peers[peer].process else { continue };
+            let store = process.store.clone();
+            for _ in 0..MAX_REAPING_STEPS {
+                match store.reap() {
+                    Ok(reaped) => {
+                        buried += reaped.buried;
+                        if reaped.again_in_ms > 1_000 {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        self.failed(peer, &error);
+                        break;
+                    }
+                }
+            }
+        }
+        self.note(|| format!("{days} days pass at peer {peer}, which buries {buried}"));
+        self.pump(peer);
+        buried
+    }
+
+    /// Sum of what passed on all links.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let times = if self.shared.sabotage == Some(Sabotage::Waste) { 20 } else { 1 };
+        times * self.links.iter().map(|link| link.bytes).sum::<u64>()
+    }
+
+    /// What a peer has applied of what the one at the other end of a link has, and whether it has forgotten something since.
+    pub(crate) fn position(&self, link: usize, peer: usize) -> Option<Sequence> {
+        let process = self.peers[peer].process.as_ref()?;
+        let session = process.sessions.get(&link)?;
+        let statistics = process.replicator.statistics(*session)?;
+        let same = process.evictions.get(&link) == Some(&process.replica.eviction_total());
+        (same && process.replicator.is_ready(*session)).then_some(statistics.remote_position)
+    }
+
+    /// The peer of an id.
+    #[must_use]
+    pub fn peer_of(&self, id: &[u8; 32]) -> Option<usize> {
+        (0..self.peers.len()).find(|peer| peer_id(*peer).0 == *id)
+    }
+}

@@ -1,0 +1,65 @@
+//! Whatever a seed does to its peers, what must hold holds.
+//!
+//! `DITTO_SIMULATION_SEEDS=17` runs one seed and prints what happened, `=0..5000` runs a range, as the program does.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::ops::Range;
+
+use ditto_simulation::run::run;
+use ditto_simulation::world::Settings;
+
+const DEFAULT_SEEDS: Range<u64> = 0..300;
+
+/// Of `cargo test`: two to five peers, and a short storm.
+fn small(seed: u64) -> Settings {
+    let peers = Some(2 + usize::try_from(seed % 4).unwrap_or(0));
+    Settings { peers, storm_ms: 12_000, ..Settings::of(seed) }
+}
+
+fn chosen() -> Option<Range<u64>> {
+    let chosen = std::env::var("DITTO_SIMULATION_SEEDS").ok()?;
+    let number = |text: &str| text.trim().parse().expect("DITTO_SIMULATION_SEEDS is `17` or `0..100`");
+    Some(match chosen.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => number(&chosen)..number(&chosen) + 1,
+    })
+}
+
+#[test]
+fn peers_end_equal_whatever_happens() {
+    let seeds = chosen();
+    let single = seeds.as_ref().is_some_and(|seeds| seeds.end - seeds.start == 1);
+    let settings = if seeds.is_some() { Settings::of } else { small };
+    let mut failures = Vec::new();
+    for seed in seeds.unwrap_or(DEFAULT_SEEDS) {
+        let settings = settings(seed);
+        let outcome = run(Settings { traced: single, ..settings });
+        if single {
+            println!("{}", outcome.trace.join("\n"));
+        }
+        if !outcome.verdicts.is_empty() {
+            let peers =
+                settings.peers.map(|peers| format!(" --peers {peers} --minutes 0.2")).unwrap_or_default();
+            let replay = format!("cargo run --release -p ditto-simulation -- --seed {seed}{peers}");
+            if failures.is_empty() && !single {
+                println!("{}", run(Settings { traced: true, ..settings }).trace.join("\n"));
+            }
+            failures.push(format!("{replay}\n    {}", outcome.verdicts.join("\n    ")));
+        }
+    }
+    let shown: Vec<_> = failures.iter().take(10).cloned().collect();
+    assert!(failures.is_empty(), "{} seeds fail:\n{}", failures.len(), shown.join("\n"));
+}
+
+#[test]
+fn a_seed_is_one_story() {
+    for seed in [1, 2, 18] {
+        let settings = Settings { traced: true, storm_ms: 20_000, ..Settings::of(seed) };
+        let (first, second) = (run(settings), run(settings));
+        let differ = first.trace.iter().zip(&second.trace).find(|(one, other)| one != other);
+        assert_eq!(differ, None, "seed {seed}");
+        assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");
+        assert_eq!(first.fingerprint, second.fingerprint, "seed {seed}");
+    }
+}
