@@ -458,7 +458,9 @@ impl Subscriber {
             _ => needs,
         };
         self.unacknowledged.push_back((inbound.batch, needs));
-        link.statistics.remote_position = end.sequence;
+        if !self.is_reconciling(inbound.batch) {
+            link.statistics.remote_position = end.sequence;
+        }
         self.judge(brought, link, turn)?;
         self.report(end, inbound.batch, subscriptions, link, turn);
         Ok(())

@@ -31,6 +31,12 @@ impl Subscriber {
         });
     }
 
+    /// Whether a batch says nothing of some interest, because what lies before the fence is not settled.
+    pub(super) fn is_reconciling(&self, batch: u64) -> bool {
+        let mut wanted = self.wanted.values().filter(|wanted| !wanted.removed);
+        wanted.any(|wanted| wanted.fence.is_some() || wanted.settled_after >= batch)
+    }
+
     /// The publisher wants to know more of what is held here.
     pub(crate) fn inquiry(&mut self, inquiry: Inquiry) -> Result<(), CloseReason> {
         if inquiry.generation > self.confirmed {
