@@ -695,11 +695,17 @@ fn take(to: &Store, documents: Vec<IncomingDocument>) {
     assert!(applied.outcomes.iter().all(Result::is_ok), "{:?}", applied.outcomes);
 }
 
-fn versions(store: &Store) -> BTreeMap<DocumentKey, Version> {
+/// By the hash of the `_id`: what one of them has deleted, the other may have buried.
+fn versions(store: &Store) -> BTreeMap<(Arc<str>, Vec<u8>), Version> {
     let replica = store.replica();
     let changes = replica.changes(Sequence::ZERO, replica.last_sequence(), usize::MAX).expect("changes");
     let version = |key: &DocumentKey| replica.document(key).expect("reads").expect("is there").version;
-    changes.into_iter().map(|change| (change.key.clone(), version(&change.key))).collect()
+    let hashed = |id: &[u8]| match id.split_first() {
+        Some((0, hash)) => hash.to_vec(),
+        _ => blake3::hash(id).as_bytes()[..16].to_vec(),
+    };
+    let name = |key: &DocumentKey| (Arc::clone(&key.collection), hashed(&key.id));
+    changes.into_iter().map(|change| (name(&change.key), version(&change.key))).collect()
 }
 
 fn own_documents(store: &Store) -> Vec<String> {
