@@ -31,6 +31,8 @@ pub(crate) struct Session {
     publisher: Publisher,
     subscriber: Subscriber,
     respondent: Respondent,
+    /// Of two peers that reconcile with each other, one tells what it found after the other.
+    goes_second: bool,
     /// The owner cannot send at the moment.
     pub(crate) blocked: bool,
 }
@@ -55,6 +57,7 @@ impl Session {
             publisher: Publisher::default(),
             subscriber: Subscriber::default(),
             respondent: Respondent::default(),
+            goes_second: false,
             blocked: false,
         }
     }
@@ -198,6 +201,7 @@ impl Session {
         }
         let capabilities = CAPABILITIES & hello.capabilities;
         self.publisher.reconciles_with = Some(hello.durable).filter(|_| capabilities & RECONCILIATION != 0);
+        self.goes_second = local.peer > remote;
         self.phase = Phase::Open { capabilities };
         turn.events.push_back(Event::SessionReady { session, remote });
         self.synchronize(subscriptions, turn)
@@ -251,13 +255,14 @@ impl Session {
             }
             return Ok(());
         }
-        let Self { link, publisher, subscriber, respondent, .. } = self;
+        let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
         publisher.check_patience(turn.now)?;
         subscriber.check_patience(turn.now)?;
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
         subscriber.acknowledge(link, turn.durable);
         subscriber.take_stock(link, turn)?;
         respondent.pump(link, turn)?;
+        publisher.gives_way = *goes_second && subscriber.is_reconciled();
         publisher.pump(link, turn)?;
         if link.outbox_bytes > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
             return Err(Violation::Limit("messages that it does not read").into());
