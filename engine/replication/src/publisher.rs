@@ -64,6 +64,8 @@ pub(crate) struct Publisher {
     comparisons: VecDeque<Comparison>,
     /// The other peer can reconcile, and has so many changes in its log.
     pub(crate) reconciles_with: Option<Sequence>,
+    /// The other peer reconciles as well, and goes first: what it sends may be all that makes a difference.
+    pub(crate) gives_way: bool,
     /// There is work that waits for nobody but the next call.
     pub(crate) more: bool,
     /// The other peer wants documents to be offered, whether or not it is known to want them.

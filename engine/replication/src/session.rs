@@ -26,6 +26,8 @@ pub(crate) struct Session {
     publisher: Publisher,
     subscriber: Subscriber,
     respondent: Respondent,
+    /// Of two peers that reconcile with each other, one tells what it found after the other.
+    goes_second: bool,
     /// The owner cannot send at the moment.
     pub(crate) blocked: bool,
     /// [`Replica::scopes_revision`](crate::Replica::scopes_revision) when it began.
@@ -53,6 +55,7 @@ impl Session {
             publisher: Publisher::default(),
             subscriber: Subscriber::default(),
             respondent: Respondent::default(),
+            goes_second: false,
             blocked: false,
             scopes_revision,
         }
@@ -203,6 +206,7 @@ impl Session {
         }
         self.link.meet(hello.capabilities);
         self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.link.can(RECONCILIATION));
+        self.goes_second = local.peer > remote;
         self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
         turn.events.push_back(Event::SessionReady { session, remote });
         self.synchronize(subscriptions, turn)
@@ -256,7 +260,7 @@ impl Session {
             }
             return Ok(());
         }
-        let Self { link, publisher, subscriber, respondent, .. } = self;
+        let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
         publisher.check_patience(turn.now)?;
         subscriber.check_patience(turn.now)?;
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
@@ -264,6 +268,7 @@ impl Session {
         subscriber.acknowledge(link, turn.durable);
         subscriber.take_stock(link, turn)?;
         respondent.pump(link, turn)?;
+        publisher.gives_way = *goes_second && subscriber.is_reconciled();
         publisher.pump(link, turn)?;
         if link.outbox.bytes() > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
             return Err(Violation::Limit("messages that it does not read").into());

@@ -69,7 +69,7 @@ impl Publisher {
                     return Ok(());
                 }
                 Next::Ask(inquiry) => link.send(&Message::Inquiry(inquiry)),
-                Next::Send if !self.window_is_open() => return Ok(()),
+                Next::Send if self.gives_way || !self.window_is_open() => return Ok(()),
                 Next::Send if link.outbox.bytes() > QUEUE_TARGET_BYTES => {
                     self.more = true;
                     return Ok(());

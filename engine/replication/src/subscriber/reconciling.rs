@@ -37,6 +37,11 @@ impl Subscriber {
         wanted.any(|wanted| wanted.fence.is_some() || wanted.settled_after >= batch)
     }
 
+    /// Whether the publisher has yet to tell something that it found by comparing.
+    pub(crate) fn is_reconciled(&self) -> bool {
+        !self.inventories.is_empty()
+    }
+
     /// The publisher wants to know more of what is held here.
     pub(crate) fn inquiry(&mut self, inquiry: Inquiry) -> Result<(), CloseReason> {
         if inquiry.generation > self.confirmed {

@@ -18,7 +18,8 @@ use ditto_value::{Object, Value, ValueRef, key};
 /// Everything that a sync makes durable.
 #[derive(Clone, Default)]
 struct State {
-    documents: BTreeMap<DocumentKey, Document>,
+    /// Shared with the copy from the last sync.
+    documents: BTreeMap<DocumentKey, Arc<Document>>,
     changes: BTreeMap<Sequence, (DocumentKey, Option<u64>)>,
     /// Last → first sequence of each commit.
     commits: BTreeMap<Sequence, Sequence>,
@@ -149,6 +150,24 @@ impl Model {
         }
     }
 
+    /// Another site that got the same documents from elsewhere.
+    pub fn twin(&self, site: u64) -> Self {
+        let mut twin = Self::new(site);
+        let State { documents, changes, commits, last, newest_stamp, .. } = self.state.clone();
+        let runs = vec![(RunId(twin.draw()), Sequence(1))];
+        twin.state = State {
+            documents,
+            changes,
+            commits,
+            last,
+            newest_stamp,
+            runs,
+            ..std::mem::take(&mut twin.state)
+        };
+        twin.synced = twin.state.clone();
+        twin
+    }
+
     /// Continues from an image, as an open does.
     pub fn restore(&mut self, image: &Self) {
         let draws = self.random;
@@ -230,7 +249,7 @@ impl Model {
     }
 
     pub fn canonical(&self, key: &DocumentKey) -> Option<Vec<u8>> {
-        self.state.documents.get(key).map(Document::canonical)
+        self.state.documents.get(key).map(|document| document.canonical())
     }
 
     pub fn visible(&self, collection: &str, id: &str) -> Option<Value> {
@@ -273,7 +292,7 @@ pub struct Transaction<'a> {
 impl Transaction<'_> {
     fn change(&mut self, key: &DocumentKey, write: impl FnOnce(&mut Document, Sequence) -> bool) -> bool {
         let sequence = Sequence(self.state.last.0 + 1);
-        let mut document = self.state.documents.get(key).cloned().unwrap_or_default();
+        let mut document = self.state.document_of(key);
         let changed = write(&mut document, sequence);
         if changed {
             self.state.record(key, document, sequence, None);
@@ -304,6 +323,10 @@ impl Transaction<'_> {
 }
 
 impl State {
+    fn document_of(&self, key: &DocumentKey) -> Document {
+        self.documents.get(key).map(|document| Document::clone(document)).unwrap_or_default()
+    }
+
     fn record(&mut self, key: &DocumentKey, document: Document, sequence: Sequence, origin: Option<u64>) {
         if let Some(old) = self.documents.get(key) {
             self.changes.remove(&old.newest_sequence());
@@ -311,7 +334,7 @@ impl State {
         self.last = sequence;
         self.newest_stamp = self.newest_stamp.max(document.newest_stamp());
         self.changes.insert(sequence, (key.clone(), origin));
-        self.documents.insert(key.clone(), document);
+        self.documents.insert(key.clone(), Arc::new(document));
     }
 }
 
@@ -391,7 +414,7 @@ impl Replica for Model {
         key: &DocumentKey,
         delta: &[u8],
     ) -> Result<Result<Version, Refused>, ReplicaError> {
-        let mut document = self.state.documents.get(key).cloned().unwrap_or_default();
+        let mut document = self.state.document_of(key);
         Ok(match Delta::decode(delta) {
             Ok(delta) => {
                 document.merge(&delta, Sequence(u64::MAX));
@@ -509,7 +532,7 @@ impl Replica for Model {
                     continue;
                 }
             };
-            let mut document = self.state.documents.get(key).cloned().unwrap_or_default();
+            let mut document = self.state.document_of(key);
             let before = document.is_known().then(|| document.version());
             let sequence = Sequence(self.state.last.0 + 1);
             let ditto_crdt::Merged { changed, absorbed, .. } = document.merge(&delta, sequence);

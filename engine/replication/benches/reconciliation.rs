@@ -1,0 +1,29 @@
+//! Prints the table of `docs/protocol.md`: what two peers without checkpoints send each other, both ways, until they are
+//! equal. The same on every machine. `cargo bench -p ditto-replication --bench reconciliation` takes a few minutes.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
+
+#[path = "../tests/model/mod.rs"]
+mod model;
+#[path = "../tests/pair/mod.rs"]
+mod pair;
+#[path = "../tests/twins/mod.rs"]
+mod twins;
+
+use twins::{Spread, cost};
+
+fn main() {
+    println!("| documents | differences | clustered | scattered | walk from 0 |");
+    println!("| ---: | ---: | ---: | ---: | ---: |");
+    for documents in [100, 10_000, 100_000] {
+        for differences in [0, 1, 10, 100, 1_000] {
+            if differences > documents {
+                continue;
+            }
+            let [clustered, scattered] = [Spread::Clustered, Spread::Scattered]
+                .map(|spread| cost(documents, differences, spread, false).bytes);
+            let walk = cost(documents, differences, Spread::Scattered, true).bytes;
+            println!("| {documents} | {differences} | {clustered} | {scattered} | {walk} |");
+        }
+    }
+}
