@@ -298,6 +298,9 @@ impl World {
         self.until(self.now + 1);
         let begin = self.now;
         self.meet();
+        if !self.verdicts.is_empty() {
+            return;
+        }
         let took = self.last_change.saturating_sub(begin);
         let bound = self.convergence_bound();
         if took > bound {
