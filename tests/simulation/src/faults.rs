@@ -48,10 +48,11 @@ impl World {
             }
             7 if self.climate.absences => self.leave(peer),
             8 | 9 if self.climate.subscriptions => self.change_subscriptions(peer),
-            10 if self.climate.copies => {
-                if self.peers.len() < self.founders + MAX_COPIES && self.peers[peer].boots > 0 {
-                    self.copy(peer);
-                }
+            10 if self.climate.copies
+                && self.peers.len() < self.founders + MAX_COPIES
+                && self.peers[peer].boots > 0 =>
+            {
+                self.copy(peer);
             }
             11 if self.climate.restores => self.restore(peer),
             _ => {}

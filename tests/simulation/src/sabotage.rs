@@ -9,6 +9,8 @@ pub enum Sabotage {
     ForgottenCheckpoints,
     /// Disks lose what they have synced.
     LostSyncs,
+    /// Writes are acknowledged that were never made.
+    LostWrites,
     /// A document that was deleted is brought back as it was.
     Resurrection,
     /// Increments are made twice.

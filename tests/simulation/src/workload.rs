@@ -181,7 +181,9 @@ impl World {
         if id.starts_with("keep") && self.random.percent(70) {
             let field = format!("f{}", self.counter);
             let arguments = Object::from([("id", id.as_str())]);
-            if self.execute(peer, &format!("UPDATE plants SET {field} = 1 WHERE _id = :id"), &arguments)? {
+            let lost = self.shared.sabotage == Some(Sabotage::LostWrites);
+            let statement = format!("UPDATE plants SET {field} = 1 WHERE _id = :id");
+            if lost || self.execute(peer, &statement, &arguments)? {
                 let sequence = self.peers[peer].last_sequence();
                 self.peers[peer].ledger.promise(Promise::Field(id, field), sequence);
             }

@@ -298,6 +298,9 @@ impl World {
         self.until(self.now + 1);
         let begin = self.now;
         self.meet();
+        if !self.verdicts.is_empty() {
+            return;
+        }
         let took = self.last_change.saturating_sub(begin);
         let bound = self.convergence_bound();
         if took > bound {
@@ -458,8 +461,10 @@ impl World {
             self.trace
                 .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
             // Whoever asks for one document gets it as it is now, which may be a part of a transaction; and what is seen in
-            // parts by somebody who says so is passed on to others, who do not say so.
-            let excused = self.behind || self.shared.sightings.single.load(Ordering::Relaxed);
+            // parts by somebody who says so, or has not subscribed to it, is passed on to others, who do not say so.
+            let excused = self.wanting == Wanting::Parts
+                || self.behind
+                || self.shared.sightings.single.load(Ordering::Relaxed);
             if !excused && let Some(torn) = oracle::torn_transactions(&self.peers[peer]) {
                 self.note(|| torn.clone());
                 self.verdicts.push(torn);

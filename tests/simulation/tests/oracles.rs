@@ -38,7 +38,12 @@ fn checkpoints_that_are_not_found_again_cost_too_much() {
 
 #[test]
 fn acknowledged_writes_that_are_lost_are_missed() {
-    notices(Sabotage::LostSyncs, &["Field("]);
+    notices(Sabotage::LostWrites, &["Field("]);
+}
+
+#[test]
+fn a_disk_that_loses_what_was_synced_is_taken_for_a_copy() {
+    notices(Sabotage::LostSyncs, &["is no copy, but ForkDetected"]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub fn promises(world: &World, verdicts: &mut Vec<String>) {
 fn broken(world: &World, author: &Peer, peer: &Peer, promise: &Promise) -> bool {
     let own = author.number == peer.number;
     let all = world.wanting == Wanting::Everything;
-    if !own && !all && !(world.peers.len() == 2 && !peer.wishes.is_empty()) {
+    if !own && !all && (world.peers.len() != 2 || peer.wishes.is_empty()) {
         return false;
     }
     match promise {

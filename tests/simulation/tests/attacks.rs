@@ -1,0 +1,288 @@
+//! Attacks that need several peers, one scripted world each.
+
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use ditto_simulation::world::World;
+use ditto_storage::Loss;
+
+const PLANTS: &str = "SELECT * FROM plants";
+
+/// Peers in a row.
+fn line(peers: usize) -> World {
+    let edges: Vec<_> = (1..peers).map(|peer| (peer - 1, peer)).collect();
+    World::scripted(7, peers, &edges)
+}
+
+fn write(world: &mut World, peer: usize, statement: &str) {
+    assert!(world.write(peer, statement).expect("the disk works"), "{statement} changes nothing");
+}
+
+/// Every peer shows the same rows.
+fn agree(world: &World, rows: &[&str]) {
+    for peer in 0..world.peers.len() {
+        assert_eq!(world.show(peer, PLANTS), rows, "peer {peer}");
+    }
+    assert_eq!(world.verdicts, Vec::<String>::new());
+}
+
+#[test]
+fn an_old_living_copy_is_taken_by_who_has_buried_others() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    world.sever(1, 2);
+    write(&mut world, 2, "INSERT INTO plants DOCUMENTS ({'_id': 'old'})");
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 'gone'})");
+    write(&mut world, 0, "DELETE FROM plants WHERE _id = 'gone'");
+    world.rest();
+    let buried: u64 = (0..3).map(|peer| world.pass_days(peer, 30)).sum();
+    assert!(buried > 0);
+    world.join(1, 2);
+    world.rest();
+    agree(&world, &[r#"{"_id":"old"}"#]);
+}
+
+#[test]
+fn a_member_that_was_unset_long_ago_does_not_come_back_with_an_old_copy() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'x': 'old'})");
+    world.rest();
+    world.sever(1, 2);
+    write(&mut world, 0, "UPDATE plants UNSET x WHERE _id = 1");
+    world.rest();
+    for peer in 0..3 {
+        world.pass_days(peer, 30);
+    }
+    write(&mut world, 2, "UPDATE plants SET y = 1 WHERE _id = 1");
+    world.join(1, 2);
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"y":1}"#]);
+}
+
+#[test]
+fn a_document_that_was_deleted_long_ago_elsewhere_is_inserted_by_who_did_not_know_it() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    world.sever(1, 2);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'x': 'old'})");
+    world.rest();
+    write(&mut world, 0, "DELETE FROM plants WHERE _id = 1");
+    world.rest();
+    for peer in 0..2 {
+        world.pass_days(peer, 30);
+    }
+    write(&mut world, 2, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'y': 'new'})");
+    world.join(1, 2);
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"y":"new"}"#]);
+}
+
+#[test]
+fn a_deletion_by_a_clock_that_is_weeks_wrong_is_neither_early_nor_undone() {
+    for weeks in [-3_i64, 3] {
+        let mut world = line(3);
+        world.peers[0].shift_clock(weeks * 7 * 86_400_000);
+        world.start_all(&[PLANTS]);
+        write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+        world.rest();
+        write(&mut world, 0, "DELETE FROM plants WHERE _id = 1");
+        world.rest();
+        for peer in 0..3 {
+            assert_eq!(world.pass_days(peer, 5), 0, "{weeks} weeks: peer {peer} buries too early");
+        }
+        assert_eq!(world.pass_days(1, 5), 1);
+        world.meet();
+        agree(&world, &[]);
+    }
+}
+
+#[test]
+fn tombstones_that_are_buried_at_different_times_fall_to_none_and_cost_nothing_after() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    for id in 0..50 {
+        write(&mut world, 0, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
+    }
+    world.rest();
+    write(&mut world, 1, "DELETE FROM plants");
+    world.rest();
+    for peer in 0..3 {
+        assert_eq!(world.pass_days(peer, 10), 50);
+        world.meet();
+    }
+    assert_eq!((0..3).map(|peer| world.pass_days(peer, 10)).sum::<u64>(), 0, "none comes back");
+    let before = world.bytes();
+    world.meet();
+    assert!(world.bytes() - before < 2 * 1_024);
+    agree(&world, &[]);
+}
+
+#[test]
+fn increments_around_an_eviction_add_up() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    world.rest();
+    for _ in 0..3 {
+        write(&mut world, 1, "UPDATE plants APPLY n INCREMENT BY 1 WHERE _id = 1");
+        world.rest();
+        write(&mut world, 1, "EVICT FROM plants WHERE _id = 1");
+        world.rest();
+        write(&mut world, 2, "UPDATE plants APPLY n INCREMENT BY 10 WHERE _id = 1");
+    }
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"n":33}"#]);
+}
+
+#[test]
+fn increments_of_a_restored_image_and_of_what_it_forgot_add_up() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    write(&mut world, 0, "UPDATE plants APPLY n INCREMENT BY 1 WHERE _id = 1");
+    world.rest();
+    world.peers[0].take_image(1);
+    write(&mut world, 0, "UPDATE plants APPLY n INCREMENT BY 2 WHERE _id = 1");
+    world.rest();
+    world.end_process(0, Loss::Nothing);
+    world.peers[0].restore(2);
+    // Before anybody tells it that it was restored.
+    world.sever(0, 1);
+    world.start(0);
+    write(&mut world, 0, "UPDATE plants APPLY n INCREMENT BY 4 WHERE _id = 1");
+    write(&mut world, 2, "UPDATE plants APPLY n INCREMENT BY 8 WHERE _id = 1");
+    world.join(0, 1);
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"n":15}"#]);
+}
+
+#[test]
+fn a_restored_image_that_meets_a_third_peer_first_ends_equal_with_all() {
+    let mut world = World::scripted(7, 3, &[(0, 1), (0, 2), (1, 2)]);
+    world.start_all(&[PLANTS]);
+    world.sever(0, 2);
+    world.sever(1, 2);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'x': 1})");
+    world.rest();
+    world.peers[0].take_image(1);
+    write(&mut world, 0, "UPDATE plants SET x = 2 WHERE _id = 1");
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 2})");
+    world.rest();
+    world.end_process(0, Loss::Nothing);
+    world.peers[0].restore(2);
+    world.sever(0, 1);
+    world.start(0);
+    write(&mut world, 0, "UPDATE plants SET y = 3 WHERE _id = 1");
+    world.join(0, 2);
+    world.rest();
+    world.join(1, 2);
+    world.rest();
+    world.join(0, 1);
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"x":2,"y":3}"#, r#"{"_id":2}"#]);
+}
+
+#[test]
+fn whoever_walks_on_gets_a_document_whose_row_has_moved_behind_the_position() {
+    let mut world = line(2);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'x': 1})");
+    world.rest();
+    world.sever(0, 1);
+    for field in ["a", "b", "c"] {
+        write(&mut world, 0, &format!("UPDATE plants SET {field} = 1 WHERE _id = 1"));
+        world.rest();
+        world.join(0, 1);
+        world.until(world.now + 12);
+        write(&mut world, 0, &format!("UPDATE plants SET {field} = 2 WHERE _id = 1"));
+        world.until(world.now + 12);
+        world.sever(0, 1);
+    }
+    world.join(0, 1);
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"a":2,"b":2,"c":2,"x":1}"#]);
+}
+
+#[test]
+fn both_sides_write_during_every_step_of_the_first_sync() {
+    let mut world = line(2);
+    world.start_all(&[PLANTS]);
+    world.sever(0, 1);
+    for id in 0..20 {
+        write(&mut world, id % 2, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
+    }
+    world.join(0, 1);
+    for id in 20..60 {
+        write(&mut world, id % 2, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
+        world.until(world.now + 1);
+    }
+    world.rest();
+    let expected: Vec<String> = (0..60).map(|id| format!(r#"{{"_id":{id}}}"#)).collect();
+    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+    agree(&world, &expected);
+}
+
+#[test]
+fn two_large_copies_that_merge_at_a_third_peer_travel_and_can_be_shrunk() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 1, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    world.rest();
+    world.sever(0, 1);
+    world.sever(1, 2);
+    let large = "x".repeat(3 * 1024 * 1024);
+    write(&mut world, 0, &format!("UPDATE plants SET a = '{large}' WHERE _id = 1"));
+    write(&mut world, 2, &format!("UPDATE plants SET b = '{large}' WHERE _id = 1"));
+    world.join(0, 1);
+    world.join(1, 2);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 2})");
+    world.rest();
+    write(&mut world, 1, "UPDATE plants UNSET a, b WHERE _id = 1");
+    world.rest();
+    agree(&world, &[r#"{"_id":1}"#, r#"{"_id":2}"#]);
+}
+
+#[test]
+fn many_peers_that_edit_one_document_cost_a_multiple_of_their_edits() {
+    const PEERS: usize = 8;
+    const ROUNDS: usize = 5;
+    let edges: Vec<_> = (1..PEERS).map(|peer| (0, peer)).collect();
+    let mut world = World::scripted(7, PEERS, &edges);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    world.rest();
+    let before = world.bytes();
+    for round in 0..ROUNDS {
+        for peer in 0..PEERS {
+            write(&mut world, peer, &format!("UPDATE plants SET f{peer} = {round} WHERE _id = 1"));
+        }
+        world.rest();
+    }
+    let per_edit = (world.bytes() - before) / (PEERS * ROUNDS) as u64;
+    // Each edit has to pass every link once, at up to 250 bytes with what is said about it; twice that is no storm.
+    assert!(per_edit < 2 * 250 * edges.len() as u64, "{per_edit} bytes");
+    assert_eq!(world.verdicts, Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "the engine does not hold it yet: a position passes a durable change whose document changed again"]
+fn a_position_does_not_pass_a_change_that_a_loss_of_power_brings_back() {
+    let mut missed = 0;
+    for seed in 0..20 {
+        let mut world = World::scripted(seed, 2, &[(0, 1)]);
+        world.start_all(&[PLANTS]);
+        world.sever(0, 1);
+        write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'x': 1})");
+        world.rest();
+        world.join(0, 1);
+        world.until(world.now + 10);
+        // Its row moves behind what is durable; the walk does not meet it.
+        write(&mut world, 0, "UPDATE plants SET x = 2 WHERE _id = 1");
+        world.until(world.now + 8);
+        world.end_process(0, Loss::AllUnsynced);
+        world.start(0);
+        world.rest();
+        missed += usize::from(world.show(0, PLANTS) != world.show(1, PLANTS));
+    }
+    assert_eq!(missed, 0);
+}
