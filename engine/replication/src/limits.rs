@@ -87,8 +87,6 @@ pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
 pub const LAZY_PATIENCE_MS: u64 = 500;
 /// How long it waits at most; well below [`ANSWER_TIMEOUT_MS`].
 pub const MAX_LAZY_WAIT_MS: u64 = 15_000;
-/// Offers that may wait for an answer at once.
-pub const MAX_WAITING_OFFERS: usize = 4;
 
 /// With fewer changes than this in one of the two change logs, nothing is reconciled: the walk is short.
 pub const MIN_RECONCILED_CHANGES: u64 = 32;

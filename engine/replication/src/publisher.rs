@@ -8,6 +8,7 @@
 //! of them. The latter are offered; with the answer the draft becomes a batch.
 
 mod ahead;
+mod firm;
 mod reconciling;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,7 @@ use crate::replica::{
 use crate::subscription::selection;
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
+use firm::Firm;
 
 /// The publishing half of one session.
 #[derive(Debug, Default)]
@@ -45,6 +47,8 @@ pub(crate) struct Publisher {
     /// Everything up to here is sent.
     position: Sequence,
     ahead: Ahead,
+    /// How far of that may be told.
+    firm: Firm,
     /// The position that the other peer has been told.
     told: Sequence,
     /// Since when the position has been ahead of what was told, without a document to carry it.
@@ -116,6 +120,8 @@ struct Draft {
     end: Sequence,
     /// It is not a step of the walk but ahead of it.
     ahead: bool,
+    /// The newest sequence when the rows had been read.
+    last: Sequence,
     /// A transaction may be in it in part.
     torn: bool,
     caught_up: bool,
@@ -201,10 +207,12 @@ impl Publisher {
         };
         if first {
             self.ahead.begin(turn.durable);
+            self.firm.restart(self.position);
         } else {
             self.ahead.forget();
+            self.firm.restart(self.position.min(self.firm.position()));
         }
-        self.told = self.position;
+        self.told = self.firm.position();
         self.told_caught_up = false;
         self.origin_floor = turn.replica.last_sequence();
         self.more = true;
@@ -315,6 +323,10 @@ impl Publisher {
                 self.draft = Some(draft);
             }
         }
+        self.firm.ripen(turn.durable);
+        if self.firm.position() > self.told {
+            self.silent_since.get_or_insert(turn.now);
+        }
         if self.silent_since.is_some_and(|since| turn.now >= since + POSITION_DELAY_MS)
             && self.draft.is_none()
             && self.window_is_open()
@@ -348,6 +360,7 @@ impl Publisher {
             start,
             end: start,
             ahead: live.is_some(),
+            last: Sequence(0),
             torn: false,
             caught_up: false,
             offer: 0,
@@ -396,6 +409,7 @@ impl Publisher {
                 break;
             }
         }
+        draft.last = turn.replica.last_sequence();
         let nothing_new = draft.end == start;
         draft.torn = torn
             || nothing_new && self.torn
@@ -500,6 +514,7 @@ impl Publisher {
             return;
         }
         self.position = draft.end;
+        self.firm.reach(draft.end, draft.last, turn.durable);
         self.torn = draft.torn;
         self.ahead.passed(self.position);
         if draft.items.is_empty() {
@@ -507,10 +522,8 @@ impl Publisher {
             if arrived {
                 self.told_caught_up = true;
                 self.tell_position(link, turn);
-            } else if self.position.0.saturating_sub(self.told.0) >= SILENT_ROWS {
+            } else if self.firm.position().0.saturating_sub(self.told.0) >= SILENT_ROWS {
                 self.tell_position(link, turn);
-            } else if self.position > self.told {
-                self.silent_since.get_or_insert(turn.now);
             }
             return;
         }
@@ -530,7 +543,7 @@ impl Publisher {
             documents: Vec::with_capacity(items.len()),
             unsendable: std::mem::take(&mut self.unsendable),
             bytes: 0,
-            end: self.position,
+            end: self.firm.position(),
             generation: self.generation,
         };
         let mut message = Batch { batch: self.last_batch, ..Batch::default() };
@@ -564,13 +577,13 @@ impl Publisher {
         message.end = Some(BatchEnd {
             generation: self.generation,
             run,
-            sequence: self.position,
-            newest: Some(newest).filter(|newest| *newest > self.position),
+            sequence: flight.end,
+            newest: Some(newest).filter(|newest| *newest > flight.end),
             caught_up: self.told_caught_up,
         });
         link.statistics.documents_sent += flight.documents.len() as u64;
         link.send(&Message::Batch(message));
-        self.told = self.position;
+        self.told = flight.end;
         self.silent_since = None;
         self.flights.push_back(flight);
     }

@@ -264,7 +264,7 @@ impl Session {
         publisher.check_patience(turn.now)?;
         subscriber.check_patience(turn.now)?;
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
-        subscriber.answer_offers(link, turn)?;
+        subscriber.answer_offer(link, turn)?;
         subscriber.acknowledge(link, turn.durable);
         subscriber.take_stock(link, turn)?;
         respondent.pump(link, turn)?;

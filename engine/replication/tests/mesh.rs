@@ -8,8 +8,8 @@ mod pair;
 use std::collections::BTreeSet;
 
 use ditto_replication::SessionId;
-use ditto_replication::limits::{LAZY_PATIENCE_MS, MAX_WAITING_OFFERS};
-use pair::{Net, Node, int};
+use ditto_replication::limits::LAZY_PATIENCE_MS;
+use pair::{Net, int};
 
 const PLANTS: &str = "SELECT * FROM plants";
 
@@ -165,21 +165,23 @@ fn nobody_waits_for_others_who_has_one_link_only() {
 }
 
 #[test]
-fn a_peer_that_announces_more_than_it_waits_for_the_answer_to_is_closed() {
+fn of_a_flood_of_offers_only_the_newest_is_kept_and_answered() {
     let mut mesh = triangle();
     let announced = |(peer, session): &&(usize, SessionId)| mesh.net.statistics(*peer, *session).lazy;
     let (peer, session) = *mesh.sessions.iter().find(announced).expect("a lazy link");
-    for offer in 101..=101 + MAX_WAITING_OFFERS as u8 {
-        assert!(mesh.net.nodes[peer].replicator.is_ready(session));
+    let (now, node) = (mesh.net.now, &mut mesh.net.nodes[peer]);
+    for offer in 101..=120 {
         // An offer with one document of interest 1 that nobody has.
         let mut item = vec![0x02, 1, 0x05, 2, b'1', offer, 0x07, 16];
         item.extend_from_slice(&[offer; 16]);
         item.extend_from_slice(&[0x08, 1]);
         let mut message = vec![4, 0x02, offer, 0x05, item.len() as u8];
         message.extend_from_slice(&item);
-        let now = mesh.net.now;
-        let Node { replicator, model, .. } = &mut mesh.net.nodes[peer];
-        replicator.receive(session, &message, model, now);
+        node.replicator.receive(session, &message, &mut node.model, now);
     }
-    assert!(!mesh.net.nodes[peer].replicator.is_ready(session));
+    assert!(node.replicator.is_ready(session));
+    assert_eq!(node.replicator.poll_transmit(), None, "it waits for the eager link");
+    node.replicator.tick(&mut node.model, now + LAZY_PATIENCE_MS);
+    // Answer, offer 120, item 0 is wanted.
+    assert_eq!(node.replicator.poll_transmit(), Some((session, vec![5, 0x02, 120, 0x05, 1, 1])));
 }

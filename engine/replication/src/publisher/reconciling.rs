@@ -76,6 +76,12 @@ impl Publisher {
                 }
                 Next::Send => self.send_lacking(link, turn)?,
                 Next::Settle => {
+                    let last = turn.replica.last_sequence();
+                    let front = self.comparisons.front_mut();
+                    // As for positions that are told, see `firm`.
+                    if front.is_some_and(|front| *front.settles_when.get_or_insert(last) > turn.durable) {
+                        return Ok(());
+                    }
                     let Some(settled) = self.comparisons.pop_front() else { return Ok(()) };
                     self.settle(&settled, settled.fence, link);
                 }
@@ -152,6 +158,7 @@ impl Publisher {
         self.draft = None;
         self.ahead.forget();
         (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), false);
+        self.firm.restart(Sequence(0));
         self.settle(comparison, Sequence(0), link);
     }
 }

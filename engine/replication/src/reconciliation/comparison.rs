@@ -55,6 +55,8 @@ pub(crate) struct Comparison {
     decoder: Decoder,
     /// Since when the subscriber has owed an answer; `None` before its turn has come, and when it owes nothing.
     waiting_since: Option<u64>,
+    /// When everything is told, what has to be durable before that may be said.
+    pub(crate) settles_when: Option<Sequence>,
     stage: Stage,
 }
 
@@ -109,6 +111,7 @@ impl Comparison {
             sum: None,
             decoder: Decoder::default(),
             waiting_since: None,
+            settles_when: None,
             stage: Stage::Stocktaking,
         }
     }

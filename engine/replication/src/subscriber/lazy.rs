@@ -7,22 +7,20 @@
 //! when a session ends. Whatever is decided costs bytes or time, never documents: the publisher's position does not pass
 //! an offer without an answer.
 
-use std::collections::VecDeque;
-
 use super::Subscriber;
 use super::wanted::wants;
 use crate::event::{CloseReason, Violation};
-use crate::limits::{LAZY_PATIENCE_MS, MAX_LAZY_WAIT_MS, MAX_WAITING_OFFERS};
+use crate::limits::{LAZY_PATIENCE_MS, MAX_LAZY_WAIT_MS};
 use crate::message::{Answer, Delivery, Message, Offer, bits};
 use crate::replica::DocumentKey;
 use crate::turn::{EagerLinks, Link, Turn};
 
-/// How the publisher was asked to deliver, and the offers that are not answered yet.
+/// How the publisher was asked to deliver, and the offer that is not answered yet.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) lazy: bool,
-    /// With the time at which each came.
-    waiting: VecDeque<(Offer, u64)>,
+    /// With the time at which it came. A publisher has one offer open: a later one says that it has dropped this one.
+    waiting: Option<(Offer, u64)>,
 }
 
 /// What one batch has brought.
@@ -48,24 +46,20 @@ impl Subscriber {
         if offer.items.iter().any(|item| !self.wanted.contains_key(&item.interest)) {
             return Err(Violation::Unexpected("offer for an unknown interest").into());
         }
-        if self.delivered.waiting.len() >= MAX_WAITING_OFFERS {
-            return Err(Violation::Limit("offers without an answer").into());
-        }
-        self.delivered.waiting.push_back((offer, turn.now));
-        self.answer_offers(link, turn)
+        self.delivered.waiting = Some((offer, turn.now));
+        self.answer_offer(link, turn)
     }
 
-    /// Answers the offers that need not wait any more, in their order.
-    pub(crate) fn answer_offers(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        while let Some((offer, since)) = self.delivered.waiting.front() {
-            let wanted = self.lacking(offer, turn)?;
-            if wanted.contains(&true) && self.may_wait(*since, turn.now, turn.eager) {
-                break;
-            }
-            let wanted = bits::collect(wanted.into_iter());
-            link.send(&Message::Answer(Answer { offer: offer.offer, wanted }));
-            self.delivered.waiting.pop_front();
+    /// Answers the offer if it need not wait any more.
+    pub(crate) fn answer_offer(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        let Some((offer, since)) = &self.delivered.waiting else { return Ok(()) };
+        let wanted = self.lacking(offer, turn)?;
+        if wanted.contains(&true) && self.may_wait(*since, turn.now, turn.eager) {
+            return Ok(());
         }
+        let wanted = bits::collect(wanted.into_iter());
+        link.send(&Message::Answer(Answer { offer: offer.offer, wanted }));
+        self.delivered.waiting = None;
         Ok(())
     }
 
@@ -102,7 +96,7 @@ impl Subscriber {
 
     /// When an offer has waited long enough for another link.
     pub(super) fn offer_timeout(&self, eager: EagerLinks) -> Option<u64> {
-        self.delivered.waiting.front().map(|(_, since)| self.waits_until(*since, eager))
+        self.delivered.waiting.as_ref().map(|(_, since)| self.waits_until(*since, eager))
     }
 
     /// Judges the link by a batch that was applied.
@@ -133,7 +127,7 @@ impl Subscriber {
         if std::mem::take(&mut self.delivered.lazy) {
             link.statistics.lazy = false;
             link.send(&Message::Delivery(Delivery { lazy: false }));
-            self.answer_offers(link, turn)?;
+            self.answer_offer(link, turn)?;
         }
         Ok(())
     }

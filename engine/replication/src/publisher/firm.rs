@@ -1,0 +1,83 @@
+//! Which position may be told.
+//!
+//! The change log has one row a document: its newest change. While a document has changed again and that is not durable yet,
+//! the row of the durable change before is gone, and the walk does not meet it. A loss of power would bring it back. So a
+//! position is *firm*, and may be told, when everything is durable that was there as the rows before it were read: what
+//! has replaced a row by then is met later, and cannot be lost any more.
+
+use std::collections::VecDeque;
+
+use ditto_crdt::Sequence;
+
+/// The newest firm position, and those that will be.
+#[derive(Debug, Default)]
+pub(super) struct Firm {
+    position: Sequence,
+    /// Positions with what has to be durable first: the oldest, so that one gets there however much is written, and the
+    /// newest.
+    ripening: VecDeque<(Sequence, Sequence)>,
+}
+
+impl Firm {
+    /// The walk goes on from here; only what was firm before, or was told by the other peer itself, is firm.
+    pub(super) fn restart(&mut self, position: Sequence) {
+        *self = Self { position, ripening: VecDeque::new() };
+    }
+
+    /// The walk has come to `position`; `last` was the newest sequence when its rows had been read.
+    pub(super) fn reach(&mut self, position: Sequence, last: Sequence, durable: Sequence) {
+        self.ripening.truncate(1);
+        self.ripening.push_back((position, last));
+        self.ripen(durable);
+    }
+
+    /// Everything up to `durable` cannot be lost any more.
+    pub(super) fn ripen(&mut self, durable: Sequence) {
+        while let Some((position, _)) = self.ripening.pop_front_if(|(_, last)| *last <= durable) {
+            self.position = position;
+        }
+    }
+
+    /// The newest firm position.
+    pub(super) fn position(&self) -> Sequence {
+        self.position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach(firm: &mut Firm, position: u64, last: u64, durable: u64) -> u64 {
+        firm.reach(Sequence(position), Sequence(last), Sequence(durable));
+        firm.position().0
+    }
+
+    #[test]
+    fn a_position_is_firm_at_once_if_everything_is_durable() {
+        let mut firm = Firm::default();
+        assert_eq!(reach(&mut firm, 7, 7, 7), 7);
+        assert_eq!(reach(&mut firm, 9, 10, 10), 9);
+    }
+
+    #[test]
+    fn otherwise_it_is_when_what_was_there_is_durable() {
+        let mut firm = Firm::default();
+        assert_eq!(reach(&mut firm, 7, 9, 7), 0);
+        assert_eq!(reach(&mut firm, 8, 12, 8), 0);
+        assert_eq!(reach(&mut firm, 10, 14, 9), 7, "the oldest is not put off by newer ones");
+        firm.ripen(Sequence(13));
+        assert_eq!(firm.position(), Sequence(7));
+        firm.ripen(Sequence(14));
+        assert_eq!(firm.position(), Sequence(10));
+    }
+
+    #[test]
+    fn a_walk_that_begins_again_has_no_firm_position_to_come() {
+        let mut firm = Firm::default();
+        reach(&mut firm, 7, 9, 7);
+        firm.restart(Sequence(2));
+        firm.ripen(Sequence(20));
+        assert_eq!(firm.position(), Sequence(2));
+    }
+}
