@@ -33,8 +33,9 @@ impl Firm {
 
     /// Everything up to `durable` cannot be lost any more.
     pub(super) fn ripen(&mut self, durable: Sequence) {
-        while let Some((position, _)) = self.ripening.pop_front_if(|(_, last)| *last <= durable) {
-            self.position = position;
+        while let Some((position, _)) = self.ripening.front().filter(|(_, last)| *last <= durable) {
+            self.position = *position;
+            self.ripening.pop_front();
         }
     }
 
