@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::random::Random;
+use ditto_simulation::random::Random;
 
 /// The collection that all writers write to.
 pub const COLLECTION: &str = "things";
