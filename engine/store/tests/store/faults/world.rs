@@ -92,6 +92,9 @@ struct Image {
     remote_position: Sequence,
     /// Whether the remote was told what the store added after the image was taken, or put back for the last time.
     surpassed: bool,
+    /// The newest state that the image and the store have in common: its sequence, and what was added to the tally by then.
+    /// An image has what was not durable yet, and the store may have lost that.
+    shared: (Sequence, i64),
 }
 
 /// What the store was doing when a write failed.
@@ -273,6 +276,9 @@ impl World {
         assert!(runs.starts_with(&self.runs[..known]), "runs are appended: {runs:?} after {:?}", self.runs);
         assert!(runs.last().is_some_and(|(_, first)| *first == Sequence(last.0 + 1)));
         self.runs = runs;
+        if let Some(image) = &mut self.image {
+            image.shared = if last < image.shared.0 { (last, added) } else { image.shared };
+        }
         self.moments = vec![Moment { own, added, last, rows: store.storage().snapshot().into() }];
         self.durable = 0;
         self.store = Some(store);
@@ -315,7 +321,8 @@ impl World {
     fn take_image(&mut self) {
         self.note("an image is taken");
         let (moment, remote_position) = (self.newest().clone(), self.remote_position);
-        self.image = Some(Image { moment, remote_position, surpassed: false });
+        let shared = (moment.last, moment.added);
+        self.image = Some(Image { moment, remote_position, surpassed: false, shared });
     }
 
     /// The process ends, and the disk is what it was when the image was taken.
@@ -327,10 +334,11 @@ impl World {
         restore(&*image.moment.rows, &self.disk);
         self.set_rates();
         if std::mem::take(&mut image.surpassed) {
-            self.lost_added += self.told_added - image.moment.added;
-            self.told_added = image.moment.added;
+            self.lost_added += self.told_added - image.shared.1;
+            self.told_added = image.shared.1;
             self.forked = true;
         }
+        image.shared = (image.moment.last, image.moment.added);
         self.told = self.told.min(image.moment.last);
         self.remote_position = image.remote_position;
         self.moments = vec![image.moment.clone()];
