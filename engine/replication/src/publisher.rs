@@ -74,6 +74,9 @@ pub(crate) struct Publisher {
     pub(crate) more: bool,
     /// The other peer wants documents to be offered, whether or not it is known to want them.
     pub(crate) lazy: bool,
+    /// Highest of our sequences that the other peer had seen before this session. Its checkpoints may lie before that: it has
+    /// documents that were told ahead of the walk, or shortly before the end.
+    pub(crate) seen: Sequence,
     /// Checkpoints of the other peer are not to be trusted.
     pub(crate) distrust: bool,
 }
@@ -96,6 +99,8 @@ struct Served {
     is_reconciled: bool,
     /// Batches before this one say nothing about it.
     first_batch: u64,
+    /// Much of what changed up to here may be held already: it is offered.
+    held_in_part: Sequence,
 }
 
 /// A batch that is not yet acknowledged.
@@ -122,6 +127,8 @@ struct Draft {
     ahead: bool,
     /// The newest sequence when the rows had been read.
     last: Sequence,
+    /// There was a row for every sequence of it, about a document that had not changed again.
+    whole: bool,
     /// A transaction may be in it in part.
     torn: bool,
     caught_up: bool,
@@ -266,6 +273,8 @@ impl Publisher {
             is_whole: interest.unfiltered && checkpoint == Sequence(0),
             is_reconciled: reconciled,
             first_batch: if reconciled { u64::MAX } else { 0 },
+            // Without a checkpoint nobody knows; see `walk_instead`.
+            held_in_part: if checkpoint == Sequence(0) { Sequence(0) } else { self.seen },
             interest,
             start,
             from: start,
@@ -361,6 +370,7 @@ impl Publisher {
             end: start,
             ahead: live.is_some(),
             last: Sequence(0),
+            whole: false,
             torn: false,
             caught_up: false,
             offer: 0,
@@ -410,6 +420,7 @@ impl Publisher {
             }
         }
         draft.last = turn.replica.last_sequence();
+        draft.whole = !torn && seen.len() as u64 == draft.end.0 - start.0;
         let nothing_new = draft.end == start;
         draft.torn = torn
             || nothing_new && self.torn
@@ -444,7 +455,8 @@ impl Publisher {
         let (since, before) = sent.map_or((start, None), |(since, before)| (since, Some(before)));
         let candidate = Candidate { hash, key, interest, sequence, since, before };
         let unfiltered = served.iter().any(|served| served.interest.unfiltered);
-        if unfiltered && sent.is_none() && !theirs && !self.lazy {
+        let doubtful = sent.is_none() && served.iter().any(|served| sequence <= served.held_in_part);
+        if unfiltered && sent.is_none() && !theirs && !self.lazy && !doubtful {
             return candidate.read(turn.replica, link, turn.events);
         }
         let Some(stored) = turn.replica.document(&candidate.key)? else { return Ok(Weighed::Nothing) };
@@ -457,7 +469,7 @@ impl Publisher {
         let value = ValueRef::from_stored(&stored.value);
         let matching =
             unfiltered || stored.alive && served.iter().any(|served| (served.interest.matcher)(value));
-        if self.lazy || theirs && sent.is_none() || !matching && known.is_none() {
+        if self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none() {
             return Ok(Weighed::Item(Item::Offered(candidate, stored.version, matching)));
         }
         candidate.read(turn.replica, link, turn.events)
@@ -489,7 +501,10 @@ impl Publisher {
             if bits::get(&answer.wanted, index) {
                 match candidate.read(turn.replica, link, turn.events)? {
                     Weighed::Item(item) => items.push(item),
-                    Weighed::Moved => (draft.torn, draft.caught_up) = (true, false),
+                    Weighed::Moved => {
+                        (draft.torn, draft.caught_up, draft.whole) = (true, false, false);
+                        draft.last = turn.replica.last_sequence();
+                    }
                     Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
                     Weighed::Nothing => {}
                 }
@@ -514,6 +529,9 @@ impl Publisher {
             return;
         }
         self.position = draft.end;
+        if draft.whole {
+            self.firm.pass(draft.start, draft.end);
+        }
         self.firm.reach(draft.end, draft.last, turn.durable);
         self.torn = draft.torn;
         self.ahead.passed(self.position);

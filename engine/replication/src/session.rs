@@ -219,10 +219,11 @@ impl Session {
         let oldest = runs.first().map_or(Sequence(0), |(_, first)| *first);
         for (run, sequence) in &hello.seen {
             let (run, sequence) = (*run, *sequence);
-            let ours = locate(Checkpoint { run, sequence }, &runs, last).is_some();
+            let ours = locate(Checkpoint { run, sequence }, &runs, last);
+            self.publisher.seen = self.publisher.seen.max(ours.unwrap_or_default());
             // The first runs of a long history are forgotten: a claim from that time says nothing.
             let long_ago = oldest > Sequence(1) && sequence < oldest;
-            if ours || long_ago || turn.replica.claim_answered(run, sequence) {
+            if ours.is_some() || long_ago || turn.replica.claim_answered(run, sequence) {
                 continue;
             }
             // What the two histories share is unknown: both directions begin at the beginning.

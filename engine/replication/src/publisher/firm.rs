@@ -3,7 +3,8 @@
 //! The change log has one row a document: its newest change. While a document has changed again and that is not durable yet,
 //! the row of the durable change before is gone, and the walk does not meet it. A loss of power would bring it back. So a
 //! position is *firm*, and may be told, when everything is durable that was there as the rows before it were read: what
-//! has replaced a row by then is met later, and cannot be lost any more.
+//! has replaced a row by then is met later, and cannot be lost any more. Where no row is missing, nothing was replaced, and the
+//! position is firm at once.
 
 use std::collections::VecDeque;
 
@@ -29,6 +30,14 @@ impl Firm {
         self.ripening.truncate(1);
         self.ripening.push_back((position, last));
         self.ripen(durable);
+    }
+
+    /// The walk has come from `start` to `position`, has met a row for each sequence between, and told all of them as they
+    /// are.
+    pub(super) fn pass(&mut self, start: Sequence, position: Sequence) {
+        if self.position == start {
+            self.restart(position);
+        }
     }
 
     /// Everything up to `durable` cannot be lost any more.
@@ -71,6 +80,19 @@ mod tests {
         assert_eq!(firm.position(), Sequence(7));
         firm.ripen(Sequence(14));
         assert_eq!(firm.position(), Sequence(10));
+    }
+
+    #[test]
+    fn what_follows_a_firm_position_without_a_gap_is_firm_at_once() {
+        let mut firm = Firm::default();
+        firm.pass(Sequence(0), Sequence(3));
+        assert_eq!(firm.position(), Sequence(3));
+        reach(&mut firm, 7, 9, 7);
+        firm.pass(Sequence(7), Sequence(8));
+        assert_eq!(firm.position(), Sequence(3), "what it follows is not");
+        firm.ripen(Sequence(9));
+        firm.pass(Sequence(7), Sequence(8));
+        assert_eq!(firm.position(), Sequence(8));
     }
 
     #[test]

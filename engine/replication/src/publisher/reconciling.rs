@@ -26,6 +26,9 @@ impl Publisher {
         for mut comparison in std::mem::take(&mut self.comparisons) {
             let before = comparison.interests.len();
             comparison.interests.retain(|(id, _)| !interests.removed.contains(id));
+            if interests.forgotten {
+                comparison.disregard();
+            }
             match comparison.interests.len() {
                 0 => {}
                 left if left < before || interests.forgotten => self.walk_instead(&comparison, link),
@@ -149,9 +152,11 @@ impl Publisher {
         for served in self.served.values_mut() {
             served.from = served.from.max(self.position);
         }
+        let held_in_part = if comparison.is_mostly_held() { comparison.fence } else { Sequence(0) };
         for (id, _) in &comparison.interests {
             if let Some(served) = self.served.get_mut(id) {
                 (served.start, served.from) = (Sequence(0), Sequence(0));
+                served.held_in_part = held_in_part;
             }
         }
         // Nothing of a draft was sent; the walk comes by again.

@@ -116,6 +116,16 @@ impl Comparison {
         }
     }
 
+    /// Whether the subscriber holds so many documents that an offer of each costs less than those that it need not be sent.
+    pub(crate) fn is_mostly_held(&self) -> bool {
+        self.documents.is_some_and(|documents| documents.saturating_mul(2) >= self.stock.len() as u64)
+    }
+
+    /// What the subscriber has said of what it holds is not true any more.
+    pub(crate) fn disregard(&mut self) {
+        self.documents = None;
+    }
+
     /// A row that the subscriber lacks; each is returned once.
     pub(crate) fn lacking(&mut self) -> Option<Sequence> {
         match &mut self.stage {
