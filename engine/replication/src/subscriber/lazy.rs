@@ -11,7 +11,7 @@ use super::Subscriber;
 use super::wanted::wants;
 use crate::event::{CloseReason, Violation};
 use crate::limits::{LAZY_PATIENCE_MS, MAX_LAZY_WAIT_MS};
-use crate::message::{Answer, Delivery, Message, Offer, bits};
+use crate::message::{Answer, Delivery, Message, Offer, OfferItem, bits};
 use crate::replica::DocumentKey;
 use crate::turn::{EagerLinks, Link, Turn};
 
@@ -19,8 +19,17 @@ use crate::turn::{EagerLinks, Link, Turn};
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) lazy: bool,
-    /// With the time at which it came. A publisher has one offer open: a later one says that it has dropped this one.
-    waiting: Option<(Offer, u64)>,
+    /// A publisher has one offer open: a later one says that it has dropped this one.
+    waiting: Option<Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    offer: Offer,
+    /// When it came.
+    since: u64,
+    /// So many documents at its beginning were held when they were looked for.
+    held: usize,
 }
 
 /// What one batch has brought.
@@ -46,43 +55,40 @@ impl Subscriber {
         if offer.items.iter().any(|item| !self.wanted.contains_key(&item.interest)) {
             return Err(Violation::Unexpected("offer for an unknown interest").into());
         }
-        self.delivered.waiting = Some((offer, turn.now));
+        self.delivered.waiting = Some(Waiting { offer, since: turn.now, held: 0 });
         self.answer_offer(link, turn)
     }
 
     /// Answers the offer if it need not wait any more.
     pub(crate) fn answer_offer(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        let Some((offer, since)) = &self.delivered.waiting else { return Ok(()) };
-        let wanted = self.lacking(offer, turn)?;
-        if wanted.contains(&true) && self.may_wait(*since, turn.now, turn.eager) {
-            return Ok(());
+        let Some(mut waiting) = self.delivered.waiting.take() else { return Ok(()) };
+        if self.may_wait(waiting.since, turn.now, turn.eager) {
+            // From the first one that was lacking: so each look costs what has come since.
+            while let Some(item) = waiting.offer.items.get(waiting.held) {
+                if self.is_lacking(item, turn)? {
+                    self.delivered.waiting = Some(waiting);
+                    return Ok(());
+                }
+                waiting.held += 1;
+            }
         }
-        let wanted = bits::collect(wanted.into_iter());
-        link.send(&Message::Answer(Answer { offer: offer.offer, wanted }));
-        self.delivered.waiting = None;
+        let Offer { offer, items } = waiting.offer;
+        let wanted = items.iter().map(|item| self.is_lacking(item, turn)).collect::<Result<Vec<_>, _>>()?;
+        link.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
         Ok(())
     }
 
-    /// Which of the offered documents are not held as they are offered.
-    fn lacking(&self, offer: &Offer, turn: &Turn<'_>) -> Result<Vec<bool>, CloseReason> {
-        let mut lacking = Vec::with_capacity(offer.items.len());
-        for item in &offer.items {
-            // It was there when the offer came; its end has been told, and nobody needs the document then.
-            let Some(interest) = self.wanted.get(&item.interest) else {
-                lacking.push(false);
-                continue;
-            };
-            let key = DocumentKey {
-                collection: interest.collection.clone(),
-                id: item.id.clone().into_key().into(),
-            };
-            let held = turn.replica.document(&key)?.map(|stored| stored.version);
-            lacking.push(match held {
-                None => item.matching && wants(&self.wanted, &key.collection),
-                Some(version) => version != item.version,
-            });
-        }
-        Ok(lacking)
+    /// Whether a document is wanted and not held as it is offered.
+    fn is_lacking(&self, item: &OfferItem, turn: &Turn<'_>) -> Result<bool, CloseReason> {
+        // It was there when the offer came; its end has been told, and nobody needs the document then.
+        let Some(interest) = self.wanted.get(&item.interest) else { return Ok(false) };
+        let key =
+            DocumentKey { collection: interest.collection.clone(), id: item.id.clone().into_key().into() };
+        let held = turn.replica.document(&key)?.map(|stored| stored.version);
+        Ok(match held {
+            None => item.matching && wants(&self.wanted, &key.collection),
+            Some(version) => version != item.version,
+        })
     }
 
     fn may_wait(&self, since: u64, now: u64, eager: EagerLinks) -> bool {
@@ -96,7 +102,7 @@ impl Subscriber {
 
     /// When an offer has waited long enough for another link.
     pub(super) fn offer_timeout(&self, eager: EagerLinks) -> Option<u64> {
-        self.delivered.waiting.as_ref().map(|(_, since)| self.waits_until(*since, eager))
+        self.delivered.waiting.as_ref().map(|waiting| self.waits_until(waiting.since, eager))
     }
 
     /// Judges the link by a batch that was applied.
