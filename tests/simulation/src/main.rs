@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use ditto_simulation::run::run;
+use ditto_simulation::run::{run, run_all};
 use ditto_simulation::world::Settings;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// Attacks replication: many peers in one thread, from one seed, under every fault.
 #[derive(Parser)]
@@ -37,6 +38,15 @@ fn minutes(text: &str) -> Result<f64, String> {
     if (0.01..=10_000.0).contains(&minutes) { Ok(minutes) } else { Err("expected 0.01 to 10000".to_owned()) }
 }
 
+/// A bar where a person looks on.
+fn progress(count: u64) -> ProgressBar {
+    let bar = ProgressBar::new(count);
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} seeds, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let peers = arguments.peers.map(usize::from);
@@ -49,14 +59,21 @@ fn main() -> ExitCode {
     let seeds = arguments.seeds.or(arguments.seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
     let begin = Instant::now();
     let count = seeds.end.saturating_sub(seeds.start);
+    let progress = progress(count);
     let mut failed = Vec::new();
-    for seed in seeds {
-        let verdicts = run(settings(seed, false)).verdicts;
-        if !verdicts.is_empty() {
-            println!("seed {seed} fails:\n    {}", verdicts.join("\n    "));
-            failed.push(seed);
-        }
-    }
+    run_all(
+        seeds,
+        |seed| settings(seed, false),
+        |seed, outcome| {
+            progress.inc(1);
+            if !outcome.verdicts.is_empty() {
+                progress.suspend(|| println!("seed {seed} fails:\n    {}", outcome.verdicts.join("\n    ")));
+                failed.push(seed);
+            }
+        },
+    );
+    progress.finish_and_clear();
+    failed.sort_unstable();
     if let Some(seed) = arguments.seed.or(failed.first().copied()) {
         println!("\nthe trace of seed {seed}:\n{}", run(settings(seed, true)).trace.join("\n"));
     }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use ditto_simulation::run::run;
+use ditto_simulation::run::{run, run_all};
 use ditto_simulation::world::Settings;
 
 const DEFAULT_SEEDS: Range<u64> = 0..300;
@@ -32,13 +32,14 @@ fn peers_end_equal_whatever_happens() {
     let single = seeds.as_ref().is_some_and(|seeds| seeds.end - seeds.start == 1);
     let settings = if seeds.is_some() { Settings::of } else { small };
     let mut failures = Vec::new();
-    for seed in seeds.unwrap_or(DEFAULT_SEEDS) {
-        let settings = settings(seed);
-        let outcome = run(Settings { traced: single, ..settings });
+    let seeds = seeds.unwrap_or(DEFAULT_SEEDS);
+    let of = |seed| Settings { traced: single, ..settings(seed) };
+    run_all(seeds, of, |seed, outcome| {
         if single {
             println!("{}", outcome.trace.join("\n"));
         }
         if !outcome.verdicts.is_empty() {
+            let settings = settings(seed);
             let peers =
                 settings.peers.map(|peers| format!(" --peers {peers} --minutes 0.2")).unwrap_or_default();
             let replay = format!("cargo run --release -p ditto-simulation -- --seed {seed}{peers}");
@@ -47,7 +48,7 @@ fn peers_end_equal_whatever_happens() {
             }
             failures.push(format!("{replay}\n    {}", outcome.verdicts.join("\n    ")));
         }
-    }
+    });
     let shown: Vec<_> = failures.iter().take(10).cloned().collect();
     assert!(failures.is_empty(), "{} seeds fail:\n{}", failures.len(), shown.join("\n"));
 }
