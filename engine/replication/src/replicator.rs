@@ -196,7 +196,7 @@ impl Replicator {
 
     /// Bytes of a session that wait for [`Self::poll_transmit`]; 0 if there is no such session.
     pub fn queued_bytes(&self, session: SessionId) -> usize {
-        self.sessions.get(&session).map_or(0, |session| session.link.outbox.bytes())
+        self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
     }
 
     /// Whether a session has been greeted and accepted by both sides and is not over.

@@ -49,6 +49,8 @@ pub(crate) struct Subscriber {
     open: BTreeMap<u64, Open>,
     open_bytes: usize,
     last_question: u64,
+    /// When the last part of something long came.
+    last_part: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
     /// Highest position seen, as recorded last.
@@ -183,7 +185,7 @@ impl Subscriber {
             });
         }
         inbound.end = message.end;
-        if self.buffered_bytes > MAX_BUFFERED_BYTES || self.buffered_documents > MAX_BUFFERED_DOCUMENTS {
+        if self.buffered_documents > MAX_BUFFERED_DOCUMENTS {
             return Err(Violation::Limit("unacknowledged documents").into());
         }
         if self.batches.len() + self.unacknowledged.len() > WINDOW_BATCHES + 1 {
@@ -195,6 +197,19 @@ impl Subscriber {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks what is held of the other peer's documents, `parts` bytes of them in parts.
+    pub(crate) fn check_memory(&self, parts: usize) -> Result<(), Violation> {
+        if self.buffered_bytes + parts > MAX_BUFFERED_BYTES {
+            return Err(Violation::Limit("bytes of documents that are under way"));
+        }
+        Ok(())
+    }
+
+    /// A part of something long has come: the other peer is busy answering.
+    pub(crate) fn heard(&mut self, now: u64) {
+        self.last_part = now;
     }
 
     /// Applies every batch that is complete and has no gaps, in order.
@@ -528,7 +543,7 @@ impl Subscriber {
 
     /// When the patience with the other peer ends.
     fn patience(&self) -> Option<u64> {
-        self.open.first_key_value().map(|(_, open)| open.asked + ANSWER_TIMEOUT_MS)
+        self.open.first_key_value().map(|(_, open)| open.asked.max(self.last_part) + ANSWER_TIMEOUT_MS)
     }
 
     /// Fails if the other peer does not answer.

@@ -4,16 +4,16 @@
 
 mod model;
 mod pair;
+mod watch;
 
-use ditto_crdt::Sequence;
 use ditto_replication::limits::{BATCH_TARGET_DOCUMENTS, LIVE_ROWS, WINDOW_DOCUMENTS};
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
 use model::document_key;
 use pair::{Net, int, peer_id};
 use proptest::prelude::*;
+use watch::{PLANTS, Watch, of_all_plants};
 
-const PLANTS: &str = "SELECT * FROM plants";
 /// So long that a batch has some 64 of them, and the window some 256.
 const FILLING: usize = 16_000;
 const BACKLOG: usize = 2_200;
@@ -51,47 +51,6 @@ fn insert(net: &mut Net, id: &str) {
 
 fn has(net: &mut Net, id: &str) -> bool {
     net.model(1).visible("plants", id).is_some()
-}
-
-/// The name of the checkpoint of [`PLANTS`], as `docs/protocol.md` has it.
-fn of_all_plants() -> [u8; 16] {
-    let first = |hash: &[u8]| <[u8; 16]>::try_from(&hash[..16]).expect("16 bytes");
-    let selection = blake3::hash(&[&(PLANTS.len() as u64).to_le_bytes(), PLANTS.as_bytes()].concat());
-    let name = [&first(selection.as_bytes())[..], &[0; 16]].concat();
-    first(&blake3::derive_key("ditto-replication 2026 effective interest 1", &name))
-}
-
-/// Watches that everything a publisher told up to a checkpoint is held, of a subscriber that writes nothing itself.
-#[derive(Default)]
-struct Watch {
-    /// Up to here it was.
-    seen: Sequence,
-}
-
-impl Watch {
-    fn look(&mut self, net: &Net) {
-        let [publisher, subscriber] = &net.nodes[..] else { panic!("two peers") };
-        // Other interests have checkpoints of their own, which say nothing of all plants.
-        if let Some(checkpoint) = subscriber.model.checkpoint(peer_id(0), &of_all_plants()).expect("readable")
-        {
-            let rows = publisher.model.changes(self.seen, checkpoint.sequence, usize::MAX).expect("readable");
-            for row in rows.iter().filter(|row| &*row.key.collection == "plants") {
-                let (theirs, ours) =
-                    (publisher.model.canonical(&row.key), subscriber.model.canonical(&row.key));
-                assert!(theirs == ours, "{:?} at {:?} before {checkpoint:?}", row.key, row.sequence);
-            }
-            self.seen = self.seen.max(checkpoint.sequence);
-        }
-    }
-
-    /// Delivers everything there is.
-    fn settle(&mut self, net: &mut Net) {
-        while net.step() {
-            self.look(net);
-        }
-        net.rest();
-        net.assert_equal(0, 1);
-    }
 }
 
 #[test]

@@ -71,6 +71,8 @@ enum Stage {
 struct Difference {
     /// Rows of what the subscriber lacks, for certain.
     lacking: VecDeque<Sequence>,
+    /// Rows of what it lacks and is too long for a message.
+    large: VecDeque<Sequence>,
     /// Items that the subscriber has been asked to name.
     asked: VecDeque<Vec<u128>>,
     /// Items that it holds and that are not ours, to be asked for.
@@ -88,6 +90,8 @@ pub(crate) enum Next {
     Ask(Inquiry),
     /// Send what [`Comparison::lacking`] yields, and come again.
     Send,
+    /// The same with what [`Comparison::large`] yields, if that may be begun now; otherwise wait.
+    SendLarge,
     /// Everything is sent.
     Settle,
     /// Walk from the beginning instead.
@@ -131,6 +135,21 @@ impl Comparison {
         match &mut self.stage {
             Stage::Telling(difference) => difference.lacking.pop_front(),
             _ => None,
+        }
+    }
+
+    /// The row of a large document that the subscriber lacks; each is returned once.
+    pub(crate) fn large(&mut self) -> Option<Sequence> {
+        match &mut self.stage {
+            Stage::Telling(difference) => difference.large.pop_front(),
+            _ => None,
+        }
+    }
+
+    /// A row that the subscriber lacks has a large document: its turn comes later.
+    pub(crate) fn set_aside(&mut self, sequence: Sequence) {
+        if let Stage::Telling(difference) = &mut self.stage {
+            difference.large.push_back(sequence);
         }
     }
 
@@ -218,6 +237,7 @@ impl Comparison {
         }
         Ok(match difference {
             Difference { lacking, .. } if !lacking.is_empty() => Next::Send,
+            Difference { large, .. } if !large.is_empty() => Next::SendLarge,
             Difference { asked, .. } if !asked.is_empty() => Next::Wait,
             _ => Next::Settle,
         })
@@ -323,7 +343,7 @@ impl Comparison {
         // What they hold and we do not is theirs to tell. But of what matters only if they hold it, they hold another
         // version, or none.
         let unnamed = if self.others.is_empty() { Vec::new() } else { theirs };
-        Ok(Difference { lacking, asked: VecDeque::new(), unnamed })
+        Ok(Difference { lacking, unnamed, ..Difference::default() })
     }
 
     /// The interest under whose number a document is sent.
