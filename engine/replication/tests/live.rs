@@ -6,7 +6,9 @@ mod model;
 mod pair;
 mod watch;
 
-use ditto_replication::limits::{BATCH_TARGET_DOCUMENTS, LIVE_ROWS, WINDOW_DOCUMENTS};
+use ditto_replication::limits::{
+    BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, LIVE_ROWS, QUEUE_TARGET_BYTES, WINDOW_DOCUMENTS,
+};
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
 use model::document_key;
@@ -66,6 +68,39 @@ fn a_new_change_does_not_wait_for_the_backlog() {
     let waited = net.model(1).count() - before;
     assert!(waited < 600, "it waited for {waited} documents, more than are under way");
     watch.settle(&mut net);
+}
+
+#[test]
+fn a_new_change_waits_for_little_more_than_a_batch_where_the_channel_is_slow() {
+    let mut net = Net::new(2);
+    net.room = 2;
+    let (now, mut noise) = (net.now, 1_u64);
+    for number in 0..BACKLOG {
+        // Does not become shorter by packing.
+        let filling = (0..FILLING).map(|_| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (noise >> 56) as u8
+        });
+        let fields = [("filling", Value::Bytes(filling.collect()))];
+        net.model(0).insert(now, "plants", &format!("old{number}"), &fields);
+    }
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    let mut longest = 0;
+    for number in 0..12 {
+        let until = net.model(1).count() + 30;
+        while net.model(1).count() < until {
+            assert!(net.step(), "the walk does not go on");
+        }
+        let id = format!("urgent{number}");
+        insert(&mut net, &id);
+        let before = net.model(1).count();
+        while !has(&mut net, &id) {
+            assert!(net.step(), "it never comes");
+        }
+        longest = longest.max((net.model(1).count() - before) * FILLING);
+    }
+    assert!(longest <= 2 * BATCH_TARGET_BYTES + QUEUE_TARGET_BYTES, "it waited for {longest} bytes");
 }
 
 #[test]
