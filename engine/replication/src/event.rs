@@ -84,6 +84,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Documents that a filtered subscription asked for have changed in a way that it does not ask for them any more. They
+    /// stay here; whether later changes of them come is for the other peers to decide. Deleted ones are not among them.
+    DocumentsLeft {
+        /// The session.
+        session: SessionId,
+        /// The other peer, which sent the changes.
+        remote: PeerId,
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The documents; of one commit.
+        keys: Vec<DocumentKey>,
+    },
     /// [`Statistics`] of the session have changed. Never queued twice in a row.
     Progress {
         /// The session.
@@ -143,6 +155,8 @@ pub struct Statistics {
     pub documents_sent: u64,
     /// Documents received, counted likewise.
     pub documents_received: u64,
+    /// Documents that left the filter of a subscription with what was received, counted once for each filter.
+    pub documents_left: u64,
     /// Bytes of messages handed out by `poll_transmit`.
     pub bytes_sent: u64,
     /// Bytes of messages received.

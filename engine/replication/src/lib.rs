@@ -19,6 +19,7 @@
 mod capabilities;
 mod event;
 mod known;
+mod leaving;
 pub mod limits;
 mod message;
 mod outbox;

@@ -10,6 +10,7 @@ use ditto_crdt::{Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
+use crate::leaving;
 use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES, WINDOW_BYTES};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::replica::{DocumentKey, Incoming, IncomingDocument};
@@ -145,12 +146,9 @@ impl Respondent {
             return Ok(());
         }
         let document = IncomingDocument { key: key.clone(), delta, stated };
-        let applied = turn.replica.apply(Incoming {
-            from: link.remote,
-            documents: vec![document],
-            checkpoints: Vec::new(),
-            seen: None,
-        })?;
+        let incoming =
+            Incoming { from: link.remote, documents: vec![document], checkpoints: Vec::new(), seen: None };
+        let applied = leaving::apply(incoming, link, turn)?;
         for outcome in applied.outcomes {
             match outcome {
                 Ok(outcome) => {

@@ -16,6 +16,7 @@ use ditto_crdt::{Delta, Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
+use crate::leaving;
 use crate::limits::{
     ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES,
     MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
@@ -378,12 +379,9 @@ impl Subscriber {
     ) -> Result<(), CloseReason> {
         let lacked = Lacked::of(open, found);
         let document = IncomingDocument { key: open.key.clone(), delta, stated: found.version };
-        let applied = turn.replica.apply(Incoming {
-            from: link.remote,
-            documents: vec![document],
-            checkpoints: Vec::new(),
-            seen: None,
-        })?;
+        let incoming =
+            Incoming { from: link.remote, documents: vec![document], checkpoints: Vec::new(), seen: None };
+        let applied = leaving::apply(incoming, link, turn)?;
         for outcome in applied.outcomes {
             match outcome {
                 Ok(outcome) => {
@@ -437,7 +435,7 @@ impl Subscriber {
         let needs = if nothing {
             turn.replica.last_sequence()
         } else {
-            let applied = turn.replica.apply(incoming)?;
+            let applied = leaving::apply(incoming, link, turn)?;
             for (document, outcome) in inbound.documents.iter().zip(applied.outcomes) {
                 match outcome {
                     Ok(outcome) => {

@@ -11,6 +11,7 @@ use crate::limits::{MAX_DELTA_BYTES, MAX_WAITED_DELTA_BYTES, PART_BYTES};
 use crate::message::{Body, Message, Name};
 use crate::outbox::Outbox;
 use crate::replica::{DocumentKey, PeerId, Replica};
+use crate::subscription::Subscriptions;
 
 /// Lent for the length of one call.
 pub(crate) struct Turn<'a> {
@@ -19,6 +20,7 @@ pub(crate) struct Turn<'a> {
     /// Nothing newer may be told.
     pub(crate) durable: Sequence,
     pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) subscriptions: &'a Subscriptions,
     /// Of all sessions.
     pub(crate) eager: EagerLinks,
 }
