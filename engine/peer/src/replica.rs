@@ -140,13 +140,13 @@ impl Replica for StoreReplica {
         self.0.eviction_total()
     }
 
-    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError> {
         let Greeting { site, evictions, is_behind, clock_ms } = greeting;
         let greeting = ditto_store::Greeting { site, evictions, is_behind, clock_ms };
         self.0.greeted(&remote.0, remote.origin(), greeting).map_err(failed)
     }
 
-    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError> {
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<bool, ReplicaError> {
         self.0.remote_evicted(&remote.0, evictions).map_err(failed)
     }
 

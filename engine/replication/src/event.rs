@@ -169,8 +169,12 @@ pub struct Statistics {
     pub questions_asked: u64,
     /// Position in the other's history up to which everything of all interests is applied here.
     pub remote_position: Sequence,
-    /// Local sequence up to which the other peer holds, durably, everything it subscribes to.
+    /// Local sequence up to which the other peer holds, durably, everything that it subscribed to when it said so. Falls only
+    /// with `forgotten`.
     pub acknowledged: Sequence,
+    /// How often what the other peer had acknowledged, in this session or before it, became void: it has evicted documents,
+    /// was restored from an image, or writes under another identity.
+    pub forgotten: u64,
     /// When the last batch from the other peer was applied, in milliseconds of the owner's clock.
     pub last_update_received_ms: Option<u64>,
     /// Whether some interest of ours is still behind by more than one batch.

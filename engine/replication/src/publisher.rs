@@ -200,7 +200,9 @@ impl Publisher {
         let first = self.served.is_empty();
         self.generation = interests.generation;
         if let Some(evictions) = interests.evictions {
-            turn.replica.remote_evicted(link.remote, evictions)?;
+            if turn.replica.remote_evicted(link.remote, evictions)? {
+                link.forget_acknowledged();
+            }
         }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
@@ -695,7 +697,6 @@ impl Publisher {
         let mut acknowledged = Acknowledged::default();
         while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
             let Some(flight) = self.flights.pop_front() else { break };
-            link.statistics.acknowledged = flight.end;
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
             for (index, document) in flight.documents.into_iter().enumerate() {
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
@@ -706,10 +707,13 @@ impl Publisher {
             }
             acknowledged.unheld.extend(flight.unsendable);
             // What was on its way before an interest was stated says nothing about it.
-            let earlier = self.served.values().filter(|served| {
+            let says = |served: &&Served| {
                 served.generation <= flight.generation && served.first_batch <= flight.batch
-            });
-            for served in earlier {
+            };
+            if self.served.values().all(|served| says(&served)) {
+                link.statistics.acknowledged = link.statistics.acknowledged.max(flight.end);
+            }
+            for served in self.served.values().filter(says) {
                 acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
                 acknowledged.interests.push((served.selection, flight.end));
             }

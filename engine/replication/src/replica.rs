@@ -301,11 +301,11 @@ pub trait Replica {
     fn eviction_total(&self) -> u64;
 
     /// A session with `remote` begins. What it was known to hold is void if it is not what it was: has evicted since, writes
-    /// under another identity, or is behind.
-    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError>;
+    /// under another identity, or is behind. Returns whether it is.
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError>;
 
-    /// `remote` has evicted, this often by now: what it was known to hold is void.
-    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError>;
+    /// `remote` has evicted, this often by now: what it was known to hold is void. Returns whether that is news.
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<bool, ReplicaError>;
 
     /// `remote` asks for something and is served from now on.
     fn serves(&mut self, remote: PeerId, interest: ServedInterest);

@@ -207,7 +207,9 @@ impl Session {
         let is_behind = recorded.iter().any(|(_, sequence)| *sequence > hello.durable);
         let clock_ms = Some(hello.clock_ms).filter(|clock| *clock > 0);
         let greeting = Greeting { site: hello.site, evictions: hello.evictions, is_behind, clock_ms };
-        turn.replica.greeted(remote, greeting)?;
+        if turn.replica.greeted(remote, greeting)? {
+            self.link.forget_acknowledged();
+        }
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
             self.subscriber.remember(Checkpoint { run, sequence });
         }

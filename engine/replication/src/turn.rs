@@ -63,6 +63,12 @@ impl Link {
         self.outbox.packs = self.can(PACKED_MESSAGES);
     }
 
+    /// What the other peer has acknowledged, it may not hold any more.
+    pub(crate) fn forget_acknowledged(&mut self) {
+        self.statistics.acknowledged = Sequence(0);
+        self.statistics.forgotten += 1;
+    }
+
     /// Whether the other peer can do that.
     pub(crate) fn can(&self, capability: u64) -> bool {
         self.capabilities & capability != 0
