@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_replication::{
-    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
-    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
+    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_store::{Store, StoreError, replica as store};
 use ditto_value::Object;
@@ -85,6 +85,13 @@ impl Replica for StoreReplica {
         let Some(document) = self.0.document(&name(key)).map_err(failed)? else { return Ok(None) };
         let value = document.value().map(|value| value.bytes().to_vec()).unwrap_or_default();
         Ok(Some(Stored { version: document.version, newest: document.newest, alive: document.alive, value }))
+    }
+
+    fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
+        let Some(document) = self.0.document(&name(key)).map_err(failed)? else { return Ok(None) };
+        let value_bytes = document.value().map_or(0, |value| value.bytes().len());
+        let store::StoredDocument { version, newest, alive, .. } = document;
+        Ok(Some(Held { version, newest, alive, value_bytes }))
     }
 
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {

@@ -15,7 +15,7 @@ mod reconciling;
 use std::collections::{BTreeMap, VecDeque};
 
 use ditto_crdt::{RunId, Sequence, Version};
-use ditto_value::{Object, Value, ValueRef};
+use ditto_value::{Object, Value};
 
 use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
@@ -33,6 +33,7 @@ use crate::message::{
 use crate::reconciliation::{Comparison, naming::Naming};
 use crate::replica::{
     Acknowledged, Change, Checkpoint, DocumentKey, Interest, PeerId, Replica, ReplicaError, ServedInterest,
+    match_against,
 };
 use crate::subscription::selection;
 use crate::turn::{Link, Turn};
@@ -199,10 +200,10 @@ impl Publisher {
         }
         let first = self.served.is_empty();
         self.generation = interests.generation;
-        if let Some(evictions) = interests.evictions {
-            if turn.replica.remote_evicted(link.remote, evictions)? {
-                link.forget_acknowledged();
-            }
+        if let Some(evictions) = interests.evictions
+            && turn.replica.remote_evicted(link.remote, evictions)?
+        {
+            link.forget_acknowledged();
         }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
@@ -490,18 +491,18 @@ impl Publisher {
         if unfiltered && sent.is_none() && !theirs && !self.lazy && !doubtful {
             return candidate.read(turn.replica, link, turn.events);
         }
-        let Some(stored) = turn.replica.document(&candidate.key)? else { return Ok(Weighed::Nothing) };
-        if stored.newest != sequence {
+        let interests = served.iter().map(|served| &served.interest);
+        let Some((held, matching)) = match_against(turn.replica, &candidate.key, interests)? else {
+            return Ok(Weighed::Nothing);
+        };
+        if held.newest != sequence {
             return Ok(Weighed::Moved);
         }
-        if before == Some(stored.version) {
+        if before == Some(held.version) {
             return Ok(Weighed::Nothing);
         }
-        let value = ValueRef::from_stored(&stored.value);
-        let matching =
-            unfiltered || stored.alive && served.iter().any(|served| (served.interest.matcher)(value));
         if self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none() {
-            return Ok(Weighed::Item(Item::Offered(candidate, stored.version, matching)));
+            return Ok(Weighed::Item(Item::Offered(candidate, held.version, matching)));
         }
         candidate.read(turn.replica, link, turn.events)
     }

@@ -134,7 +134,7 @@ impl Subscriber {
             return Ok(false);
         }
         let takes = wants(&self.wanted, &key.collection)
-            || turn.replica.document(key)?.is_some_and(|stored| stored.alive)
+            || turn.replica.held(key)?.is_some_and(|held| held.alive)
             || !Delta::decode(delta).is_ok_and(|delta| delta.revives());
         // The other peer takes it for delivered, so it must be told otherwise.
         self.dropped |= !takes;
@@ -359,7 +359,7 @@ impl Subscriber {
                 document.state = State::Ready(Base::Filled);
                 document.lacked = Lacked::of(&open, &found);
             }
-            None if turn.replica.document(&open.key)?.is_some() => {
+            None if turn.replica.held(&open.key)?.is_some() => {
                 document.state = State::Ready(Base::Gone);
             }
             None => document.state = State::Dropped,

@@ -3,7 +3,6 @@
 use std::collections::{HashSet, VecDeque};
 
 use ditto_crdt::Sequence;
-use ditto_value::ValueRef;
 
 use super::naming::Naming;
 use super::stock::{Scan, Sum};
@@ -14,7 +13,7 @@ use crate::limits::{
     MAX_SYMBOLS,
 };
 use crate::message::{Inquiry, Names, Symbols};
-use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError};
+use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError, match_against};
 
 /// What a document costs on the wire beside its delta, in bytes; about.
 const DOCUMENT_BYTES: u64 = 60;
@@ -196,7 +195,7 @@ impl Comparison {
             let found = self.others.binary_search_by_key(name, |(name, _)| *name).ok();
             let Some((_, sequence)) = found.and_then(|index| self.others.get(index)) else { continue };
             let Some(change) = row(*sequence, replica)? else { continue };
-            let held = replica.document(&change.key)?;
+            let held = replica.held(&change.key)?;
             if held.is_some_and(|held| self.naming.item(*name, held.version) != item) {
                 difference.lacking.push_back(*sequence);
             }
@@ -251,17 +250,14 @@ impl Comparison {
             if of_collection().next().is_none() || stock.len() + others.len() > MAX_RECONCILED_DOCUMENTS {
                 return Ok(());
             }
-            let Some(stored) = replica.document(&key)?.filter(|stored| stored.newest == sequence) else {
+            let found = match_against(replica, &key, of_collection().map(|(_, interest)| interest))?;
+            let Some((held, is_asked_for)) = found.filter(|(held, _)| held.newest == sequence) else {
                 return Ok(());
             };
-            let matches = |interest: &Interest| {
-                interest.unfiltered
-                    || stored.alive && (interest.matcher)(ValueRef::from_stored(&stored.value))
-            };
             let name = naming.name(&key);
-            if of_collection().any(|(_, interest)| matches(interest)) {
-                stock.push((naming.item(name, stored.version), sequence));
-                walk_bytes.0 += (stored.value.len() + key.id.len()) as u64 + DOCUMENT_BYTES;
+            if is_asked_for {
+                stock.push((naming.item(name, held.version), sequence));
+                walk_bytes.0 += (held.value_bytes + key.id.len()) as u64 + DOCUMENT_BYTES;
             } else {
                 others.push((name, sequence));
                 walk_bytes.1 += key.id.len() as u64 + OFFER_BYTES;

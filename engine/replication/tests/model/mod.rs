@@ -10,8 +10,8 @@ use ditto_crdt::{
     Birth, Definitions, Delta, Document, Hlc, HybridClock, Path, RunId, Sequence, SiteId, Stamp, Version,
 };
 use ditto_replication::{
-    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
-    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
+    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_value::{Object, Value, ValueRef, key};
 
@@ -387,6 +387,15 @@ impl Replica for Model {
             newest: document.newest_sequence(),
             alive: document.is_alive(),
             value: visible.map_or(Vec::new(), |visible| Value::from(visible).encode()),
+        }))
+    }
+
+    fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
+        Ok(self.document(key)?.map(|stored| Held {
+            version: stored.version,
+            newest: stored.newest,
+            alive: stored.alive,
+            value_bytes: stored.value.len(),
         }))
     }
 
