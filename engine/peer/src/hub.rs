@@ -316,6 +316,14 @@ impl Hub {
                 );
             }
             Event::DocumentRefused { session, key, reason, .. } => self.refused(session, &key, &reason),
+            Event::DocumentsLeft { session, subscription, keys, .. } => {
+                for key in keys {
+                    tracing::debug!(
+                        peer = self.peer(session), subscription = subscription.0, collection = %key.collection,
+                        id = readable(&key.id), "a document has left the filter of a subscription; it stays here"
+                    );
+                }
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_replication::{
-    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
-    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
+    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_store::{Store, StoreError, replica as store};
 use ditto_value::Object;
@@ -87,6 +87,13 @@ impl Replica for StoreReplica {
         Ok(Some(Stored { version: document.version, newest: document.newest, alive: document.alive, value }))
     }
 
+    fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
+        let Some(document) = self.0.document(&name(key)).map_err(failed)? else { return Ok(None) };
+        let value_bytes = document.value().map_or(0, |value| value.bytes().len());
+        let store::StoredDocument { version, newest, alive, .. } = document;
+        Ok(Some(Held { version, newest, alive, value_bytes }))
+    }
+
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
         let named = self.0.named(&name(key)).map_err(failed)?;
         Ok(named.map(|key| DocumentKey { collection: key.collection, id: key.id }))
@@ -140,13 +147,13 @@ impl Replica for StoreReplica {
         self.0.eviction_total()
     }
 
-    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError> {
         let Greeting { site, evictions, is_behind, clock_ms } = greeting;
         let greeting = ditto_store::Greeting { site, evictions, is_behind, clock_ms };
         self.0.greeted(&remote.0, remote.origin(), greeting).map_err(failed)
     }
 
-    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError> {
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<bool, ReplicaError> {
         self.0.remote_evicted(&remote.0, evictions).map_err(failed)
     }
 

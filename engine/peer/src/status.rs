@@ -70,9 +70,8 @@ impl SyncStatus {
             if session.last_update_received_ms != connection.session.last_update_received_ms {
                 remote.last_received_ms = Some(now_ms());
             }
+            remote.acknowledged = acknowledged(remote.acknowledged, &connection.session, &session);
             connection.session = session;
-            remote.acknowledged =
-                Some(session.acknowledged.0).filter(|sequence| *sequence > 0).or(remote.acknowledged);
         }
     }
 
@@ -94,6 +93,13 @@ impl SyncStatus {
         let remotes = self.0.lock();
         remotes.iter().map(|(peer, remote)| remote.row(peer, sync_is_active, skew(peer))).collect()
     }
+}
+
+/// What a peer has acknowledged, after it was `known` of it and its session went on. A new session begins where the walk of the
+/// other peer stands, so it may say less at first; less is only true if the peer has lost something.
+fn acknowledged(known: Option<u64>, before: &Statistics, now: &Statistics) -> Option<u64> {
+    let known = known.filter(|_| now.forgotten == before.forgotten);
+    known.max(Some(now.acknowledged.0).filter(|sequence| *sequence > 0))
 }
 
 /// A site id as it is shown everywhere.
@@ -162,5 +168,29 @@ impl Remote {
             // The furthest of what came from there from the future, whoever wrote it.
             ("future_write".to_owned(), skew.and_then(|skew| skew.ahead).map_or(Value::Null, future_write)),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ditto_crdt::Sequence;
+
+    use super::*;
+
+    #[test]
+    fn what_is_acknowledged_falls_only_if_something_was_lost() {
+        let session = |acknowledged, forgotten| Statistics {
+            acknowledged: Sequence(acknowledged),
+            forgotten,
+            ..Statistics::default()
+        };
+        let begun = session(0, 0);
+        assert_eq!(acknowledged(None, &begun, &begun), None);
+        assert_eq!(acknowledged(None, &begun, &session(5, 0)), Some(5));
+        assert_eq!(acknowledged(Some(9), &begun, &begun), Some(9), "the next session has said nothing yet");
+        assert_eq!(acknowledged(Some(9), &begun, &session(5, 0)), Some(9), "and then less");
+        assert_eq!(acknowledged(Some(9), &session(5, 0), &session(12, 0)), Some(12));
+        assert_eq!(acknowledged(Some(9), &begun, &session(0, 1)), None, "it has evicted, or was restored");
+        assert_eq!(acknowledged(None, &session(0, 1), &session(3, 1)), Some(3));
     }
 }

@@ -12,10 +12,13 @@ pub(crate) const SHORT_DOCUMENTS: u64 = 1 << 1;
 /// position, it holds it.
 pub(crate) const RECONCILIATION: u64 = 1 << 2;
 
-/// What this build can do.
-pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION;
+/// Reads parts with other messages between them, of longer deltas than peers without it, and that they are taken back.
+pub(crate) const LARGE_DOCUMENTS: u64 = 1 << 3;
 
-/// Those that change how something is said and not what arrives. All others are part of the names of checkpoints, so that
+/// What this build can do.
+pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | LARGE_DOCUMENTS;
+
+/// Those that change how something is said and not what arrives. All others (longer documents arrive or do not) are part of the names of checkpoints, so that
 /// nobody goes on from a position at which something else would have arrived.
 const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION;
 

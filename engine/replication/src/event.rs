@@ -84,6 +84,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Documents that a filtered subscription asked for have changed in a way that it does not ask for them any more. They
+    /// stay here; whether later changes of them come is for the other peers to decide. Deleted ones are not among them.
+    DocumentsLeft {
+        /// The session.
+        session: SessionId,
+        /// The other peer, which sent the changes.
+        remote: PeerId,
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// The documents; of one commit.
+        keys: Vec<DocumentKey>,
+    },
     /// [`Statistics`] of the session have changed. Never queued twice in a row.
     Progress {
         /// The session.
@@ -143,6 +155,8 @@ pub struct Statistics {
     pub documents_sent: u64,
     /// Documents received, counted likewise.
     pub documents_received: u64,
+    /// Documents that left the filter of a subscription with what was received, counted once for each filter.
+    pub documents_left: u64,
     /// Bytes of messages handed out by `poll_transmit`.
     pub bytes_sent: u64,
     /// Bytes of messages received.
@@ -155,8 +169,12 @@ pub struct Statistics {
     pub questions_asked: u64,
     /// Position in the other's history up to which everything of all interests is applied here.
     pub remote_position: Sequence,
-    /// Local sequence up to which the other peer holds, durably, everything it subscribes to.
+    /// Local sequence up to which the other peer holds, durably, everything that it subscribed to when it said so. Falls only
+    /// with `forgotten`.
     pub acknowledged: Sequence,
+    /// How often what the other peer had acknowledged, in this session or before it, became void: it has evicted documents,
+    /// was restored from an image, or writes under another identity.
+    pub forgotten: u64,
     /// When the last batch from the other peer was applied, in milliseconds of the owner's clock.
     pub last_update_received_ms: Option<u64>,
     /// Whether some interest of ours is still behind by more than one batch.

@@ -19,6 +19,7 @@
 mod capabilities;
 mod event;
 mod known;
+mod leaving;
 pub mod limits;
 mod message;
 mod outbox;
@@ -36,7 +37,7 @@ pub mod wire;
 
 pub use event::{CloseReason, Event, SessionId, Statistics, SubscriptionId, Violation};
 pub use replica::{
-    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, IncomingDocument,
-    Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
+    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 pub use replicator::{LocalPeer, Replicator};

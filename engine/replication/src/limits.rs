@@ -15,36 +15,41 @@ pub const MESSAGE_TARGET_BYTES: usize = 128 * 1024;
 pub const PACK_MIN_BYTES: usize = 512;
 /// A message is packed if that saves at least one byte in so many.
 pub const PACK_MIN_SAVING: usize = 8;
-/// A delta longer than this travels in parts of at most this size.
+/// A delta longer than this is *large*: it travels in parts of at most this size.
 pub const PART_BYTES: usize = 128 * 1024;
-/// Largest delta of one document that travels at all.
-pub const MAX_DELTA_BYTES: usize = 16 * 1024 * 1024;
+/// Largest delta of one document that travels at all. Thirteen copies of the largest document that can be written, merged.
+pub const MAX_DELTA_BYTES: usize = 64 * 1024 * 1024;
+/// The same, to a peer that lets all other messages wait for it.
+pub const MAX_WAITED_DELTA_BYTES: usize = 16 * 1024 * 1024;
 /// Deltas that may be under way in parts at once, per direction of a session.
 pub const MAX_OPEN_PARTS: usize = 64;
 
 /// A batch is cut at the next commit boundary once it has this many documents …
 pub const BATCH_TARGET_DOCUMENTS: usize = 1_000;
 /// … or this many bytes of deltas.
-pub const BATCH_TARGET_BYTES: usize = 1024 * 1024;
+pub const BATCH_TARGET_BYTES: usize = 512 * 1024;
 /// Commits are kept whole up to this many documents in a batch.
 pub const MAX_BATCH_DOCUMENTS: usize = 20_000;
 /// Commits are kept whole up to this many bytes in a batch (beyond it, one more document is possible).
 pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// Bytes that a publisher may have unacknowledged before it must pause; one batch may pass it.
+/// Bytes that a publisher may have unacknowledged before it must pause; one batch may pass it. What travels in parts is
+/// counted by itself, up to the same number, so that large and small documents do not wait for each other.
 pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// Documents that a publisher may have unacknowledged before it must pause; one batch may pass it.
 pub const WINDOW_DOCUMENTS: usize = 8_000;
 /// Batches that a publisher may have unacknowledged.
 pub const WINDOW_BATCHES: usize = 64;
-/// What a subscriber buffers for one session before it calls the other peer hostile: the window, the batch
-/// that may pass it, and one large document.
-pub const MAX_BUFFERED_BYTES: usize = WINDOW_BYTES + MAX_BATCH_BYTES + 2 * MAX_DELTA_BYTES;
+/// What a subscriber holds of one session, in parts and in batches that are not applied, before it calls the other peer hostile:
+/// the window and the batch that may pass it, of small documents and of large ones, and the longest document and answer.
+pub const MAX_BUFFERED_BYTES: usize = 2 * (WINDOW_BYTES + MAX_BATCH_BYTES) + 2 * MAX_DELTA_BYTES;
 /// The same, in documents.
 pub const MAX_BUFFERED_DOCUMENTS: usize = WINDOW_DOCUMENTS + 2 * MAX_BATCH_DOCUMENTS;
 
 /// Rows of the change log that one call looks at for one session; the rest follows at the next timeout.
 pub const ROWS_PER_CALL: usize = 8_192;
+/// A large document counts as one more of them for each of so many bytes.
+pub const BYTES_PER_ROW: usize = 1_024;
 /// Rows of the change log that are read at once.
 pub const ROWS_PER_READ: usize = 1_024;
 /// Changes that are new while the walk has farther to go than this are told before it gets there, at most so many at once.
@@ -107,9 +112,9 @@ pub const ITEMS_PER_CALL: usize = 65_536;
 
 /// Documents whose version at the other peer is remembered in a session (about 100 bytes each).
 pub const KNOWN_DOCUMENTS: usize = 32_768;
-/// Bytes queued for a session above which no more answers are produced.
-pub const QUEUE_TARGET_BYTES: usize = 2 * WINDOW_BYTES;
+/// Bytes queued for a session above which nothing more is produced. A new change waits for these and for one batch.
+pub const QUEUE_TARGET_BYTES: usize = 256 * 1024;
 /// Bytes queued for a session above which the other peer is taken for one that does not read.
-pub const MAX_QUEUE_BYTES: usize = 2 * MAX_BUFFERED_BYTES;
+pub const MAX_QUEUE_BYTES: usize = 2 * (MAX_BATCH_BYTES + MAX_WAITED_DELTA_BYTES);
 /// The same, in messages.
 pub const MAX_QUEUE_MESSAGES: usize = 65_536;

@@ -184,6 +184,8 @@ pub(crate) struct Part {
     /// Length of the whole.
     pub(crate) total: u64,
     pub(crate) bytes: Vec<u8>,
+    /// Nothing more comes of it, and no message refers to it.
+    pub(crate) dropped: bool,
 }
 
 /// Everything up to this batch is durable at the sender of this message.
@@ -286,6 +288,16 @@ pub(crate) struct Settled {
 }
 
 impl Message {
+    /// An answer with its body.
+    pub(crate) fn with_body(mut self, body: Body) -> Self {
+        match &mut self {
+            Message::Rest(Rest { found: Some(found), .. }) => found.delta = body,
+            Message::Surplus(surplus) => surplus.delta = body,
+            _ => {}
+        }
+        self
+    }
+
     /// The byte form.
     pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
@@ -303,8 +315,12 @@ impl Message {
             Message::Part(part) => {
                 let mut out = Writer::kind(7);
                 out.number(1, part.parts);
-                out.number(2, part.total);
-                out.bytes(3, &part.bytes);
+                if part.dropped {
+                    out.flag(4, true);
+                } else {
+                    out.number(2, part.total);
+                    out.bytes(3, &part.bytes);
+                }
                 out.0
             }
             Message::Acknowledge(acknowledge) => acknowledge.encode(),

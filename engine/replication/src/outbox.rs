@@ -1,48 +1,240 @@
-//! What is to be sent on one session, in order and in its byte form.
+//! What is to be sent on one session, in its byte form: messages in their order, and beside them long deltas in parts.
+//!
+//! A part is cut off when the channel takes it, by turns with a message if one waits. So a message waits for one part at most,
+//! whatever the length of the delta, and a long delta is held once.
 
 use std::collections::VecDeque;
 
-use crate::message::{Message, pack};
+use crate::limits::PART_BYTES;
+use crate::message::{Body, Message, Part, pack};
 
-/// Messages that the channel has not taken yet.
+/// What the channel has not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     messages: VecDeque<Vec<u8>>,
     bytes: usize,
+    /// Long answers, each with the message that refers to it; they go before long documents.
+    answers: VecDeque<(Long, Message)>,
+    answer_bytes: usize,
+    /// Long documents of a batch that follows when all of them are sent.
+    documents: VecDeque<Long>,
+    /// The names of those that are.
+    sent: Vec<u64>,
+    last_name: u64,
+    /// The next turn is a part's.
+    part_next: bool,
     /// The other peer reads packed messages.
     pub(crate) packs: bool,
 }
 
+/// A delta that travels in parts.
+#[derive(Debug)]
+struct Long {
+    delta: Vec<u8>,
+    /// Its name, once a part is sent: names ascend in the order in which they are first used.
+    name: Option<u64>,
+    sent: usize,
+}
+
+impl Long {
+    fn new(delta: Vec<u8>) -> Self {
+        Self { delta, name: None, sent: 0 }
+    }
+
+    /// The next part; `is_whole` after the last.
+    fn part(&mut self, last_name: &mut u64) -> Part {
+        let parts = *self.name.get_or_insert_with(|| {
+            *last_name += 1;
+            *last_name
+        });
+        let rest = self.delta.get(self.sent..).unwrap_or_default();
+        let bytes = rest.get(..PART_BYTES).unwrap_or(rest).to_vec();
+        self.sent += bytes.len();
+        Part { parts, total: self.delta.len() as u64, bytes, dropped: false }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.sent == self.delta.len()
+    }
+}
+
 impl Outbox {
     pub(crate) fn push(&mut self, message: &Message) {
-        let bytes = message.encode();
-        let bytes = if self.packs { pack(bytes) } else { bytes };
+        let bytes = self.encode(message);
         self.bytes += bytes.len();
         self.messages.push_back(bytes);
     }
 
+    fn encode(&self, message: &Message) -> Vec<u8> {
+        let bytes = message.encode();
+        if self.packs { pack(bytes) } else { bytes }
+    }
+
+    /// Cuts a long delta at once, for a peer that lets everything wait for it; returns its name.
+    pub(crate) fn push_parts(&mut self, delta: Vec<u8>) -> u64 {
+        let mut long = Long::new(delta);
+        while !long.is_whole() {
+            let part = long.part(&mut self.last_name);
+            self.push(&Message::Part(part));
+        }
+        self.last_name
+    }
+
+    /// A long answer, and the message that refers to it.
+    pub(crate) fn push_answer(&mut self, delta: Vec<u8>, message: Message) {
+        self.answer_bytes += delta.len();
+        self.answers.push_back((Long::new(delta), message));
+    }
+
+    /// Long documents of the next batch that has any.
+    pub(crate) fn push_documents(&mut self, deltas: impl Iterator<Item = Vec<u8>>) {
+        self.documents.extend(deltas.map(Long::new));
+    }
+
+    /// The names of the long documents, in their order, when all of them are sent.
+    pub(crate) fn take_documents(&mut self) -> Option<Vec<u64>> {
+        self.documents.is_empty().then(|| std::mem::take(&mut self.sent))
+    }
+
+    /// Whether there is no long document that the channel has not taken.
+    pub(crate) fn has_sent_documents(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    /// The long documents are not to be sent any more; tells the other peer of those of which it has got something.
+    pub(crate) fn drop_documents(&mut self) {
+        let begun = std::mem::take(&mut self.documents).into_iter().filter_map(|long| long.name);
+        let names: Vec<u64> = std::mem::take(&mut self.sent).into_iter().chain(begun).collect();
+        for parts in names {
+            self.push(&Message::Part(Part { parts, dropped: true, ..Part::default() }));
+        }
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+        let is_parts_turn = std::mem::take(&mut self.part_next) || self.messages.is_empty();
+        if is_parts_turn && let Some(part) = self.pop_part() {
+            return Some(self.encode(&Message::Part(part)));
+        }
         let bytes = self.messages.pop_front()?;
         self.bytes -= bytes.len();
+        self.part_next = true;
         Some(bytes)
     }
 
+    fn pop_part(&mut self) -> Option<Part> {
+        if let Some((answer, _)) = self.answers.front_mut() {
+            let part = answer.part(&mut self.last_name);
+            self.answer_bytes -= part.bytes.len();
+            if answer.is_whole()
+                && let Some((_, message)) = self.answers.pop_front()
+            {
+                self.push(&message.with_body(Body::Parts(part.parts)));
+            }
+            return Some(part);
+        }
+        let document = self.documents.front_mut()?;
+        let part = document.part(&mut self.last_name);
+        if document.is_whole() {
+            self.documents.pop_front();
+            self.sent.push(part.parts);
+        }
+        Some(part)
+    }
+
     pub(crate) fn clear(&mut self) {
-        self.messages.clear();
-        self.bytes = 0;
+        *self = Self { last_name: self.last_name, packs: self.packs, ..Self::default() };
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.is_empty() && self.answers.is_empty() && self.documents.is_empty()
     }
 
-    /// How many messages.
+    /// How many messages, long deltas not included.
     pub(crate) fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// How many bytes, as they are sent.
+    /// Their bytes, as they are sent.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of long answers.
+    pub(crate) fn answer_bytes(&self) -> usize {
+        self.answer_bytes
+    }
+
+    /// Bytes of everything.
+    pub(crate) fn all_bytes(&self) -> usize {
+        let documents = self.documents.iter().map(|long| long.delta.len() - long.sent);
+        self.bytes + self.answer_bytes + documents.sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Found, Goodbye, Rest};
+
+    fn message(reason: &str) -> Message {
+        Message::Goodbye(Goodbye { reason: reason.to_owned() })
+    }
+
+    fn pop(outbox: &mut Outbox) -> Option<Message> {
+        outbox.pop().map(|bytes| Message::decode(&bytes).expect("an own message"))
+    }
+
+    fn part(popped: Option<Message>) -> (u64, usize) {
+        let Some(Message::Part(part)) = popped else { panic!("{popped:?}") };
+        (part.parts, part.bytes.len())
+    }
+
+    #[test]
+    fn a_message_waits_for_one_part_at_most() {
+        let mut outbox = Outbox::default();
+        outbox.push_documents([vec![1; 3 * PART_BYTES]].into_iter());
+        assert_eq!(part(pop(&mut outbox)), (1, PART_BYTES));
+        outbox.push(&message("first"));
+        outbox.push(&message("second"));
+        assert_eq!(pop(&mut outbox), Some(message("first")));
+        assert_eq!(part(pop(&mut outbox)), (1, PART_BYTES), "and the parts go on");
+        assert_eq!(pop(&mut outbox), Some(message("second")));
+        assert_eq!(outbox.take_documents(), None, "not all is sent");
+        assert_eq!(part(pop(&mut outbox)), (1, PART_BYTES));
+        assert!(outbox.is_empty() && outbox.has_sent_documents());
+        assert_eq!(outbox.take_documents(), Some(vec![1]));
+        assert_eq!(pop(&mut outbox), None);
+    }
+
+    #[test]
+    fn a_long_answer_overtakes_a_long_document_and_its_message_follows_its_last_part() {
+        let mut outbox = Outbox::default();
+        outbox.push_documents([vec![1; 2 * PART_BYTES]].into_iter());
+        assert_eq!(part(pop(&mut outbox)), (1, PART_BYTES));
+        let rest =
+            |delta| Message::Rest(Rest { question: 7, found: Some(Found { delta, ..Found::default() }) });
+        outbox.push_answer(vec![2; PART_BYTES + 5], rest(Body::default()));
+        assert_eq!(outbox.all_bytes(), 2 * PART_BYTES + 5);
+        assert_eq!(part(pop(&mut outbox)), (2, PART_BYTES));
+        assert_eq!(part(pop(&mut outbox)), (2, 5));
+        assert_eq!(outbox.answer_bytes(), 0);
+        assert_eq!(pop(&mut outbox), Some(rest(Body::Parts(2))));
+        assert_eq!(part(pop(&mut outbox)), (1, PART_BYTES));
+        assert_eq!(outbox.take_documents(), Some(vec![1]));
+    }
+
+    #[test]
+    fn documents_that_are_dropped_are_taken_back_if_something_of_them_was_sent() {
+        let mut outbox = Outbox::default();
+        outbox.push_documents(
+            [vec![1; PART_BYTES + 1], vec![2; 2 * PART_BYTES], vec![3; PART_BYTES]].into_iter(),
+        );
+        for _ in 0..3 {
+            pop(&mut outbox);
+        }
+        outbox.drop_documents();
+        let dropped = |parts| Some(Message::Part(Part { parts, dropped: true, ..Part::default() }));
+        assert_eq!([pop(&mut outbox), pop(&mut outbox), pop(&mut outbox)], [dropped(1), dropped(2), None]);
+        assert_eq!(outbox.take_documents(), Some(Vec::new()));
     }
 }

@@ -3,35 +3,37 @@
 //! One *walk* over the change log serves all interests of the other peer. It starts at the smallest position
 //! among them and never passes the durable sequence; once it has arrived there it simply continues as changes
 //! become durable, so that backlog and live changes are one path. Only while it has a long way to go, new changes are told
-//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is. Each step collects a *draft*:
-//! documents to send, and documents that changed but of which only the other peer can say whether it must hear
-//! of them. The latter are offered; with the answer the draft becomes a batch.
+//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is; and while a [large](large) document is under way,
+//! the walk itself goes on so. Each step collects a *draft*: documents to send, and documents that changed but of which only
+//! the other peer can say whether it must hear of them. The latter are offered; with the answer the draft becomes a batch.
 
 mod ahead;
 mod firm;
+mod large;
 mod reconciling;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use ditto_crdt::{RunId, Sequence, Version};
-use ditto_value::{Object, Value, ValueRef};
+use ditto_value::{Object, Value};
 
 use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS,
-    MAX_DELTA_BYTES, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_REASON_BYTES, MESSAGE_TARGET_BYTES,
+    ANSWER_TIMEOUT_MS, BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, BYTES_PER_ROW, MAX_BATCH_BYTES,
+    MAX_BATCH_DOCUMENTS, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_REASON_BYTES, MESSAGE_TARGET_BYTES,
     POSITION_DELAY_MS, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, SILENT_ROWS, WINDOW_BATCHES,
     WINDOW_BYTES, WINDOW_DOCUMENTS,
 };
 use crate::message::{
-    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Interests, Message, Offer, OfferItem, SentDocument,
-    Start, Walk, bits,
+    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Interests, Message, Offer, OfferItem,
+    SentDocument, Start, Walk, bits,
 };
 use crate::reconciliation::{Comparison, naming::Naming};
 use crate::replica::{
     Acknowledged, Change, Checkpoint, DocumentKey, Interest, PeerId, Replica, ReplicaError, ServedInterest,
+    match_against,
 };
 use crate::subscription::selection;
 use crate::turn::{Link, Turn};
@@ -64,6 +66,8 @@ pub(crate) struct Publisher {
     last_batch: u64,
     last_offer: u64,
     draft: Option<Draft>,
+    /// A draft whose long deltas are under way in parts.
+    large: Option<Draft>,
     /// Reconciliations that are not over, by generation; the first is under way, the others wait.
     comparisons: VecDeque<Comparison>,
     /// The other peer can reconcile, and has so many changes in its log.
@@ -111,29 +115,48 @@ struct Flight {
     documents: Vec<(DocumentKey, Sequence)>,
     unsendable: Vec<(DocumentKey, Sequence)>,
     bytes: usize,
+    /// Bytes of what travelled in parts.
+    large: usize,
     end: Sequence,
     generation: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Draft {
+    place: Place,
     items: Vec<Item>,
     bytes: usize,
     /// It is about the changes after this one …
     start: Sequence,
-    /// … up to this one, and those in between that were told ahead of the walk.
+    /// … up to this one.
     end: Sequence,
-    /// It is not a step of the walk but ahead of it.
-    ahead: bool,
-    /// The newest sequence when the rows had been read.
+    /// It is a commit with large documents.
+    large: bool,
+    /// After its end such a commit follows, up to here, whose turn comes later.
+    aside: Option<Sequence>,
+    /// What was durable when the rows were read, and the newest sequence right after.
+    durable: Sequence,
     last: Sequence,
     /// There was a row for every sequence of it, about a document that had not changed again.
     whole: bool,
     /// A transaction may be in it in part.
     torn: bool,
-    caught_up: bool,
     offer: u64,
     asked: u64,
+}
+
+/// Where the changes of a draft lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Place {
+    /// After the position, which moves to its end.
+    #[default]
+    Walk,
+    /// Ahead of the position, where the walk goes on behind what waits.
+    Onward,
+    /// Ahead of the position, among what is new.
+    Live,
+    /// Anywhere: the position comes by in its own time.
+    Beside,
 }
 
 #[derive(Debug)]
@@ -157,7 +180,11 @@ struct Candidate {
 struct Ready {
     candidate: Candidate,
     after: Version,
+    /// Empty once it is on its way in parts.
     delta: Vec<u8>,
+    bytes: usize,
+    /// The name of the parts, once all are sent.
+    parts: Option<u64>,
 }
 
 impl Publisher {
@@ -173,14 +200,17 @@ impl Publisher {
         }
         let first = self.served.is_empty();
         self.generation = interests.generation;
-        if let Some(evictions) = interests.evictions {
-            turn.replica.remote_evicted(link.remote, evictions)?;
+        if let Some(evictions) = interests.evictions
+            && turn.replica.remote_evicted(link.remote, evictions)?
+        {
+            link.forget_acknowledged();
         }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
         if interests.forgotten {
             link.known.clear();
         }
+        self.reconsider_large(&interests, link);
         for id in &interests.removed {
             self.served.remove(id);
         }
@@ -286,8 +316,9 @@ impl Publisher {
     }
 
     /// Documents were evicted here: what was read before is not to be told after the other peer was told that.
-    pub(crate) fn discard_draft(&mut self) {
+    pub(crate) fn discard_draft(&mut self, link: &mut Link) {
         self.draft = None;
+        self.drop_large(link);
         self.more = true;
     }
 
@@ -306,12 +337,19 @@ impl Publisher {
     /// Sends what can be sent now.
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
+        self.finish_large(link, turn);
         self.reconcile(link, turn)?;
         let mut rows = ROWS_PER_CALL;
         while self.draft.is_none() && !self.served.is_empty() && self.window_is_open() {
-            let nothing_new = self.position >= turn.durable;
+            let onward = self.ahead.onward(self.position);
+            // The next step of the walk is a large document whose turn has not come.
+            let is_held = onward > self.position && !self.may_begin_large();
+            let reached = if is_held { onward } else { self.position };
+            let nothing_new = reached >= turn.durable;
             let nobody_waits = self.served.values().all(|served| served.is_reconciled);
-            if nothing_new && (self.told_caught_up || self.torn || nobody_waits) {
+            if nothing_new && (is_held || self.told_caught_up || self.torn || nobody_waits)
+                || is_held && self.ahead.is_full()
+            {
                 break;
             }
             if link.outbox.bytes() > QUEUE_TARGET_BYTES || rows == 0 {
@@ -319,11 +357,15 @@ impl Publisher {
                 break;
             }
             let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
-            let live = self.ahead.turn(self.position, turn.durable, end_of_commit)?;
-            let mut draft = self.collect(live, &mut rows, link, turn)?;
+            let (place, start) = match self.ahead.turn(reached, turn.durable, end_of_commit)? {
+                Some(live) => (Place::Live, live),
+                None if is_held => (Place::Onward, onward),
+                None => (Place::Walk, self.position),
+            };
+            let mut draft = self.collect(place, start, &mut rows, link, turn)?;
             let offered: Vec<_> = draft.items.iter().filter_map(|item| item.offer(link)).collect();
             if offered.is_empty() {
-                self.finish(draft, link, turn);
+                self.conclude(draft, link, turn);
             } else {
                 self.last_offer += 1;
                 draft.offer = self.last_offer;
@@ -352,30 +394,17 @@ impl Publisher {
                 && self.flights.iter().map(|flight| flight.bytes).sum::<usize>() < WINDOW_BYTES
     }
 
-    /// Goes on from the position, or ahead of it from `live`, until a batch is full, everything durable is seen, or `rows`
-    /// are used up.
+    /// Goes on from `start` until a batch is full, everything durable is seen, `rows` are used up, or a large document waits.
     fn collect(
         &mut self,
-        live: Option<Sequence>,
+        place: Place,
+        start: Sequence,
         rows: &mut usize,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<Draft, CloseReason> {
-        let start = live.unwrap_or(self.position);
-        let up_to = if live.is_some() { turn.durable } else { self.ahead.next(turn.durable) };
-        let mut draft = Draft {
-            items: Vec::new(),
-            bytes: 0,
-            start,
-            end: start,
-            ahead: live.is_some(),
-            last: Sequence(0),
-            whole: false,
-            torn: false,
-            caught_up: false,
-            offer: 0,
-            asked: 0,
-        };
+        let up_to = self.ahead.next(start, turn.durable);
+        let mut draft = Draft { place, start, end: start, durable: turn.durable, ..Draft::default() };
         let mut offered = 0;
         let mut torn = false;
         let mut boundary = None;
@@ -399,6 +428,15 @@ impl Publisher {
                     Weighed::Moved => torn = true,
                     Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
                     Weighed::Item(item) => {
+                        if item.is_large(link) && !draft.large {
+                            *rows = rows.saturating_sub(item.bytes() / BYTES_PER_ROW);
+                            let commit = turn.replica.commit_of(sequence)?;
+                            let Some(end) = self.meet_large(&mut draft, commit, up_to) else {
+                                seen.retain(|sequence| *sequence <= draft.end);
+                                break 'walk;
+                            };
+                            boundary = Some(end);
+                        }
                         offered += usize::from(matches!(item, Item::Offered(..)));
                         draft.bytes += item.bytes();
                         draft.items.push(item);
@@ -425,12 +463,6 @@ impl Publisher {
         draft.torn = torn
             || nothing_new && self.torn
             || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
-        if !draft.ahead {
-            let (end, torn) = self.ahead.beyond(draft.end);
-            draft.end = end;
-            draft.torn |= torn;
-            draft.caught_up = end >= turn.durable && !draft.torn;
-        }
         Ok(draft)
     }
 
@@ -459,18 +491,18 @@ impl Publisher {
         if unfiltered && sent.is_none() && !theirs && !self.lazy && !doubtful {
             return candidate.read(turn.replica, link, turn.events);
         }
-        let Some(stored) = turn.replica.document(&candidate.key)? else { return Ok(Weighed::Nothing) };
-        if stored.newest != sequence {
+        let interests = served.iter().map(|served| &served.interest);
+        let Some((held, matching)) = match_against(turn.replica, &candidate.key, interests)? else {
+            return Ok(Weighed::Nothing);
+        };
+        if held.newest != sequence {
             return Ok(Weighed::Moved);
         }
-        if before == Some(stored.version) {
+        if before == Some(held.version) {
             return Ok(Weighed::Nothing);
         }
-        let value = ValueRef::from_stored(&stored.value);
-        let matching =
-            unfiltered || stored.alive && served.iter().any(|served| (served.interest.matcher)(value));
         if self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none() {
-            return Ok(Weighed::Item(Item::Offered(candidate, stored.version, matching)));
+            return Ok(Weighed::Item(Item::Offered(candidate, held.version, matching)));
         }
         candidate.read(turn.replica, link, turn.events)
     }
@@ -489,55 +521,98 @@ impl Publisher {
             return Ok(());
         };
         let mut index = 0;
-        let mut items = Vec::with_capacity(draft.items.len());
+        let mut boundary = None;
         for item in std::mem::take(&mut draft.items) {
-            let (candidate, version, matching) = match item {
-                Item::Ready(_) => {
-                    items.push(item);
-                    continue;
-                }
-                Item::Offered(candidate, version, matching) => (candidate, version, matching),
-            };
-            if bits::get(&answer.wanted, index) {
-                match candidate.read(turn.replica, link, turn.events)? {
-                    Weighed::Item(item) => items.push(item),
-                    Weighed::Moved => {
-                        (draft.torn, draft.caught_up, draft.whole) = (true, false, false);
-                        draft.last = turn.replica.last_sequence();
-                    }
-                    Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
-                    Weighed::Nothing => {}
-                }
-            } else if matching {
-                link.known.sent(candidate.hash, candidate.sequence, version);
+            if boundary.is_some_and(|boundary| item.sequence() > boundary) {
+                // The walk comes by again, and offers it again.
+                draft.end = boundary.unwrap_or(draft.end);
+                break;
             }
-            index += 1;
+            let item = match item {
+                Item::Ready(_) => item,
+                Item::Offered(candidate, version, matching) => {
+                    let is_wanted = bits::get(&answer.wanted, index);
+                    index += 1;
+                    if !is_wanted {
+                        if matching {
+                            link.known.sent(candidate.hash, candidate.sequence, version);
+                        }
+                        continue;
+                    }
+                    match candidate.read(turn.replica, link, turn.events)? {
+                        Weighed::Item(item) => item,
+                        Weighed::Moved => {
+                            (draft.torn, draft.whole) = (true, false);
+                            draft.last = turn.replica.last_sequence();
+                            continue;
+                        }
+                        Weighed::Unsendable(key, from) => {
+                            self.unsendable.push((key, from));
+                            continue;
+                        }
+                        Weighed::Nothing => continue,
+                    }
+                }
+            };
+            let (sequence, end) = (item.sequence(), draft.end);
+            if item.is_large(link) && !draft.large {
+                match self.meet_large(&mut draft, turn.replica.commit_of(sequence)?, end) {
+                    Some(end) => boundary = Some(end),
+                    None => break,
+                }
+            }
+            draft.bytes += item.bytes();
+            if draft.bytes >= BATCH_TARGET_BYTES && boundary.is_none() {
+                boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));
+            }
+            draft.items.push(item);
         }
-        draft.items = items;
-        self.finish(draft, link, turn);
+        self.conclude(draft, link, turn);
         Ok(())
     }
 
-    /// Sends a draft that has no open offers.
+    /// Sends a draft that has no open offers, or first its long deltas.
+    fn conclude(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+        if draft.large {
+            self.begin_large(draft, link);
+        } else {
+            self.finish(draft, link, turn);
+        }
+    }
+
+    /// Sends a draft as a batch.
     fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
-        if draft.ahead {
-            self.ahead.tell(draft.start, draft.end, draft.torn);
+        if draft.place != Place::Walk {
+            if draft.place != Place::Beside {
+                self.ahead.tell(draft.start, draft.end, draft.torn);
+                self.told_caught_up &= draft.items.is_empty();
+            }
+            match draft.place {
+                Place::Onward => self.ahead.reach(draft.aside.unwrap_or(draft.end)),
+                Place::Live => self.ahead.leave(draft.aside.unwrap_or(draft.end)),
+                Place::Walk | Place::Beside => {}
+            }
             if !draft.items.is_empty() {
-                self.told_caught_up = false;
                 self.send(draft.items, draft.end, link, turn);
             }
             return;
         }
-        self.position = draft.end;
         if draft.whole {
             self.firm.pass(draft.start, draft.end);
         }
-        self.firm.reach(draft.end, draft.last, turn.durable);
-        self.torn = draft.torn;
+        let (end, torn) = self.ahead.beyond(draft.end);
+        // What it jumps over was read at any time until now.
+        let last = if end == draft.end { draft.last } else { turn.replica.last_sequence() };
+        self.firm.reach(end, last, turn.durable);
+        self.position = end;
+        self.torn = draft.torn || torn;
         self.ahead.passed(self.position);
+        if let Some(aside) = draft.aside {
+            self.ahead.reach(aside);
+        }
+        let caught_up = end >= draft.durable && !self.torn;
         if draft.items.is_empty() {
-            let arrived = draft.caught_up && !self.told_caught_up;
-            if arrived {
+            if caught_up && !self.told_caught_up {
                 self.told_caught_up = true;
                 self.tell_position(link, turn);
             } else if self.firm.position().0.saturating_sub(self.told.0) >= SILENT_ROWS {
@@ -545,7 +620,7 @@ impl Publisher {
             }
             return;
         }
-        self.told_caught_up = draft.caught_up;
+        self.told_caught_up = caught_up;
         self.send(draft.items, self.position, link, turn);
     }
 
@@ -561,26 +636,30 @@ impl Publisher {
             documents: Vec::with_capacity(items.len()),
             unsendable: std::mem::take(&mut self.unsendable),
             bytes: 0,
+            large: 0,
             end: self.firm.position(),
             generation: self.generation,
         };
         let mut message = Batch { batch: self.last_batch, ..Batch::default() };
         let mut size = 0;
         for item in items {
-            let Item::Ready(Ready { candidate, after, delta }) = item else { continue };
-            flight.bytes += candidate.key.id.len() + delta.len();
+            let Item::Ready(Ready { candidate, after, delta, bytes, parts }) = item else { continue };
+            let in_parts = if parts.is_some() { bytes } else { 0 };
+            flight.large += in_parts;
+            flight.bytes += candidate.key.id.len() + bytes - in_parts;
             size += candidate.key.id.len() + delta.len() + 64;
             link.known.sent(candidate.hash, candidate.sequence, after);
             let complete = candidate.since == Sequence(0);
             let implied = complete && link.can(SHORT_DOCUMENTS);
-            debug_assert!(!implied || Version::of_canonical(&delta) == after, "not the whole document");
+            let is_whole = || parts.is_some() || Version::of_canonical(&delta) == after;
+            debug_assert!(!implied || is_whole(), "not the whole document");
             message.documents.push(SentDocument {
                 interest: candidate.interest,
                 id: link.name(&candidate.key),
                 before: candidate.before,
                 after: (!implied).then_some(after),
                 complete,
-                delta: link.body(delta),
+                delta: parts.map_or_else(|| link.body(delta), Body::Parts),
             });
             let from = candidate.from();
             flight.documents.push((candidate.key, from));
@@ -619,7 +698,6 @@ impl Publisher {
         let mut acknowledged = Acknowledged::default();
         while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
             let Some(flight) = self.flights.pop_front() else { break };
-            link.statistics.acknowledged = flight.end;
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
             for (index, document) in flight.documents.into_iter().enumerate() {
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
@@ -630,10 +708,13 @@ impl Publisher {
             }
             acknowledged.unheld.extend(flight.unsendable);
             // What was on its way before an interest was stated says nothing about it.
-            let earlier = self.served.values().filter(|served| {
+            let says = |served: &&Served| {
                 served.generation <= flight.generation && served.first_batch <= flight.batch
-            });
-            for served in earlier {
+            };
+            if self.served.values().all(|served| says(&served)) {
+                link.statistics.acknowledged = link.statistics.acknowledged.max(flight.end);
+            }
+            for served in self.served.values().filter(says) {
                 acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
                 acknowledged.interests.push((served.selection, flight.end));
             }
@@ -691,9 +772,23 @@ impl Item {
 
     fn bytes(&self) -> usize {
         match self {
-            Item::Ready(ready) => ready.candidate.key.id.len() + ready.delta.len(),
+            Item::Ready(ready) => ready.candidate.key.id.len() + ready.bytes,
             Item::Offered(..) => 0,
         }
+    }
+
+    fn candidate(&self) -> &Candidate {
+        match self {
+            Item::Ready(Ready { candidate, .. }) | Item::Offered(candidate, ..) => candidate,
+        }
+    }
+
+    fn sequence(&self) -> Sequence {
+        self.candidate().sequence
+    }
+
+    fn is_large(&self, link: &Link) -> bool {
+        matches!(self, Item::Ready(ready) if link.is_large(&ready.delta))
     }
 }
 
@@ -717,9 +812,9 @@ impl Candidate {
         if excerpt.newest != self.sequence {
             return Ok(Weighed::Moved);
         }
-        if excerpt.delta.len() > MAX_DELTA_BYTES {
-            let reason = format!("{} bytes; at most {MAX_DELTA_BYTES} travel", excerpt.delta.len());
-            events.push_back(link.refused(self.key.clone(), reason));
+        let bytes = excerpt.delta.len();
+        if bytes > link.longest_delta() {
+            events.push_back(link.too_large(self.key.clone(), bytes));
             let from = self.from();
             return Ok(Weighed::Unsendable(self.key, from));
         }
@@ -727,6 +822,8 @@ impl Candidate {
             candidate: self,
             after: excerpt.version,
             delta: excerpt.delta,
+            bytes,
+            parts: None,
         })))
     }
 }

@@ -10,7 +10,8 @@ use ditto_crdt::{Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES};
+use crate::leaving;
+use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES, WINDOW_BYTES};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::replica::{DocumentKey, Incoming, IncomingDocument};
 use crate::subscriber::Subscriber;
@@ -60,7 +61,7 @@ impl Respondent {
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
         for _ in 0..self.waiting.len() {
-            if link.outbox.bytes() > QUEUE_TARGET_BYTES {
+            if !has_room(link) {
                 self.more = true;
                 return Ok(());
             }
@@ -72,7 +73,7 @@ impl Respondent {
             }
         }
         for _ in 0..self.surpluses.len() {
-            if link.outbox.bytes() > QUEUE_TARGET_BYTES {
+            if !has_room(link) {
                 self.more = true;
                 return Ok(());
             }
@@ -100,10 +101,16 @@ impl Respondent {
             Some(hashes) => turn.replica.delta_lacking(&key, hashes)?,
             None => turn.replica.delta_since(&key, Sequence(0))?,
         };
+        let mut delta = Vec::new();
         let found = match excerpt {
             None => None,
             Some(excerpt) if excerpt.newest > turn.durable => return Ok(Some(question)),
+            Some(excerpt) if excerpt.delta.len() > link.longest_delta() => {
+                turn.events.push_back(link.too_large(key, excerpt.delta.len()));
+                None
+            }
             Some(excerpt) => {
+                delta = excerpt.delta;
                 let ours: HashSet<u128> = turn.replica.entry_hashes(&key)?.1.into_iter().collect();
                 let lacked = bits::collect(question.hashes.iter().flatten().map(|hash| !ours.contains(hash)));
                 link.known.sent(key_hash(&key), excerpt.newest, excerpt.version);
@@ -114,10 +121,10 @@ impl Respondent {
                     }
                     self.invited.insert(question.question, key);
                 }
-                Some(Found { version: excerpt.version, delta: link.body(excerpt.delta), lacked })
+                Some(Found { version: excerpt.version, lacked, ..Found::default() })
             }
         };
-        link.send(&Message::Rest(Rest { question: question.question, found }));
+        link.answer(Message::Rest(Rest { question: question.question, found }), delta);
         Ok(None)
     }
 
@@ -139,12 +146,9 @@ impl Respondent {
             return Ok(());
         }
         let document = IncomingDocument { key: key.clone(), delta, stated };
-        let applied = turn.replica.apply(Incoming {
-            from: link.remote,
-            documents: vec![document],
-            checkpoints: Vec::new(),
-            seen: None,
-        })?;
+        let incoming =
+            Incoming { from: link.remote, documents: vec![document], checkpoints: Vec::new(), seen: None };
+        let applied = leaving::apply(incoming, link, turn)?;
         for outcome in applied.outcomes {
             match outcome {
                 Ok(outcome) => {
@@ -164,6 +168,11 @@ impl Respondent {
     }
 }
 
+/// Whether the other peer keeps up with what it is answered.
+pub(crate) fn has_room(link: &Link) -> bool {
+    link.outbox.bytes() <= QUEUE_TARGET_BYTES && link.outbox.answer_bytes() <= WINDOW_BYTES
+}
+
 /// Sends a surplus; gives it back if it is not durable yet.
 fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>, CloseReason> {
     let excerpt = match &owed.lacked {
@@ -178,12 +187,16 @@ fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>,
     if excerpt.newest > turn.durable {
         return Ok(Some(owed));
     }
+    if excerpt.delta.len() > link.longest_delta() {
+        turn.events.push_back(link.too_large(owed.key, excerpt.delta.len()));
+        return Ok(None);
+    }
     if owed.lacked.is_none() || owed.settled == Some(excerpt.version) {
         link.known.sent(key_hash(&owed.key), excerpt.newest, excerpt.version);
     }
-    let delta = link.body(excerpt.delta);
     link.statistics.documents_sent += 1;
-    link.send(&Message::Surplus(Surplus { question: owed.question, version: excerpt.version, delta }));
+    let surplus = Surplus { question: owed.question, version: excerpt.version, ..Surplus::default() };
+    link.answer(Message::Surplus(surplus), excerpt.delta);
     Ok(None)
 }
 

@@ -82,6 +82,19 @@ pub struct Stored {
     pub value: Vec<u8>,
 }
 
+/// A document without its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Digest of everything known about the document.
+    pub version: Version,
+    /// Sequence of its newest change.
+    pub newest: Sequence,
+    /// Whether it exists for queries; false for a tombstone.
+    pub alive: bool,
+    /// Length of [`Stored::value`].
+    pub value_bytes: usize,
+}
+
 /// A part of a document's state, together with what the whole was at the moment of the reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
@@ -258,6 +271,9 @@ pub trait Replica {
     /// The document, living or tombstone; `None` if unknown or evicted.
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError>;
 
+    /// The same without the value, which is not read as far as that can be avoided.
+    fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError>;
+
     /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError>;
 
@@ -301,11 +317,11 @@ pub trait Replica {
     fn eviction_total(&self) -> u64;
 
     /// A session with `remote` begins. What it was known to hold is void if it is not what it was: has evicted since, writes
-    /// under another identity, or is behind.
-    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError>;
+    /// under another identity, or is behind. Returns whether it is.
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError>;
 
-    /// `remote` has evicted, this often by now: what it was known to hold is void.
-    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError>;
+    /// `remote` has evicted, this often by now: what it was known to hold is void. Returns whether that is news.
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<bool, ReplicaError>;
 
     /// `remote` asks for something and is served from now on.
     fn serves(&mut self, remote: PeerId, interest: ServedInterest);
@@ -330,4 +346,18 @@ pub trait Replica {
     /// Merges documents and records checkpoints in one atomic commit. A refused document does not stop
     /// the others.
     fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError>;
+}
+
+/// A document without its value, and whether one of the interests asks for it. The value is read only if that depends on it.
+pub(crate) fn match_against<'a>(
+    replica: &dyn Replica,
+    key: &DocumentKey,
+    mut interests: impl Iterator<Item = &'a Interest> + Clone,
+) -> Result<Option<(Held, bool)>, ReplicaError> {
+    if interests.clone().any(|interest| interest.unfiltered) {
+        return Ok(replica.held(key)?.map(|held| (held, true)));
+    }
+    let Some(Stored { version, newest, alive, value }) = replica.document(key)? else { return Ok(None) };
+    let is_asked_for = alive && interests.any(|interest| (interest.matcher)(ValueRef::from_stored(&value)));
+    Ok(Some((Held { version, newest, alive, value_bytes: value.len() }, is_asked_for)))
 }

@@ -196,7 +196,7 @@ impl Replicator {
 
     /// Bytes of a session that wait for [`Self::poll_transmit`]; 0 if there is no such session.
     pub fn queued_bytes(&self, session: SessionId) -> usize {
-        self.sessions.get(&session).map_or(0, |session| session.link.outbox.bytes())
+        self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
     }
 
     /// Whether a session has been greeted and accepted by both sides and is not over.
@@ -220,8 +220,14 @@ impl Replicator {
         self.now = self.now.max(now_ms);
         self.durable = self.durable.max(replica.durable_sequence());
         let eager = self.eager;
-        let mut turn =
-            Turn { replica, now: self.now, durable: self.durable, events: &mut self.events, eager };
+        let mut turn = Turn {
+            replica,
+            now: self.now,
+            durable: self.durable,
+            events: &mut self.events,
+            subscriptions: &self.subscriptions,
+            eager,
+        };
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_closed()) else { return };
         // After the durable sequence was read: what is written under new rules is not told under the old ones.
         let outcome = if session.scopes_revision == turn.replica.scopes_revision() {

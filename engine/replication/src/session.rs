@@ -6,12 +6,12 @@ use crate::capabilities::{CAPABILITIES, RECONCILIATION, decisive};
 use crate::event::{CloseReason, Event, SessionId, Violation};
 use crate::limits::{
     ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
-    PROTOCOL_MIN,
+    PROTOCOL_MIN, QUEUE_TARGET_BYTES,
 };
 use crate::message::{Body, Hello, Message};
 use crate::parts::Reassembly;
 use crate::publisher::{Publisher, locate};
-use crate::questions::Respondent;
+use crate::questions::{self, Respondent};
 use crate::replica::{Checkpoint, Greeting, PeerId};
 use crate::replicator::LocalPeer;
 use crate::subscriber::Subscriber;
@@ -148,8 +148,15 @@ impl Session {
             Message::Walk(walk) => subscriber.walk(walk, subscriptions, link, turn),
             Message::Offer(offer) => subscriber.offer(offer, link, turn),
             Message::Answer(answer) => publisher.answer(&answer, link, turn),
-            Message::Batch(batch) => subscriber.batch(batch, reassembly, link),
-            Message::Part(part) => Ok(reassembly.receive(part)?),
+            Message::Batch(batch) => {
+                subscriber.batch(batch, reassembly, link)?;
+                Ok(subscriber.check_memory(reassembly.bytes())?)
+            }
+            Message::Part(part) => {
+                subscriber.heard(turn.now);
+                reassembly.receive(part)?;
+                Ok(subscriber.check_memory(reassembly.bytes())?)
+            }
             Message::Acknowledge(acknowledge) => {
                 publisher.acknowledge(&acknowledge, link, turn)?;
                 let session = link.session;
@@ -200,7 +207,9 @@ impl Session {
         let is_behind = recorded.iter().any(|(_, sequence)| *sequence > hello.durable);
         let clock_ms = Some(hello.clock_ms).filter(|clock| *clock > 0);
         let greeting = Greeting { site: hello.site, evictions: hello.evictions, is_behind, clock_ms };
-        turn.replica.greeted(remote, greeting)?;
+        if turn.replica.greeted(remote, greeting)? {
+            self.link.forget_acknowledged();
+        }
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
             self.subscriber.remember(Checkpoint { run, sequence });
         }
@@ -283,8 +292,10 @@ impl Session {
             Phase::Greeting(since) => Some(since + ANSWER_TIMEOUT_MS),
             Phase::Closed => None,
             Phase::Open { .. } => {
-                let busy = (self.publisher.more || self.subscriber.more || self.respondent.more)
-                    && self.link.outbox.bytes() <= crate::limits::QUEUE_TARGET_BYTES;
+                let has_room = self.link.outbox.bytes() <= QUEUE_TARGET_BYTES;
+                let busy = (self.publisher.more || self.subscriber.more) && has_room
+                    || self.respondent.more && questions::has_room(&self.link)
+                    || self.publisher.awaits_parts(&self.link);
                 let at_once = busy.then_some(0);
                 [at_once, self.publisher.timeout(), self.subscriber.timeout(eager)]
                     .into_iter()

@@ -16,6 +16,7 @@ use ditto_crdt::{Delta, Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
+use crate::leaving;
 use crate::limits::{
     ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES,
     MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
@@ -49,6 +50,8 @@ pub(crate) struct Subscriber {
     open: BTreeMap<u64, Open>,
     open_bytes: usize,
     last_question: u64,
+    /// When the last part of something long came.
+    last_part: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
     /// Highest position seen, as recorded last.
@@ -131,7 +134,7 @@ impl Subscriber {
             return Ok(false);
         }
         let takes = wants(&self.wanted, &key.collection)
-            || turn.replica.document(key)?.is_some_and(|stored| stored.alive)
+            || turn.replica.held(key)?.is_some_and(|held| held.alive)
             || !Delta::decode(delta).is_ok_and(|delta| delta.revives());
         // The other peer takes it for delivered, so it must be told otherwise.
         self.dropped |= !takes;
@@ -183,7 +186,7 @@ impl Subscriber {
             });
         }
         inbound.end = message.end;
-        if self.buffered_bytes > MAX_BUFFERED_BYTES || self.buffered_documents > MAX_BUFFERED_DOCUMENTS {
+        if self.buffered_documents > MAX_BUFFERED_DOCUMENTS {
             return Err(Violation::Limit("unacknowledged documents").into());
         }
         if self.batches.len() + self.unacknowledged.len() > WINDOW_BATCHES + 1 {
@@ -195,6 +198,19 @@ impl Subscriber {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Checks what is held of the other peer's documents, `parts` bytes of them in parts.
+    pub(crate) fn check_memory(&self, parts: usize) -> Result<(), Violation> {
+        if self.buffered_bytes + parts > MAX_BUFFERED_BYTES {
+            return Err(Violation::Limit("bytes of documents that are under way"));
+        }
+        Ok(())
+    }
+
+    /// A part of something long has come: the other peer is busy answering.
+    pub(crate) fn heard(&mut self, now: u64) {
+        self.last_part = now;
     }
 
     /// Applies every batch that is complete and has no gaps, in order.
@@ -343,7 +359,7 @@ impl Subscriber {
                 document.state = State::Ready(Base::Filled);
                 document.lacked = Lacked::of(&open, &found);
             }
-            None if turn.replica.document(&open.key)?.is_some() => {
+            None if turn.replica.held(&open.key)?.is_some() => {
                 document.state = State::Ready(Base::Gone);
             }
             None => document.state = State::Dropped,
@@ -363,12 +379,9 @@ impl Subscriber {
     ) -> Result<(), CloseReason> {
         let lacked = Lacked::of(open, found);
         let document = IncomingDocument { key: open.key.clone(), delta, stated: found.version };
-        let applied = turn.replica.apply(Incoming {
-            from: link.remote,
-            documents: vec![document],
-            checkpoints: Vec::new(),
-            seen: None,
-        })?;
+        let incoming =
+            Incoming { from: link.remote, documents: vec![document], checkpoints: Vec::new(), seen: None };
+        let applied = leaving::apply(incoming, link, turn)?;
         for outcome in applied.outcomes {
             match outcome {
                 Ok(outcome) => {
@@ -422,7 +435,7 @@ impl Subscriber {
         let needs = if nothing {
             turn.replica.last_sequence()
         } else {
-            let applied = turn.replica.apply(incoming)?;
+            let applied = leaving::apply(incoming, link, turn)?;
             for (document, outcome) in inbound.documents.iter().zip(applied.outcomes) {
                 match outcome {
                     Ok(outcome) => {
@@ -528,7 +541,7 @@ impl Subscriber {
 
     /// When the patience with the other peer ends.
     fn patience(&self) -> Option<u64> {
-        self.open.first_key_value().map(|(_, open)| open.asked + ANSWER_TIMEOUT_MS)
+        self.open.first_key_value().map(|(_, open)| open.asked.max(self.last_part) + ANSWER_TIMEOUT_MS)
     }
 
     /// Fails if the other peer does not answer.

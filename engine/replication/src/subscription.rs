@@ -7,7 +7,7 @@ use ditto_value::{Object, Value};
 
 use crate::event::SubscriptionId;
 use crate::known::first_16;
-use crate::replica::{Replica, ReplicaError};
+use crate::replica::{Interest, Replica, ReplicaError};
 
 /// Equal for subscriptions that ask for the same.
 pub(crate) type Selection = u128;
@@ -17,6 +17,7 @@ pub(crate) type Selection = u128;
 pub(crate) struct Selected {
     pub(crate) collection: Arc<str>,
     pub(crate) query: String,
+    pub(crate) interest: Interest,
     /// CBOR, empty for none.
     pub(crate) arguments: Vec<u8>,
     pub(crate) subscriptions: Vec<SubscriptionId>,
@@ -59,8 +60,9 @@ impl Subscriptions {
             new = true;
             Selected {
                 evictions: replica.eviction_count(&interest.collection),
-                collection: interest.collection,
-                query: interest.normalized,
+                collection: interest.collection.clone(),
+                query: interest.normalized.clone(),
+                interest,
                 arguments,
                 subscriptions: Vec::new(),
             }

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use ditto_crdt::Sequence;
 
-use crate::capabilities::{PACKED_MESSAGES, SHORT_DOCUMENTS};
+use crate::capabilities::{LARGE_DOCUMENTS, PACKED_MESSAGES, SHORT_DOCUMENTS};
 use crate::event::{Event, SessionId, Statistics};
 use crate::known::Known;
+use crate::limits::{MAX_DELTA_BYTES, MAX_WAITED_DELTA_BYTES, PART_BYTES};
 use crate::message::{Body, Message, Name};
 use crate::outbox::Outbox;
-use crate::parts::Splitter;
 use crate::replica::{DocumentKey, PeerId, Replica};
+use crate::subscription::Subscriptions;
 
 /// Lent for the length of one call.
 pub(crate) struct Turn<'a> {
@@ -19,6 +20,7 @@ pub(crate) struct Turn<'a> {
     /// Nothing newer may be told.
     pub(crate) durable: Sequence,
     pub(crate) events: &'a mut VecDeque<Event>,
+    pub(crate) subscriptions: &'a Subscriptions,
     /// Of all sessions.
     pub(crate) eager: EagerLinks,
 }
@@ -39,7 +41,6 @@ pub(crate) struct Link {
     pub(crate) outbox: Outbox,
     /// What the other peer said that it can do.
     capabilities: u64,
-    splitter: Splitter,
     pub(crate) known: Known,
     pub(crate) statistics: Statistics,
 }
@@ -51,7 +52,6 @@ impl Link {
             remote,
             outbox: Outbox::default(),
             capabilities: 0,
-            splitter: Splitter::default(),
             known: Known::new(known),
             statistics: Statistics::default(),
         }
@@ -61,6 +61,12 @@ impl Link {
     pub(crate) fn meet(&mut self, capabilities: u64) {
         self.capabilities = capabilities;
         self.outbox.packs = self.can(PACKED_MESSAGES);
+    }
+
+    /// What the other peer has acknowledged, it may not hold any more.
+    pub(crate) fn forget_acknowledged(&mut self) {
+        self.statistics.acknowledged = Sequence(0);
+        self.statistics.forgotten += 1;
     }
 
     /// Whether the other peer can do that.
@@ -77,10 +83,33 @@ impl Link {
         self.outbox.push(message);
     }
 
-    /// Sends a long delta ahead; returns what stands for it in the message that follows.
+    /// The longest delta that travels to the other peer.
+    pub(crate) fn longest_delta(&self) -> usize {
+        if self.can(LARGE_DOCUMENTS) { MAX_DELTA_BYTES } else { MAX_WAITED_DELTA_BYTES }
+    }
+
+    /// Whether a delta travels in parts, and other messages go on between them.
+    pub(crate) fn is_large(&self, delta: &[u8]) -> bool {
+        delta.len() > PART_BYTES && self.can(LARGE_DOCUMENTS)
+    }
+
+    /// What stands for a delta in the next message. A long one is sent ahead.
     pub(crate) fn body(&mut self, delta: Vec<u8>) -> Body {
-        let Self { outbox, splitter, .. } = self;
-        splitter.split(delta, &mut |message| outbox.push(&message))
+        if delta.len() > PART_BYTES {
+            Body::Parts(self.outbox.push_parts(delta))
+        } else {
+            Body::Inline(delta)
+        }
+    }
+
+    /// Sends an answer with its body, which may be long.
+    pub(crate) fn answer(&mut self, message: Message, delta: Vec<u8>) {
+        if self.is_large(&delta) {
+            self.outbox.push_answer(delta, message);
+        } else {
+            let body = self.body(delta);
+            self.send(&message.with_body(body));
+        }
     }
 
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
@@ -88,6 +117,15 @@ impl Link {
         self.statistics.bytes_sent += bytes.len() as u64;
         self.statistics.messages_sent += 1;
         Some(bytes)
+    }
+
+    /// The event for a document that is too long for the other peer.
+    pub(crate) fn too_large(&self, key: DocumentKey, bytes: usize) -> Event {
+        let longest = self.longest_delta();
+        let reason = format!(
+            "{bytes} bytes, of which at most {longest} travel to that peer: make the document smaller"
+        );
+        self.refused(key, reason)
     }
 
     pub(crate) fn refused(&self, key: DocumentKey, reason: String) -> Event {

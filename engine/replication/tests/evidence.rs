@@ -210,3 +210,68 @@ fn a_greeting_says_what_the_clock_shows() {
     assert_eq!(told(&mut net, 1), Some(1_700_000_000_000));
     assert_eq!(told(&mut net, 0), None, "the other one does not say");
 }
+
+#[test]
+fn what_is_acknowledged_of_everything_falls_only_when_it_is_forgotten() {
+    let (mut net, session) = pair();
+    for id in ["x", "y", "z"] {
+        insert(&mut net, 0, id);
+    }
+    net.rest();
+    let of = |net: &Net, session| {
+        let statistics = net.statistics(0, session);
+        (statistics.acknowledged.0, statistics.forgotten)
+    };
+    assert_eq!(of(&net, session), (3, 0));
+    // A further subscription is told everything from the beginning.
+    net.room = 1;
+    let now = net.now;
+    net.model(0).insert(now, "d", "x", &[]);
+    net.subscribe(1, "SELECT * FROM d");
+    while net.step() {
+        assert!(of(&net, session).0 >= 3);
+    }
+    net.rest();
+    assert_eq!(of(&net, session), (4, 0));
+    net.model(1).evict("c", "x");
+    let told = (0..10).find(|_| {
+        net.step();
+        of(&net, session) != (4, 0)
+    });
+    assert!(told.is_some());
+    assert_eq!(of(&net, session), (0, 1), "nobody knows what it still has");
+    net.rest();
+    assert_eq!(of(&net, session), (4, 1));
+    // Evicted while nobody was connected.
+    net.disconnect(0, 1);
+    net.model(1).evict("c", "y");
+    let (session, _) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(of(&net, session), (4, 1));
+    net.disconnect(0, 1);
+    let (session, _) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(of(&net, session), (4, 0), "nothing was lost meanwhile");
+}
+
+#[test]
+fn what_is_not_reconciled_is_not_acknowledged() {
+    let mut net = Net::new(2);
+    for number in 0..100 {
+        insert(&mut net, 0, &format!("common{number}"));
+    }
+    net.nodes[1].model = net.nodes[0].model.twin(2);
+    for number in 0..100 {
+        insert(&mut net, 0, &format!("new{number}"));
+    }
+    net.room = 1;
+    net.subscribe(1, EVERYTHING);
+    let (session, _) = net.connect(0, 1);
+    insert(&mut net, 0, "live");
+    while net.step() {
+        let all = net.model(1).count() == 201;
+        assert!(all || net.statistics(0, session).acknowledged == Sequence(0));
+    }
+    net.rest();
+    assert_eq!(net.statistics(0, session).acknowledged, Sequence(201));
+}

@@ -7,7 +7,7 @@ mod model;
 mod pair;
 
 use ditto_crdt::Sequence;
-use ditto_replication::limits::{MAX_MESSAGE_BYTES, WINDOW_BYTES};
+use ditto_replication::limits::{MAX_BUFFERED_BYTES, MAX_MESSAGE_BYTES, PART_BYTES};
 use ditto_replication::{
     CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
 };
@@ -404,8 +404,52 @@ fn flood_of_unfinished_batches(wrap: fn(&[u8]) -> Vec<u8>) {
         if victim.failure().is_some() {
             break;
         }
-        assert!(sent < 20 * WINDOW_BYTES, "it takes whatever it is sent");
+        assert!(sent <= MAX_BUFFERED_BYTES, "it takes whatever it is sent");
     }
+}
+
+#[test]
+fn large_documents_that_are_begun_and_not_ended_are_bounded() {
+    let part = |name, dropped: &[u8], length: usize| {
+        let total = number(2, 60 << 20);
+        message(7, &[number(1, name), total, bytes(3, &vec![0; length]), dropped.to_vec()])
+    };
+    let flood = |message: &dyn Fn(u64) -> Vec<u8>| {
+        let mut victim = Victim::new();
+        victim.greet();
+        let mut sent = 0;
+        for i in 1..u64::MAX {
+            let message = message(i);
+            sent += message.len();
+            victim.receive(&message);
+            if let Some(failure) = victim.failure() {
+                assert_eq!(
+                    victim.sent().last().map(|farewell| farewell[0]),
+                    Some(12),
+                    "a farewell with the reason"
+                );
+                return failure.to_string();
+            }
+            assert!(sent <= MAX_BUFFERED_BYTES + MAX_MESSAGE_BYTES, "it takes whatever it is sent");
+        }
+        String::new()
+    };
+    // Ever more of them; a few that go on and on; and one that is longer than it says.
+    assert!(flood(&|i| part(i, &[], 1)).contains("open parts"));
+    assert!(flood(&|i| part(1 + i / 450, &[], PART_BYTES)).contains("bytes of documents"));
+    assert!(flood(&|_| part(1, &[], PART_BYTES)).contains("does not fit"));
+    // What is taken back may not go on, and what never began cannot be taken back.
+    let twice = |i| part(1, &if i == 2 { number(4, 1) } else { Vec::new() }, 1);
+    assert!(flood(&twice).contains("closed"));
+    assert!(flood(&|i| part(i, &number(4, 1), 1)).contains("not open"));
+    // Taken back again and again they cost nothing.
+    let mut victim = Victim::new();
+    victim.greet();
+    for name in 1..1_300 {
+        victim.receive(&part(name, &[], PART_BYTES));
+        victim.receive(&part(name, &number(4, 1), 0));
+    }
+    assert!(victim.failure().is_none());
 }
 
 #[test]

@@ -4,16 +4,18 @@
 
 mod model;
 mod pair;
+mod watch;
 
-use ditto_crdt::Sequence;
-use ditto_replication::limits::{BATCH_TARGET_DOCUMENTS, LIVE_ROWS, WINDOW_DOCUMENTS};
+use ditto_replication::limits::{
+    BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, LIVE_ROWS, QUEUE_TARGET_BYTES, WINDOW_DOCUMENTS,
+};
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
 use model::document_key;
 use pair::{Net, int, peer_id};
 use proptest::prelude::*;
+use watch::{PLANTS, Watch, of_all_plants};
 
-const PLANTS: &str = "SELECT * FROM plants";
 /// So long that a batch has some 64 of them, and the window some 256.
 const FILLING: usize = 16_000;
 const BACKLOG: usize = 2_200;
@@ -53,47 +55,6 @@ fn has(net: &mut Net, id: &str) -> bool {
     net.model(1).visible("plants", id).is_some()
 }
 
-/// The name of the checkpoint of [`PLANTS`], as `docs/protocol.md` has it.
-fn of_all_plants() -> [u8; 16] {
-    let first = |hash: &[u8]| <[u8; 16]>::try_from(&hash[..16]).expect("16 bytes");
-    let selection = blake3::hash(&[&(PLANTS.len() as u64).to_le_bytes(), PLANTS.as_bytes()].concat());
-    let name = [&first(selection.as_bytes())[..], &[0; 16]].concat();
-    first(&blake3::derive_key("ditto-replication 2026 effective interest 1", &name))
-}
-
-/// Watches that everything a publisher told up to a checkpoint is held, of a subscriber that writes nothing itself.
-#[derive(Default)]
-struct Watch {
-    /// Up to here it was.
-    seen: Sequence,
-}
-
-impl Watch {
-    fn look(&mut self, net: &Net) {
-        let [publisher, subscriber] = &net.nodes[..] else { panic!("two peers") };
-        // Other interests have checkpoints of their own, which say nothing of all plants.
-        if let Some(checkpoint) = subscriber.model.checkpoint(peer_id(0), &of_all_plants()).expect("readable")
-        {
-            let rows = publisher.model.changes(self.seen, checkpoint.sequence, usize::MAX).expect("readable");
-            for row in rows.iter().filter(|row| &*row.key.collection == "plants") {
-                let (theirs, ours) =
-                    (publisher.model.canonical(&row.key), subscriber.model.canonical(&row.key));
-                assert!(theirs == ours, "{:?} at {:?} before {checkpoint:?}", row.key, row.sequence);
-            }
-            self.seen = self.seen.max(checkpoint.sequence);
-        }
-    }
-
-    /// Delivers everything there is.
-    fn settle(&mut self, net: &mut Net) {
-        while net.step() {
-            self.look(net);
-        }
-        net.rest();
-        net.assert_equal(0, 1);
-    }
-}
-
 #[test]
 fn a_new_change_does_not_wait_for_the_backlog() {
     let (mut net, _, _) = under_way();
@@ -107,6 +68,39 @@ fn a_new_change_does_not_wait_for_the_backlog() {
     let waited = net.model(1).count() - before;
     assert!(waited < 600, "it waited for {waited} documents, more than are under way");
     watch.settle(&mut net);
+}
+
+#[test]
+fn a_new_change_waits_for_little_more_than_a_batch_where_the_channel_is_slow() {
+    let mut net = Net::new(2);
+    net.room = 2;
+    let (now, mut noise) = (net.now, 1_u64);
+    for number in 0..BACKLOG {
+        // Does not become shorter by packing.
+        let filling = (0..FILLING).map(|_| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (noise >> 56) as u8
+        });
+        let fields = [("filling", Value::Bytes(filling.collect()))];
+        net.model(0).insert(now, "plants", &format!("old{number}"), &fields);
+    }
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    let mut longest = 0;
+    for number in 0..12 {
+        let until = net.model(1).count() + 30;
+        while net.model(1).count() < until {
+            assert!(net.step(), "the walk does not go on");
+        }
+        let id = format!("urgent{number}");
+        insert(&mut net, &id);
+        let before = net.model(1).count();
+        while !has(&mut net, &id) {
+            assert!(net.step(), "it never comes");
+        }
+        longest = longest.max((net.model(1).count() - before) * FILLING);
+    }
+    assert!(longest <= 2 * BATCH_TARGET_BYTES + QUEUE_TARGET_BYTES, "it waited for {longest} bytes");
 }
 
 #[test]

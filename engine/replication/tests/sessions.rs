@@ -5,6 +5,8 @@
 mod model;
 mod pair;
 
+use std::collections::BTreeSet;
+
 use ditto_crdt::Sequence;
 use ditto_replication::{CloseReason, Event, LocalPeer, Replica, Replicator, SessionId};
 use ditto_value::{Object, Value};
@@ -202,6 +204,53 @@ fn a_filtered_subscriber_gets_its_part_and_hears_of_leaving_and_deletion() {
     let (ivy, left, right) =
         (document_key("plants", "ivy"), net.model(0).versions(), net.model(1).versions());
     assert!(right.iter().all(|(key, version)| left.get(key) == Some(version)) && !right.contains_key(&ivy));
+}
+
+#[test]
+fn a_subscription_hears_what_has_left_its_filter() {
+    let mut net = Net::new(2);
+    let light = net.subscribe(1, "SELECT * FROM plants WHERE light = 1");
+    let same = net.subscribe(1, "SELECT * FROM plants WHERE light = 1");
+    let wet = net.subscribe(1, "SELECT * FROM plants WHERE water = 1");
+    for id in ["fern", "moss", "reed", "oak"] {
+        insert(&mut net, 0, id, &[("light", 1), ("water", 1)]);
+    }
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    let left = |net: &mut Net| {
+        let events = std::mem::take(&mut net.nodes[1].events).into_iter();
+        let mut left = BTreeSet::new();
+        for event in events {
+            if let Event::DocumentsLeft { subscription, keys, .. } = event {
+                left.extend(keys.into_iter().map(|key| (subscription, key)));
+            }
+        }
+        left
+    };
+    assert_eq!(left(&mut net), BTreeSet::new(), "what arrives has not left");
+    set(&mut net, 0, "fern", "light", 2);
+    set(&mut net, 0, "moss", "name", 5);
+    let now = net.now;
+    net.model(0).delete(now, "plants", "reed");
+    net.rest();
+    let fern = document_key("plants", "fern");
+    assert_eq!(
+        left(&mut net),
+        BTreeSet::from([(light, fern.clone()), (same, fern.clone())]),
+        "and only that"
+    );
+    // What is changed here is known here; what has left leaves no more.
+    set(&mut net, 1, "oak", "light", 3);
+    set(&mut net, 0, "fern", "light", 4);
+    net.rest();
+    assert_eq!(left(&mut net), BTreeSet::new());
+    assert_eq!(net.statistics(1, right).documents_left, 1, "of one filter");
+    // Away for it.
+    net.disconnect(0, 1);
+    set(&mut net, 0, "fern", "water", 0);
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(left(&mut net), BTreeSet::from([(wet, fern)]));
 }
 
 #[test]

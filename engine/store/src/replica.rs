@@ -376,28 +376,34 @@ impl Replica {
     }
 
     /// A remote peer has introduced itself. What it is known to hold is void if it has evicted since, has another
-    /// identity, or lost a part of its history.
+    /// identity, or lost a part of its history; returns whether it is.
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Closed`].
-    pub fn greeted(&self, remote: &[u8; 32], origin: u64, greeting: Greeting) -> Result<(), StoreError> {
+    pub fn greeted(&self, remote: &[u8; 32], origin: u64, greeting: Greeting) -> Result<bool, StoreError> {
         let inner = &self.store.inner;
         let now_ms = inner.environment.now_ms();
         if let Some(clock_ms) = greeting.clock_ms {
             inner.skews.compared(inner, remote, clock_ms, now_ms);
         }
         let void = inner.holdings.greeted(remote, origin, greeting, self.last_sequence(), now_ms);
-        if void { inner.store_holdings() } else { Ok(()) }
+        if void {
+            inner.store_holdings()?;
+        }
+        Ok(void)
     }
 
     /// A remote peer says how often it has evicted by now, as [`Replica::greeted`].
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Closed`].
-    pub fn remote_evicted(&self, remote: &[u8; 32], evictions: u64) -> Result<(), StoreError> {
+    pub fn remote_evicted(&self, remote: &[u8; 32], evictions: u64) -> Result<bool, StoreError> {
         let inner = &self.store.inner;
         let void = inner.holdings.evicted(remote, evictions, self.last_sequence());
-        if void { inner.store_holdings() } else { Ok(()) }
+        if void {
+            inner.store_holdings()?;
+        }
+        Ok(void)
     }
 
     /// A remote peer asks for something, and is served from now on.

@@ -17,7 +17,8 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// How long a closing link may take to say goodbye. 500 ms.
     pub goodbye_timeout: Duration,
-    /// Bytes that wait on one channel of one link before [`SendError::Full`](crate::SendError::Full). 2 MiB.
+    /// Bytes that wait on one channel of one link before [`SendError::Full`](crate::SendError::Full). Enough for the writer to
+    /// have its hands full until more comes; what is sent next waits for all of them. 256 KiB.
     pub queue_bytes: usize,
     /// Accepted connections whose handshake is under way; further ones wait in the operating system's backlog. 128.
     pub half_open: usize,
@@ -40,7 +41,7 @@ impl Default for Options {
             answer_timeout: Duration::from_secs(8),
             stall_timeout: Duration::from_secs(60),
             goodbye_timeout: Duration::from_millis(500),
-            queue_bytes: 2 * 1024 * 1024,
+            queue_bytes: 256 * 1024,
             half_open: 128,
             half_open_per_host: 32,
             accepted: 512,

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_peer::StoreReplica;
 use ditto_replication::{
-    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
-    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
+    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_value::Object;
 
@@ -89,6 +89,10 @@ impl Replica for Watched {
         self.inner.document(key)
     }
 
+    fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
+        self.inner.held(key)
+    }
+
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
         self.inner.named(key)
     }
@@ -127,11 +131,11 @@ impl Replica for Watched {
         self.inner.eviction_total()
     }
 
-    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError> {
         self.inner.greeted(remote, greeting)
     }
 
-    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError> {
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<bool, ReplicaError> {
         self.inner.remote_evicted(remote, evictions)
     }
 

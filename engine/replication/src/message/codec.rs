@@ -390,6 +390,7 @@ impl Part {
                 1 => part.parts = content.number("parts")?,
                 2 => part.total = content.number("total")?,
                 3 => part.bytes = content.bytes("bytes", PART_BYTES)?.to_vec(),
+                4 => part.dropped = content.number("dropped")? != 0,
                 _ => {}
             }
         }

@@ -141,8 +141,10 @@ fn messages() -> impl Strategy<Value = Message> {
         (any::<u64>(), 0..1_000_u64, bytes(40)).prop_map(|(parts, total, bytes)| Message::Part(Part {
             parts,
             total,
-            bytes
+            bytes,
+            dropped: false
         })),
+        any::<u64>().prop_map(|parts| Message::Part(Part { parts, dropped: true, ..Part::default() })),
         (any::<u64>(), prop::collection::vec((any::<u64>(), bytes(9)), 0..3)).prop_map(
             |(batch, exceptions)| {
                 let exceptions =
@@ -346,6 +348,8 @@ fn the_documented_vectors_are_what_is_written() {
             "12020105102c94f29252fa8167ca81b719495ed60d",
         ),
         (Message::Settled(Settled { generation: 1, sequence: Sequence(9) }), "1302010409"),
+        (Message::Part(Part { parts: 1, total: 5, bytes: vec![1, 2], dropped: false }), "070201040507020102"),
+        (Message::Part(Part { parts: 1, dropped: true, ..Part::default() }), "0702010801"),
     ];
     let documentation = include_str!("../../../../docs/protocol.md");
     for (message, expected) in vectors {
@@ -357,9 +361,10 @@ fn the_documented_vectors_are_what_is_written() {
 
 #[test]
 fn limits_are_checked_before_anything_is_kept() {
-    let part = |total| Message::Part(Part { parts: 1, total, bytes: vec![0; 8] }).encode();
+    let part = |total| Message::Part(Part { parts: 1, total, bytes: vec![0; 8], dropped: false }).encode();
     assert_eq!(Message::decode(&part(u64::MAX)), Err(DecodeError::Limit("total")));
-    let long = Message::Part(Part { parts: 1, total: 9, bytes: vec![0; PART_BYTES + 1] }).encode();
+    let bytes = vec![0; PART_BYTES + 1];
+    let long = Message::Part(Part { parts: 1, total: 9, bytes, dropped: false }).encode();
     assert_eq!(Message::decode(&long), Err(DecodeError::Limit("bytes")));
     let many: Vec<u8> = std::iter::once(2).chain([6, 1].repeat(2_000)).collect();
     assert_eq!(Message::decode(&many), Err(DecodeError::Limit("removed")));

@@ -6,6 +6,9 @@
 //!
 //! Of more new changes than make one batch the newest come first, and a gap is left to the walk. The two take turns, so that
 //! however much is written, the walk gets half of what the other peer takes.
+//!
+//! The walk itself leaves gaps too: a commit with a large document waits for its turn, and the walk goes on behind it, ahead of
+//! its position. Whatever left a gap, the position does not pass it before it is told.
 
 use std::collections::VecDeque;
 
@@ -21,6 +24,8 @@ pub(super) struct Ahead {
     told: VecDeque<(Sequence, Sequence)>,
     /// What is not newer is told, or left to the walk.
     live: Sequence,
+    /// Up to here the walk has told everything but for the gaps that it left itself.
+    reached: Sequence,
     /// A transaction in the newest range may have been told in part.
     torn: bool,
     /// The next turn is the walk's.
@@ -38,21 +43,21 @@ impl Ahead {
         *self = Self { live: self.live, ..Self::default() };
     }
 
-    /// After which sequence the new changes are to be told now, up to the durable one; `None` if it is the walk's turn.
-    /// `end_of_commit` says with which sequence a commit ends.
+    /// After which sequence the new changes are to be told now, up to the durable one; `None` if it is the turn of the walk,
+    /// which has come to `reached`. `end_of_commit` says with which sequence a commit ends.
     pub(super) fn turn<E>(
         &mut self,
-        position: Sequence,
+        reached: Sequence,
         durable: Sequence,
         end_of_commit: impl FnOnce(Sequence) -> Result<Sequence, E>,
     ) -> Result<Option<Sequence>, E> {
         let walk_next = std::mem::take(&mut self.walk_next);
-        self.live = self.live.max(position);
-        let is_close = durable.0.saturating_sub(position.0) <= LIVE_ROWS;
+        self.live = self.live.max(reached);
+        let is_close = durable.0.saturating_sub(reached.0) <= LIVE_ROWS;
         if walk_next || is_close || durable <= self.live {
             return Ok(None);
         }
-        if durable.0 - self.live.0 > LIVE_ROWS && self.told.len() < MAX_RANGES_AHEAD {
+        if durable.0 - self.live.0 > LIVE_ROWS && !self.is_full() {
             // Not in the middle of a commit.
             let newest = Sequence(durable.0 - LIVE_ROWS);
             self.live = end_of_commit(newest)?.min(durable);
@@ -63,24 +68,58 @@ impl Ahead {
 
     /// Everything after the first sequence and up to the second one is told.
     pub(super) fn tell(&mut self, after: Sequence, up_to: Sequence, torn: bool) {
-        match self.told.back_mut() {
-            Some((_, end)) if *end == after => *end = up_to,
-            _ => self.told.push_back((after, up_to)),
+        if up_to <= after {
+            return;
         }
-        self.live = up_to;
-        self.torn = torn;
+        let first = self.told.partition_point(|(_, end)| *end < after);
+        let beyond = self.told.partition_point(|(start, _)| *start <= up_to);
+        let range = self
+            .told
+            .drain(first..beyond)
+            .fold((after, up_to), |(start, end), (earlier, later)| (start.min(earlier), end.max(later)));
+        self.told.insert(first, range);
+        if first + 1 == self.told.len() && range.1 == up_to {
+            self.torn = torn;
+        }
+        self.live = self.live.max(up_to);
     }
 
-    /// How far the walk has to go until it meets what is told.
-    pub(super) fn next(&self, durable: Sequence) -> Sequence {
-        self.told.front().map_or(durable, |(start, _)| *start)
+    /// What is new up to here is left to the walk.
+    pub(super) fn leave(&mut self, up_to: Sequence) {
+        self.live = self.live.max(up_to);
+    }
+
+    /// The walk has come to `up_to`, be it that it has left a gap.
+    pub(super) fn reach(&mut self, up_to: Sequence) {
+        self.reached = self.reached.max(up_to);
+    }
+
+    /// No gap can be left any more.
+    pub(super) fn is_full(&self) -> bool {
+        self.told.len() >= MAX_RANGES_AHEAD
+    }
+
+    /// Where the walk goes on that stands at `position` and may leave gaps.
+    pub(super) fn onward(&self, position: Sequence) -> Sequence {
+        let reached = position.max(self.reached);
+        let next = self.told.partition_point(|(_, end)| *end <= reached);
+        match self.told.get(next) {
+            Some((start, end)) if *start <= reached => *end,
+            _ => reached,
+        }
+    }
+
+    /// How far the walk has to go from `start` until it meets what is told.
+    pub(super) fn next(&self, start: Sequence, durable: Sequence) -> Sequence {
+        let next = self.told.partition_point(|(_, end)| *end <= start);
+        self.told.get(next).map_or(durable, |(told, _)| (*told).max(start))
     }
 
     /// Where the walk is when it has come to `end` and jumped over what it met, and whether a transaction in that may have
     /// been told in part.
     pub(super) fn beyond(&self, end: Sequence) -> (Sequence, bool) {
         match self.told.front() {
-            Some((start, beyond)) if *start <= end => (*beyond, self.torn && self.told.len() == 1),
+            Some((start, beyond)) if *start <= end => ((*beyond).max(end), self.torn && self.told.len() == 1),
             _ => (end, false),
         }
     }
@@ -128,11 +167,11 @@ mod tests {
         assert_eq!(turn(&mut ahead, 0, 9_010), None);
         assert_eq!(turn(&mut ahead, 0, 9_010), Some(9_005));
         ahead.tell(Sequence(9_005), Sequence(9_010), true);
-        assert_eq!(ahead.next(Sequence(9_010)), Sequence(8_010), "the walk fills the gap");
+        assert_eq!(ahead.next(Sequence(0), Sequence(9_010)), Sequence(8_010), "the walk fills the gap");
         assert_eq!(ahead.beyond(Sequence(8_009)), (Sequence(8_009), false));
         assert_eq!(ahead.beyond(Sequence(8_010)), (Sequence(9_010), true), "and jumps");
         ahead.passed(Sequence(9_010));
-        assert_eq!(ahead.next(Sequence(9_011)), Sequence(9_011));
+        assert_eq!(ahead.next(Sequence(9_010), Sequence(9_011)), Sequence(9_011));
     }
 
     #[test]
@@ -165,7 +204,7 @@ mod tests {
         ahead.begin(Sequence(5_000));
         ahead.tell(Sequence(5_000), Sequence(5_010), false);
         ahead.forget();
-        assert_eq!(ahead.next(Sequence(5_015)), Sequence(5_015));
+        assert_eq!(ahead.next(Sequence(0), Sequence(5_015)), Sequence(5_015));
         assert_eq!(turn(&mut ahead, 0, 5_015), Some(5_010), "what was new still is");
     }
 
@@ -174,5 +213,38 @@ mod tests {
         let mut ahead = Ahead::default();
         assert_eq!(turn(&mut ahead, 4_000, 4_000 + LIVE_ROWS), None);
         assert_eq!(turn(&mut ahead, 4_000, 4_010 + LIVE_ROWS), Some(4_010));
+    }
+
+    #[test]
+    fn a_walk_that_leaves_gaps_goes_on_behind_them_and_fills_them_in_order() {
+        let mut ahead = Ahead::default();
+        ahead.begin(Sequence(100));
+        ahead.tell(Sequence(90), Sequence(100), false);
+        ahead.reach(Sequence(10));
+        assert_eq!(ahead.onward(Sequence(0)), Sequence(10));
+        assert_eq!(ahead.next(Sequence(10), Sequence(200)), Sequence(90));
+        ahead.tell(Sequence(10), Sequence(40), false);
+        ahead.reach(Sequence(45));
+        ahead.tell(Sequence(45), Sequence(90), false);
+        ahead.reach(Sequence(90));
+        assert_eq!(ahead.told, [(Sequence(10), Sequence(40)), (Sequence(45), Sequence(100))]);
+        assert_eq!(ahead.onward(Sequence(0)), Sequence(100), "over what was told");
+        assert_eq!(ahead.next(Sequence(0), Sequence(200)), Sequence(10), "the first gap");
+        assert_eq!(ahead.beyond(Sequence(10)), (Sequence(40), false));
+        ahead.passed(Sequence(40));
+        assert_eq!(ahead.next(Sequence(40), Sequence(200)), Sequence(45), "the second");
+        assert_eq!(ahead.beyond(Sequence(45)), (Sequence(100), false));
+    }
+
+    #[test]
+    fn what_fills_a_gap_joins_its_neighbours() {
+        let mut ahead = Ahead::default();
+        ahead.tell(Sequence(10), Sequence(20), false);
+        ahead.tell(Sequence(30), Sequence(40), true);
+        ahead.tell(Sequence(20), Sequence(30), false);
+        assert_eq!(ahead.told, [(Sequence(10), Sequence(40))]);
+        assert_eq!(ahead.beyond(Sequence(10)), (Sequence(40), true), "the newest is what may be torn");
+        ahead.tell(Sequence(40), Sequence(40), false);
+        assert_eq!(ahead.told.len(), 1, "nothing is no range");
     }
 }

@@ -2,7 +2,7 @@
 
 use ditto_crdt::Sequence;
 
-use super::{Candidate, Item, Publisher, Weighed};
+use super::{Candidate, Draft, Place, Publisher, Weighed};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::limits::{
@@ -78,6 +78,11 @@ impl Publisher {
                     return Ok(());
                 }
                 Next::Send => self.send_lacking(link, turn)?,
+                Next::SendLarge if self.gives_way || !self.may_begin_large() => return Ok(()),
+                Next::SendLarge => self.send_lacking_large(link, turn)?,
+                Next::Settle if self.large.as_ref().is_some_and(|draft| draft.place == Place::Beside) => {
+                    return Ok(());
+                }
                 Next::Settle => {
                     let last = turn.replica.last_sequence();
                     let front = self.comparisons.front_mut();
@@ -107,19 +112,10 @@ impl Publisher {
                 break;
             }
             let Some(sequence) = front.lacking() else { break };
-            // What has changed since is the walk's.
-            let Some(change) = row(sequence, turn.replica)? else { continue };
-            let Some(interest) = front.interest(&change.key) else { continue };
-            let hash = key_hash(&change.key);
-            let sent = link.known.get(hash).and_then(|entry| entry.sent);
-            if sent.is_some_and(|(since, _)| since >= sequence) {
-                continue;
-            }
-            let since = Sequence(0);
-            let candidate = Candidate { hash, key: change.key, interest, sequence, since, before: None };
-            match candidate.read(turn.replica, link, turn.events)? {
+            match lacking(front, sequence, link, turn)? {
+                Weighed::Item(item) if item.is_large(link) => front.set_aside(sequence),
                 Weighed::Item(item) => {
-                    bytes += Item::bytes(&item);
+                    bytes += item.bytes();
                     newest = newest.max(sequence);
                     items.push(item);
                 }
@@ -130,6 +126,23 @@ impl Publisher {
         self.unsendable.extend(unsendable);
         if !items.is_empty() {
             self.send(items, newest, link, turn);
+        }
+        Ok(())
+    }
+
+    /// Begins to send one of the large documents that the other peer lacks.
+    fn send_lacking_large(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        let Some(front) = self.comparisons.front_mut() else { return Ok(()) };
+        let Some(sequence) = front.large() else { return Ok(()) };
+        match lacking(front, sequence, link, turn)? {
+            Weighed::Item(item) => {
+                let items = vec![item];
+                let draft =
+                    Draft { place: Place::Beside, items, end: sequence, large: true, ..Draft::default() };
+                self.begin_large(draft, link);
+            }
+            Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
+            Weighed::Nothing | Weighed::Moved => {}
         }
         Ok(())
     }
@@ -161,9 +174,30 @@ impl Publisher {
         }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
+        self.detach_large();
         self.ahead.forget();
         (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), false);
         self.firm.restart(Sequence(0));
         self.settle(comparison, Sequence(0), link);
     }
+}
+
+/// What the other peer lacks, if it has not got it meanwhile.
+fn lacking(
+    comparison: &Comparison,
+    sequence: Sequence,
+    link: &Link,
+    turn: &mut Turn<'_>,
+) -> Result<Weighed, CloseReason> {
+    // What has changed since is the walk's.
+    let Some(change) = row(sequence, turn.replica)? else { return Ok(Weighed::Nothing) };
+    let Some(interest) = comparison.interest(&change.key) else { return Ok(Weighed::Nothing) };
+    let hash = key_hash(&change.key);
+    let sent = link.known.get(hash).and_then(|entry| entry.sent);
+    if sent.is_some_and(|(since, _)| since >= sequence) {
+        return Ok(Weighed::Nothing);
+    }
+    let since = Sequence(0);
+    let candidate = Candidate { hash, key: change.key, interest, sequence, since, before: None };
+    candidate.read(turn.replica, link, turn.events)
 }

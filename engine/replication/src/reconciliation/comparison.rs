@@ -3,7 +3,6 @@
 use std::collections::{HashSet, VecDeque};
 
 use ditto_crdt::Sequence;
-use ditto_value::ValueRef;
 
 use super::naming::Naming;
 use super::stock::{Scan, Sum};
@@ -14,7 +13,7 @@ use crate::limits::{
     MAX_SYMBOLS,
 };
 use crate::message::{Inquiry, Names, Symbols};
-use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError};
+use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError, match_against};
 
 /// What a document costs on the wire beside its delta, in bytes; about.
 const DOCUMENT_BYTES: u64 = 60;
@@ -71,6 +70,8 @@ enum Stage {
 struct Difference {
     /// Rows of what the subscriber lacks, for certain.
     lacking: VecDeque<Sequence>,
+    /// Rows of what it lacks and is too long for a message.
+    large: VecDeque<Sequence>,
     /// Items that the subscriber has been asked to name.
     asked: VecDeque<Vec<u128>>,
     /// Items that it holds and that are not ours, to be asked for.
@@ -88,6 +89,8 @@ pub(crate) enum Next {
     Ask(Inquiry),
     /// Send what [`Comparison::lacking`] yields, and come again.
     Send,
+    /// The same with what [`Comparison::large`] yields, if that may be begun now; otherwise wait.
+    SendLarge,
     /// Everything is sent.
     Settle,
     /// Walk from the beginning instead.
@@ -134,6 +137,21 @@ impl Comparison {
         }
     }
 
+    /// The row of a large document that the subscriber lacks; each is returned once.
+    pub(crate) fn large(&mut self) -> Option<Sequence> {
+        match &mut self.stage {
+            Stage::Telling(difference) => difference.large.pop_front(),
+            _ => None,
+        }
+    }
+
+    /// A row that the subscriber lacks has a large document: its turn comes later.
+    pub(crate) fn set_aside(&mut self, sequence: Sequence) {
+        if let Stage::Telling(difference) = &mut self.stage {
+            difference.large.push_back(sequence);
+        }
+    }
+
     /// When the patience with the other peer ends.
     pub(crate) fn timeout(&self) -> Option<u64> {
         self.waiting_since.map(|since| since + ANSWER_TIMEOUT_MS)
@@ -177,7 +195,7 @@ impl Comparison {
             let found = self.others.binary_search_by_key(name, |(name, _)| *name).ok();
             let Some((_, sequence)) = found.and_then(|index| self.others.get(index)) else { continue };
             let Some(change) = row(*sequence, replica)? else { continue };
-            let held = replica.document(&change.key)?;
+            let held = replica.held(&change.key)?;
             if held.is_some_and(|held| self.naming.item(*name, held.version) != item) {
                 difference.lacking.push_back(*sequence);
             }
@@ -218,6 +236,7 @@ impl Comparison {
         }
         Ok(match difference {
             Difference { lacking, .. } if !lacking.is_empty() => Next::Send,
+            Difference { large, .. } if !large.is_empty() => Next::SendLarge,
             Difference { asked, .. } if !asked.is_empty() => Next::Wait,
             _ => Next::Settle,
         })
@@ -231,17 +250,14 @@ impl Comparison {
             if of_collection().next().is_none() || stock.len() + others.len() > MAX_RECONCILED_DOCUMENTS {
                 return Ok(());
             }
-            let Some(stored) = replica.document(&key)?.filter(|stored| stored.newest == sequence) else {
+            let found = match_against(replica, &key, of_collection().map(|(_, interest)| interest))?;
+            let Some((held, is_asked_for)) = found.filter(|(held, _)| held.newest == sequence) else {
                 return Ok(());
             };
-            let matches = |interest: &Interest| {
-                interest.unfiltered
-                    || stored.alive && (interest.matcher)(ValueRef::from_stored(&stored.value))
-            };
             let name = naming.name(&key);
-            if of_collection().any(|(_, interest)| matches(interest)) {
-                stock.push((naming.item(name, stored.version), sequence));
-                walk_bytes.0 += (stored.value.len() + key.id.len()) as u64 + DOCUMENT_BYTES;
+            if is_asked_for {
+                stock.push((naming.item(name, held.version), sequence));
+                walk_bytes.0 += (held.value_bytes + key.id.len()) as u64 + DOCUMENT_BYTES;
             } else {
                 others.push((name, sequence));
                 walk_bytes.1 += key.id.len() as u64 + OFFER_BYTES;
@@ -323,7 +339,7 @@ impl Comparison {
         // What they hold and we do not is theirs to tell. But of what matters only if they hold it, they hold another
         // version, or none.
         let unnamed = if self.others.is_empty() { Vec::new() } else { theirs };
-        Ok(Difference { lacking, asked: VecDeque::new(), unnamed })
+        Ok(Difference { lacking, unnamed, ..Difference::default() })
     }
 
     /// The interest under whose number a document is sent.

@@ -79,9 +79,9 @@ impl Inventory {
                 if *is_too_large || !collections.contains(&change.key.collection) {
                     return Ok(());
                 }
-                if let Some(stored) = turn.replica.document(&change.key)? {
+                if let Some(held) = turn.replica.held(&change.key)? {
                     let name = naming.name(&change.key);
-                    stock.push((naming.item(name, stored.version), name));
+                    stock.push((naming.item(name, held.version), name));
                 }
                 *is_too_large = stock.len() > MAX_RECONCILED_DOCUMENTS;
                 Ok(())

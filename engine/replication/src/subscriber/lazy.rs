@@ -84,7 +84,7 @@ impl Subscriber {
         let Some(interest) = self.wanted.get(&item.interest) else { return Ok(false) };
         let key =
             DocumentKey { collection: interest.collection.clone(), id: item.id.clone().into_key().into() };
-        let held = turn.replica.document(&key)?.map(|stored| stored.version);
+        let held = turn.replica.held(&key)?.map(|held| held.version);
         Ok(match held {
             None => item.matching && wants(&self.wanted, &key.collection),
             Some(version) => version != item.version,

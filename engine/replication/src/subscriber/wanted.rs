@@ -62,7 +62,7 @@ impl Subscriber {
         interests.forgotten = interests.evictions.is_some();
         if interests.forgotten {
             link.known.clear();
-            publisher.discard_draft();
+            publisher.discard_draft(link);
         }
         let mut size = 0;
         for (selection, selected) in &subscriptions.selected {

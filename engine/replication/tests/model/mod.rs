@@ -10,8 +10,8 @@ use ditto_crdt::{
     Birth, Definitions, Delta, Document, Hlc, HybridClock, Path, RunId, Sequence, SiteId, Stamp, Version,
 };
 use ditto_replication::{
-    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Incoming, Interest, Outcome,
-    PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
+    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_value::{Object, Value, ValueRef, key};
 
@@ -390,6 +390,15 @@ impl Replica for Model {
         }))
     }
 
+    fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
+        Ok(self.document(key)?.map(|stored| Held {
+            version: stored.version,
+            newest: stored.newest,
+            alive: stored.alive,
+            value_bytes: stored.value.len(),
+        }))
+    }
+
     fn named(&self, _: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
         Ok(None)
     }
@@ -465,17 +474,23 @@ impl Replica for Model {
         self.state.evictions.values().sum()
     }
 
-    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<(), ReplicaError> {
+    fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError> {
         self.usable()?;
+        let before = self.others.greetings.iter().rev().find(|(peer, _)| *peer == remote);
+        let evictions = self.others.evictions.iter().rev().find(|(peer, _)| *peer == remote);
+        let void = before.is_some_and(|(_, before)| {
+            let evictions = evictions.map_or(before.evictions, |(_, told)| before.evictions.max(*told));
+            greeting.is_behind || before.site != greeting.site || evictions != greeting.evictions
+        });
         self.others.greetings.push((remote, greeting));
-        Ok(())
+        Ok(void)
     }
 
-    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<(), ReplicaError> {
+    fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<bool, ReplicaError> {
         self.usable()?;
         self.others.evictions.push((remote, evictions));
         self.others.acknowledged.retain(|(peer, _), _| *peer != remote);
-        Ok(())
+        Ok(true)
     }
 
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {

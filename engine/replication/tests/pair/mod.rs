@@ -38,6 +38,10 @@ pub struct Net {
     foreign: Vec<(usize, SessionId, Vec<u8>)>,
     /// Peers whose greetings arrive without capabilities.
     pub older: Vec<usize>,
+    /// Peers of a build without capabilities: theirs are not heard, and they hear of none.
+    pub outdated: Vec<usize>,
+    /// Messages that a channel takes before its sender has to wait.
+    pub room: usize,
     /// Bytes delivered since the start.
     pub bytes: u64,
     /// Packed messages delivered since the start, by receiver.
@@ -122,6 +126,8 @@ impl Net {
             next_session: 0,
             foreign: Vec::new(),
             older: Vec::new(),
+            outdated: Vec::new(),
+            room: usize::MAX,
             bytes: 0,
             packed: BTreeMap::new(),
             kinds: BTreeMap::new(),
@@ -196,13 +202,24 @@ impl Net {
                 node.replicator.durable(durable, &mut node.model, self.now);
             }
             node.replicator.committed(&mut node.model, self.now);
+            let is_narrow = self.room < usize::MAX;
+            let here = |((peer, _), _): &(&(usize, SessionId), _)| is_narrow && *peer == number;
+            for ((_, session), end) in self.ends.iter().filter(here) {
+                let full = self.channels.get(end).is_some_and(|channel| channel.len() >= self.room);
+                node.replicator.set_blocked(*session, full);
+            }
             while let Some((session, bytes)) = node.replicator.poll_transmit() {
                 moved = true;
                 match self.ends.get(&(number, session)) {
                     Some(end) => {
-                        let older = self.older.contains(&number);
+                        let outdated = |peer| self.outdated.contains(peer);
+                        let older = self.older.contains(&number) || outdated(&number) || outdated(&end.0);
                         let bytes = if older { without_capabilities(bytes) } else { bytes };
-                        self.channels.get_mut(end).expect("both ends exist").push_back(bytes);
+                        let channel = self.channels.get_mut(end).expect("both ends exist");
+                        channel.push_back(bytes);
+                        if channel.len() >= self.room {
+                            node.replicator.set_blocked(session, true);
+                        }
                     }
                     None => self.foreign.push((number, session, bytes)),
                 }

@@ -1,0 +1,104 @@
+//! Documents that are too long for a message.
+//!
+//! The long deltas of a commit go into the outbox, which sends them in parts between all other messages; the batch with the
+//! commit follows when the last part has left. The position does not pass the commit before that. Meanwhile the walk goes on
+//! behind it, ahead of its position: what it meets there is told and jumped over later, and further commits with large documents
+//! are left out until their turn has come. So there is one under way at a time, and small documents wait for a part at most.
+
+use ditto_crdt::Sequence;
+
+use super::{Draft, Item, Place, Publisher};
+use crate::limits::{WINDOW_BATCHES, WINDOW_BYTES};
+use crate::message::Interests;
+use crate::turn::{Link, Turn};
+
+impl Publisher {
+    /// Whether the next large document may be begun.
+    pub(super) fn may_begin_large(&self) -> bool {
+        let none_waits = self.large.is_none() && self.draft.as_ref().is_none_or(|draft| !draft.large);
+        none_waits && self.flights.iter().map(|flight| flight.large).sum::<usize>() < WINDOW_BYTES
+    }
+
+    /// The draft has come to a large document of a commit. Answers with the end of that commit, if the draft is about it from
+    /// now on; otherwise the draft ends before it.
+    pub(super) fn meet_large(
+        &self,
+        draft: &mut Draft,
+        (first, last): (Sequence, Sequence),
+        up_to: Sequence,
+    ) -> Option<Sequence> {
+        let before = Sequence(first.0.saturating_sub(1)).max(draft.start);
+        let last = last.min(up_to);
+        let begins = draft.place == Place::Walk && self.may_begin_large();
+        if begins && before == draft.start {
+            draft.large = true;
+            return Some(last);
+        }
+        draft.items.retain(|item| item.sequence() <= before);
+        draft.end = before;
+        draft.aside = (!begins).then_some(last);
+        None
+    }
+
+    /// Sends the long deltas of a draft, which becomes a batch when all of them have left.
+    pub(super) fn begin_large(&mut self, mut draft: Draft, link: &mut Link) {
+        let mut deltas = Vec::new();
+        for item in &mut draft.items {
+            if let Item::Ready(ready) = item
+                && link.is_large(&ready.delta)
+            {
+                ready.parts = Some(0);
+                deltas.push(std::mem::take(&mut ready.delta));
+            }
+        }
+        link.outbox.push_documents(deltas.into_iter());
+        self.ahead.reach(draft.end);
+        self.large = Some(draft);
+    }
+
+    /// Sends the batch whose long deltas have left.
+    pub(super) fn finish_large(&mut self, link: &mut Link, turn: &mut Turn<'_>) {
+        if self.large.is_none() || self.flights.len() > WINDOW_BATCHES {
+            return;
+        }
+        let Some(names) = link.outbox.take_documents() else { return };
+        let Some(mut draft) = self.large.take() else { return };
+        let long = draft.items.iter_mut().filter_map(|item| match item {
+            Item::Ready(ready) => ready.parts.as_mut(),
+            Item::Offered(..) => None,
+        });
+        long.zip(names).for_each(|(parts, name)| *parts = name);
+        self.finish(draft, link, turn);
+    }
+
+    /// Nothing of a batch that waits for its long deltas is sent.
+    pub(super) fn drop_large(&mut self, link: &mut Link) {
+        let Some(draft) = self.large.take() else { return };
+        link.outbox.drop_documents();
+        if let Some(comparison) = self.comparisons.front_mut().filter(|_| draft.place == Place::Beside) {
+            draft.items.iter().for_each(|item| comparison.set_aside(item.sequence()));
+        }
+    }
+
+    /// The other peer wants other things than before: what is under way goes on if it is among them, but the walk may stand
+    /// somewhere else.
+    pub(super) fn reconsider_large(&mut self, interests: &Interests, link: &mut Link) {
+        let is_unwanted = |item: &Item| interests.removed.contains(&item.candidate().interest);
+        if interests.forgotten || self.large.iter().flat_map(|draft| &draft.items).any(is_unwanted) {
+            self.drop_large(link);
+        }
+        self.detach_large();
+    }
+
+    /// The walk begins anew: what is under way is no step of it any more.
+    pub(super) fn detach_large(&mut self) {
+        if let Some(draft) = &mut self.large {
+            draft.place = Place::Beside;
+        }
+    }
+
+    /// Whether a batch can be sent because the channel has taken its last part.
+    pub(crate) fn awaits_parts(&self, link: &Link) -> bool {
+        self.large.is_some() && self.flights.len() <= WINDOW_BATCHES && link.outbox.has_sent_documents()
+    }
+}
