@@ -20,10 +20,10 @@ use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS,
-    MAX_DELTA_BYTES, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_REASON_BYTES, MESSAGE_TARGET_BYTES,
-    POSITION_DELAY_MS, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, SILENT_ROWS, WINDOW_BATCHES,
-    WINDOW_BYTES, WINDOW_DOCUMENTS,
+    ANSWER_TIMEOUT_MS, BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, LIVE_ROWS, MAX_BATCH_BYTES,
+    MAX_BATCH_DOCUMENTS, MAX_DELTA_BYTES, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_REASON_BYTES,
+    MESSAGE_TARGET_BYTES, POSITION_DELAY_MS, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, SILENT_ROWS,
+    WINDOW_BATCHES, WINDOW_BYTES, WINDOW_DOCUMENTS,
 };
 use crate::message::{
     Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Interests, Message, Offer, OfferItem, SentDocument,
@@ -54,8 +54,11 @@ pub(crate) struct Publisher {
     /// Since when the position has been ahead of what was told, without a document to carry it.
     silent_since: Option<u64>,
     told_caught_up: bool,
-    /// A transaction before the position may have been sent in part.
-    torn: bool,
+    /// Transactions before the position may have been sent in part; the rest lies up to here.
+    torn: Sequence,
+    /// When the other peer was last told that it has caught up, there could be parts of transactions of others from this
+    /// sequence on.
+    parts: Option<Sequence>,
     /// Changes up to here may have come from the other peer before it forgot them.
     origin_floor: Sequence,
     flights: VecDeque<Flight>,
@@ -132,6 +135,8 @@ struct Draft {
     /// A transaction may be in it in part.
     torn: bool,
     caught_up: bool,
+    /// From where on there may be parts of transactions of others.
+    parts: Option<Sequence>,
     offer: u64,
     asked: u64,
 }
@@ -303,6 +308,23 @@ impl Publisher {
         (all.clone().next().is_some(), all.any(|served| served.is_whole))
     }
 
+    /// Whether a change of the collection is the next that the other peer is told, without having to do anything but to answer.
+    pub(crate) fn is_about_to_tell(&self, collection: &str, change: Sequence, durable: Sequence) -> bool {
+        let is_near = durable.0.saturating_sub(self.position.0) <= LIVE_ROWS;
+        let goes_on = self.draft.is_some() || self.more;
+        change > self.position
+            && goes_on
+            && is_near
+            && self.comparisons.is_empty()
+            && self.serves(collection).0
+    }
+
+    /// Whether the other peer has yet to be told something of the collection, so that what it lacks may be among that.
+    pub(crate) fn has_more_to_tell(&self, collection: &str, durable: Sequence) -> bool {
+        let is_over = self.draft.is_none() && self.position >= durable && self.comparisons.is_empty();
+        !is_over && self.serves(collection).0
+    }
+
     /// Sends what can be sent now.
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
@@ -311,7 +333,7 @@ impl Publisher {
         while self.draft.is_none() && !self.served.is_empty() && self.window_is_open() {
             let nothing_new = self.position >= turn.durable;
             let nobody_waits = self.served.values().all(|served| served.is_reconciled);
-            if nothing_new && (self.told_caught_up || self.torn || nobody_waits) {
+            if nothing_new && (self.told_caught_up || self.torn > self.position || nobody_waits) {
                 break;
             }
             if link.outbox.bytes() > QUEUE_TARGET_BYTES || rows == 0 {
@@ -330,6 +352,14 @@ impl Publisher {
                 draft.asked = turn.now;
                 link.send(&Message::Offer(Offer { offer: draft.offer, items: offered }));
                 self.draft = Some(draft);
+            }
+        }
+        let idle = self.draft.is_none() && self.window_is_open();
+        if self.parts.is_some() && idle && self.told_caught_up && self.position >= turn.durable {
+            let parts = turn.parts_of_others.filter(|parts| *parts <= self.position);
+            if self.parts != parts {
+                self.parts = parts;
+                self.tell_position(link, turn);
             }
         }
         self.firm.ripen(turn.durable);
@@ -373,6 +403,7 @@ impl Publisher {
             whole: false,
             torn: false,
             caught_up: false,
+            parts: None,
             offer: 0,
             asked: 0,
         };
@@ -421,15 +452,12 @@ impl Publisher {
         }
         draft.last = turn.replica.last_sequence();
         draft.whole = !torn && seen.len() as u64 == draft.end.0 - start.0;
-        let nothing_new = draft.end == start;
-        draft.torn = torn
-            || nothing_new && self.torn
-            || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
+        draft.torn = torn || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
         if !draft.ahead {
-            let (end, torn) = self.ahead.beyond(draft.end);
+            let end = self.ahead.beyond(draft.end);
             draft.end = end;
-            draft.torn |= torn;
-            draft.caught_up = end >= turn.durable && !draft.torn;
+            draft.caught_up = end >= turn.durable && !draft.torn && self.torn <= end;
+            draft.parts = turn.parts_of_others.filter(|parts| *parts <= end);
         }
         Ok(draft)
     }
@@ -520,8 +548,11 @@ impl Publisher {
 
     /// Sends a draft that has no open offers.
     fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+        if draft.torn {
+            self.torn = self.torn.max(draft.last);
+        }
         if draft.ahead {
-            self.ahead.tell(draft.start, draft.end, draft.torn);
+            self.ahead.tell(draft.start, draft.end);
             if !draft.items.is_empty() {
                 self.told_caught_up = false;
                 self.send(draft.items, draft.end, link, turn);
@@ -533,10 +564,12 @@ impl Publisher {
             self.firm.pass(draft.start, draft.end);
         }
         self.firm.reach(draft.end, draft.last, turn.durable);
-        self.torn = draft.torn;
         self.ahead.passed(self.position);
+        let arrived = draft.caught_up && !self.told_caught_up;
+        if draft.caught_up && (arrived || !draft.items.is_empty()) {
+            self.parts = draft.parts;
+        }
         if draft.items.is_empty() {
-            let arrived = draft.caught_up && !self.told_caught_up;
             if arrived {
                 self.told_caught_up = true;
                 self.tell_position(link, turn);
@@ -598,6 +631,7 @@ impl Publisher {
             sequence: flight.end,
             newest: Some(newest).filter(|newest| *newest > flight.end),
             caught_up: self.told_caught_up,
+            parts: self.parts.filter(|_| self.told_caught_up),
         });
         link.statistics.documents_sent += flight.documents.len() as u64;
         link.send(&Message::Batch(message));

@@ -21,8 +21,6 @@ pub(super) struct Ahead {
     told: VecDeque<(Sequence, Sequence)>,
     /// What is not newer is told, or left to the walk.
     live: Sequence,
-    /// A transaction in the newest range may have been told in part.
-    torn: bool,
     /// The next turn is the walk's.
     walk_next: bool,
 }
@@ -62,13 +60,12 @@ impl Ahead {
     }
 
     /// Everything after the first sequence and up to the second one is told.
-    pub(super) fn tell(&mut self, after: Sequence, up_to: Sequence, torn: bool) {
+    pub(super) fn tell(&mut self, after: Sequence, up_to: Sequence) {
         match self.told.back_mut() {
             Some((_, end)) if *end == after => *end = up_to,
             _ => self.told.push_back((after, up_to)),
         }
         self.live = up_to;
-        self.torn = torn;
     }
 
     /// How far the walk has to go until it meets what is told.
@@ -76,12 +73,11 @@ impl Ahead {
         self.told.front().map_or(durable, |(start, _)| *start)
     }
 
-    /// Where the walk is when it has come to `end` and jumped over what it met, and whether a transaction in that may have
-    /// been told in part.
-    pub(super) fn beyond(&self, end: Sequence) -> (Sequence, bool) {
+    /// Where the walk is when it has come to `end` and jumped over what it met.
+    pub(super) fn beyond(&self, end: Sequence) -> Sequence {
         match self.told.front() {
-            Some((start, beyond)) if *start <= end => (*beyond, self.torn && self.told.len() == 1),
-            _ => (end, false),
+            Some((start, beyond)) if *start <= end => *beyond,
+            _ => end,
         }
     }
 
@@ -113,7 +109,7 @@ mod tests {
         assert_eq!(turn(&mut ahead, 0, 5_000), None, "nothing is new");
         for durable in 5_001..5_100 {
             assert_eq!(turn(&mut ahead, 0, durable), Some(durable - 1));
-            ahead.tell(Sequence(durable - 1), Sequence(durable), false);
+            ahead.tell(Sequence(durable - 1), Sequence(durable));
             assert_eq!(turn(&mut ahead, 0, durable + 1), None);
         }
         assert_eq!(ahead.told, [(Sequence(5_000), Sequence(5_099))], "one range");
@@ -124,13 +120,13 @@ mod tests {
         let mut ahead = Ahead::default();
         ahead.begin(Sequence(5_000));
         assert_eq!(turn(&mut ahead, 0, 9_005), Some(9_010 - LIVE_ROWS));
-        ahead.tell(Sequence(8_010), Sequence(9_005), false);
+        ahead.tell(Sequence(8_010), Sequence(9_005));
         assert_eq!(turn(&mut ahead, 0, 9_010), None);
         assert_eq!(turn(&mut ahead, 0, 9_010), Some(9_005));
-        ahead.tell(Sequence(9_005), Sequence(9_010), true);
+        ahead.tell(Sequence(9_005), Sequence(9_010));
         assert_eq!(ahead.next(Sequence(9_010)), Sequence(8_010), "the walk fills the gap");
-        assert_eq!(ahead.beyond(Sequence(8_009)), (Sequence(8_009), false));
-        assert_eq!(ahead.beyond(Sequence(8_010)), (Sequence(9_010), true), "and jumps");
+        assert_eq!(ahead.beyond(Sequence(8_009)), Sequence(8_009));
+        assert_eq!(ahead.beyond(Sequence(8_010)), Sequence(9_010), "and jumps");
         ahead.passed(Sequence(9_010));
         assert_eq!(ahead.next(Sequence(9_011)), Sequence(9_011));
     }
@@ -152,7 +148,7 @@ mod tests {
         for _ in 0..3 * MAX_RANGES_AHEAD {
             durable += 2 * LIVE_ROWS;
             if let Some(after) = turn(&mut ahead, 0, durable) {
-                ahead.tell(Sequence(after), Sequence(after + 10), false);
+                ahead.tell(Sequence(after), Sequence(after + 10));
             }
             assert!(ahead.told.len() <= MAX_RANGES_AHEAD);
         }
@@ -163,7 +159,7 @@ mod tests {
     fn a_walk_for_other_interests_passes_by_everything_again() {
         let mut ahead = Ahead::default();
         ahead.begin(Sequence(5_000));
-        ahead.tell(Sequence(5_000), Sequence(5_010), false);
+        ahead.tell(Sequence(5_000), Sequence(5_010));
         ahead.forget();
         assert_eq!(ahead.next(Sequence(5_015)), Sequence(5_015));
         assert_eq!(turn(&mut ahead, 0, 5_015), Some(5_010), "what was new still is");

@@ -129,6 +129,8 @@ impl Publisher {
         }
         self.unsendable.extend(unsendable);
         if !items.is_empty() {
+            // Other interests may have arrived; but among these documents there are parts of transactions.
+            self.told_caught_up = false;
             self.send(items, newest, link, turn);
         }
         Ok(())
@@ -162,7 +164,7 @@ impl Publisher {
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
         self.ahead.forget();
-        (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), false);
+        (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), Sequence(0));
         self.firm.restart(Sequence(0));
         self.settle(comparison, Sequence(0), link);
     }
