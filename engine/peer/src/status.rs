@@ -29,6 +29,8 @@ struct Remote {
     acknowledged: Option<u64>,
     /// Milliseconds since 1970.
     last_received_ms: Option<u64>,
+    /// The last connection ended before everything was there that the peer had.
+    was_catching_up: bool,
 }
 
 /// The connection that a peer has now.
@@ -119,7 +121,9 @@ fn future_write(write: FutureWrite) -> Value {
 impl Remote {
     fn end(&mut self) {
         self.ended = self.counters();
-        self.connection = None;
+        if let Some(connection) = self.connection.take() {
+            self.was_catching_up = connection.session.catching_up;
+        }
     }
 
     fn counters(&self) -> Counters {
@@ -139,7 +143,8 @@ impl Remote {
             (true, Some(_)) => "Connected",
             (true, None) => "Not Connected",
         };
-        let catching_up = self.connection.as_ref().is_some_and(|connection| connection.session.catching_up);
+        let catching_up = self.connection.as_ref().map(|connection| connection.session.catching_up);
+        let catching_up = catching_up.unwrap_or(self.was_catching_up);
         let lazy = self.connection.as_ref().is_some_and(|connection| connection.session.lazy);
         let counters = self.counters();
         let optional = |number: Option<u64>| number.map_or(Value::Null, Value::from);

@@ -44,7 +44,7 @@ pub enum Event {
         /// How far.
         sequence: Sequence,
     },
-    /// The subscription holds everything that the other peer had for it a moment ago.
+    /// The subscription holds everything that the other peer had for it a moment ago, and no transaction of that in part.
     CaughtUp {
         /// The session.
         session: SessionId,
@@ -53,7 +53,8 @@ pub enum Event {
         /// The subscription.
         subscription: SubscriptionId,
     },
-    /// The subscription is behind by more than one batch; transactions may be visible in part.
+    /// The subscription is behind by more than one batch, or the other peer is; transactions may be visible in part from now
+    /// on. Nothing of that is visible before this is said.
     CatchingUp {
         /// The session.
         session: SessionId,
@@ -177,7 +178,7 @@ pub struct Statistics {
     pub forgotten: u64,
     /// When the last batch from the other peer was applied, in milliseconds of the owner's clock.
     pub last_update_received_ms: Option<u64>,
-    /// Whether some interest of ours is still behind by more than one batch.
+    /// Whether some interest of ours is still behind, so that transactions may be visible in part.
     pub catching_up: bool,
     /// Whether the other peer was asked to announce documents instead of sending them: others bring the same.
     pub lazy: bool,

@@ -84,6 +84,12 @@ pub const MAX_QUESTION_HASHES: usize = 8_192;
 pub const MAX_WAITING_QUESTIONS: usize = MAX_BUFFERED_DOCUMENTS;
 /// Bytes of entry hashes in those.
 pub const MAX_WAITING_QUESTION_BYTES: usize = 8 * 1024 * 1024;
+/// Batches that are applied as one, because a document of the first is told as it was when the last was told.
+pub const MAX_JOINED_BATCHES: usize = 16;
+/// Commits that may show parts of transactions of one publisher that are remembered each by itself (40 bytes each).
+pub const MAX_TEARS: usize = 1_024;
+/// Peers of whom that is remembered when they are gone.
+pub const MAX_TORN_PEERS: usize = 256;
 /// How long the other peer may take to answer anything, in milliseconds.
 pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
 

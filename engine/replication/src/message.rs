@@ -149,6 +149,8 @@ pub(crate) struct BatchEnd {
     pub(crate) newest: Option<Sequence>,
     /// Nothing durable was left to tell, and no transaction is torn.
     pub(crate) caught_up: bool,
+    /// But from this sequence on there may be parts of transactions that the sender is still waiting for itself.
+    pub(crate) parts: Option<Sequence>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -228,6 +230,8 @@ pub(crate) struct Found {
     pub(crate) delta: Body,
     /// Bit *i* is set if hash *i* of the question is not known here.
     pub(crate) lacked: Vec<u8>,
+    /// Sequence of the newest change in it; 0 if the sender does not say.
+    pub(crate) newest: Sequence,
 }
 
 /// What the sender of a [`Rest`] lacked.
@@ -236,6 +240,8 @@ pub(crate) struct Surplus {
     pub(crate) question: u64,
     pub(crate) version: Version,
     pub(crate) delta: Body,
+    /// As in [`Found`].
+    pub(crate) newest: Sequence,
 }
 
 /// How the sender wants to hear of changed documents from now on.
@@ -331,6 +337,7 @@ impl Message {
                 out.number(1, surplus.question);
                 codec::version(&mut out, 2, surplus.version);
                 surplus.delta.encode(&mut out, 3);
+                out.nonzero(5, surplus.newest.0);
                 out.0
             }
             Message::Goodbye(goodbye) => {

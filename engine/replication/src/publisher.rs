@@ -21,7 +21,7 @@ use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, BYTES_PER_ROW, MAX_BATCH_BYTES,
+    ANSWER_TIMEOUT_MS, BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, BYTES_PER_ROW, LIVE_ROWS, MAX_BATCH_BYTES,
     MAX_BATCH_DOCUMENTS, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_REASON_BYTES, MESSAGE_TARGET_BYTES,
     POSITION_DELAY_MS, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, SILENT_ROWS, WINDOW_BATCHES,
     WINDOW_BYTES, WINDOW_DOCUMENTS,
@@ -56,8 +56,11 @@ pub(crate) struct Publisher {
     /// Since when the position has been ahead of what was told, without a document to carry it.
     silent_since: Option<u64>,
     told_caught_up: bool,
-    /// A transaction before the position may have been sent in part.
-    torn: bool,
+    /// Transactions before the position may have been sent in part; the rest lies up to here.
+    torn: Sequence,
+    /// When the other peer was last told that it has caught up, there could be parts of transactions of others from this
+    /// sequence on.
+    parts: Option<Sequence>,
     /// Changes up to here may have come from the other peer before it forgot them.
     origin_floor: Sequence,
     flights: VecDeque<Flight>,
@@ -141,6 +144,8 @@ struct Draft {
     whole: bool,
     /// A transaction may be in it in part.
     torn: bool,
+    /// From where on there could be parts of transactions of others when the rows were read.
+    parts: Option<Sequence>,
     offer: u64,
     asked: u64,
 }
@@ -334,6 +339,23 @@ impl Publisher {
         (all.clone().next().is_some(), all.any(|served| served.is_whole))
     }
 
+    /// Whether a change of the collection is the next that the other peer is told, without having to do anything but to answer.
+    pub(crate) fn is_about_to_tell(&self, collection: &str, change: Sequence, durable: Sequence) -> bool {
+        let is_near = durable.0.saturating_sub(self.position.0) <= LIVE_ROWS;
+        let goes_on = self.draft.is_some() || self.more;
+        change > self.position
+            && goes_on
+            && is_near
+            && self.comparisons.is_empty()
+            && self.serves(collection).0
+    }
+
+    /// Whether the other peer has yet to be told something of the collection, so that what it lacks may be among that.
+    pub(crate) fn has_more_to_tell(&self, collection: &str, durable: Sequence) -> bool {
+        let is_over = self.draft.is_none() && self.position >= durable && self.comparisons.is_empty();
+        !is_over && self.serves(collection).0
+    }
+
     /// Sends what can be sent now.
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
@@ -347,7 +369,7 @@ impl Publisher {
             let reached = if is_held { onward } else { self.position };
             let nothing_new = reached >= turn.durable;
             let nobody_waits = self.served.values().all(|served| served.is_reconciled);
-            if nothing_new && (is_held || self.told_caught_up || self.torn || nobody_waits)
+            if nothing_new && (is_held || self.told_caught_up || self.torn > self.position || nobody_waits)
                 || is_held && self.ahead.is_full()
             {
                 break;
@@ -372,6 +394,14 @@ impl Publisher {
                 draft.asked = turn.now;
                 link.send(&Message::Offer(Offer { offer: draft.offer, items: offered }));
                 self.draft = Some(draft);
+            }
+        }
+        let idle = self.draft.is_none() && self.window_is_open();
+        if self.parts.is_some() && idle && self.told_caught_up && self.position >= turn.durable {
+            let parts = turn.parts_of_others.filter(|parts| *parts <= self.position);
+            if self.parts != parts {
+                self.parts = parts;
+                self.tell_position(link, turn);
             }
         }
         self.firm.ripen(turn.durable);
@@ -404,7 +434,8 @@ impl Publisher {
         turn: &mut Turn<'_>,
     ) -> Result<Draft, CloseReason> {
         let up_to = self.ahead.next(start, turn.durable);
-        let mut draft = Draft { place, start, end: start, durable: turn.durable, ..Draft::default() };
+        let (durable, parts) = (turn.durable, turn.parts_of_others);
+        let mut draft = Draft { place, start, end: start, durable, parts, ..Draft::default() };
         let mut offered = 0;
         let mut torn = false;
         let mut boundary = None;
@@ -459,10 +490,7 @@ impl Publisher {
         }
         draft.last = turn.replica.last_sequence();
         draft.whole = !torn && seen.len() as u64 == draft.end.0 - start.0;
-        let nothing_new = draft.end == start;
-        draft.torn = torn
-            || nothing_new && self.torn
-            || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
+        draft.torn = torn || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
         Ok(draft)
     }
 
@@ -582,11 +610,14 @@ impl Publisher {
 
     /// Sends a draft as a batch.
     fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+        if draft.torn {
+            self.torn = self.torn.max(draft.last);
+        }
         if draft.place != Place::Walk {
             if draft.place != Place::Beside {
-                self.ahead.tell(draft.start, draft.end, draft.torn);
-                self.told_caught_up &= draft.items.is_empty();
+                self.ahead.tell(draft.start, draft.end);
             }
+            self.told_caught_up &= draft.items.is_empty();
             match draft.place {
                 Place::Onward => self.ahead.reach(draft.aside.unwrap_or(draft.end)),
                 Place::Live => self.ahead.leave(draft.aside.unwrap_or(draft.end)),
@@ -600,19 +631,23 @@ impl Publisher {
         if draft.whole {
             self.firm.pass(draft.start, draft.end);
         }
-        let (end, torn) = self.ahead.beyond(draft.end);
+        let end = self.ahead.beyond(draft.end);
         // What it jumps over was read at any time until now.
         let last = if end == draft.end { draft.last } else { turn.replica.last_sequence() };
         self.firm.reach(end, last, turn.durable);
         self.position = end;
-        self.torn = draft.torn || torn;
         self.ahead.passed(self.position);
         if let Some(aside) = draft.aside {
             self.ahead.reach(aside);
         }
-        let caught_up = end >= draft.durable && !self.torn;
+        let caught_up = end >= draft.durable && !draft.torn && self.torn <= end;
+        let arrived = caught_up && !self.told_caught_up;
+        if caught_up && (arrived || !draft.items.is_empty()) {
+            let parts = draft.parts.into_iter().chain(turn.parts_of_others).min();
+            self.parts = parts.filter(|parts| *parts <= end);
+        }
         if draft.items.is_empty() {
-            if caught_up && !self.told_caught_up {
+            if arrived {
                 self.told_caught_up = true;
                 self.tell_position(link, turn);
             } else if self.firm.position().0.saturating_sub(self.told.0) >= SILENT_ROWS {
@@ -677,6 +712,7 @@ impl Publisher {
             sequence: flight.end,
             newest: Some(newest).filter(|newest| *newest > flight.end),
             caught_up: self.told_caught_up,
+            parts: self.parts.filter(|_| self.told_caught_up),
         });
         link.statistics.documents_sent += flight.documents.len() as u64;
         link.send(&Message::Batch(message));

@@ -3,6 +3,9 @@
 //! The side that notices asks with the hashes of the entries that it holds. The other side answers with what
 //! is missing and marks the hashes that it does not know itself; those entries are then sent back. Both sides of
 //! a session play both parts, independently of who publishes.
+//!
+//! A document that travels by itself may belong to a transaction whose other documents the publisher has not told yet. So
+//! what the publisher is about to tell goes first. Only while it is held up, an answer may show a part.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
@@ -10,11 +13,10 @@ use ditto_crdt::{Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::leaving;
 use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES, WINDOW_BYTES};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
-use crate::replica::{DocumentKey, Incoming, IncomingDocument};
-use crate::subscriber::Subscriber;
+use crate::publisher::Publisher;
+use crate::replica::{DocumentKey, Excerpt};
 use crate::turn::{Link, Turn};
 
 /// Answers the questions of the other peer and sends back what it lacks, as far as it is durable.
@@ -57,8 +59,13 @@ impl Respondent {
         self.more = true;
     }
 
-    /// Sends every answer and surplus that is durable, as long as the other peer reads them.
-    pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    /// Sends every answer and surplus that is durable and that nothing goes before, as long as the other peer reads them.
+    pub(crate) fn pump(
+        &mut self,
+        publisher: &Publisher,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         self.more = false;
         for _ in 0..self.waiting.len() {
             if !has_room(link) {
@@ -67,7 +74,7 @@ impl Respondent {
             }
             let Some(question) = self.waiting.pop_front() else { break };
             let bytes = size(&question);
-            match self.answer(question, link, turn)? {
+            match self.answer(question, publisher, link, turn)? {
                 Some(later) => self.waiting.push_back(later),
                 None => self.waiting_bytes -= bytes,
             }
@@ -78,6 +85,11 @@ impl Respondent {
                 return Ok(());
             }
             let Some(owed) = self.surpluses.pop_front() else { break };
+            let is_full = self.surpluses.len() >= MAX_WAITING_QUESTIONS;
+            if !is_full && publisher.has_more_to_tell(&owed.key.collection, turn.durable) {
+                self.surpluses.push_back(owed);
+                continue;
+            }
             if let Some(later) = pay(owed, link, turn)? {
                 self.surpluses.push_back(later);
             }
@@ -85,10 +97,11 @@ impl Respondent {
         Ok(())
     }
 
-    /// Gives the question back if the answer is not durable yet.
+    /// Gives the question back if the answer is not durable yet, or about to be told.
     fn answer(
         &mut self,
         question: Question,
+        publisher: &Publisher,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Question>, CloseReason> {
@@ -104,7 +117,12 @@ impl Respondent {
         let mut delta = Vec::new();
         let found = match excerpt {
             None => None,
-            Some(excerpt) if excerpt.newest > turn.durable => return Ok(Some(question)),
+            Some(excerpt)
+                if excerpt.newest > turn.durable
+                    || publisher.is_about_to_tell(&key.collection, excerpt.newest, turn.durable) =>
+            {
+                return Ok(Some(question));
+            }
             Some(excerpt) if excerpt.delta.len() > link.longest_delta() => {
                 turn.events.push_back(link.too_large(key, excerpt.delta.len()));
                 None
@@ -121,50 +139,17 @@ impl Respondent {
                     }
                     self.invited.insert(question.question, key);
                 }
-                Some(Found { version: excerpt.version, lacked, ..Found::default() })
+                Some(Found { version: excerpt.version, newest: excerpt.newest, lacked, ..Found::default() })
             }
         };
         link.answer(Message::Rest(Rest { question: question.question, found }), delta);
         Ok(None)
     }
 
-    /// The other peer sends what an answer of ours did not know.
-    pub(crate) fn surplus(
-        &mut self,
-        question: u64,
-        stated: Version,
-        delta: Vec<u8>,
-        subscriber: &mut Subscriber,
-        link: &mut Link,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), CloseReason> {
-        let Some(key) = self.invited.remove(&question) else {
-            return Err(Violation::Unexpected("surplus without invitation").into());
-        };
-        link.statistics.documents_received += 1;
-        if !subscriber.takes(&key, &delta, link.remote, turn)? {
-            return Ok(());
-        }
-        let document = IncomingDocument { key: key.clone(), delta, stated };
-        let incoming =
-            Incoming { from: link.remote, documents: vec![document], checkpoints: Vec::new(), seen: None };
-        let applied = leaving::apply(incoming, link, turn)?;
-        for outcome in applied.outcomes {
-            match outcome {
-                Ok(outcome) => {
-                    let versions = (outcome.before, outcome.after);
-                    link.known.merged(
-                        key_hash(&key),
-                        versions,
-                        stated,
-                        outcome.after == stated,
-                        applied.last,
-                    );
-                }
-                Err(refused) => turn.events.push_back(link.refused(key.clone(), refused.to_string())),
-            }
-        }
-        Ok(())
+    /// Which document the other peer sends of its own accord, because an answer of ours did not know all of it.
+    pub(crate) fn invited(&mut self, question: u64) -> Result<DocumentKey, CloseReason> {
+        let invited = self.invited.remove(&question);
+        invited.ok_or_else(|| Violation::Unexpected("surplus without invitation").into())
     }
 }
 
@@ -191,12 +176,19 @@ fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>,
         turn.events.push_back(link.too_large(owed.key, excerpt.delta.len()));
         return Ok(None);
     }
-    if owed.lacked.is_none() || owed.settled == Some(excerpt.version) {
-        link.known.sent(key_hash(&owed.key), excerpt.newest, excerpt.version);
+    let hash = key_hash(&owed.key);
+    let sent = link.known.get(hash).and_then(|entry| entry.sent);
+    if sent.is_some_and(|(_, version)| version == excerpt.version) {
+        // Our own stream has brought it meanwhile.
+        return Ok(None);
     }
+    if owed.lacked.is_none() || owed.settled == Some(excerpt.version) {
+        link.known.sent(hash, excerpt.newest, excerpt.version);
+    }
+    let Excerpt { version, newest, delta } = excerpt;
     link.statistics.documents_sent += 1;
-    let surplus = Surplus { question: owed.question, version: excerpt.version, ..Surplus::default() };
-    link.answer(Message::Surplus(surplus), excerpt.delta);
+    let surplus = Surplus { question: owed.question, version, newest, ..Surplus::default() };
+    link.answer(Message::Surplus(surplus), delta);
     Ok(None)
 }
 

@@ -6,11 +6,12 @@ use ditto_crdt::Sequence;
 use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
-use crate::limits::MAX_REASON_BYTES;
+use crate::limits::{MAX_REASON_BYTES, MAX_TORN_PEERS};
 use crate::message::{Goodbye, Message};
 use crate::publisher::shorten;
 use crate::replica::{PeerId, Replica, ReplicaError};
 use crate::session::Session;
+use crate::subscriber::Tears;
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Turn};
 
@@ -58,6 +59,10 @@ pub struct Replicator {
     evicted: bool,
     /// A session has ended on which others may have relied.
     lost: bool,
+    /// What was told in sessions that have ended, and may still be visible in part.
+    torn: BTreeMap<PeerId, Tears>,
+    /// Something is whole that was visible in part, and the other peers were not told yet.
+    mended: bool,
     /// At the last look.
     eager: EagerLinks,
     now: u64,
@@ -75,6 +80,8 @@ impl Replicator {
             last_transmitter: None,
             evicted: false,
             lost: false,
+            torn: BTreeMap::new(),
+            mended: false,
             eager: EagerLinks::default(),
             now: 0,
         }
@@ -83,13 +90,32 @@ impl Replicator {
     /// There is a channel to another peer: authenticated, ordered, without loss until it ends.
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
         self.now = self.now.max(now_ms);
-        self.sessions.insert(session, Session::new(session, remote, replica.scopes_revision(), self.now));
+        let mut begun = Session::new(session, remote, replica.scopes_revision(), self.now);
+        begun.inherit(self.torn.remove(&remote).unwrap_or_default());
+        self.sessions.insert(session, begun);
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
 
     /// The channel has ended. Nothing of the session is left.
     pub fn disconnected(&mut self, session: SessionId) {
+        self.leave_tears(session);
         self.lost |= self.sessions.remove(&session).is_some();
+    }
+
+    /// Whether a transaction of another peer may be visible in part here. While a session goes on that would bring the rest,
+    /// it is [catching up](Statistics::catching_up); if it has ended, nobody knows when it comes.
+    pub fn shows_parts(&self) -> bool {
+        let says_so = |session: &Session| session.link.statistics.catching_up && session.tears().are_open();
+        self.sessions.values().any(says_so) || self.torn.values().any(Tears::are_open)
+    }
+
+    /// What a session leaves open stays open.
+    fn leave_tears(&mut self, session: SessionId) {
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        let tears = session.bequeath();
+        if !tears.are_over(self.durable) && self.torn.len() < MAX_TORN_PEERS {
+            self.torn.insert(session.link.remote, tears);
+        }
     }
 
     /// Wants the documents of a query (`SELECT * FROM c [WHERE …]`) from every peer, now and as they change.
@@ -144,6 +170,7 @@ impl Replicator {
         }
         self.refresh(replica);
         let lost = std::mem::take(&mut self.lost);
+        self.mended = false;
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             self.with(session, replica, now_ms, |session, _, subscriptions, turn| {
@@ -157,7 +184,7 @@ impl Replicator {
 
     /// When [`Self::tick`] has something to do although nothing happens. May lie in the past.
     pub fn next_timeout(&self) -> Option<u64> {
-        if self.evicted || self.lost {
+        if self.evicted || self.lost || self.mended {
             return Some(self.now);
         }
         let timeouts = self.sessions.values().filter_map(|session| session.timeout(self.eager));
@@ -219,25 +246,38 @@ impl Replicator {
     ) {
         self.now = self.now.max(now_ms);
         self.durable = self.durable.max(replica.durable_sequence());
-        let eager = self.eager;
+        let (eager, durable, now) = (self.eager, self.durable, self.now);
+        let Some(remote) = self.sessions.get(&id).map(|session| session.link.remote) else { return };
+        let parts_of_others = self.parts_of_others(remote);
         let mut turn = Turn {
             replica,
-            now: self.now,
-            durable: self.durable,
+            now,
+            durable,
             events: &mut self.events,
             subscriptions: &self.subscriptions,
             eager,
+            parts_of_others,
         };
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_closed()) else { return };
+        let before = session.tears().parts(durable);
         // After the durable sequence was read: what is written under new rules is not told under the old ones.
         let outcome = if session.scopes_revision == turn.replica.scopes_revision() {
             run(session, &self.local, &self.subscriptions, &mut turn)
         } else {
             Err(CloseReason::ScopesChanged)
         };
+        let after = session.tears().parts(durable);
+        self.mended |= before.is_some() && after != before;
         if let Err(reason) = outcome {
             self.fail(id, reason);
         }
+    }
+
+    /// From which local sequence on there may be parts of what others than this peer have told.
+    fn parts_of_others(&self, remote: PeerId) -> Option<Sequence> {
+        let of_sessions = self.sessions.values().map(|session| (&session.link.remote, session.tears()));
+        let others = of_sessions.chain(&self.torn).filter(|(peer, _)| **peer != remote);
+        others.filter_map(|(_, tears)| tears.parts(self.durable)).min()
     }
 
     /// The links on which documents come without being asked for.
@@ -251,6 +291,7 @@ impl Replicator {
 
     fn fail(&mut self, id: SessionId, reason: CloseReason) {
         self.lost = true;
+        self.leave_tears(id);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let farewell = match &reason {
             CloseReason::Remote(_) => None,

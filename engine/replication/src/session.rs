@@ -14,7 +14,7 @@ use crate::publisher::{Publisher, locate};
 use crate::questions::{self, Respondent};
 use crate::replica::{Checkpoint, Greeting, PeerId};
 use crate::replicator::LocalPeer;
-use crate::subscriber::Subscriber;
+use crate::subscriber::{Subscriber, Tears};
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
 
@@ -88,6 +88,22 @@ impl Session {
 
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
+    }
+
+    /// Of an earlier session with this peer: what has been visible in part since.
+    pub(crate) fn inherit(&mut self, tears: Tears) {
+        self.link.statistics.catching_up = tears.are_open();
+        self.subscriber.tears = tears;
+    }
+
+    /// What may be visible in part when the session ends.
+    pub(crate) fn bequeath(&mut self) -> Tears {
+        std::mem::take(&mut self.subscriber.tears)
+    }
+
+    /// What the other peer has told, and may be visible in part.
+    pub(crate) fn tears(&self) -> &Tears {
+        &self.subscriber.tears
     }
 
     /// Forgets everything but what is still to be sent.
@@ -169,11 +185,12 @@ impl Session {
             Message::Rest(mut rest) => {
                 let body = rest.found.as_mut().map(|found| std::mem::take(&mut found.delta));
                 let delta = reassembly.take(body.unwrap_or(Body::Inline(Vec::new())))?;
-                subscriber.rest(rest, delta, respondent, link, turn)
+                subscriber.rest(rest, delta, link, turn)
             }
             Message::Surplus(surplus) => {
                 let delta = reassembly.take(surplus.delta)?;
-                respondent.surplus(surplus.question, surplus.version, delta, subscriber, link, turn)
+                let key = respondent.invited(surplus.question)?;
+                subscriber.surplus(key, (surplus.version, surplus.newest), delta, link)
             }
             Message::Delivery(delivery) => {
                 publisher.lazy = delivery.lazy;
@@ -214,6 +231,7 @@ impl Session {
             self.subscriber.remember(Checkpoint { run, sequence });
         }
         self.link.meet(hello.capabilities);
+        self.subscriber.tears.meet(hello.site, hello.durable);
         self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.link.can(RECONCILIATION));
         self.goes_second = local.peer > remote;
         self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
@@ -277,9 +295,9 @@ impl Session {
         subscriber.answer_offer(link, turn)?;
         subscriber.acknowledge(link, turn.durable);
         subscriber.take_stock(link, turn)?;
-        respondent.pump(link, turn)?;
         publisher.gives_way = *goes_second && subscriber.is_reconciled();
         publisher.pump(link, turn)?;
+        respondent.pump(publisher, link, turn)?;
         if link.outbox.bytes() > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
             return Err(Violation::Limit("messages that it does not read").into());
         }
@@ -296,7 +314,7 @@ impl Session {
                 let busy = (self.publisher.more || self.subscriber.more) && has_room
                     || self.respondent.more && questions::has_room(&self.link)
                     || self.publisher.awaits_parts(&self.link);
-                let at_once = busy.then_some(0);
+                let at_once = (busy || self.subscriber.goes_on).then_some(0);
                 [at_once, self.publisher.timeout(), self.subscriber.timeout(eager)]
                     .into_iter()
                     .flatten()

@@ -6,8 +6,11 @@
 //! and no checkpoint passes what is not held.
 
 mod gap;
+mod joined;
 mod lazy;
 mod reconciling;
+mod single;
+mod tears;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
@@ -21,7 +24,7 @@ use crate::limits::{
     ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES,
     MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
 };
-use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Found, Message, Question, Rest, bits};
+use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Message, Question, Rest, bits};
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
@@ -30,7 +33,10 @@ use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcom
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
 use gap::{Lacked, Open, owe};
+use joined::Join;
 use lazy::{Brought, Delivered};
+use single::{Reason, Single};
+pub(crate) use tears::Tears;
 use wanted::{Wanted, wants};
 
 /// The subscribing half of one session.
@@ -43,6 +49,14 @@ pub(crate) struct Subscriber {
     last_interest: u64,
     batches: VecDeque<Inbound>,
     last_batch: u64,
+    /// Documents that come by themselves and wait for batches before them.
+    singles: VecDeque<Single>,
+    /// Where transactions may be visible in part.
+    pub(crate) tears: Tears,
+    /// Of the publisher's history nothing up to here is there in part, as it said with the last batch.
+    whole_up_to: Sequence,
+    /// What is to be applied next waits for the next call, so that it is known before that it may be a part.
+    pub(crate) goes_on: bool,
     buffered_bytes: usize,
     buffered_documents: usize,
     /// Applied batches, and the local sequence that must be durable before they may be acknowledged.
@@ -76,15 +90,21 @@ pub(crate) struct Subscriber {
 #[derive(Debug)]
 struct Inbound {
     batch: u64,
+    /// It, and those that have been joined to it.
+    numbers: Vec<u64>,
     documents: Vec<Document>,
+    /// As they arrived.
+    count: usize,
     bytes: usize,
     end: Option<BatchEnd>,
+    /// The newest change of the publisher that is in a document which was asked for.
+    shows: Sequence,
 }
 
 #[derive(Debug)]
 struct Document {
-    /// Place in the batch.
-    index: usize,
+    /// Batch and place in it; several if it has changed in batches that are applied as one.
+    places: Vec<(u64, usize)>,
     key: DocumentKey,
     before: Option<Version>,
     stated: Version,
@@ -93,6 +113,8 @@ struct Document {
     state: State,
     /// What the publisher said to lack, and to which question.
     lacked: Option<Lacked>,
+    /// Batches up to this one were sent before the answer.
+    filled_after: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,6 +127,25 @@ enum State {
     Ready(Base),
     /// Not to be merged.
     Dropped,
+}
+
+impl BatchEnd {
+    /// Changes up to here are in this batch or those before, as far as everything up to its position is told.
+    fn told(&self) -> Sequence {
+        self.newest.unwrap_or_default().max(self.sequence)
+    }
+}
+
+impl Document {
+    /// From here on it has the name under which everything else can be said of it.
+    fn rename(&mut self, turn: &Turn<'_>) -> Result<(), CloseReason> {
+        if self.key.is_by_hash()
+            && let Some(key) = turn.replica.named(&self.key)?
+        {
+            self.key = key;
+        }
+        Ok(())
+    }
 }
 
 /// How it is known that a delta can be merged without leaving a gap.
@@ -158,8 +199,15 @@ impl Subscriber {
                 return Err(Violation::Unexpected("number of a batch").into());
             }
             self.last_batch = message.batch;
-            let inbound = Inbound { batch: message.batch, documents: Vec::new(), bytes: 0, end: None };
-            self.batches.push_back(inbound);
+            self.batches.push_back(Inbound {
+                batch: message.batch,
+                numbers: vec![message.batch],
+                documents: Vec::new(),
+                count: 0,
+                bytes: 0,
+                end: None,
+                shows: Sequence(0),
+            });
         }
         let Some(inbound) = self.batches.back_mut().filter(|batch| batch.batch == message.batch) else {
             return Err(Violation::Unexpected("number of a batch").into());
@@ -174,8 +222,9 @@ impl Subscriber {
             let delta = reassembly.take(document.delta)?;
             inbound.bytes += id.len() + delta.len();
             self.buffered_bytes += id.len() + delta.len();
+            inbound.count += 1;
             inbound.documents.push(Document {
-                index: inbound.documents.len(),
+                places: vec![(message.batch, inbound.documents.len())],
                 key: DocumentKey { collection: interest.collection.clone(), id: id.into() },
                 before: document.before,
                 stated: document.after.unwrap_or_else(|| Version::of_canonical(&delta)),
@@ -183,6 +232,7 @@ impl Subscriber {
                 complete: document.complete,
                 state: State::Unchecked,
                 lacked: None,
+                filled_after: 0,
             });
         }
         inbound.end = message.end;
@@ -222,14 +272,35 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        while self.batches.front().is_some_and(|batch| batch.end.is_some()) {
-            let Some(mut inbound) = self.batches.pop_front() else { break };
+        self.goes_on = false;
+        loop {
+            if !self.apply_singles(subscriptions, respondent, link, turn)? {
+                self.goes_on = true;
+                return Ok(());
+            }
+            if self.batches.front().is_none_or(|batch| batch.end.is_none()) {
+                return Ok(());
+            }
+            let Some(mut inbound) = self.batches.pop_front() else { return Ok(()) };
             self.check(&mut inbound, link, turn)?;
             self.ask(&mut inbound, link, turn)?;
             let waits = |document: &Document| matches!(document.state, State::Asked | State::Unasked);
             if inbound.documents.iter().any(waits) {
                 self.batches.push_front(inbound);
-                break;
+                return Ok(());
+            }
+            let join = self.join(&mut inbound, turn)?;
+            if join != Join::Over {
+                self.batches.push_front(inbound);
+                if join == Join::Further {
+                    continue;
+                }
+                return Ok(());
+            }
+            if self.is_part(&inbound) && self.fall_behind(subscriptions, link, turn) {
+                self.batches.push_front(inbound);
+                self.goes_on = true;
+                return Ok(());
             }
             let stale = inbound.batch <= self.stale;
             self.apply(inbound, subscriptions, publisher, respondent, link, turn)?;
@@ -238,25 +309,22 @@ impl Subscriber {
                 publisher.distrust_origins(turn.replica.last_sequence());
             }
         }
-        Ok(())
     }
 
     /// Finds out for each document whether its delta leaves a gap.
     fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<(), CloseReason> {
-        if inbound.documents.first().is_none_or(|document| document.state != State::Unchecked) {
+        if inbound.documents.iter().all(|document| document.state != State::Unchecked) {
             return Ok(());
         }
         let mut keys = HashSet::with_capacity(inbound.documents.len());
-        for document in &mut inbound.documents {
-            if document.key.is_by_hash()
-                && let Some(key) = turn.replica.named(&document.key)?
-            {
-                // From here on it has the name under which everything else can be said of it.
-                document.key = key;
-            }
+        for document in inbound.documents.iter_mut().filter(|document| document.state != State::Dropped) {
+            document.rename(turn)?;
             let hash = key_hash(&document.key);
             if !keys.insert(hash) {
                 return Err(Violation::Unexpected("document twice in a batch").into());
+            }
+            if document.state != State::Unchecked {
+                continue;
             }
             let holds = |before| link.known.get(hash).is_some_and(|entry| entry.held(before));
             document.state = if !wants(&self.wanted, &document.key.collection) {
@@ -329,7 +397,6 @@ impl Subscriber {
         &mut self,
         rest: Rest,
         delta: Vec<u8>,
-        respondent: &mut Respondent,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
@@ -339,11 +406,12 @@ impl Subscriber {
         self.open_bytes -= open.bytes();
         link.statistics.documents_received += u64::from(rest.found.is_some());
         let Some(batch) = open.batch else {
-            return match rest.found {
-                Some(found) => self.settle(&open, &found, delta, respondent, link, turn),
-                None => Ok(()),
-            };
+            let Some(found) = rest.found else { return Ok(()) };
+            let reason = Reason::Answer(Lacked::of(&open, &found));
+            let (stated, newest, after) = (found.version, found.newest, self.last_batch);
+            return self.keep(Single { key: open.key, stated, delta, newest, after, reason });
         };
+        let filled_after = self.last_batch;
         let Some(inbound) = self.batches.front_mut().filter(|inbound| inbound.batch == batch) else {
             return Ok(());
         };
@@ -358,39 +426,13 @@ impl Subscriber {
                 document.stated = found.version;
                 document.state = State::Ready(Base::Filled);
                 document.lacked = Lacked::of(&open, &found);
+                document.filled_after = filled_after;
+                inbound.shows = inbound.shows.max(found.newest);
             }
             None if turn.replica.held(&open.key)?.is_some() => {
                 document.state = State::Ready(Base::Gone);
             }
             None => document.state = State::Dropped,
-        }
-        Ok(())
-    }
-
-    /// An answer that no batch waits for.
-    fn settle(
-        &self,
-        open: &Open,
-        found: &Found,
-        delta: Vec<u8>,
-        respondent: &mut Respondent,
-        link: &mut Link,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), CloseReason> {
-        let lacked = Lacked::of(open, found);
-        let document = IncomingDocument { key: open.key.clone(), delta, stated: found.version };
-        let incoming =
-            Incoming { from: link.remote, documents: vec![document], checkpoints: Vec::new(), seen: None };
-        let applied = leaving::apply(incoming, link, turn)?;
-        for outcome in applied.outcomes {
-            match outcome {
-                Ok(outcome) => {
-                    let versions = (outcome.before, outcome.after);
-                    link.known.merged(key_hash(&open.key), versions, found.version, true, applied.last);
-                    owe(lacked.as_ref(), &open.key, outcome, found.version, respondent);
-                }
-                Err(refused) => turn.events.push_back(link.refused(open.key.clone(), refused.to_string())),
-            }
         }
         Ok(())
     }
@@ -406,12 +448,16 @@ impl Subscriber {
     ) -> Result<(), CloseReason> {
         let Some(end) = inbound.end else { return Ok(()) };
         self.buffered_bytes = self.buffered_bytes.saturating_sub(inbound.bytes);
-        self.buffered_documents = self.buffered_documents.saturating_sub(inbound.documents.len());
-        let mut exceptions: BTreeSet<usize> = BTreeSet::new();
+        self.buffered_documents = self.buffered_documents.saturating_sub(inbound.count);
+        let last_batch = inbound.last();
+        if self.is_part(&inbound) {
+            self.tears.open(turn.replica.last_sequence(), inbound.shows.max(end.told()), turn.durable);
+        }
+        let mut exceptions: BTreeSet<(u64, usize)> = BTreeSet::new();
         inbound.documents.retain(|document| {
             let dropped = document.state == State::Dropped;
             if dropped {
-                exceptions.insert(document.index);
+                exceptions.extend(&document.places);
             }
             !dropped
         });
@@ -426,8 +472,8 @@ impl Subscriber {
                     stated: document.stated,
                 })
                 .collect(),
-            checkpoints: self.advance(end, inbound.batch),
-            seen: self.see(end.run, end.newest.unwrap_or(end.sequence).max(end.sequence)),
+            checkpoints: self.advance(end, last_batch),
+            seen: self.see(end.run, end.told()),
         };
         let mut brought = Brought::default();
         let nothing =
@@ -445,21 +491,24 @@ impl Subscriber {
                             brought.new += 1;
                         }
                         if outcome.absorbed {
-                            exceptions.insert(document.index);
+                            exceptions.extend(&document.places);
                         }
                         self.merged(document, (outcome, applied.last), publisher, respondent, link, turn)?;
                     }
                     Err(refused) => {
-                        exceptions.insert(document.index);
+                        exceptions.extend(&document.places);
                         turn.events.push_back(link.refused(document.key.clone(), refused.to_string()));
                     }
                 }
             }
             applied.last
         };
-        if let Some(last) = exceptions.last() {
-            let documents = bits::collect((0..=*last).map(|index| exceptions.contains(&index)));
-            self.exceptions.push_back(Exceptions { batch: inbound.batch, documents });
+        for batch in &inbound.numbers {
+            let of_batch = exceptions.range((*batch, 0)..=(*batch, usize::MAX));
+            if let Some((_, last)) = of_batch.last() {
+                let documents = bits::collect((0..=*last).map(|index| exceptions.contains(&(*batch, index))));
+                self.exceptions.push_back(Exceptions { batch: *batch, documents });
+            }
         }
         if !inbound.documents.is_empty() {
             link.statistics.last_update_received_ms = Some(turn.now);
@@ -470,13 +519,31 @@ impl Subscriber {
             None if inbound.documents.is_empty() => self.stated,
             _ => needs,
         };
-        self.unacknowledged.push_back((inbound.batch, needs));
-        if !self.is_reconciling(inbound.batch) {
+        self.unacknowledged.extend(inbound.numbers.iter().map(|batch| (*batch, needs)));
+        let reconciles = self.is_reconciling(last_batch);
+        if !reconciles {
             link.statistics.remote_position = end.sequence;
         }
+        self.whole_up_to = Sequence(0);
+        if end.caught_up && !reconciles {
+            let whole = end.parts.map_or(u64::MAX, |parts| parts.0.saturating_sub(1));
+            self.whole_up_to = Sequence(end.told().0.min(whole));
+            self.tears.heal(end.told(), end.parts, turn.replica.last_sequence(), turn.durable);
+        }
         self.judge(brought, link, turn)?;
-        self.report(end, inbound.batch, subscriptions, link, turn);
+        self.report(end, last_batch, subscriptions, link, turn);
         Ok(())
+    }
+
+    /// Whether a batch may show a part of a transaction.
+    fn is_part(&self, inbound: &Inbound) -> bool {
+        let Some(end) = inbound.end else { return false };
+        let told = end.told();
+        let is_whole = end.caught_up
+            && !self.is_reconciling(inbound.last())
+            && end.parts.is_none_or(|parts| parts > told)
+            && inbound.shows <= told;
+        !is_whole && inbound.documents.iter().any(|document| document.state != State::Dropped)
     }
 
     /// What a merge taught about one document.

@@ -23,6 +23,9 @@ pub(crate) struct Turn<'a> {
     pub(crate) subscriptions: &'a Subscriptions,
     /// Of all sessions.
     pub(crate) eager: EagerLinks,
+    /// From which local sequence on there may be parts of transactions for whose rest other peers than the one of the session
+    /// are waited for.
+    pub(crate) parts_of_others: Option<Sequence>,
 }
 
 /// The links on which documents come without being asked for: what arrives there need not arrive elsewhere too.

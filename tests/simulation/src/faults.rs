@@ -121,8 +121,7 @@ impl World {
         }
         self.note(|| format!("the image of peer {peer} is restored"));
         self.end_process(peer, Loss::Nothing);
-        let seed = self.random.draw();
-        self.peers[peer].restore(seed);
+        self.restore_image(peer);
         self.schedule(500, Happening::Start { peer });
     }
 }

@@ -5,7 +5,7 @@
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`durability`] | at rest | what was acknowledged is there; what was deleted is not; counters add up |
-//! | [`torn_transactions`] | always, but see the [`World`] | of a transaction all or nothing is seen |
+//! | [`torn_transactions`] | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
 //!
@@ -20,7 +20,7 @@ use ditto_value::{Object, Value};
 
 use crate::peer::Peer;
 use crate::workload;
-use crate::world::{Wanting, World};
+use crate::world::World;
 
 /// Everything that is wrong with a world at rest; empty if nothing is.
 pub fn judge(world: &mut World) -> Vec<String> {
@@ -31,9 +31,10 @@ pub fn judge(world: &mut World) -> Vec<String> {
     coverage::equality(world, &mut verdicts);
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
-    if world.wanting == Wanting::Everything {
+    if !world.parts_lost {
         verdicts.extend(world.peers.iter().filter_map(torn_transactions));
     }
+    verdicts.extend(world.peers.iter().filter(|peer| peer.is_torn()).map(still_catching_up));
     cost::of_the_storm(world, &mut verdicts);
     cost::of_a_quiet_meeting(world, &mut verdicts);
     sanity::clocks(world, &mut verdicts);
@@ -50,16 +51,14 @@ pub fn positions(world: &World, link: usize) -> Vec<String> {
         .collect()
 }
 
-/// Nobody who subscribes to transactions, and is not catching up, sees a part of one.
+/// When all is at rest, everybody says that it has caught up.
+fn still_catching_up(peer: &Peer) -> String {
+    format!("peer {} is still waiting for the rest of a transaction", peer.number)
+}
+
+/// Nobody who subscribes to transactions, and does not say that it shows parts, sees a part of one.
 pub fn torn_transactions(peer: &Peer) -> Option<String> {
-    let process = peer.process.as_ref()?;
-    if !peer.wishes.iter().any(|wish| wish.query == workload::PAIRS) {
-        return None;
-    }
-    let catching_up = process.sessions.values().any(|session| {
-        process.replicator.statistics(*session).is_some_and(|statistics| statistics.catching_up)
-    });
-    if catching_up {
+    if !peer.wishes.iter().any(|wish| wish.query == workload::PAIRS) || peer.is_torn() {
         return None;
     }
     let rows = peer.rows("SELECT * FROM pairs", &Object::default());

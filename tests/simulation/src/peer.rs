@@ -14,7 +14,7 @@ use ditto_value::{Object, Value};
 use crate::ledger::Ledger;
 use crate::random::Random;
 use crate::sabotage::Sabotage;
-use crate::watch::{Sightings, Watched};
+use crate::watch::Watched;
 
 /// A subscription as the application keeps it over restarts.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,8 +41,6 @@ pub type WorldClock = Arc<AtomicU64>;
 pub struct Shared {
     /// The time.
     pub clock: WorldClock,
-    /// What is seen of their stores.
-    pub sightings: Sightings,
     /// What is broken on purpose.
     pub sabotage: Option<Sabotage>,
 }
@@ -81,6 +79,9 @@ pub struct Process {
     pub replicator: Replicator,
     /// By link.
     pub sessions: BTreeMap<usize, SessionId>,
+    /// Up to which sequence everything must be durable for transactions to be whole on the disk; `None` while they are not in the
+    /// store.
+    pub whole_from: Option<Sequence>,
     /// How often had been evicted when the session of a link began: what it brought is held as long as that stays.
     pub evictions: BTreeMap<usize, u64>,
 }
@@ -101,6 +102,8 @@ pub struct Peer {
     pub storage: FaultyStorage,
     /// What the disk held some time ago.
     pub image: Option<FaultyStorage>,
+    /// Whether a transaction of another peer may be in that in part.
+    pub image_is_torn: bool,
     environment: Arc<SimulatedEnvironment>,
     shared: Shared,
     /// `None` while it is down.
@@ -168,6 +171,7 @@ impl Peer {
             number,
             storage,
             image: None,
+            image_is_torn: false,
             environment: Arc::new(SimulatedEnvironment {
                 world: Arc::clone(&shared.clock),
                 skew: AtomicI64::new(skew),
@@ -220,14 +224,14 @@ impl Peer {
             return Err(OpenError::Storage(error));
         }
         self.settle(store.last_sequence());
-        let Shared { sightings, sabotage, .. } = self.shared.clone();
-        let replica = Watched::new(StoreReplica::new(store.clone()), sightings, sabotage);
+        let replica = Watched::new(StoreReplica::new(store.clone()), self.shared.sabotage);
         let replicator = Replicator::new(LocalPeer::new(peer_id(self.number), "simulation"));
         self.process = Some(Process {
             store,
             replica,
             replicator,
             sessions: BTreeMap::new(),
+            whole_from: Some(Sequence(0)),
             evictions: BTreeMap::new(),
         });
         self.served.clear();
@@ -259,7 +263,35 @@ impl Peer {
 
     /// Remembers what is on the platter.
     pub fn take_image(&mut self, seed: u64) {
+        self.image_is_torn = self.is_torn_on_disk();
         self.image = Some(self.storage.copy(seed));
+    }
+
+    /// Whether a transaction of another peer may be in the store in part.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.replicator.shows_parts())
+    }
+
+    /// Whether it would be after a loss of power.
+    #[must_use]
+    pub fn is_torn_on_disk(&self) -> bool {
+        let durable = |process: &Process| process.store.durable_sequence();
+        self.process
+            .as_ref()
+            .is_some_and(|process| process.whole_from.is_none_or(|from| durable(process) < from))
+    }
+
+    /// Looks whether all transactions are whole.
+    pub fn look_for_tears(&mut self) {
+        let is_torn = self.is_torn();
+        if let Some(process) = &mut self.process {
+            process.whole_from = match process.whole_from {
+                _ if is_torn => None,
+                None => Some(process.store.last_sequence()),
+                since => since,
+            };
+        }
     }
 
     /// The image takes the place of the disk of a peer that is down.

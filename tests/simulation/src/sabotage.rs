@@ -17,6 +17,8 @@ pub enum Sabotage {
     DoubleCounting,
     /// Of a transaction a part is committed by itself.
     HalfTransactions,
+    /// What arrives as one is merged in two commits, the second one later.
+    SplitBatches,
     /// Whoever was told to wait is never told to go on.
     EndlessWaiting,
     /// Messages are sent many times over, as far as the bytes are counted.

@@ -1,13 +1,12 @@
-//! A store as replication sees it, watched: what single documents were asked for. And spoilt, where a test wants that.
+//! A store as replication sees it, spoilt where a test wants that.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_peer::StoreReplica;
 use ditto_replication::{
-    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
-    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
+    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 use ditto_value::Object;
 
@@ -16,26 +15,20 @@ use crate::sabotage::Sabotage;
 /// Every so many documents one is dropped by [`Sabotage::DroppedDocuments`].
 const DROPPED_OF: u64 = 40;
 
-/// What is seen of all stores of a world.
-#[derive(Clone, Debug, Default)]
-pub struct Sightings {
-    /// A document of `pairs` travelled by itself, as the answer to a question.
-    pub single: Arc<AtomicBool>,
-}
-
 /// A [`StoreReplica`] that is watched.
 pub struct Watched {
     inner: StoreReplica,
-    sightings: Sightings,
     sabotage: Option<Sabotage>,
     applied: AtomicU64,
+    /// What [`Sabotage::SplitBatches`] has not merged yet.
+    late: Option<IncomingDocument>,
 }
 
 impl Watched {
     /// Watches a store.
     #[must_use]
-    pub fn new(inner: StoreReplica, sightings: Sightings, sabotage: Option<Sabotage>) -> Self {
-        Self { inner, sightings, sabotage, applied: AtomicU64::new(0) }
+    pub fn new(inner: StoreReplica, sabotage: Option<Sabotage>) -> Self {
+        Self { inner, sabotage, applied: AtomicU64::new(0), late: None }
     }
 
     /// See [`StoreReplica::answer_fork`].
@@ -44,12 +37,6 @@ impl Watched {
     /// The storage failed.
     pub fn answer_fork(&self, run: RunId, sequence: Sequence) -> Result<(), ditto_store::StoreError> {
         self.inner.answer_fork(run, sequence)
-    }
-
-    fn asked(&self, key: &DocumentKey) {
-        if &*key.collection == "pairs" {
-            self.sightings.single.store(true, Ordering::Relaxed);
-        }
     }
 }
 
@@ -102,12 +89,10 @@ impl Replica for Watched {
     }
 
     fn entry_hashes(&self, key: &DocumentKey) -> Result<(Version, Vec<u128>), ReplicaError> {
-        self.asked(key);
         self.inner.entry_hashes(key)
     }
 
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError> {
-        self.asked(key);
         self.inner.delta_lacking(key, known)
     }
 
@@ -174,6 +159,13 @@ impl Replica for Watched {
                 index += 1;
                 !drops
             });
+        }
+        if self.sabotage == Some(Sabotage::SplitBatches) {
+            let Incoming { from, .. } = incoming;
+            let documents: Vec<_> = self.late.take().into_iter().collect();
+            self.inner.apply(Incoming { from, documents, checkpoints: Vec::new(), seen: None })?;
+            self.late = incoming.documents.pop_if(|document| &*document.key.collection == "pairs");
+            dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }
         let mut applied = self.inner.apply(incoming)?;
         for (index, stated) in dropped {

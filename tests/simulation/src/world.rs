@@ -18,7 +18,6 @@ use crate::random::Random;
 use crate::sabotage::Sabotage;
 use crate::topology::{self, Shape};
 use crate::trace::Trace;
-use crate::watch::Sightings;
 
 /// A happening.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,8 +111,10 @@ pub struct World {
     pub trace: Trace,
     /// Differs between two runs that differ in any message.
     pub fingerprint: u64,
-    /// Somebody was catching up since all was at rest.
-    behind: bool,
+    /// Somebody has ended while a transaction was visible in part, and does not know that any more.
+    interrupted: bool,
+    /// Somebody has told a part of a transaction, and lost the rest with its disk.
+    pub(crate) parts_lost: bool,
     /// What was found to be wrong on the way.
     pub verdicts: Vec<String>,
     /// When a store changed last.
@@ -195,17 +196,14 @@ impl World {
             own_ids: false,
             random,
             now: START,
-            shared: Shared {
-                clock: Arc::new(AtomicU64::new(START)),
-                sightings: Sightings::default(),
-                sabotage,
-            },
+            shared: Shared { clock: Arc::new(AtomicU64::new(START)), sabotage },
             queue: BinaryHeap::new(),
             happenings: 0,
             stormy: true,
             trace: Trace::new(traced),
             fingerprint: 0,
-            behind: false,
+            interrupted: false,
+            parts_lost: false,
             verdicts: Vec::new(),
             last_change: START,
             peak_queue: 0,
@@ -259,8 +257,7 @@ impl World {
 
     fn storm(&mut self, duration: u64) {
         self.stormy = true;
-        self.behind = false;
-        self.shared.sightings.single.store(false, Ordering::Relaxed);
+        self.interrupted = false;
         for link in 0..self.links.len() {
             self.links[link].quality = self.qualities[link];
             let delay = self.random.below(2_000);
@@ -330,6 +327,15 @@ impl World {
             self.schedule(1, Happening::Connect { link });
         }
         self.until(self.now + PEACE_MS);
+    }
+
+    /// The disk of a peer that is down is replaced by its image. What others have in part of what it told since may be
+    /// lost.
+    pub fn restore_image(&mut self, peer: usize) {
+        self.parts_lost |= self.interrupted || self.peers.iter().any(Peer::is_torn);
+        self.interrupted |= self.peers[peer].image_is_torn;
+        let seed = self.random.draw();
+        self.peers[peer].restore(seed);
     }
 
     /// Lets everything happen up to a moment.
@@ -444,6 +450,7 @@ impl World {
             self.peak_queue = self.peak_queue.max(process.replicator.queued_bytes(*session));
         }
         self.send(peer);
+        self.peers[peer].look_for_tears();
         let Some(process) = &mut self.peers[peer].process else { return };
         let mut events = Vec::new();
         while let Some(event) = process.replicator.poll_event() {
@@ -460,12 +467,10 @@ impl World {
             self.last_change = now;
             self.trace
                 .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
-            // Whoever asks for one document gets it as it is now, which may be a part of a transaction; and what is seen in
-            // parts by somebody who says so, or has not subscribed to it, is passed on to others, who do not say so.
-            let excused = self.wanting == Wanting::Parts
-                || self.behind
-                || self.shared.sightings.single.load(Ordering::Relaxed);
-            if !excused && let Some(torn) = oracle::torn_transactions(&self.peers[peer]) {
+            if !self.interrupted
+                && !self.parts_lost
+                && let Some(torn) = oracle::torn_transactions(&self.peers[peer])
+            {
                 self.note(|| torn.clone());
                 self.verdicts.push(torn);
             }
@@ -529,10 +534,6 @@ impl World {
                 }
                 true
             }
-            Event::CatchingUp { .. } => {
-                self.behind = true;
-                true
-            }
             Event::ForkDetected { run, sequence, .. } => {
                 if !self.peers[peer].forked {
                     self.verdicts.push(format!("peer {peer} is no copy, but {event:?}"));
@@ -586,6 +587,7 @@ impl World {
         if !self.peers[peer].failed {
             return;
         }
+        self.interrupted |= self.peers[peer].is_torn_on_disk();
         match self.peers[peer].recover() {
             Ok(()) => {
                 self.note(|| format!("peer {peer} has recovered"));
@@ -610,6 +612,7 @@ impl World {
     /// The process ends.
     pub fn end_process(&mut self, peer: usize, loss: Loss) {
         self.note(|| format!("peer {peer} ends: {loss:?}"));
+        self.interrupted |= self.peers[peer].is_torn() || self.peers[peer].is_torn_on_disk();
         self.end_links_of(peer);
         self.peers[peer].crash(loss);
     }
@@ -700,6 +703,7 @@ impl World {
 
     /// Somebody uses the disk of a peer a second time, on another machine with a key of its own.
     pub(crate) fn copy(&mut self, original: usize) {
+        self.interrupted |= self.peers[original].is_torn_on_disk();
         let number = self.peers.len();
         let seed = self.random.draw();
         let copy = Peer::copy_of(&self.peers[original], number, seed);

@@ -62,6 +62,11 @@ fn half_a_transaction_is_noticed() {
 }
 
 #[test]
+fn a_transaction_that_becomes_visible_in_two_steps_is_noticed() {
+    notices(Sabotage::SplitBatches, &["sees"]);
+}
+
+#[test]
 fn a_queue_that_is_never_emptied_is_noticed() {
     notices(Sabotage::EndlessWaiting, &["still has", "no answer in time"]);
 }

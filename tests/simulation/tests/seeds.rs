@@ -53,6 +53,20 @@ fn peers_end_equal_whatever_happens() {
     assert!(failures.is_empty(), "{} seeds fail:\n{}", failures.len(), shown.join("\n"));
 }
 
+/// Seeds that went wrong once, and what was wrong.
+const STORIES: [(u64, &str); 3] = [
+    (469, "a document by its name and by its hash are not taken in one commit"),
+    (659, "a session takes over what the one before it has left in part, from its beginning"),
+    (4104, "what came by itself is a part for good if its author is restored before it has told the rest"),
+];
+
+#[test]
+fn stories_that_went_wrong_once_go_well() {
+    for (seed, was_wrong) in STORIES {
+        assert_eq!(run(Settings::of(seed)).verdicts, Vec::<String>::new(), "seed {seed}: {was_wrong}");
+    }
+}
+
 #[test]
 fn a_seed_is_one_story() {
     for seed in [1, 2, 18] {

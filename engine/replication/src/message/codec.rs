@@ -297,6 +297,9 @@ impl Batch {
                 if let Some(newest) = end.newest {
                     out.number(5, newest.0);
                 }
+                if let Some(parts) = end.parts {
+                    out.number(6, parts.0);
+                }
             });
         }
         out.0
@@ -318,6 +321,7 @@ impl Batch {
                             3 => end.sequence = Sequence(content.number("sequence")?),
                             4 => end.caught_up = content.number("caught up")? != 0,
                             5 => end.newest = Some(Sequence(content.number("newest")?)),
+                            6 => end.parts = Some(Sequence(content.number("parts")?)),
                             _ => {}
                         }
                     }
@@ -478,6 +482,7 @@ impl Rest {
             if !found.lacked.is_empty() {
                 out.bytes(5, &found.lacked);
             }
+            out.nonzero(6, found.newest.0);
         }
         out.0
     }
@@ -487,16 +492,18 @@ impl Rest {
         let mut version = None;
         let mut delta = Body::default();
         let mut lacked = Vec::new();
+        let mut newest = Sequence(0);
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => question = content.number("question")?,
                 2 => version = Some(read_version(content, "version")?),
                 3 | 4 => delta = Body::decode(field - 3, content)?,
                 5 => lacked = content.bytes("lacked", MAX_QUESTION_HASHES / 8)?.to_vec(),
+                6 => newest = Sequence(content.number("newest")?),
                 _ => {}
             }
         }
-        Ok(Rest { question, found: version.map(|version| Found { version, delta, lacked }) })
+        Ok(Rest { question, found: version.map(|version| Found { version, delta, lacked, newest }) })
     }
 }
 
@@ -509,6 +516,7 @@ impl Surplus {
                 1 => surplus.question = content.number("question")?,
                 2 => version = Some(read_version(content, "version")?),
                 3 | 4 => surplus.delta = Body::decode(field - 3, content)?,
+                5 => surplus.newest = Sequence(content.number("newest")?),
                 _ => {}
             }
         }

@@ -88,10 +88,11 @@ fn batches() -> impl Strategy<Value = Batch> {
                 let complete = after.is_none() || before.is_none();
                 SentDocument { interest, id, before, after, delta, complete }
             });
-    let end = (any::<[u64; 3]>(), prop::option::of(any::<u64>()), any::<bool>()).prop_map(
-        |([generation, run, sequence], newest, caught_up)| {
-            let (sequence, newest) = (Sequence(sequence), newest.map(Sequence));
-            BatchEnd { generation, run: RunId(run), sequence, newest, caught_up }
+    let optional = || prop::option::of(any::<u64>().prop_map(Sequence));
+    let end = (any::<[u64; 3]>(), optional(), any::<bool>(), optional()).prop_map(
+        |([generation, run, sequence], newest, caught_up, parts)| {
+            let sequence = Sequence(sequence);
+            BatchEnd { generation, run: RunId(run), sequence, newest, caught_up, parts }
         },
     );
     (any::<u64>(), prop::collection::vec(document, 0..4), prop::option::of(end))
@@ -126,11 +127,9 @@ fn reconciliations() -> impl Strategy<Value = Message> {
 
 fn messages() -> impl Strategy<Value = Message> {
     let hashes = prop::option::of(prop::collection::vec(any::<u128>(), 0..5));
-    let found = (versions(), bodies(), bytes(5)).prop_map(|(version, delta, lacked)| Found {
-        version,
-        delta,
-        lacked,
-    });
+    let sequences = || any::<u64>().prop_map(Sequence);
+    let found = (versions(), bodies(), bytes(5), sequences())
+        .prop_map(|(version, delta, lacked, newest)| Found { version, delta, lacked, newest });
     prop_oneof![
         hello().prop_map(Message::Hello),
         interests().prop_map(Message::Interests),
@@ -157,8 +156,9 @@ fn messages() -> impl Strategy<Value = Message> {
         }),
         (any::<u64>(), prop::option::of(found))
             .prop_map(|(question, found)| Message::Rest(Rest { question, found })),
-        (any::<u64>(), versions(), bodies())
-            .prop_map(|(question, version, delta)| Message::Surplus(Surplus { question, version, delta })),
+        (any::<u64>(), versions(), bodies(), sequences()).prop_map(|(question, version, delta, newest)| {
+            Message::Surplus(Surplus { question, version, delta, newest })
+        }),
         (0..=MAX_MESSAGE_BYTES as u64, bytes(40))
             .prop_map(|(length, block)| Message::Packed(Packed { length, block })),
         ".{0,60}".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
@@ -294,6 +294,7 @@ fn the_documented_vectors_are_what_is_written() {
                     sequence: Sequence(9),
                     newest: None,
                     caught_up: true,
+                    parts: None,
                 }),
             }),
             "060201051e0201050231780910050000000000000000000000000000000b0201000e01071002010508020000000000000006090801",
@@ -315,6 +316,7 @@ fn the_documented_vectors_are_what_is_written() {
                     sequence: Sequence(9),
                     newest: None,
                     caught_up: true,
+                    parts: None,
                 }),
             }),
             "060201051a020111100f1e2d3c4b5a49788695a4b3c2d1e0ff0b0201000e01071002010508020000000000000006090801",
@@ -330,6 +332,42 @@ fn the_documented_vectors_are_what_is_written() {
         ),
         (Message::Goodbye(Goodbye { reason: "why".to_owned() }), "0c0303776879"),
         (Message::Delivery(Delivery { lazy: true }), "0e0201"),
+        (
+            Message::Batch(Batch {
+                batch: 2,
+                documents: Vec::new(),
+                end: Some(BatchEnd {
+                    generation: 1,
+                    run: RunId(2),
+                    sequence: Sequence(9),
+                    newest: None,
+                    caught_up: true,
+                    parts: Some(Sequence(7)),
+                }),
+            }),
+            "0602020712020105080200000000000000060908010c07",
+        ),
+        (
+            Message::Rest(Rest {
+                question: 1,
+                found: Some(Found {
+                    version: Version(5),
+                    delta: Body::Inline(vec![1, 0]),
+                    lacked: vec![2],
+                    newest: Sequence(8),
+                }),
+            }),
+            "0a0201051005000000000000000000000000000000070201000b01020c08",
+        ),
+        (
+            Message::Surplus(Surplus {
+                question: 1,
+                version: Version(5),
+                delta: Body::Inline(vec![1, 0]),
+                newest: Sequence(8),
+            }),
+            "0b0201051005000000000000000000000000000000070201000a08",
+        ),
         (
             Message::Symbols(Symbols {
                 generation: 1,

@@ -26,8 +26,6 @@ pub(super) struct Ahead {
     live: Sequence,
     /// Up to here the walk has told everything but for the gaps that it left itself.
     reached: Sequence,
-    /// A transaction in the newest range may have been told in part.
-    torn: bool,
     /// The next turn is the walk's.
     walk_next: bool,
 }
@@ -67,7 +65,7 @@ impl Ahead {
     }
 
     /// Everything after the first sequence and up to the second one is told.
-    pub(super) fn tell(&mut self, after: Sequence, up_to: Sequence, torn: bool) {
+    pub(super) fn tell(&mut self, after: Sequence, up_to: Sequence) {
         if up_to <= after {
             return;
         }
@@ -78,9 +76,6 @@ impl Ahead {
             .drain(first..beyond)
             .fold((after, up_to), |(start, end), (earlier, later)| (start.min(earlier), end.max(later)));
         self.told.insert(first, range);
-        if first + 1 == self.told.len() && range.1 == up_to {
-            self.torn = torn;
-        }
         self.live = self.live.max(up_to);
     }
 
@@ -115,12 +110,11 @@ impl Ahead {
         self.told.get(next).map_or(durable, |(told, _)| (*told).max(start))
     }
 
-    /// Where the walk is when it has come to `end` and jumped over what it met, and whether a transaction in that may have
-    /// been told in part.
-    pub(super) fn beyond(&self, end: Sequence) -> (Sequence, bool) {
+    /// Where the walk is when it has come to `end` and jumped over what it met.
+    pub(super) fn beyond(&self, end: Sequence) -> Sequence {
         match self.told.front() {
-            Some((start, beyond)) if *start <= end => ((*beyond).max(end), self.torn && self.told.len() == 1),
-            _ => (end, false),
+            Some((start, beyond)) if *start <= end => (*beyond).max(end),
+            _ => end,
         }
     }
 
@@ -152,7 +146,7 @@ mod tests {
         assert_eq!(turn(&mut ahead, 0, 5_000), None, "nothing is new");
         for durable in 5_001..5_100 {
             assert_eq!(turn(&mut ahead, 0, durable), Some(durable - 1));
-            ahead.tell(Sequence(durable - 1), Sequence(durable), false);
+            ahead.tell(Sequence(durable - 1), Sequence(durable));
             assert_eq!(turn(&mut ahead, 0, durable + 1), None);
         }
         assert_eq!(ahead.told, [(Sequence(5_000), Sequence(5_099))], "one range");
@@ -163,13 +157,13 @@ mod tests {
         let mut ahead = Ahead::default();
         ahead.begin(Sequence(5_000));
         assert_eq!(turn(&mut ahead, 0, 9_005), Some(9_010 - LIVE_ROWS));
-        ahead.tell(Sequence(8_010), Sequence(9_005), false);
+        ahead.tell(Sequence(8_010), Sequence(9_005));
         assert_eq!(turn(&mut ahead, 0, 9_010), None);
         assert_eq!(turn(&mut ahead, 0, 9_010), Some(9_005));
-        ahead.tell(Sequence(9_005), Sequence(9_010), true);
+        ahead.tell(Sequence(9_005), Sequence(9_010));
         assert_eq!(ahead.next(Sequence(0), Sequence(9_010)), Sequence(8_010), "the walk fills the gap");
-        assert_eq!(ahead.beyond(Sequence(8_009)), (Sequence(8_009), false));
-        assert_eq!(ahead.beyond(Sequence(8_010)), (Sequence(9_010), true), "and jumps");
+        assert_eq!(ahead.beyond(Sequence(8_009)), Sequence(8_009));
+        assert_eq!(ahead.beyond(Sequence(8_010)), Sequence(9_010), "and jumps");
         ahead.passed(Sequence(9_010));
         assert_eq!(ahead.next(Sequence(9_010), Sequence(9_011)), Sequence(9_011));
     }
@@ -191,7 +185,7 @@ mod tests {
         for _ in 0..3 * MAX_RANGES_AHEAD {
             durable += 2 * LIVE_ROWS;
             if let Some(after) = turn(&mut ahead, 0, durable) {
-                ahead.tell(Sequence(after), Sequence(after + 10), false);
+                ahead.tell(Sequence(after), Sequence(after + 10));
             }
             assert!(ahead.told.len() <= MAX_RANGES_AHEAD);
         }
@@ -202,7 +196,7 @@ mod tests {
     fn a_walk_for_other_interests_passes_by_everything_again() {
         let mut ahead = Ahead::default();
         ahead.begin(Sequence(5_000));
-        ahead.tell(Sequence(5_000), Sequence(5_010), false);
+        ahead.tell(Sequence(5_000), Sequence(5_010));
         ahead.forget();
         assert_eq!(ahead.next(Sequence(0), Sequence(5_015)), Sequence(5_015));
         assert_eq!(turn(&mut ahead, 0, 5_015), Some(5_010), "what was new still is");
@@ -219,32 +213,31 @@ mod tests {
     fn a_walk_that_leaves_gaps_goes_on_behind_them_and_fills_them_in_order() {
         let mut ahead = Ahead::default();
         ahead.begin(Sequence(100));
-        ahead.tell(Sequence(90), Sequence(100), false);
+        ahead.tell(Sequence(90), Sequence(100));
         ahead.reach(Sequence(10));
         assert_eq!(ahead.onward(Sequence(0)), Sequence(10));
         assert_eq!(ahead.next(Sequence(10), Sequence(200)), Sequence(90));
-        ahead.tell(Sequence(10), Sequence(40), false);
+        ahead.tell(Sequence(10), Sequence(40));
         ahead.reach(Sequence(45));
-        ahead.tell(Sequence(45), Sequence(90), false);
+        ahead.tell(Sequence(45), Sequence(90));
         ahead.reach(Sequence(90));
         assert_eq!(ahead.told, [(Sequence(10), Sequence(40)), (Sequence(45), Sequence(100))]);
         assert_eq!(ahead.onward(Sequence(0)), Sequence(100), "over what was told");
         assert_eq!(ahead.next(Sequence(0), Sequence(200)), Sequence(10), "the first gap");
-        assert_eq!(ahead.beyond(Sequence(10)), (Sequence(40), false));
+        assert_eq!(ahead.beyond(Sequence(10)), Sequence(40));
         ahead.passed(Sequence(40));
         assert_eq!(ahead.next(Sequence(40), Sequence(200)), Sequence(45), "the second");
-        assert_eq!(ahead.beyond(Sequence(45)), (Sequence(100), false));
+        assert_eq!(ahead.beyond(Sequence(45)), Sequence(100));
     }
 
     #[test]
     fn what_fills_a_gap_joins_its_neighbours() {
         let mut ahead = Ahead::default();
-        ahead.tell(Sequence(10), Sequence(20), false);
-        ahead.tell(Sequence(30), Sequence(40), true);
-        ahead.tell(Sequence(20), Sequence(30), false);
+        ahead.tell(Sequence(10), Sequence(20));
+        ahead.tell(Sequence(30), Sequence(40));
+        ahead.tell(Sequence(20), Sequence(30));
         assert_eq!(ahead.told, [(Sequence(10), Sequence(40))]);
-        assert_eq!(ahead.beyond(Sequence(10)), (Sequence(40), true), "the newest is what may be torn");
-        ahead.tell(Sequence(40), Sequence(40), false);
+        ahead.tell(Sequence(40), Sequence(40));
         assert_eq!(ahead.told.len(), 1, "nothing is no range");
     }
 }

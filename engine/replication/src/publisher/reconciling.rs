@@ -125,6 +125,8 @@ impl Publisher {
         }
         self.unsendable.extend(unsendable);
         if !items.is_empty() {
+            // Other interests may have arrived; but among these documents there are parts of transactions.
+            self.told_caught_up = false;
             self.send(items, newest, link, turn);
         }
         Ok(())
@@ -176,7 +178,7 @@ impl Publisher {
         self.draft = None;
         self.detach_large();
         self.ahead.forget();
-        (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), false);
+        (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), Sequence(0));
         self.firm.restart(Sequence(0));
         self.settle(comparison, Sequence(0), link);
     }

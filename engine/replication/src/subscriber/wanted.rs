@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence};
 
-use super::Subscriber;
+use super::{Subscriber, Tears};
 use crate::event::{CloseReason, Event, Violation};
 use crate::limits::{MAX_INTERESTS, MESSAGE_TARGET_BYTES};
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Walk};
@@ -94,7 +94,7 @@ impl Subscriber {
                     position: None,
                     recorded,
                     removed: false,
-                    caught_up: None,
+                    caught_up: self.tears.are_open().then_some(false),
                     fence: None,
                     settled_after: 0,
                 },
@@ -109,7 +109,50 @@ impl Subscriber {
             interests.forgotten |= std::mem::take(&mut self.dropped);
             self.send_interests(interests, link);
         }
+        if self.wanted.values().all(|wanted| wanted.removed) {
+            // Nothing is promised any more, and nothing would come.
+            self.tears = Tears::default();
+        }
+        link.statistics.catching_up = self.is_catching_up();
         Ok(())
+    }
+
+    /// What is to be applied may be a part of a transaction. Returns whether somebody is told now that did not know it.
+    pub(super) fn fall_behind(
+        &mut self,
+        subscriptions: &Subscriptions,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> bool {
+        let (session, remote) = (link.session, link.remote);
+        let mut is_new = false;
+        let confirmed = self.confirmed;
+        for wanted in self.wanted.values_mut() {
+            let is_refused = !wanted.is_served() && wanted.generation <= confirmed;
+            if is_refused || wanted.removed || wanted.caught_up == Some(false) {
+                continue;
+            }
+            (wanted.caught_up, is_new) = (Some(false), true);
+            for subscription in wanted.subscriptions(subscriptions) {
+                turn.events.push_back(Event::CatchingUp { session, remote, subscription });
+            }
+        }
+        if is_new {
+            self.show_progress(link, turn);
+        }
+        is_new
+    }
+
+    fn is_catching_up(&self) -> bool {
+        self.wanted.values().any(|wanted| !wanted.removed && wanted.caught_up == Some(false))
+    }
+
+    fn show_progress(&self, link: &mut Link, turn: &mut Turn<'_>) {
+        link.statistics.catching_up = self.is_catching_up();
+        let progress = Event::Progress { session: link.session };
+        if turn.events.back() != Some(&progress) {
+            turn.events.push_back(progress);
+        }
     }
 
     /// How often was evicted here, if the other peer does not know it.
@@ -129,7 +172,7 @@ impl Subscriber {
         &mut self,
         walk: Walk,
         subscriptions: &Subscriptions,
-        link: &Link,
+        link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         if walk.generation != self.confirmed + 1 || walk.generation > self.generation {
@@ -140,10 +183,14 @@ impl Subscriber {
             let Some(wanted) = self.wanted.get_mut(&start.interest) else {
                 return Err(Violation::Unexpected("walk for an unknown interest").into());
             };
+            if wanted.recorded.is_some_and(|recorded| recorded.sequence != start.sequence) {
+                self.tears.begin_anew();
+            }
             match start.refused {
                 None if start.reconciled => {
                     wanted.fence = Some(start.sequence);
                     wanted.caught_up = Some(false);
+                    link.statistics.catching_up = true;
                     for subscription in wanted.subscriptions(subscriptions) {
                         let (session, remote) = (link.session, link.remote);
                         turn.events.push_back(Event::CatchingUp { session, remote, subscription });
@@ -167,6 +214,11 @@ impl Subscriber {
         let confirmed = self.confirmed;
         let newest_removal = self.generation == confirmed;
         self.wanted.retain(|_, wanted| !(wanted.removed && newest_removal));
+        let mut left = self.wanted.values().filter(|wanted| !wanted.removed);
+        if left.all(|wanted| !wanted.is_served() && wanted.generation <= confirmed) {
+            // The rest is refused.
+            self.tears = Tears::default();
+        }
         Ok(())
     }
 
@@ -211,24 +263,22 @@ impl Subscriber {
         turn: &mut Turn<'_>,
     ) {
         let (session, remote) = (link.session, link.remote);
+        let caught_up = end.caught_up && !self.tears.are_open();
         for wanted in self.wanted.values_mut() {
             let served = wanted.position.is_some() && !wanted.removed && wanted.generation <= end.generation;
-            if !served || wanted.settled_after >= batch || wanted.caught_up == Some(end.caught_up) {
+            if !served || wanted.settled_after >= batch || wanted.caught_up == Some(caught_up) {
                 continue;
             }
-            wanted.caught_up = Some(end.caught_up);
+            wanted.caught_up = Some(caught_up);
             for subscription in wanted.subscriptions(subscriptions) {
-                turn.events.push_back(if end.caught_up {
+                turn.events.push_back(if caught_up {
                     Event::CaughtUp { session, remote, subscription }
                 } else {
                     Event::CatchingUp { session, remote, subscription }
                 });
             }
         }
-        link.statistics.catching_up = self.wanted.values().any(|wanted| wanted.caught_up == Some(false));
-        if turn.events.back() != Some(&Event::Progress { session }) {
-            turn.events.push_back(Event::Progress { session });
-        }
+        self.show_progress(link, turn);
     }
 }
 
@@ -238,6 +288,10 @@ pub(super) fn wants(wanted: &BTreeMap<u64, Wanted>, collection: &str) -> bool {
 }
 
 impl Wanted {
+    fn is_served(&self) -> bool {
+        self.position.is_some() || self.fence.is_some()
+    }
+
     fn subscriptions(&self, all: &Subscriptions) -> Vec<crate::SubscriptionId> {
         all.selected.get(&self.selection).map_or(Vec::new(), |selected| selected.subscriptions.clone())
     }

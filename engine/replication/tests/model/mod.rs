@@ -125,6 +125,11 @@ impl Model {
         self.synced.last
     }
 
+    /// Says that a sync got no further.
+    pub fn sync_up_to(&mut self, sequence: Sequence) {
+        self.synced.last = sequence;
+    }
+
     /// Power loss and restart: what was not synced is gone.
     pub fn crash(&mut self) {
         self.state = self.synced.clone();

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ditto_replication::{Event, LocalPeer, PeerId, Replicator, SessionId, Statistics, SubscriptionId};
 use ditto_value::{Object, Value};
@@ -36,6 +36,8 @@ pub struct Net {
     ends: BTreeMap<(usize, SessionId), (usize, SessionId)>,
     next_session: u64,
     foreign: Vec<(usize, SessionId, Vec<u8>)>,
+    /// Sessions to which nothing is delivered at the moment.
+    pub held: BTreeSet<(usize, SessionId)>,
     /// Peers whose greetings arrive without capabilities.
     pub older: Vec<usize>,
     /// Peers of a build without capabilities: theirs are not heard, and they hear of none.
@@ -125,6 +127,7 @@ impl Net {
             ends: BTreeMap::new(),
             next_session: 0,
             foreign: Vec::new(),
+            held: BTreeSet::new(),
             older: Vec::new(),
             outdated: Vec::new(),
             room: usize::MAX,
@@ -244,8 +247,10 @@ impl Net {
     /// Delivers one message; false if there is none.
     pub fn step(&mut self) -> bool {
         self.flush();
-        let Some((&(number, session), _)) = self.channels.iter().find(|(_, channel)| !channel.is_empty())
-        else {
+        let ready = |(end, channel): &(&(usize, SessionId), &VecDeque<Vec<u8>>)| {
+            !channel.is_empty() && !self.held.contains(end)
+        };
+        let Some((&(number, session), _)) = self.channels.iter().find(ready) else {
             return false;
         };
         let bytes =
@@ -269,14 +274,30 @@ impl Net {
                 steps += 1;
                 assert!(steps < 1_000_000, "the peers do not come to rest");
             }
-            // Work that was put off until the next call.
-            let now = self.now;
-            let due = |node: &Node| node.replicator.next_timeout().is_some_and(|timeout| timeout <= now);
-            if !self.nodes.iter().any(due) {
+            if !self.tick_due() {
                 break;
             }
+        }
+    }
+
+    /// Lets everybody do the work that was put off until the next call; false if there is none.
+    pub fn tick_due(&mut self) -> bool {
+        let now = self.now;
+        let due = |node: &Node| node.replicator.next_timeout().is_some_and(|timeout| timeout <= now);
+        let is_due = self.nodes.iter().any(due);
+        if is_due {
             for Node { replicator, model, .. } in &mut self.nodes {
                 replicator.tick(model, now);
+            }
+        }
+        is_due
+    }
+
+    /// Takes what has happened since the last message was delivered.
+    pub fn collect_events(&mut self) {
+        for node in &mut self.nodes {
+            while let Some(event) = node.replicator.poll_event() {
+                node.events.push(event);
             }
         }
     }

@@ -1,0 +1,125 @@
+//! Batches that are applied as one.
+//!
+//! A document that was asked for is told as it is at that time, which may be newer than the batch that waits for it, and belong
+//! to a transaction of a later batch. The publisher has sent that one before the answer; so the two, and those between them,
+//! become one commit.
+
+use std::collections::HashMap;
+
+use ditto_crdt::{Delta, Document as Merged, Sequence};
+
+use super::{Base, Document, Inbound, State, Subscriber};
+use crate::event::CloseReason;
+use crate::known::{KeyHash, key_hash};
+use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_JOINED_BATCHES};
+use crate::turn::Turn;
+
+/// What is to be done with a batch whose documents are all there.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Join {
+    /// It can be applied.
+    Over,
+    /// It has the documents of the next one as well, which are to be looked at.
+    Further,
+    /// The end of the next one has not arrived.
+    Waits,
+}
+
+impl Subscriber {
+    /// Takes the next batch into this one, if something in this one is newer than itself.
+    pub(super) fn join(&mut self, inbound: &mut Inbound, turn: &Turn<'_>) -> Result<Join, CloseReason> {
+        let Some(end) = inbound.end else { return Ok(Join::Over) };
+        let is_full = inbound.numbers.len() >= MAX_JOINED_BATCHES;
+        if inbound.shows <= end.told() || is_full || self.is_reconciling(inbound.last()) {
+            return Ok(Join::Over);
+        }
+        let Some(next) = self.batches.front() else { return Ok(Join::Over) };
+        let Some(next_end) = next.end else { return Ok(Join::Waits) };
+        let is_too_large = inbound.documents.len() + next.documents.len() > MAX_BATCH_DOCUMENTS
+            || inbound.bytes + next.bytes > MAX_BATCH_BYTES;
+        if is_too_large || next_end.generation != end.generation {
+            return Ok(Join::Over);
+        }
+        let Some(mut next) = self.batches.pop_front() else { return Ok(Join::Over) };
+        for document in &mut next.documents {
+            document.rename(turn)?;
+        }
+        let held = inbound.documents.iter().enumerate().filter(|(_, held)| held.state != State::Dropped);
+        let held: HashMap<KeyHash, usize> =
+            held.map(|(index, document)| (key_hash(&document.key), index)).collect();
+        if inbound.documents.iter().chain(&next.documents).any(|document| document.key.is_by_hash()) {
+            // It may be another one's name.
+            self.batches.push_front(next);
+            return Ok(Join::Over);
+        }
+        let mut both = Vec::new();
+        for document in &next.documents {
+            let index = held.get(&key_hash(&document.key)).copied();
+            let earlier = index.and_then(|index| inbound.documents.get(index));
+            both.push(match earlier {
+                Some(earlier)
+                    if earlier.state == State::Ready(Base::Filled) && earlier.filled_after >= next.batch =>
+                {
+                    // The answer was given after it, and has all of it.
+                    index.map(|index| (index, None))
+                }
+                Some(earlier) => match union(&earlier.delta, &document.delta) {
+                    Some(delta) => index.map(|index| (index, Some(delta))),
+                    None => {
+                        // One of them is not to be read. Each by itself, that harms only itself.
+                        self.batches.push_front(next);
+                        return Ok(Join::Over);
+                    }
+                },
+                None => None,
+            });
+        }
+        for (document, both) in std::mem::take(&mut next.documents).into_iter().zip(both) {
+            let Some((index, delta)) = both else {
+                inbound.documents.push(document);
+                continue;
+            };
+            let Some(earlier) = inbound.documents.get_mut(index) else { continue };
+            if let Some(delta) = delta {
+                earlier.follow(&document, delta, turn)?;
+            }
+            earlier.places.extend(document.places);
+        }
+        inbound.numbers.append(&mut next.numbers);
+        inbound.bytes += next.bytes;
+        inbound.count += next.count;
+        inbound.end = next.end;
+        Ok(Join::Further)
+    }
+}
+
+impl Inbound {
+    /// The newest batch in it.
+    pub(super) fn last(&self) -> u64 {
+        self.numbers.last().copied().unwrap_or(self.batch)
+    }
+}
+
+impl Document {
+    /// The same document has changed again.
+    fn follow(&mut self, later: &Document, both: Vec<u8>, turn: &Turn<'_>) -> Result<(), CloseReason> {
+        let goes_on = later.before == Some(self.stated) && self.state != State::Ready(Base::Gone);
+        self.state = match turn.replica.merged_version(&self.key, &both)? {
+            _ if later.complete => State::Ready(Base::Whole),
+            Ok(version) if version != later.stated && goes_on => self.state,
+            Ok(version) if version != later.stated => State::Unasked,
+            Ok(_) | Err(_) => State::Ready(Base::Whole),
+        };
+        (self.stated, self.delta) = (later.stated, both);
+        Ok(())
+    }
+}
+
+/// Two deltas as one; `None` if one of them is malformed.
+fn union(one: &[u8], other: &[u8]) -> Option<Vec<u8>> {
+    let mut both = Merged::new();
+    for delta in [one, other] {
+        both.merge(&Delta::decode(delta).ok()?, Sequence(1));
+    }
+    Some(both.canonical())
+}

@@ -1,0 +1,131 @@
+//! Documents that come by themselves, and not in a batch: what the publisher has more of than it stated, and what it has beyond
+//! our own copy of something that we told.
+//!
+//! They are applied when all batches are that were sent before, so that a transaction of which they are a part is there.
+
+use ditto_crdt::{Sequence, Version};
+
+use super::gap::{Lacked, owe};
+use super::{Subscriber, wants};
+use crate::event::{CloseReason, Violation};
+use crate::known::key_hash;
+use crate::leaving;
+use crate::limits::MAX_BUFFERED_BYTES;
+use crate::questions::Respondent;
+use crate::replica::{DocumentKey, Incoming, IncomingDocument};
+use crate::subscription::Subscriptions;
+use crate::turn::{Link, Turn};
+
+#[derive(Debug)]
+pub(super) struct Single {
+    pub(super) key: DocumentKey,
+    pub(super) stated: Version,
+    pub(super) delta: Vec<u8>,
+    /// The publisher's sequence of the newest change in it; 0 if that is not known.
+    pub(super) newest: Sequence,
+    /// Batches up to this one were sent before.
+    pub(super) after: u64,
+    pub(super) reason: Reason,
+}
+
+#[derive(Debug)]
+pub(super) enum Reason {
+    /// It answers a question. What the publisher said to lack, if anything.
+    Answer(Option<Lacked>),
+    /// It was left over from an answer of ours.
+    Surplus,
+}
+
+impl Subscriber {
+    /// The other peer sends what an answer of ours did not know.
+    pub(crate) fn surplus(
+        &mut self,
+        key: DocumentKey,
+        (stated, newest): (Version, Sequence),
+        delta: Vec<u8>,
+        link: &mut Link,
+    ) -> Result<(), CloseReason> {
+        link.statistics.documents_received += 1;
+        let after = self.last_batch;
+        self.keep(Single { key, stated, delta, newest, after, reason: Reason::Surplus })
+    }
+
+    pub(super) fn keep(&mut self, single: Single) -> Result<(), CloseReason> {
+        self.buffered_bytes += single.bytes();
+        self.singles.push_back(single);
+        if self.buffered_bytes > MAX_BUFFERED_BYTES {
+            return Err(Violation::Limit("unacknowledged documents").into());
+        }
+        Ok(())
+    }
+
+    /// Applies those whose turn it is; false if one has to wait until it is known that it may be a part of something.
+    pub(super) fn apply_singles(
+        &mut self,
+        subscriptions: &Subscriptions,
+        respondent: &mut Respondent,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, CloseReason> {
+        loop {
+            let applied = self.batches.front().map_or(u64::MAX, |batch| batch.batch - 1);
+            if self.singles.front().is_none_or(|single| single.after > applied) {
+                return Ok(true);
+            }
+            let Some(single) = self.singles.pop_front() else { return Ok(true) };
+            let is_part = single.newest > self.whole_up_to && wants(&self.wanted, &single.key.collection);
+            if is_part && self.fall_behind(subscriptions, link, turn) {
+                self.singles.push_front(single);
+                return Ok(false);
+            }
+            self.buffered_bytes = self.buffered_bytes.saturating_sub(single.bytes());
+            if is_part {
+                self.tears.open(turn.replica.last_sequence(), single.newest, turn.durable);
+            }
+            self.apply_single(single, respondent, link, turn)?;
+        }
+    }
+
+    fn apply_single(
+        &mut self,
+        single: Single,
+        respondent: &mut Respondent,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let Single { key, stated, delta, reason, .. } = single;
+        if matches!(reason, Reason::Surplus) && !self.takes(&key, &delta, link.remote, turn)? {
+            return Ok(());
+        }
+        let incoming = Incoming {
+            from: link.remote,
+            documents: vec![IncomingDocument { key: key.clone(), delta, stated }],
+            checkpoints: Vec::new(),
+            seen: None,
+        };
+        let applied = leaving::apply(incoming, link, turn)?;
+        for outcome in applied.outcomes {
+            match outcome {
+                Ok(outcome) => {
+                    let versions = (outcome.before, outcome.after);
+                    let met = match &reason {
+                        Reason::Answer(_) => true,
+                        Reason::Surplus => outcome.after == stated,
+                    };
+                    link.known.merged(key_hash(&key), versions, stated, met, applied.last);
+                    if let Reason::Answer(lacked) = &reason {
+                        owe(lacked.as_ref(), &key, outcome, stated, respondent);
+                    }
+                }
+                Err(refused) => turn.events.push_back(link.refused(key.clone(), refused.to_string())),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Single {
+    fn bytes(&self) -> usize {
+        self.key.collection.len() + self.key.id.len() + self.delta.len()
+    }
+}

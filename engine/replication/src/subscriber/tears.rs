@@ -1,0 +1,157 @@
+//! Where a transaction of another peer may be visible in part, and until when.
+//!
+//! A *tear* opens with a commit that may show a part: of a publisher that has not told everything yet, or that is itself
+//! waiting for the rest, or of a document that came by itself. It ends when that publisher says that it has told everything
+//! up to the *fence*, which is all that it had when it told the part, and that it holds the rest itself. Until then this
+//! peer is catching up, and tells those who subscribe to it from which of its own sequences on there may be parts.
+//!
+//! So a tear waits for others only that opened, at another peer, before it did itself: no circle of peers waits for each
+//! other. That is why each has its own fence, and why two become one only while nothing of the first was told.
+
+use std::collections::VecDeque;
+
+use ditto_crdt::{Sequence, SiteId};
+
+use crate::limits::MAX_TEARS;
+
+/// The tears of what one publisher has told, in the order in which they opened.
+#[derive(Debug, Default)]
+pub(crate) struct Tears {
+    tears: VecDeque<Tear>,
+    /// The identity under which the publisher has told it; under another one it has other sequences.
+    site: SiteId,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Tear {
+    /// The first local sequence that may belong to a part.
+    from: Sequence,
+    /// How much the publisher has to tell, in its sequences.
+    fence: Sequence,
+    /// The last local sequence when the rest was there.
+    healed: Option<Sequence>,
+}
+
+impl Tears {
+    /// What is applied after `last` may be a part of something of which the publisher had no more than `fence`.
+    pub(super) fn open(&mut self, last: Sequence, fence: Sequence, durable: Sequence) {
+        self.prune(durable);
+        let is_full = self.tears.len() >= MAX_TEARS;
+        match self.tears.back_mut() {
+            Some(tear) if is_full || tear.healed.is_none() && tear.from > durable => {
+                (tear.fence, tear.healed) = (tear.fence.max(fence), None);
+            }
+            _ => self.tears.push_back(Tear { from: Sequence(last.0 + 1), fence, healed: None }),
+        }
+    }
+
+    /// Everything of the publisher up to `told` is here, and what is there whole is whole here, with the local sequence
+    /// `last`. `parts` says from where on something may not be whole there.
+    pub(super) fn heal(
+        &mut self,
+        told: Sequence,
+        parts: Option<Sequence>,
+        last: Sequence,
+        durable: Sequence,
+    ) {
+        self.prune(durable);
+        let is_whole = |fence| fence <= told && parts.is_none_or(|parts| fence < parts);
+        for tear in self.tears.iter_mut().filter(|tear| tear.healed.is_none() && is_whole(tear.fence)) {
+            tear.healed = Some(last);
+        }
+    }
+
+    /// The publisher greets: it is this site, and has no more than that.
+    pub(crate) fn meet(&mut self, site: SiteId, durable: Sequence) {
+        let is_same = std::mem::replace(&mut self.site, site) == site;
+        self.limit(if is_same { durable } else { Sequence(0) });
+    }
+
+    /// The publisher has another history, and tells all of it.
+    pub(super) fn begin_anew(&mut self) {
+        self.limit(Sequence(0));
+    }
+
+    fn limit(&mut self, most: Sequence) {
+        for tear in &mut self.tears {
+            tear.fence = tear.fence.min(most);
+        }
+    }
+
+    /// Whether something may be visible in part.
+    pub(crate) fn are_open(&self) -> bool {
+        self.tears.iter().any(|tear| tear.healed.is_none())
+    }
+
+    /// From which local sequence on there may be parts in what is durable.
+    pub(crate) fn parts(&self, durable: Sequence) -> Option<Sequence> {
+        let is_felt = |tear: &&Tear| tear.healed.is_none_or(|healed| healed > durable);
+        self.tears.iter().find(is_felt).map(|tear| tear.from)
+    }
+
+    /// Whether there is nothing to know any more.
+    pub(crate) fn are_over(&self, durable: Sequence) -> bool {
+        self.parts(durable).is_none()
+    }
+
+    fn prune(&mut self, durable: Sequence) {
+        self.tears.retain(|tear| tear.healed.is_none_or(|healed| healed > durable));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOME: Sequence = Sequence(100);
+
+    #[test]
+    fn a_part_is_whole_when_all_is_told_that_there_was() {
+        let mut tears = Tears::default();
+        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.heal(Sequence(29), None, Sequence(6), Sequence(6));
+        assert_eq!(tears.parts(SOME), Some(Sequence(5)));
+        tears.heal(Sequence(30), None, Sequence(8), Sequence(6));
+        assert!(!tears.are_open());
+        assert_eq!(tears.parts(Sequence(7)), Some(Sequence(5)), "others do not get the rest yet");
+        assert_eq!(tears.parts(Sequence(8)), None);
+    }
+
+    #[test]
+    fn a_part_of_what_the_publisher_has_in_part_waits_for_that_and_for_nothing_newer() {
+        let mut tears = Tears::default();
+        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.open(Sequence(6), Sequence(40), Sequence(6));
+        tears.heal(Sequence(50), Some(Sequence(30)), Sequence(8), Sequence(8));
+        assert_eq!(tears.parts(SOME), Some(Sequence(5)));
+        tears.heal(Sequence(50), Some(Sequence(31)), Sequence(8), Sequence(8));
+        assert_eq!(tears.parts(SOME), Some(Sequence(7)));
+    }
+
+    #[test]
+    fn tears_of_which_nothing_was_told_are_one_and_memory_is_bounded() {
+        let mut tears = Tears::default();
+        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.open(Sequence(6), Sequence(40), Sequence(4));
+        assert_eq!(tears.tears.len(), 1);
+        for last in 7..20_000 {
+            tears.open(Sequence(last), Sequence(40 + last), Sequence(last));
+            assert!(tears.tears.len() <= MAX_TEARS);
+        }
+        tears.heal(Sequence(40 + 20_000), None, Sequence(20_000), Sequence(20_000));
+        assert!(!tears.are_open());
+    }
+
+    #[test]
+    fn a_publisher_that_lost_its_history_is_not_waited_for() {
+        let mut tears = Tears::default();
+        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.meet(SiteId(0), Sequence(7));
+        tears.heal(Sequence(7), None, Sequence(4), Sequence(4));
+        assert!(tears.are_over(Sequence(4)));
+        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.meet(SiteId(2), Sequence(50));
+        tears.heal(Sequence(1), Some(Sequence(1)), Sequence(4), Sequence(4));
+        assert!(tears.are_over(Sequence(4)), "its sequences are others now");
+    }
+}
