@@ -7,8 +7,11 @@ mod pair;
 
 use std::collections::BTreeSet;
 
-use ditto_crdt::Sequence;
-use ditto_replication::{CloseReason, Event, LocalPeer, Replica, Replicator, SessionId};
+use ditto_crdt::{Sequence, Version};
+use ditto_replication::limits::MAX_DELTA_BYTES;
+use ditto_replication::{
+    CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, Replicator, SessionId,
+};
 use ditto_value::{Object, Value};
 use model::{Model, document_key};
 use pair::{Net, int, peer_id};
@@ -517,6 +520,59 @@ fn a_transaction_arrives_whole() {
             assert_eq!(model.field("plants", "left", "round"), model.field("plants", "right", "round"));
         }
     }
+}
+
+#[test]
+fn a_refused_a_too_large_and_an_unknown_document_do_not_stop_each_other_or_the_rest() {
+    let mut net = Net::new(3);
+    net.model(1).refuses = Some(b"weed".to_vec());
+    let now = net.now;
+    // Of a kind that no build knows yet, as somebody with a newer one would send it: `b` with three bytes.
+    insert(&mut net, 0, "odd", &[("a", 1)]);
+    let odd = document_key("plants", "odd");
+    let canonical = net.model(0).canonical(&odd).expect("it was inserted");
+    let entries = [4, 2, b'a', 0, 0, 0, 3, 3, 1, 2, b'b', 0, 200, 1, 0, 3, b'x', b'y', b'z'];
+    let delta = [&canonical[..26], &entries].concat();
+    let documents = vec![IncomingDocument { key: odd.clone(), delta, stated: Version(0) }];
+    let incoming = Incoming { from: peer_id(9), documents, checkpoints: Vec::new(), seen: None };
+    let applied = net.model(0).apply(incoming).expect("usable");
+    assert!(matches!(applied.outcomes[..], [Ok(outcome)] if outcome.before != Some(outcome.after)));
+    net.model(0).commit(now, |transaction| {
+        for id in ["fern", "weed", "giant", "moss"] {
+            let rings = if id == "giant" { "x".repeat(MAX_DELTA_BYTES) } else { String::new() };
+            transaction.insert("plants", id, &[("rings", Value::from(rings))]);
+        }
+    });
+    net.subscribe(1, PLANTS);
+    net.subscribe(2, PLANTS);
+    let (_, right) = net.connect(0, 1);
+    net.connect(1, 2);
+    net.rest();
+    let refused = |net: &Net, peer: usize, id| {
+        let key = document_key("plants", id);
+        let is_it =
+            |event: &&Event| matches!(event, Event::DocumentRefused { key: refused, .. } if *refused == key);
+        net.nodes[peer].events.iter().filter(is_it).count()
+    };
+    assert_eq!((refused(&net, 1, "weed"), refused(&net, 0, "giant")), (1, 1));
+    for peer in [1, 2] {
+        let held = net.model(peer).versions();
+        assert_eq!(held.len(), 3, "odd, fern and moss");
+        assert_eq!(held.get(&odd), net.model(0).versions().get(&odd), "kept and passed on");
+    }
+    let unheld: Vec<_> = net.model(0).others.unheld.keys().map(|(_, key)| key.clone()).collect();
+    assert_eq!(unheld, ["giant", "weed"].map(|id| document_key("plants", id)));
+    let last = net.model(0).last_sequence();
+    assert!(
+        net.model(1).checkpoints().iter().any(|checkpoint| checkpoint.sequence == last),
+        "the walk went on"
+    );
+    assert_eq!(net.statistics(1, right).documents_received, 4, "each but the giant once");
+    net.disconnect(0, 1);
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.statistics(1, right).documents_received, 0);
+    assert_eq!((refused(&net, 1, "weed"), refused(&net, 0, "giant")), (1, 1));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::counted::Counted;
 use crate::establish::{Failure, decline, open_dialed, secure};
 use crate::event::Problem;
 use crate::link::{Ready, run};
+use crate::tcp;
 use crate::transports::Hub;
 use crate::wire::Cause;
 use crate::{LinkSender, Options};
@@ -113,7 +114,7 @@ async fn reach(target: &Target, options: &Options) -> io::Result<TcpStream> {
     for address in addresses {
         match timeout(options.connect_timeout, TcpStream::connect(address)).await {
             Ok(Ok(socket)) => {
-                socket.set_nodelay(true)?;
+                tcp::tune(&socket)?;
                 return Ok(socket);
             }
             Ok(Err(error)) => failure = io::Error::new(error.kind(), format!("{address}: {error}")),

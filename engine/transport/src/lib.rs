@@ -28,6 +28,7 @@
 //! | `counted` | bytes on the socket |
 //! | `establish` | from a socket to an authenticated link |
 //! | `link` | a link at work, in one task |
+//! | `tcp` | what is set on a TCP connection |
 //! | `registry` | the links of all peers |
 //! | `listen`, `dial` | the two ways to a socket |
 //! | `admission` | how many callers are served, in all and of one host |
@@ -48,6 +49,7 @@ pub mod options;
 mod queue;
 mod registry;
 pub mod sender;
+mod tcp;
 pub mod transports;
 pub mod wire;
 

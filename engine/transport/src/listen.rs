@@ -22,6 +22,7 @@ use crate::counted::Counted;
 use crate::establish::{Failure, decline, open_accepted, secure};
 use crate::event::Problem;
 use crate::link::{Ready, run};
+use crate::tcp;
 use crate::transports::Hub;
 
 /// Connections that the operating system holds until we accept them.
@@ -119,7 +120,7 @@ fn welcome_tcp(hub: &Arc<Hub>, socket: TcpStream, address: SocketAddr, mut turn:
         Ok(place) => place,
         Err(problem) => return hub.complain(format!("turned away: {problem}"), |_| problem),
     };
-    if let Err(error) = socket.set_nodelay(true) {
+    if let Err(error) = tcp::tune(&socket) {
         debug!(%address, %error, "a connection ended before it began");
         return;
     }

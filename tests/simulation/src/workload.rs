@@ -137,13 +137,18 @@ impl World {
         result
     }
 
+    /// Two to seven parts.
+    fn rings(&self) -> String {
+        "ring ".repeat(40_000 * (1 + self.counter as usize % 4))
+    }
+
     fn document(&mut self, id: &str) -> Object {
         self.counter += 1;
         let light = self.random.below(5);
         let mut body = Object::from([("_id", Value::from(id)), ("light", Value::from(light))]);
         body.insert("name", format!("plant {}", self.counter));
         if self.climate.large && self.random.percent(3) {
-            body.insert("rings", "ring ".repeat(60_000));
+            body.insert("rings", self.rings());
         }
         if self.random.percent(20) {
             body.insert("care", Object::from([("water", light)]));
@@ -269,7 +274,10 @@ impl World {
         for (field, documents) in members {
             for document in *documents {
                 let id = format!("{peer}-{document}");
-                let body = Object::from([("_id", Value::from(id)), (*field, Value::from(turn))]);
+                let mut body = Object::from([("_id", Value::from(id)), (*field, Value::from(turn))]);
+                if self.climate.large && turn % 4 == 0 && *document == "b" {
+                    body.insert("rings", self.rings());
+                }
                 let arguments = Object::from([("d", Value::from(body))]);
                 let statement = "INSERT INTO pairs DOCUMENTS (:d) ON ID CONFLICT DO UPDATE";
                 transaction.execute(statement, &arguments)?;

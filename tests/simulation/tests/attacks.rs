@@ -243,6 +243,34 @@ fn two_large_copies_that_merge_at_a_third_peer_travel_and_can_be_shrunk() {
 }
 
 #[test]
+fn a_large_document_on_a_narrow_line_holds_up_nobody() {
+    let mut world = line(2);
+    world.start_all(&[PLANTS]);
+    // The large document, which does not become shorter by packing, takes a minute.
+    world.links[0].quality.iter_mut().for_each(|quality| quality.bytes_per_ms = Some(50));
+    let mut state = 1_u64;
+    let noise = (0..3 * 1024 * 1024).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'0' + (state >> 58) as u8).to_string().replace(['\\', '\''], "-")
+    });
+    let noise: String = noise.collect();
+    write(&mut world, 0, &format!("INSERT INTO plants DOCUMENTS ({{'_id': 0, 'rings': '{noise}'}})"));
+    world.until(world.now + 5_000);
+    for number in 1..=4 {
+        write(&mut world, number % 2, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {number}}})"));
+        // What the line has taken already, a part, and the way.
+        world.until(world.now + 10_000);
+        let arrived = format!("SELECT _id FROM plants WHERE _id = {number}");
+        assert_eq!(world.show(1 - number % 2, &arrived).len(), 1, "{number} waits");
+        assert_eq!(world.show(1, "SELECT _id FROM plants WHERE _id = 0").len(), 0, "it is under way");
+    }
+    world.until(world.now + 120_000);
+    assert_eq!(world.show(1, PLANTS), world.show(0, PLANTS));
+    assert_eq!(world.show(1, PLANTS).len(), 5);
+    assert_eq!(world.verdicts, Vec::<String>::new());
+}
+
+#[test]
 fn many_peers_that_edit_one_document_cost_a_multiple_of_their_edits() {
     const PEERS: usize = 8;
     const ROUNDS: usize = 5;

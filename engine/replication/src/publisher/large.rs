@@ -52,7 +52,10 @@ impl Publisher {
             }
         }
         link.outbox.push_documents(deltas.into_iter());
-        self.ahead.reach(draft.end);
+        if draft.place == Place::Walk {
+            self.ahead.reach(draft.end);
+            self.told_caught_up = false;
+        }
         self.large = Some(draft);
     }
 
