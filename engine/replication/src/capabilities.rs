@@ -12,12 +12,15 @@ pub(crate) const SHORT_DOCUMENTS: u64 = 1 << 1;
 /// position, it holds it.
 pub(crate) const RECONCILIATION: u64 = 1 << 2;
 
+/// Compares what the other peer has taken from elsewhere with what it knows itself.
+pub(crate) const TAKEN: u64 = 1 << 3;
+
 /// What this build can do.
-pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION;
+pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | TAKEN;
 
 /// Those that change how something is said and not what arrives. All others are part of the names of checkpoints, so that
 /// nobody goes on from a position at which something else would have arrived.
-const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION;
+const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | TAKEN;
 
 /// Of what both peers can do, that on which it depends what arrives.
 pub(crate) fn decisive(theirs: u64) -> u64 {

@@ -10,6 +10,7 @@
 mod ahead;
 mod firm;
 mod reconciling;
+mod taken;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,6 +38,7 @@ use crate::subscription::selection;
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
 use firm::Firm;
+use taken::Differing;
 
 /// The publishing half of one session.
 #[derive(Debug, Default)]
@@ -69,6 +71,8 @@ pub(crate) struct Publisher {
     draft: Option<Draft>,
     /// Reconciliations that are not over, by generation; the first is under way, the others wait.
     comparisons: VecDeque<Comparison>,
+    /// What the other peer has taken from elsewhere and is known here in another version.
+    differing: Option<Differing>,
     /// The other peer can reconcile, and has so many changes in its log.
     pub(crate) reconciles_with: Option<Sequence>,
     /// The other peer reconciles as well, and goes first: what it sends may be all that makes a difference.
@@ -329,6 +333,7 @@ impl Publisher {
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
         self.reconcile(link, turn)?;
+        self.tell_differing(link, turn)?;
         let mut rows = ROWS_PER_CALL;
         while self.draft.is_none() && !self.served.is_empty() && self.window_is_open() {
             let nothing_new = self.position >= turn.durable;

@@ -16,6 +16,7 @@ pub(crate) type Selection = u128;
 #[derive(Clone, Debug)]
 pub(crate) struct Selected {
     pub(crate) collection: Arc<str>,
+    pub(crate) unfiltered: bool,
     pub(crate) query: String,
     /// CBOR, empty for none.
     pub(crate) arguments: Vec<u8>,
@@ -59,6 +60,7 @@ impl Subscriptions {
             new = true;
             Selected {
                 evictions: replica.eviction_count(&interest.collection),
+                unfiltered: interest.unfiltered,
                 collection: interest.collection,
                 query: interest.normalized,
                 arguments,
