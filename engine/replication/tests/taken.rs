@@ -90,6 +90,23 @@ fn an_offer_of_what_was_taken_that_was_not_answered_is_made_again() {
 }
 
 #[test]
+fn a_stale_copy_is_answered_with_what_its_sender_has_passed_by() {
+    for change in [delete, |net: &mut Net| {
+        let now = net.now;
+        net.model(0).set(now, "plants", "fern", "light", int(2));
+    }] {
+        let mut net = with_an_old_copy_at_2(change);
+        net.subscribe(0, PLANTS);
+        net.settle();
+        net.connect(1, 2);
+        net.rest();
+        net.assert_equal(0, 1);
+        net.assert_equal(1, 2);
+        assert_eq!(net.kinds.get(&TAKEN), None, "its own stream brought the copy");
+    }
+}
+
+#[test]
 fn nothing_is_offered_where_the_streams_carry_it() {
     for (query, at_0) in [(PLANTS, None), (BRIGHT, Some(PLANTS)), (BRIGHT, Some(BRIGHT))] {
         let mut net = Net::new(3);
