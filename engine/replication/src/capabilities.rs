@@ -15,12 +15,16 @@ pub(crate) const RECONCILIATION: u64 = 1 << 2;
 /// Reads parts with other messages between them, of longer deltas than peers without it, and that they are taken back.
 pub(crate) const LARGE_DOCUMENTS: u64 = 1 << 3;
 
-/// What this build can do.
-pub(crate) const CAPABILITIES: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | LARGE_DOCUMENTS;
+/// Compares what the other peer has taken from elsewhere with what it knows itself.
+pub(crate) const TAKEN: u64 = 1 << 4;
 
-/// Those that change how something is said and not what arrives. All others (longer documents arrive or do not) are part of the names of checkpoints, so that
-/// nobody goes on from a position at which something else would have arrived.
-const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION;
+/// What this build can do.
+pub(crate) const CAPABILITIES: u64 =
+    PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | LARGE_DOCUMENTS | TAKEN;
+
+/// Those that change how something is said and not what arrives. All others (longer documents arrive or do not) are part of the
+/// names of checkpoints, so that nobody goes on from a position at which something else would have arrived.
+const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | TAKEN;
 
 /// Of what both peers can do, that on which it depends what arrives.
 pub(crate) fn decisive(theirs: u64) -> u64 {

@@ -78,6 +78,11 @@ impl Known {
         self.young.insert(key, entry);
     }
 
+    /// The other peer holds the document, in some version.
+    pub(crate) fn meet(&mut self, key: KeyHash) {
+        self.set(key, self.get(key).unwrap_or_default());
+    }
+
     pub(crate) fn remove(&mut self, key: KeyHash) {
         self.young.remove(&key);
         self.old.remove(&key);

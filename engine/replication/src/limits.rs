@@ -58,6 +58,9 @@ pub const LIVE_ROWS: u64 = BATCH_TARGET_DOCUMENTS as u64;
 pub const MAX_RANGES_AHEAD: usize = 4_096;
 /// Documents in one offer.
 pub const MAX_OFFER_ITEMS: usize = ROWS_PER_READ;
+/// How long what was taken from elsewhere waits before it is offered to a publisher, in milliseconds: most of it that one is
+/// about to tell as well.
+pub const TAKEN_DELAY_MS: u64 = 500;
 /// A position that moved without anything to send is told after this many rows …
 pub const SILENT_ROWS: u64 = 1_000;
 /// … or after this many milliseconds.
@@ -88,8 +91,8 @@ pub const MAX_WAITING_QUESTION_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_JOINED_BATCHES: usize = 16;
 /// Commits that may show parts of transactions of one publisher that are remembered each by itself (40 bytes each).
 pub const MAX_TEARS: usize = 1_024;
-/// Peers of whom that is remembered when they are gone.
-pub const MAX_TORN_PEERS: usize = 256;
+/// Peers of whom is remembered, when they are gone, what they left in part and how far they were offered what was taken.
+pub const MAX_REMEMBERED_PEERS: usize = 1_024;
 /// How long the other peer may take to answer anything, in milliseconds.
 pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
 

@@ -41,6 +41,9 @@ pub(crate) enum Message {
     Inquiry(Inquiry),
     Names(Names),
     Settled(Settled),
+    /// What the sender has taken from others, for the publisher of these interests to compare; nothing is *matching*.
+    Taken(Offer),
+    Compared(Compared),
     /// Of a newer version; to be ignored.
     Unknown(u64),
 }
@@ -251,6 +254,13 @@ pub(crate) struct Delivery {
     pub(crate) lazy: bool,
 }
 
+/// All is told that is known otherwise of what was [`Taken`](Message::Taken).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Compared {
+    /// The number of that offer.
+    pub(crate) taken: u64,
+}
+
 /// The last message of a session.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Goodbye {
@@ -310,7 +320,8 @@ impl Message {
             Message::Hello(hello) => hello.encode(),
             Message::Interests(interests) => interests.encode(),
             Message::Walk(walk) => walk.encode(),
-            Message::Offer(offer) => offer.encode(),
+            Message::Offer(offer) => offer.encode(4),
+            Message::Taken(taken) => taken.encode(15),
             Message::Answer(answer) => {
                 let mut out = Writer::kind(5);
                 out.number(1, answer.offer);
@@ -360,6 +371,11 @@ impl Message {
                 out.nonzero(2, settled.sequence.0);
                 out.0
             }
+            Message::Compared(compared) => {
+                let mut out = Writer::kind(20);
+                out.number(1, compared.taken);
+                out.0
+            }
             Message::Unknown(kind) => Writer::kind(*kind).0,
         }
     }
@@ -384,12 +400,14 @@ impl Message {
             10 => Message::Rest(Rest::decode(fields)?),
             11 => Message::Surplus(Surplus::decode(fields)?),
             12 => Message::Goodbye(Goodbye::decode(fields)?),
-            14 => Message::Delivery(Delivery::decode(fields)?),
             13 => Message::Packed(Packed::decode(fields)?),
+            14 => Message::Delivery(Delivery::decode(fields)?),
+            15 => Message::Taken(Offer::decode(fields)?),
             16 => Message::Symbols(Symbols::decode(fields)?),
             17 => Message::Inquiry(Inquiry::decode(fields)?),
             18 => Message::Names(Names::decode(fields)?),
             19 => Message::Settled(Settled::decode(fields)?),
+            20 => Message::Compared(Compared::decode(fields)?),
             kind => Message::Unknown(kind),
         })
     }

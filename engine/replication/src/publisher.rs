@@ -11,6 +11,7 @@ mod ahead;
 mod firm;
 mod large;
 mod reconciling;
+mod taken;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +40,7 @@ use crate::subscription::selection;
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
 use firm::Firm;
+use taken::Differing;
 
 /// The publishing half of one session.
 #[derive(Debug, Default)]
@@ -73,6 +75,8 @@ pub(crate) struct Publisher {
     large: Option<Draft>,
     /// Reconciliations that are not over, by generation; the first is under way, the others wait.
     comparisons: VecDeque<Comparison>,
+    /// What the other peer has taken from elsewhere and is known here in another version.
+    differing: Option<Differing>,
     /// The other peer can reconcile, and has so many changes in its log.
     pub(crate) reconciles_with: Option<Sequence>,
     /// The other peer reconciles as well, and goes first: what it sends may be all that makes a difference.
@@ -361,6 +365,7 @@ impl Publisher {
         self.more = false;
         self.finish_large(link, turn);
         self.reconcile(link, turn)?;
+        self.tell_differing(link, turn)?;
         let mut rows = ROWS_PER_CALL;
         while self.draft.is_none() && !self.served.is_empty() && self.window_is_open() {
             let onward = self.ahead.onward(self.position);

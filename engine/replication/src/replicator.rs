@@ -6,7 +6,7 @@ use ditto_crdt::Sequence;
 use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
-use crate::limits::{MAX_REASON_BYTES, MAX_TORN_PEERS};
+use crate::limits::{MAX_REASON_BYTES, MAX_REMEMBERED_PEERS};
 use crate::message::{Goodbye, Message};
 use crate::publisher::shorten;
 use crate::replica::{PeerId, Replica, ReplicaError};
@@ -59,8 +59,9 @@ pub struct Replicator {
     evicted: bool,
     /// A session has ended on which others may have relied.
     lost: bool,
-    /// What was told in sessions that have ended, and may still be visible in part.
-    torn: BTreeMap<PeerId, Tears>,
+    /// What sessions that have ended leave to the next one: what may still be visible in part, and how far the other peer was
+    /// offered what was taken from elsewhere.
+    left: BTreeMap<PeerId, (Tears, Sequence)>,
     /// Something is whole that was visible in part, and the other peers were not told yet.
     mended: bool,
     /// At the last look.
@@ -80,7 +81,7 @@ impl Replicator {
             last_transmitter: None,
             evicted: false,
             lost: false,
-            torn: BTreeMap::new(),
+            left: BTreeMap::new(),
             mended: false,
             eager: EagerLinks::default(),
             now: 0,
@@ -91,14 +92,16 @@ impl Replicator {
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
         self.now = self.now.max(now_ms);
         let mut begun = Session::new(session, remote, replica.scopes_revision(), self.now);
-        begun.inherit(self.torn.remove(&remote).unwrap_or_default());
+        let begin_of_run =
+            || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
+        begun.inherit(self.left.remove(&remote).unwrap_or_else(|| (Tears::default(), begin_of_run())));
         self.sessions.insert(session, begun);
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
 
     /// The channel has ended. Nothing of the session is left.
     pub fn disconnected(&mut self, session: SessionId) {
-        self.leave_tears(session);
+        self.leave(session);
         self.lost |= self.sessions.remove(&session).is_some();
     }
 
@@ -106,15 +109,17 @@ impl Replicator {
     /// it is [catching up](Statistics::catching_up); if it has ended, nobody knows when it comes.
     pub fn shows_parts(&self) -> bool {
         let says_so = |session: &Session| session.link.statistics.catching_up && session.tears().are_open();
-        self.sessions.values().any(says_so) || self.torn.values().any(Tears::are_open)
+        self.sessions.values().any(says_so) || self.left.values().any(|(tears, _)| tears.are_open())
     }
 
-    /// What a session leaves open stays open.
-    fn leave_tears(&mut self, session: SessionId) {
-        let Some(session) = self.sessions.get_mut(&session) else { return };
-        let tears = session.bequeath();
-        if !tears.are_over(self.durable) && self.torn.len() < MAX_TORN_PEERS {
-            self.torn.insert(session.link.remote, tears);
+    /// The next session with the same peer goes on where this one ends.
+    fn leave(&mut self, session: SessionId) {
+        let Some(session) = self.sessions.get_mut(&session).filter(|session| !session.is_closed()) else {
+            return;
+        };
+        let left = session.bequeath();
+        if self.left.len() < MAX_REMEMBERED_PEERS {
+            self.left.insert(session.link.remote, left);
         }
     }
 
@@ -276,7 +281,8 @@ impl Replicator {
     /// From which local sequence on there may be parts of what others than this peer have told.
     fn parts_of_others(&self, remote: PeerId) -> Option<Sequence> {
         let of_sessions = self.sessions.values().map(|session| (&session.link.remote, session.tears()));
-        let others = of_sessions.chain(&self.torn).filter(|(peer, _)| **peer != remote);
+        let of_others = self.left.iter().map(|(peer, (tears, _))| (peer, tears));
+        let others = of_sessions.chain(of_others).filter(|(peer, _)| **peer != remote);
         others.filter_map(|(_, tears)| tears.parts(self.durable)).min()
     }
 
@@ -291,7 +297,7 @@ impl Replicator {
 
     fn fail(&mut self, id: SessionId, reason: CloseReason) {
         self.lost = true;
-        self.leave_tears(id);
+        self.leave(id);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let farewell = match &reason {
             CloseReason::Remote(_) => None,

@@ -90,15 +90,17 @@ impl Session {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// Of an earlier session with this peer: what has been visible in part since.
-    pub(crate) fn inherit(&mut self, tears: Tears) {
+    /// Goes on where an earlier session with this peer ended.
+    pub(crate) fn inherit(&mut self, (tears, offered): (Tears, Sequence)) {
         self.link.statistics.catching_up = tears.are_open();
         self.subscriber.tears = tears;
+        self.subscriber.offer_after(offered);
     }
 
-    /// What may be visible in part when the session ends.
-    pub(crate) fn bequeath(&mut self) -> Tears {
-        std::mem::take(&mut self.subscriber.tears)
+    /// What may be visible in part when the session ends, and up to which local sequence the other peer was offered what was
+    /// taken from elsewhere.
+    pub(crate) fn bequeath(&mut self) -> (Tears, Sequence) {
+        (std::mem::take(&mut self.subscriber.tears), self.subscriber.offered())
     }
 
     /// What the other peer has told, and may be visible in part.
@@ -200,6 +202,8 @@ impl Session {
             Message::Inquiry(inquiry) => subscriber.inquiry(inquiry),
             Message::Names(names) => publisher.names(&names, turn),
             Message::Settled(settled) => subscriber.settled(settled, turn),
+            Message::Taken(taken) => publisher.taken(taken, link, turn),
+            Message::Compared(compared) => subscriber.compared(compared.taken),
             Message::Goodbye(_) | Message::Packed(_) | Message::Unknown(_) => Ok(()),
         }
     }
@@ -295,6 +299,7 @@ impl Session {
         subscriber.answer_offer(link, turn)?;
         subscriber.acknowledge(link, turn.durable);
         subscriber.take_stock(link, turn)?;
+        subscriber.offer_taken(publisher, link, turn)?;
         publisher.gives_way = *goes_second && subscriber.is_reconciled();
         publisher.pump(link, turn)?;
         respondent.pump(publisher, link, turn)?;

@@ -10,6 +10,7 @@ mod joined;
 mod lazy;
 mod reconciling;
 mod single;
+mod taken;
 mod tears;
 mod wanted;
 
@@ -36,6 +37,7 @@ use gap::{Lacked, Open, owe};
 use joined::Join;
 use lazy::{Brought, Delivered};
 use single::{Reason, Single};
+use taken::Offering;
 pub(crate) use tears::Tears;
 use wanted::{Wanted, wants};
 
@@ -83,6 +85,7 @@ pub(crate) struct Subscriber {
     /// How often was evicted here, as the other peer was told.
     pub(crate) told_evictions: u64,
     delivered: Delivered,
+    offering: Offering,
     /// Own checkpoints are not to be used.
     pub(crate) distrust: bool,
 }
@@ -603,7 +606,7 @@ impl Subscriber {
 
     /// When something is due although nothing arrives.
     pub(crate) fn timeout(&self, eager: EagerLinks) -> Option<u64> {
-        self.patience().into_iter().chain(self.offer_timeout(eager)).min()
+        self.patience().into_iter().chain(self.offer_timeout(eager)).chain(self.taken_timeout()).min()
     }
 
     /// When the patience with the other peer ends.

@@ -317,6 +317,8 @@ fn forged_numbers_end_the_session() {
         message(8, &[number(1, huge)]),
         message(10, &[number(1, 1)]),
         message(11, &[number(1, 1), bytes(2, &[0; 16])]),
+        message(15, &[number(1, 1), bytes(2, &[number(1, 9), bytes(2, b"id"), bytes(3, &[1; 16])].concat())]),
+        message(20, &[number(1, 1)]),
         packed(MAX_MESSAGE_BYTES as u64 + 1, &[0]),
         packed(huge, &[0]),
         packed(0, &[0]),

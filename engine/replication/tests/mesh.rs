@@ -131,6 +131,23 @@ fn when_an_eager_link_ends_the_lazy_ones_take_over_at_once() {
 }
 
 #[test]
+fn what_is_announced_when_the_eager_link_ends_is_fetched_at_once() {
+    let mut mesh = triangle();
+    let to_2 =
+        mesh.sessions.iter().find(|(peer, session)| *peer == 0 && session.0 == 3).expect("a session").1;
+    mesh.net.nodes[0].replicator.set_blocked(to_2, true);
+    mesh.write(0, "fern", 1);
+    mesh.net.settle();
+    assert!(mesh.net.model(2).visible("plants", "fern").is_none(), "1 has announced it");
+    mesh.net.disconnect(0, 2);
+    mesh.sessions.retain(|(_, session)| ![3, 4].contains(&session.0));
+    // No time passes.
+    mesh.net.settle();
+    assert!(mesh.net.model(2).visible("plants", "fern").is_some());
+    mesh.assert_equal();
+}
+
+#[test]
 fn what_an_eager_link_announces_but_does_not_bring_is_fetched_over_a_lazy_one() {
     let mut mesh = triangle();
     // The link is there, and stands still.

@@ -6,7 +6,9 @@ mod model;
 mod pair;
 
 use ditto_crdt::Sequence;
+use ditto_replication::limits::BATCH_TARGET_BYTES;
 use ditto_replication::{Event, Replica, SessionId};
+use ditto_value::Value;
 use model::document_key;
 use pair::{Net, int};
 
@@ -207,6 +209,69 @@ fn a_transaction_that_was_told_in_part_is_not_whole_before_the_rest_is_told() {
     net.nodes[0].syncs = true;
     net.rest();
     assert!(!is_torn(&mut net, 1) && !net.nodes[1].replicator.shows_parts());
+    net.assert_equal(0, 1);
+}
+
+/// Delivers everything, and looks after each message whether one peer sees two documents with another `turn`.
+fn never_torn(net: &mut Net, peer: usize, one: (&str, &str), other: (&str, &str)) {
+    while net.step() || net.tick_due() {
+        let model = net.model(peer);
+        let turns = [one, other].map(|(collection, id)| model.field(collection, id, "turn"));
+        assert_eq!(turns[0], turns[1]);
+    }
+}
+
+#[test]
+fn members_in_two_interests_arrive_together() {
+    let queries = [
+        [BRIGHT, "SELECT * FROM plants WHERE light = 2"],
+        [BRIGHT, "SELECT * FROM animals"],
+        ["SELECT * FROM animals", PLANTS],
+    ];
+    for queries in queries {
+        let mut net = Net::new(2);
+        for query in queries {
+            net.subscribe(1, query);
+        }
+        net.connect(0, 1);
+        net.settle();
+        let other = if queries.contains(&"SELECT * FROM animals") { "animals" } else { "plants" };
+        for turn in 1..4 {
+            let now = net.now;
+            net.model(0).commit(now, |transaction| {
+                for (collection, id, light) in [("plants", "one", 1), (other, "two", 2)] {
+                    match turn {
+                        1 => transaction.insert(collection, id, &[("light", int(light)), ("turn", int(1))]),
+                        _ => assert!(transaction.set(collection, id, "turn", int(turn))),
+                    }
+                }
+                // What nobody asks for does not come in between.
+                transaction.insert("stones", &format!("{turn}"), &[]);
+            });
+            never_torn(&mut net, 1, ("plants", "one"), (other, "two"));
+            assert_eq!(net.model(1).field(other, "two", "turn"), Some(int(turn)));
+        }
+        assert!(!fell_behind(&net, 1));
+    }
+}
+
+#[test]
+fn a_transaction_whose_documents_would_fill_a_batch_each_arrives_whole() {
+    let mut net = two_with_two_documents(PLANTS);
+    let notes = Value::from("n".repeat(BATCH_TARGET_BYTES + 1));
+    for turn in 1..4 {
+        let now = net.now;
+        net.model(0).insert(now, "plants", &format!("before {turn}"), &[]);
+        net.model(0).commit(now, |transaction| {
+            for id in ["left", "right"] {
+                transaction.set("plants", id, "turn", int(turn));
+                transaction.set("plants", id, "notes", notes.clone());
+            }
+        });
+        net.model(0).insert(now, "plants", &format!("after {turn}"), &[]);
+        never_torn(&mut net, 1, ("plants", "left"), ("plants", "right"));
+        assert_eq!(net.model(1).field("plants", "right", "turn"), Some(int(turn)));
+    }
     net.assert_equal(0, 1);
 }
 

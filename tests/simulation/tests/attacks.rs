@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+use ditto_simulation::peer::{Peer, Wish};
 use ditto_simulation::world::World;
 use ditto_storage::Loss;
 
@@ -39,6 +40,121 @@ fn an_old_living_copy_is_taken_by_who_has_buried_others() {
     world.join(1, 2);
     world.rest();
     agree(&world, &[r#"{"_id":"old"}"#]);
+}
+
+/// 1 wants but what is bright, and 0, which publishes only, has deleted a document of which 2 still has an old copy.
+fn an_old_copy_behind_a_filter(days: u64) -> World {
+    let mut world = World::scripted(7, 3, &[(0, 1), (1, 2), (0, 2)]);
+    world.sever(0, 1);
+    world.sever(1, 2);
+    world.peers[2].wishes = vec![Wish::plain(PLANTS)];
+    world.start(0);
+    world.start(2);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'light': 1})");
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 2, 'light': 1})");
+    world.rest();
+    world.sever(0, 2);
+    write(&mut world, 0, "DELETE FROM plants WHERE _id = 1");
+    write(&mut world, 0, "UPDATE plants SET light = 2 WHERE _id = 2");
+    world.pass_days(0, days);
+    world.peers[1].wishes = vec![Wish::plain("SELECT * FROM plants WHERE light = 1")];
+    world.start(1);
+    world.join(0, 1);
+    world.rest();
+    assert_eq!(world.show(1, PLANTS), [""; 0], "what 0 knows does not matter to it");
+    world
+}
+
+#[test]
+fn a_deletion_wins_at_who_takes_the_old_copy_from_elsewhere_behind_a_filter() {
+    // As a tombstone, and as a grave.
+    for days in [0, 30] {
+        let mut world = an_old_copy_behind_a_filter(days);
+        world.join(1, 2);
+        world.rest();
+        agree(&world, &[r#"{"_id":2,"light":2}"#]);
+    }
+}
+
+#[test]
+fn a_deletion_wins_when_its_publisher_is_back_after_the_old_copy_was_taken() {
+    for days in [0, 30] {
+        let mut world = an_old_copy_behind_a_filter(days);
+        world.sever(0, 1);
+        world.join(1, 2);
+        world.rest();
+        assert_eq!(world.show(1, PLANTS).len(), 2);
+        world.join(0, 1);
+        world.rest();
+        agree(&world, &[r#"{"_id":2,"light":2}"#]);
+    }
+}
+
+#[test]
+fn the_grave_at_one_end_of_a_line_wins_against_the_old_copy_at_the_other() {
+    let mut world = World::scripted(7, 3, &[(0, 1), (1, 2), (0, 2)]);
+    world.sever(0, 1);
+    world.sever(1, 2);
+    for peer in [0, 2] {
+        world.peers[peer].wishes = vec![Wish::plain(PLANTS)];
+        world.start(peer);
+    }
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    world.rest();
+    world.sever(0, 2);
+    write(&mut world, 2, "DELETE FROM plants WHERE _id = 1");
+    world.pass_days(2, 30);
+    world.peers[1].wishes = vec![Wish::plain(PLANTS)];
+    world.start(1);
+    world.join(0, 1);
+    world.rest();
+    assert_eq!(world.show(1, PLANTS), [r#"{"_id":1}"#]);
+    world.join(1, 2);
+    world.rest();
+    agree(&world, &[]);
+}
+
+#[test]
+fn those_who_subscribe_to_a_filtered_subscriber_hear_of_leaving_and_deletion_as_well() {
+    const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
+    for (at_2, days) in [(BRIGHT, 0), (BRIGHT, 30), (PLANTS, 0), (PLANTS, 30)] {
+        let mut world = line(4);
+        world.peers[1].wishes = vec![Wish::plain(BRIGHT)];
+        world.peers[2].wishes = vec![Wish::plain(at_2)];
+        world.peers[3].wishes = vec![Wish::plain(at_2)];
+        (0..4).for_each(|peer| world.start(peer));
+        for id in 1..4 {
+            write(&mut world, 0, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}, 'light': 1}})"));
+        }
+        world.rest();
+        assert_eq!(world.show(3, PLANTS).len(), 3);
+        world.sever(0, 1);
+        write(&mut world, 0, "UPDATE plants SET light = 2 WHERE _id != 3");
+        write(&mut world, 0, "DELETE FROM plants WHERE _id != 2");
+        world.pass_days(0, days);
+        world.join(0, 1);
+        world.rest();
+        agree(&world, &[r#"{"_id":2,"light":2}"#]);
+    }
+}
+
+#[test]
+fn a_long_line_of_equal_subscribers_has_a_session_for_each_link_and_carries_everything_once() {
+    const PEERS: u64 = 40;
+    let mut world = line(40);
+    world.start_all(&[PLANTS]);
+    let before = world.bytes();
+    for peer in 0..40 {
+        write(&mut world, peer, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {peer}}})"));
+    }
+    world.rest();
+    let rows: Vec<String> = (0..PEERS).map(|id| format!(r#"{{"_id":{id}}}"#)).collect();
+    agree(&world, &rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let sessions = |peer: &Peer| peer.process.as_ref().map_or(0, |process| process.sessions.len());
+    assert_eq!(world.peers.iter().map(sessions).sum::<usize>(), 2 * (40 - 1));
+    // A document of some 40 bytes, with all that is said about it.
+    let each = (world.bytes() - before) / ((PEERS - 1) * PEERS);
+    assert!(each < 250, "{each} bytes for each document on each link");
 }
 
 #[test]

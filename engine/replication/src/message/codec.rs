@@ -3,9 +3,9 @@
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use super::{
-    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Delivery, Exceptions, Found, Goodbye, Hello,
-    Inquiry, Interests, Name, Names, Offer, OfferItem, Part, Question, Rest, SentDocument, Settled, Start,
-    Surplus, Symbols, Walk,
+    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Compared, Delivery, Exceptions, Found,
+    Goodbye, Hello, Inquiry, Interests, Name, Names, Offer, OfferItem, Part, Question, Rest, SentDocument,
+    Settled, Start, Surplus, Symbols, Walk,
 };
 use crate::limits::{
     MAX_ARGUMENT_BYTES, MAX_BATCH_DOCUMENTS, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES,
@@ -226,8 +226,8 @@ impl Walk {
 }
 
 impl Offer {
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::kind(4);
+    pub(super) fn encode(&self, kind: u64) -> Vec<u8> {
+        let mut out = Writer::kind(kind);
         out.number(1, self.offer);
         for item in &self.items {
             out.structure(2, |out| {
@@ -534,6 +534,18 @@ impl Delivery {
             }
         }
         Ok(delivery)
+    }
+}
+
+impl Compared {
+    pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
+        let mut compared = Compared::default();
+        while let Some((field, content)) = fields.field()? {
+            if field == 1 {
+                compared.taken = content.number("taken")?;
+            }
+        }
+        Ok(compared)
     }
 }
 

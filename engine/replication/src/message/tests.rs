@@ -135,6 +135,8 @@ fn messages() -> impl Strategy<Value = Message> {
         interests().prop_map(Message::Interests),
         walks().prop_map(Message::Walk),
         offers().prop_map(Message::Offer),
+        offers().prop_map(Message::Taken),
+        any::<u64>().prop_map(|taken| Message::Compared(Compared { taken })),
         (any::<u64>(), bytes(9)).prop_map(|(offer, wanted)| Message::Answer(Answer { offer, wanted })),
         batches().prop_map(Message::Batch),
         (any::<u64>(), 0..1_000_u64, bytes(40)).prop_map(|(parts, total, bytes)| Message::Part(Part {
@@ -332,6 +334,19 @@ fn the_documented_vectors_are_what_is_written() {
         ),
         (Message::Goodbye(Goodbye { reason: "why".to_owned() }), "0c0303776879"),
         (Message::Delivery(Delivery { lazy: true }), "0e0201"),
+        (
+            Message::Taken(Offer {
+                offer: 1,
+                items: vec![OfferItem {
+                    interest: 1,
+                    id: Name::Key(vec![0x31, 0x78]),
+                    version: Version(5),
+                    matching: false,
+                }],
+            }),
+            "0f02010518020105023178071005000000000000000000000000000000",
+        ),
+        (Message::Compared(Compared { taken: 1 }), "140201"),
         (
             Message::Batch(Batch {
                 batch: 2,

@@ -78,8 +78,18 @@ impl Publisher {
     pub(super) fn drop_large(&mut self, link: &mut Link) {
         let Some(draft) = self.large.take() else { return };
         link.outbox.drop_documents();
-        if let Some(comparison) = self.comparisons.front_mut().filter(|_| draft.place == Place::Beside) {
-            draft.items.iter().for_each(|item| comparison.set_aside(item.sequence()));
+        if draft.place != Place::Beside {
+            return;
+        }
+        // Whoever began it begins it again.
+        for item in &draft.items {
+            if let Some(comparison) = self.comparisons.front_mut() {
+                comparison.set_aside(item.sequence());
+            }
+            if let Some(differing) = &mut self.differing {
+                let candidate = item.candidate();
+                differing.documents.push_back((candidate.interest, candidate.key.clone()));
+            }
         }
     }
 

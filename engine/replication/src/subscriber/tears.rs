@@ -89,11 +89,6 @@ impl Tears {
         self.tears.iter().find(is_felt).map(|tear| tear.from)
     }
 
-    /// Whether there is nothing to know any more.
-    pub(crate) fn are_over(&self, durable: Sequence) -> bool {
-        self.parts(durable).is_none()
-    }
-
     fn prune(&mut self, durable: Sequence) {
         self.tears.retain(|tear| tear.healed.is_none_or(|healed| healed > durable));
     }
@@ -148,10 +143,10 @@ mod tests {
         tears.open(Sequence(4), Sequence(30), Sequence(4));
         tears.meet(SiteId(0), Sequence(7));
         tears.heal(Sequence(7), None, Sequence(4), Sequence(4));
-        assert!(tears.are_over(Sequence(4)));
+        assert_eq!(tears.parts(Sequence(4)), None);
         tears.open(Sequence(4), Sequence(30), Sequence(4));
         tears.meet(SiteId(2), Sequence(50));
         tears.heal(Sequence(1), Some(Sequence(1)), Sequence(4), Sequence(4));
-        assert!(tears.are_over(Sequence(4)), "its sequences are others now");
+        assert_eq!(tears.parts(Sequence(4)), None, "its sequences are others now");
     }
 }

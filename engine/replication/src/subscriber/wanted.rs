@@ -20,6 +20,7 @@ pub(super) struct Wanted {
     selection: Selection,
     evictions: u64,
     pub(super) collection: Arc<str>,
+    pub(super) unfiltered: bool,
     effective: [u8; 16],
     pub(super) generation: u64,
     /// Set by the publisher's walk: it serves the interest, and we hold everything up to here.
@@ -65,6 +66,7 @@ impl Subscriber {
             publisher.discard_draft(link);
         }
         let mut size = 0;
+        let is_first = self.last_interest == 0;
         for (selection, selected) in &subscriptions.selected {
             if kept.contains(selection)
                 || self.wanted.len() >= MAX_INTERESTS
@@ -89,6 +91,7 @@ impl Subscriber {
                     selection: *selection,
                     evictions: selected.evictions,
                     collection: selected.collection.clone(),
+                    unfiltered: selected.interest.unfiltered,
                     effective,
                     generation: self.generation + 1,
                     position: None,
@@ -108,6 +111,11 @@ impl Subscriber {
         if !interests.added.is_empty() || !interests.removed.is_empty() || interests.evictions.is_some() {
             interests.forgotten |= std::mem::take(&mut self.dropped);
             self.send_interests(interests, link);
+        }
+        if is_first && self.last_interest > 0 && self.wanted.values().all(|wanted| wanted.recorded.is_none())
+        {
+            // What is held now is compared by the walk.
+            self.offer_after(turn.replica.last_sequence());
         }
         if self.wanted.values().all(|wanted| wanted.removed) {
             // Nothing is promised any more, and nothing would come.
@@ -288,7 +296,7 @@ pub(super) fn wants(wanted: &BTreeMap<u64, Wanted>, collection: &str) -> bool {
 }
 
 impl Wanted {
-    fn is_served(&self) -> bool {
+    pub(super) fn is_served(&self) -> bool {
         self.position.is_some() || self.fence.is_some()
     }
 

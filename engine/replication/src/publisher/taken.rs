@@ -1,0 +1,136 @@
+//! What the other peer has taken from elsewhere, compared with what is known here.
+
+use std::collections::VecDeque;
+
+use ditto_crdt::Sequence;
+use ditto_value::ValueRef;
+
+use super::{Candidate, Draft, Item, Place, Publisher, Weighed};
+use crate::event::{CloseReason, Violation};
+use crate::known::key_hash;
+use crate::limits::{BATCH_TARGET_BYTES, QUEUE_TARGET_BYTES};
+use crate::message::{Compared, Message, Offer};
+use crate::replica::{DocumentKey, Stored};
+use crate::turn::{Link, Turn};
+
+/// Documents that the other peer has in another version, and the walk has passed.
+#[derive(Debug)]
+pub(super) struct Differing {
+    taken: u64,
+    pub(super) documents: VecDeque<(u64, DocumentKey)>,
+}
+
+impl Publisher {
+    /// Whether the other peer is told of a document because it asks for it.
+    pub(crate) fn carries(&self, key: &DocumentKey, stored: &Stored) -> bool {
+        let mut served = self.served.values().filter(|served| served.interest.collection == key.collection);
+        served.any(|served| {
+            let matches = || (served.interest.matcher)(ValueRef::from_stored(&stored.value));
+            served.interest.unfiltered || stored.alive && matches()
+        })
+    }
+
+    /// The other peer says what it has taken from elsewhere.
+    pub(crate) fn taken(
+        &mut self,
+        taken: Offer,
+        link: &mut Link,
+        turn: &Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if self.differing.is_some() {
+            return Err(
+                Violation::Unexpected("offer of what was taken, before the answer to the last").into()
+            );
+        }
+        let mut documents = VecDeque::new();
+        for item in taken.items {
+            if item.interest > self.last_interest {
+                return Err(Violation::Unexpected("offer for an unknown interest").into());
+            }
+            // If it has been removed, nobody needs to know.
+            let Some(served) = self.served.get(&item.interest) else { continue };
+            let collection = served.interest.collection.clone();
+            let key = DocumentKey { collection, id: item.id.into_key().into() };
+            let Some(stored) = turn.replica.document(&key)? else { continue };
+            // From here on it hears of every change.
+            link.known.meet(key_hash(&key));
+            let is_passed = stored.newest <= self.position.max(served.from);
+            if is_passed && stored.version != item.version {
+                documents.push_back((item.interest, key));
+            }
+        }
+        self.differing = Some(Differing { taken: taken.offer, documents });
+        Ok(())
+    }
+
+    /// Tells what the other peer has in another version.
+    pub(super) fn tell_differing(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        while let Some(differing) = &mut self.differing {
+            if differing.documents.is_empty() {
+                if self.large.as_ref().is_some_and(|draft| draft.place == Place::Beside) {
+                    return Ok(());
+                }
+                link.send(&Message::Compared(Compared { taken: differing.taken }));
+                self.differing = None;
+                return Ok(());
+            }
+            let full = link.outbox.bytes() > QUEUE_TARGET_BYTES;
+            self.more |= full;
+            if full || !self.window_is_open() {
+                return Ok(());
+            }
+            if !self.send_differing(link, turn)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of them; false if the next one is large and has to wait for its turn.
+    fn send_differing(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<bool, CloseReason> {
+        let may_begin_large = self.may_begin_large();
+        let Some(differing) = &mut self.differing else { return Ok(true) };
+        let mut large = None;
+        let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
+        while bytes < BATCH_TARGET_BYTES
+            && let Some((interest, key)) = differing.documents.pop_front()
+        {
+            let Some(stored) = turn.replica.document(&key)? else { continue };
+            let (hash, sequence) = (key_hash(&key), stored.newest);
+            if sequence > turn.durable {
+                // It has changed; the walk comes by.
+                continue;
+            }
+            let candidate = Candidate { hash, key, interest, sequence, since: Sequence(0), before: None };
+            match candidate.read(turn.replica, link, turn.events)? {
+                Weighed::Item(item) if item.is_large(link) => {
+                    if !items.is_empty() || !may_begin_large {
+                        differing.documents.push_front((interest, item.candidate().key.clone()));
+                    }
+                    large = Some((sequence, item));
+                    break;
+                }
+                Weighed::Item(item) => {
+                    bytes += Item::bytes(&item);
+                    newest = newest.max(sequence);
+                    items.push(item);
+                }
+                Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
+                Weighed::Nothing | Weighed::Moved => {}
+            }
+        }
+        if !items.is_empty() {
+            self.send(items, newest.max(self.position), link, turn);
+        } else if let Some((end, item)) = large {
+            if !may_begin_large {
+                return Ok(false);
+            }
+            let items = vec![item];
+            self.begin_large(
+                Draft { place: Place::Beside, items, end, large: true, ..Draft::default() },
+                link,
+            );
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,139 @@
+//! What was taken from elsewhere, offered to a publisher that may know better.
+//!
+//! With a filter, a publisher tells of a deletion, or of a document that has left the filter, only if the document is held
+//! here. If an old copy comes later, from another peer, the publisher has passed that by. So what has changed here and did not
+//! come from it is offered to it, by name and version, and it tells what it has in another version. Without a filter it tells
+//! everything, and is offered nothing; nor is what our own stream carries to it, because it answers that.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ditto_crdt::Sequence;
+
+use super::Subscriber;
+use crate::capabilities::TAKEN;
+use crate::event::{CloseReason, Violation};
+use crate::known::key_hash;
+use crate::limits::{MAX_OFFER_ITEMS, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, TAKEN_DELAY_MS};
+use crate::message::{Message, Offer, OfferItem};
+use crate::publisher::Publisher;
+use crate::replica::Change;
+use crate::turn::{Link, Turn};
+
+/// How far the own change log has been offered.
+#[derive(Debug, Default)]
+pub(super) struct Offering {
+    /// Everything up to this local sequence.
+    up_to: Sequence,
+    /// Which offer is not answered yet, and where it begins.
+    open: Option<(u64, Sequence)>,
+    last: u64,
+    /// When the next is due: what another peer has brought first soon comes from this one as well.
+    due: Option<u64>,
+}
+
+impl Subscriber {
+    /// Nothing up to this local sequence has to be offered.
+    pub(crate) fn offer_after(&mut self, sequence: Sequence) {
+        self.offering.up_to = sequence;
+    }
+
+    /// Up to which local sequence everything has been offered and looked at.
+    pub(crate) fn offered(&self) -> Sequence {
+        self.offering.open.map_or(self.offering.up_to, |(_, start)| start)
+    }
+
+    /// Offers what has changed here, if it is time.
+    pub(crate) fn offer_taken(
+        &mut self,
+        publisher: &Publisher,
+        link: &mut Link,
+        turn: &Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let is_open = self.offering.open.is_some() || self.generation > self.confirmed;
+        if is_open || self.wanted.is_empty() || turn.durable <= self.offering.up_to {
+            return Ok(());
+        }
+        let filtered = self.filtered();
+        if filtered.is_empty() || !link.can(TAKEN) {
+            self.offering.up_to = turn.durable;
+            return Ok(());
+        }
+        let due = *self.offering.due.get_or_insert(turn.now + TAKEN_DELAY_MS);
+        if turn.now < due || link.outbox.bytes() > QUEUE_TARGET_BYTES {
+            return Ok(());
+        }
+        let start = self.offering.up_to;
+        let mut items = Vec::new();
+        let mut rows = 0;
+        while self.offering.up_to < turn.durable && rows < ROWS_PER_CALL && items.len() < MAX_OFFER_ITEMS {
+            let changes = turn.replica.changes(self.offering.up_to, turn.durable, ROWS_PER_READ)?;
+            if changes.len() < ROWS_PER_READ {
+                self.offering.up_to = turn.durable;
+            }
+            rows += changes.len();
+            for change in changes {
+                if items.len() >= MAX_OFFER_ITEMS {
+                    break;
+                }
+                self.offering.up_to = self.offering.up_to.max(change.sequence);
+                if let Some(interest) = filtered.get(&change.key.collection) {
+                    items.extend(taken(change, *interest, publisher, link, turn)?);
+                }
+            }
+        }
+        self.offering.due = None;
+        if !items.is_empty() {
+            self.offering.last += 1;
+            self.offering.open = Some((self.offering.last, start));
+            link.send(&Message::Taken(Offer { offer: self.offering.last, items }));
+        }
+        Ok(())
+    }
+
+    /// The other peer has told what it knows of an offer.
+    pub(crate) fn compared(&mut self, taken: u64) -> Result<(), CloseReason> {
+        match self.offering.open.take() {
+            Some((open, _)) if open == taken => Ok(()),
+            _ => Err(Violation::Unexpected("answer to nothing that was taken").into()),
+        }
+    }
+
+    /// When the next offer is due.
+    pub(super) fn taken_timeout(&self) -> Option<u64> {
+        self.offering.due.filter(|_| self.offering.open.is_none())
+    }
+
+    /// The collections of which the publisher serves nothing without a filter, and an interest in each.
+    fn filtered(&self) -> BTreeMap<Arc<str>, u64> {
+        let mut filtered = BTreeMap::new();
+        let served = || self.wanted.iter().filter(|(_, wanted)| !wanted.removed && wanted.is_served());
+        for (id, wanted) in served() {
+            filtered.insert(Arc::clone(&wanted.collection), *id);
+        }
+        for (_, wanted) in served().filter(|(_, wanted)| wanted.unfiltered) {
+            filtered.remove(&wanted.collection);
+        }
+        filtered
+    }
+}
+
+/// A change as it is offered, if it is.
+fn taken(
+    change: Change,
+    interest: u64,
+    publisher: &Publisher,
+    link: &Link,
+    turn: &Turn<'_>,
+) -> Result<Option<OfferItem>, CloseReason> {
+    let Change { sequence, key, origin } = change;
+    let is_theirs = origin == Some(link.remote.origin()) || link.known.get(key_hash(&key)).is_some();
+    if is_theirs || key.is_by_hash() {
+        return Ok(None);
+    }
+    let Some(stored) = turn.replica.document(&key)? else { return Ok(None) };
+    if stored.newest != sequence || !stored.alive || publisher.carries(&key, &stored) {
+        return Ok(None);
+    }
+    Ok(Some(OfferItem { interest, id: link.name(&key), version: stored.version, matching: false }))
+}

@@ -1,0 +1,148 @@
+//! What a filtered subscriber takes from one peer is compared with what another one knows.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod model;
+mod pair;
+
+use ditto_replication::limits::TAKEN_DELAY_MS;
+use pair::{Net, int};
+
+const PLANTS: &str = "SELECT * FROM plants";
+const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
+/// Kinds of messages.
+const TAKEN: u8 = 15;
+
+/// 0 and 2 hold `fern`, and 1, which has a filter and holds nothing, is connected to 0. What 0 does with it comes before.
+fn with_an_old_copy_at_2(change: impl FnOnce(&mut Net)) -> Net {
+    let mut net = Net::new(3);
+    net.subscribe(2, PLANTS);
+    net.subscribe(1, BRIGHT);
+    let now = net.now;
+    net.model(0).insert(now, "plants", "fern", &[("light", int(1))]);
+    net.connect(0, 2);
+    net.rest();
+    net.disconnect(0, 2);
+    change(&mut net);
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(1).count(), 0, "it does not matter to it");
+    net
+}
+
+fn delete(net: &mut Net) {
+    let now = net.now;
+    assert!(net.model(0).delete(now, "plants", "fern"));
+}
+
+#[test]
+fn a_deletion_that_was_passed_by_wins_against_an_old_copy_from_elsewhere() {
+    let mut net = with_an_old_copy_at_2(delete);
+    net.connect(1, 2);
+    net.rest();
+    for peer in 0..3 {
+        assert_eq!(net.model(peer).visible("plants", "fern"), None, "peer {peer}");
+    }
+    net.assert_equal(0, 1);
+    net.assert_equal(1, 2);
+}
+
+#[test]
+fn what_left_the_filter_is_told_to_who_takes_an_old_copy_from_elsewhere() {
+    let mut net = with_an_old_copy_at_2(|net| {
+        let now = net.now;
+        net.model(0).set(now, "plants", "fern", "light", int(2));
+    });
+    net.connect(1, 2);
+    net.rest();
+    assert_eq!(net.model(1).field("plants", "fern", "light"), Some(int(2)));
+    // And it hears of what comes after that.
+    let now = net.now;
+    net.model(0).set(now, "plants", "fern", "light", int(3));
+    net.settle();
+    assert_eq!(net.model(1).field("plants", "fern", "light"), Some(int(3)));
+}
+
+#[test]
+fn what_was_taken_while_a_publisher_was_away_is_offered_when_it_is_back() {
+    let mut net = with_an_old_copy_at_2(delete);
+    net.disconnect(0, 1);
+    net.connect(1, 2);
+    net.rest();
+    assert!(net.model(1).visible("plants", "fern").is_some());
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+}
+
+#[test]
+fn an_offer_of_what_was_taken_that_was_not_answered_is_made_again() {
+    let mut net = with_an_old_copy_at_2(delete);
+    net.connect(1, 2);
+    net.settle();
+    net.advance(TAKEN_DELAY_MS);
+    net.disconnect(0, 1);
+    net.rest();
+    assert!(net.model(1).visible("plants", "fern").is_some());
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+}
+
+#[test]
+fn a_stale_copy_is_answered_with_what_its_sender_has_passed_by() {
+    for change in [delete, |net: &mut Net| {
+        let now = net.now;
+        net.model(0).set(now, "plants", "fern", "light", int(2));
+    }] {
+        let mut net = with_an_old_copy_at_2(change);
+        net.subscribe(0, PLANTS);
+        net.settle();
+        net.connect(1, 2);
+        net.rest();
+        net.assert_equal(0, 1);
+        net.assert_equal(1, 2);
+        assert_eq!(net.kinds.get(&TAKEN), None, "its own stream brought the copy");
+    }
+}
+
+#[test]
+fn nothing_is_offered_where_the_streams_carry_it() {
+    for (query, at_0) in [(PLANTS, None), (BRIGHT, Some(PLANTS)), (BRIGHT, Some(BRIGHT))] {
+        let mut net = Net::new(3);
+        net.subscribe(1, query);
+        if let Some(query) = at_0 {
+            net.subscribe(0, query);
+        }
+        net.connect(0, 1);
+        net.connect(1, 2);
+        net.rest();
+        let now = net.now;
+        for id in 0..10 {
+            net.model(2).insert(now, "plants", &format!("plant {id}"), &[("light", int(1))]);
+        }
+        net.rest();
+        assert_eq!(net.model(1).count(), 10);
+        assert_eq!(net.kinds.get(&TAKEN), None, "{query}, {at_0:?}");
+    }
+}
+
+#[test]
+fn much_that_was_taken_is_offered_in_pieces_and_a_second_meeting_costs_nothing() {
+    let mut net = with_an_old_copy_at_2(delete);
+    let now = net.now;
+    for id in 0..3_000 {
+        net.model(2).insert(now, "plants", &format!("plant {id}"), &[("light", int(1))]);
+    }
+    net.connect(1, 2);
+    for _ in 0..20 {
+        net.rest();
+    }
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+    assert_eq!(net.kinds.get(&TAKEN), Some(&3), "1,024 in each, and the rest");
+    net.disconnect(0, 1);
+    let before = net.bytes;
+    net.connect(0, 1);
+    net.rest();
+    assert!(net.bytes - before < 1_024, "{} bytes", net.bytes - before);
+}
