@@ -45,6 +45,12 @@ impl Entry {
         self.held.contains(&version)
     }
 
+    fn once(sequence: Sequence, version: Version) -> Self {
+        let mut entry = Self { sent: Some((sequence, version)), ..Self::default() };
+        entry.hold(version);
+        entry
+    }
+
     fn hold(&mut self, version: Version) {
         if !self.held(version) {
             self.held.rotate_right(1);
@@ -53,11 +59,39 @@ impl Entry {
     }
 }
 
+/// An entry as it is kept: nearly all documents arrive or are sent once, and then one version says everything.
+#[derive(Clone, Debug)]
+enum Kept {
+    /// Sent at this sequence in this version, which is the only one that is held.
+    Once(Sequence, Version),
+    Other(Box<Entry>),
+}
+
+impl From<Entry> for Kept {
+    fn from(entry: Entry) -> Self {
+        match entry.sent {
+            Some((sequence, version)) if entry.held == Entry::once(sequence, version).held => {
+                Self::Once(sequence, version)
+            }
+            _ => Self::Other(Box::new(entry)),
+        }
+    }
+}
+
+impl From<&Kept> for Entry {
+    fn from(kept: &Kept) -> Self {
+        match kept {
+            Kept::Once(sequence, version) => Self::once(*sequence, *version),
+            Kept::Other(entry) => **entry,
+        }
+    }
+}
+
 /// Entries by document, the least recently touched half forgotten when it is full.
 #[derive(Debug)]
 pub(crate) struct Known {
-    young: HashMap<KeyHash, Entry>,
-    old: HashMap<KeyHash, Entry>,
+    young: HashMap<KeyHash, Kept>,
+    old: HashMap<KeyHash, Kept>,
     half: usize,
 }
 
@@ -67,7 +101,7 @@ impl Known {
     }
 
     pub(crate) fn get(&self, key: KeyHash) -> Option<Entry> {
-        self.young.get(&key).or_else(|| self.old.get(&key)).copied()
+        self.young.get(&key).or_else(|| self.old.get(&key)).map(Entry::from)
     }
 
     pub(crate) fn set(&mut self, key: KeyHash, entry: Entry) {
@@ -75,7 +109,7 @@ impl Known {
             self.old = std::mem::take(&mut self.young);
         }
         self.old.remove(&key);
-        self.young.insert(key, entry);
+        self.young.insert(key, entry.into());
     }
 
     /// The other peer holds the document, in some version.
@@ -138,6 +172,22 @@ mod tests {
             assert!(known.young.len() + known.old.len() <= 10);
         }
         assert!(known.get(999).is_some() && known.get(0).is_none());
+    }
+
+    #[test]
+    fn an_entry_is_what_it_was_however_it_is_kept() {
+        let mut known = Known::new(10);
+        let mut entry = Entry::default();
+        for version in (1..8).map(Version) {
+            known.set(7, entry);
+            assert_eq!(known.get(7), Some(entry));
+            entry.sent = Some((Sequence(version.0 as u64), version));
+            known.set(7, entry);
+            assert_eq!(known.get(7), Some(entry), "sent, and not held");
+            entry.hold(version);
+        }
+        assert!(matches!(Kept::from(Entry::once(Sequence(3), Version(30))), Kept::Once(..)));
+        assert!(size_of::<(KeyHash, Kept)>() <= 48);
     }
 
     #[test]

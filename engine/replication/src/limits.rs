@@ -119,7 +119,7 @@ pub const MAX_INQUIRY_ITEMS: usize = 4_096;
 /// Items that one call adds to symbols, or takes out of them.
 pub const ITEMS_PER_CALL: usize = 65_536;
 
-/// Documents whose version at the other peer is remembered in a session (about 100 bytes each).
+/// Documents whose version at the other peer is remembered in a session (about 50 bytes each, as a rule).
 pub const KNOWN_DOCUMENTS: usize = 32_768;
 /// Bytes queued for a session above which nothing more is produced. A new change waits for these and for one batch.
 pub const QUEUE_TARGET_BYTES: usize = 256 * 1024;

@@ -23,6 +23,10 @@ use crate::{Batch, DiskOptions, Keyspace, OpenError, StorageError};
 /// writing stops is flushed, so an idle storage does not pay for it.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 
+/// Writes of all keyspaces together that are held in memory, with what memory they take: with more, the keyspace that holds
+/// most of them writes a table. As much again may be on its way into tables.
+const ALL_MEMTABLES_BYTES: u64 = 16 << 20;
+
 /// Journals beyond this are got rid of by flushing the keyspaces that still need them: what is replayed at most when
 /// a storage that was not closed, and was being written to, is opened.
 const JOURNAL_BYTES: u64 = 64 << 20;
@@ -308,6 +312,7 @@ fn open_in(path: &Path, directory: &Path, options: &DiskOptions) -> Result<Opene
         .worker_threads(WORKER_THREADS)
         .max_cached_files(Some(OPEN_FILES))
         .max_journaling_size(JOURNAL_BYTES)
+        .max_write_buffer_size(Some(ALL_MEMTABLES_BYTES))
         .with_compaction_filter_factories(Arc::new(|_keyspace| Some(Arc::new(Filters))))
         .open()
         .map_err(failed)?;
@@ -356,5 +361,57 @@ fn fjall_open_error(directory: &Path, error: fjall::Error) -> OpenError {
             expected: FORMAT,
         },
         error => OpenError::Corrupt { directory: directory.to_owned(), detail: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+    const ROW: usize = 1 << 16;
+
+    /// A database to which `mebibytes` were written, in rows of several keyspaces by turns.
+    fn written(path: &Path, mebibytes: u64, watch: impl Fn(&Database)) -> Database {
+        let directory = Arc::new(Directory::lock(path).unwrap());
+        let database = Database::open(directory, &DiskOptions::default()).unwrap();
+        let keyspaces = [Keyspace::Documents, Keyspace::Changes, Keyspace::Indexes, Keyspace::Graves];
+        for number in 0..mebibytes << 20 >> 16 {
+            let mut batch = Batch::new();
+            let keyspace = keyspaces[number as usize % keyspaces.len()];
+            batch.put(keyspace, number.to_be_bytes(), vec![7; ROW]);
+            database.commit(batch).unwrap();
+            watch(&database);
+        }
+        database
+    }
+
+    #[test]
+    fn all_keyspaces_together_hold_little_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        // None of them comes to a table by itself before the end.
+        let most = MEMTABLE_BYTES * 4;
+        written(directory.path(), 3 * most >> 20 >> 2, |database| {
+            let held = database.fjall.write_buffer_size();
+            assert!(held <= 2 * ALL_MEMTABLES_BYTES + 2 * ROW as u64, "{held} bytes");
+        });
+    }
+
+    #[test]
+    fn what_is_in_tables_is_not_kept_in_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = written(directory.path(), ALL_MEMTABLES_BYTES >> 21, |_| {});
+        let held = || database.keyspaces.iter().map(|keyspace| keyspace.tree.version_memtable_size_sum());
+        assert!(held().sum::<u64>() > ALL_MEMTABLES_BYTES / 2);
+        // What reads it does not keep it for longer.
+        drop(database.fjall.snapshot());
+        database.flush().unwrap();
+        let start = Instant::now();
+        while held().sum::<u64>() > 0 {
+            assert!(start.elapsed() < PATIENCE, "it stays for ever");
+            std::thread::yield_now();
+        }
     }
 }

@@ -122,20 +122,18 @@ impl<O: Openable> Builder<O> {
         self
     }
 
-    /// Maximum size of all memtables in bytes.
+    /// Maximum size of all active memtables in bytes.
+    ///
+    /// DITTO PATCH: as published, it did nothing. With more, the largest memtable is flushed.
     ///
     /// Similar to `db_write_buffer_size` in `RocksDB`, however it is disabled by default in `RocksDB`.
-    ///
-    /// Set to `u64::MAX` or `0` to disable it.
     ///
     /// Default = off
     ///
     /// # Panics
     ///
     /// Panics if bytes < 1 MiB.
-    #[doc(hidden)]
     #[must_use]
-    #[deprecated = "todo"]
     pub fn max_write_buffer_size(mut self, bytes: Option<u64>) -> Self {
         if let Some(bytes) = bytes {
             assert!(bytes >= 1_024 * 1_024);

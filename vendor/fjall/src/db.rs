@@ -673,6 +673,7 @@ impl Database {
             keyspaces,
             flush_manager: FlushManager::new(),
             write_buffer_size: WriteBufferManager::default(),
+            active_memtable_size: std::sync::atomic::AtomicI64::default(),
             snapshot_tracker: SnapshotTracker::new(visible_seqno),
             journal: active_journal,
             journal_manager: Arc::new(RwLock::new(journal_manager)),
@@ -806,6 +807,9 @@ impl Database {
 
                     // IMPORTANT: Add active memtable size to current write buffer size
                     db.supervisor.write_buffer_size.allocate(size);
+                    db.supervisor
+                        .active_memtable_size
+                        .fetch_add(size.cast_signed(), std::sync::atomic::Ordering::Relaxed);
 
                     // Recover seqno
                     let maybe_next_seqno = keyspace
@@ -950,6 +954,7 @@ impl Database {
             keyspaces,
             flush_manager: FlushManager::new(),
             write_buffer_size: WriteBufferManager::default(),
+            active_memtable_size: std::sync::atomic::AtomicI64::default(),
             snapshot_tracker: SnapshotTracker::new(visible_seqno),
             journal,
             journal_manager: Arc::new(RwLock::new(JournalManager::new())),

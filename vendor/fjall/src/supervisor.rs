@@ -2,7 +2,7 @@
 // This source code is licensed under both the Apache 2.0 and MIT License
 // (found in the LICENSE-* files in the repository)
 
-use lsm_tree::SequenceNumberCounter;
+use lsm_tree::{AbstractTree, SequenceNumberCounter};
 
 use crate::{
     db::Keyspaces,
@@ -11,7 +11,10 @@ use crate::{
     snapshot_tracker::SnapshotTracker,
     write_buffer_manager::WriteBufferManager,
 };
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{
+    atomic::{AtomicI64, Ordering::Relaxed},
+    Arc, Mutex, RwLock,
+};
 
 pub struct SupervisorInner {
     pub db_config: crate::Config,
@@ -21,6 +24,10 @@ pub struct SupervisorInner {
     pub keyspaces: Arc<RwLock<Keyspaces>>,
 
     pub(crate) write_buffer_size: WriteBufferManager,
+
+    /// DITTO PATCH: bytes in the active memtables of all keyspaces.
+    pub(crate) active_memtable_size: AtomicI64,
+
     pub(crate) flush_manager: FlushManager,
 
     pub seqno: SequenceNumberCounter,
@@ -55,8 +62,6 @@ impl Supervisor {
         &self,
         keyspaces: &Keyspaces,
     ) -> Vec<crate::journal::manager::EvictionWatermark> {
-        use crate::AbstractTree;
-
         let mut seqnos = Vec::with_capacity(keyspaces.len());
 
         for keyspace in keyspaces.values() {
@@ -69,6 +74,85 @@ impl Supervisor {
         }
 
         seqnos
+    }
+
+    /// DITTO PATCH: so much was added to active memtables. If there is more in them than the database may have, the largest
+    /// one is to be flushed. As published, nothing looked at that limit.
+    pub(crate) fn grew(&self, bytes: u64) {
+        let bytes = bytes.cast_signed();
+        let size = self.active_memtable_size.fetch_add(bytes, Relaxed) + bytes;
+
+        let Some(limit) = self.db_config.max_write_buffer_size_in_bytes else {
+            return;
+        };
+        if size <= limit.cast_signed() {
+            return;
+        }
+
+        #[expect(clippy::expect_used)]
+        let keyspaces = self.keyspaces.read().expect("lock is poisoned");
+        let mut staying = size;
+        let mut largest: Option<(&crate::Keyspace, u64)> = None;
+
+        for keyspace in keyspaces.values() {
+            let memtable = keyspace.tree.active_memtable();
+            let bytes = memtable.size();
+
+            if memtable.is_flagged_for_rotation() {
+                staying -= bytes.cast_signed();
+            } else if largest.is_none_or(|(_, most)| bytes > most) {
+                largest = Some((keyspace, bytes));
+            }
+        }
+
+        if let Some((keyspace, _)) = largest.filter(|_| staying > limit.cast_signed()) {
+            if keyspace.request_rotation() {
+                keyspace.tree.active_memtable().flag_rotated();
+            }
+        }
+    }
+
+    /// DITTO PATCH: lets a writer wait while active and sealed memtables together hold twice of what active ones may.
+    pub(crate) fn wait_for_room(&self, is_poisoned: &crate::poison::PoisonSignal) {
+        let Some(limit) = self.db_config.max_write_buffer_size_in_bytes else {
+            return;
+        };
+        let is_full = || {
+            #[expect(clippy::expect_used)]
+            let keyspaces = self.keyspaces.read().expect("lock is poisoned");
+            let all = keyspaces.values();
+            all.map(|keyspace| keyspace.tree.get_version_history_lock().memtable_size_sum())
+                .sum::<u64>()
+                > 2 * limit
+        };
+
+        // What is counted along the way may be a little too much: look again before waiting.
+        while self.write_buffer_size.get() > 2 * limit && is_full() && !is_poisoned.is_poisoned() {
+            self.grew(0);
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+
+    /// DITTO PATCH: a memtable of this size is not active any more.
+    pub(crate) fn sealed(&self, bytes: u64) {
+        self.active_memtable_size
+            .fetch_sub(bytes.cast_signed(), Relaxed);
+    }
+
+    /// DITTO PATCH: drops the versions of a tree that no snapshot reads, and with them memtables that are in tables.
+    pub(crate) fn drop_old_versions(&self, keyspace: &crate::Keyspace) {
+        let watermark = self.snapshot_tracker.get_seqno_safe_to_gc();
+        let removed = keyspace
+            .tree
+            .get_version_history_lock()
+            .take_old(keyspace.path(), watermark);
+
+        if let Err(e) = removed {
+            log::warn!(
+                "Version history GC failed for keyspace {:?}: {e:?}",
+                keyspace.name,
+            );
+        }
     }
 
     /// DITTO PATCH: lets new snapshots use new tables. Trees did so themselves, also in the middle of a batch, and a

@@ -242,6 +242,11 @@ fn worker_tick(ctx: &WorkerState) -> crate::Result<bool> {
             )?;
             ctx.supervisor.publish_tables()?;
 
+            // DITTO PATCH: was done with the next rotation only, so that there were always two memtables in memory
+            ctx.supervisor.snapshot_tracker.pullup();
+            ctx.supervisor.snapshot_tracker.gc();
+            ctx.supervisor.drop_old_versions(&task.keyspace);
+
             for _ in 0..ctx.pool_size {
                 ctx.sender
                     .try_send(WorkerMessage::Compact(task.keyspace.clone()))

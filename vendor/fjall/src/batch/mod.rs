@@ -175,6 +175,8 @@ impl WriteBatch {
         // IMPORTANT: Add batch size to current write buffer size
         // Otherwise write buffer growth is unbounded when using batches
         self.db.supervisor.write_buffer_size.allocate(batch_size);
+        self.db.supervisor.grew(batch_size);
+        self.db.supervisor.wait_for_room(&self.db.is_poisoned);
 
         // Check each affected keyspace for write stall/halt
         for keyspace in &keyspaces_with_possible_stall {

@@ -739,10 +739,12 @@ impl Keyspace {
         }
 
         // Rotate memtable
-        let Some(_) = self.tree.rotate_memtable() else {
+        let Some(sealed) = self.tree.rotate_memtable() else {
             log::debug!("Got no sealed memtable, someone beat us to it");
             return Ok(false);
         };
+
+        self.supervisor.sealed(sealed.size());
 
         drop(journal_writer);
 
@@ -767,15 +769,8 @@ impl Keyspace {
                 .expect("lock is poisoned")
                 .values()
             {
-                if let Err(e) = keyspace.tree.get_version_history_lock().maintenance(
-                    keyspace.path(),
-                    self.supervisor.snapshot_tracker.get_seqno_safe_to_gc(),
-                ) {
-                    log::warn!(
-                        "Version history GC failed for keyspace {:?}: {e:?}",
-                        keyspace.name,
-                    );
-                }
+                // DITTO PATCH: what is dropped is dropped without the lock
+                self.supervisor.drop_old_versions(keyspace);
             }
         }
 
@@ -820,7 +815,8 @@ impl Keyspace {
         throttled
     }
 
-    pub(crate) fn request_rotation(&self) {
+    /// DITTO PATCH: answers whether a worker will do it
+    pub(crate) fn request_rotation(&self) -> bool {
         let lock = self.tree.get_version_history_lock();
         let latest_version = lock.latest_version();
         let active_memtable = &latest_version.active_memtable;
@@ -830,7 +826,7 @@ impl Keyspace {
                 self.clone(),
                 active_memtable.id(),
             ))
-            .ok();
+            .is_ok()
     }
 
     pub(crate) fn check_memtable_rotate(&self, size: u64) {
@@ -953,6 +949,7 @@ impl Keyspace {
         drop(journal_writer);
 
         self.supervisor.write_buffer_size.allocate(item_size);
+        self.supervisor.grew(item_size);
         self.maintenance(memtable_size);
 
         Ok(())
@@ -1027,6 +1024,7 @@ impl Keyspace {
         drop(journal_writer);
 
         self.supervisor.write_buffer_size.allocate(item_size);
+        self.supervisor.grew(item_size);
         self.maintenance(memtable_size);
 
         Ok(())
@@ -1121,6 +1119,7 @@ impl Keyspace {
         drop(journal_writer);
 
         self.supervisor.write_buffer_size.allocate(item_size);
+        self.supervisor.grew(item_size);
         self.maintenance(memtable_size);
 
         Ok(())

@@ -68,17 +68,31 @@ impl SuperVersions {
     }
 
     pub fn maintenance(&mut self, folder: &Path, gc_watermark: SeqNo) -> crate::Result<()> {
+        self.take_old(folder, gc_watermark).map(drop)
+    }
+
+    /// DITTO PATCH: takes out the versions that no snapshot reads, whose seqnos are all greater than the watermark. To drop
+    /// them may take long, since memtables go with them: do it without the lock.
+    pub fn take_old(
+        &mut self,
+        folder: &Path,
+        gc_watermark: SeqNo,
+    ) -> crate::Result<Vec<SuperVersion>> {
+        let mut removed = Vec::new();
+
         if gc_watermark == 0 {
-            return Ok(());
+            return Ok(removed);
         }
 
         if self.free_list_len() < 1 {
-            return Ok(());
+            return Ok(removed);
         }
 
         log::trace!("Running manifest GC with watermark={gc_watermark}");
 
-        if let Some(hi_idx) = self.0.iter().rposition(|x| x.seqno < gc_watermark) {
+        // DITTO PATCH: was `<`, by which the version before the newest one, and its memtable, stayed until something else
+        // was written and flushed
+        if let Some(hi_idx) = self.0.iter().rposition(|x| x.seqno <= gc_watermark) {
             for _ in 0..hi_idx {
                 let Some(head) = self.0.front() else {
                     break;
@@ -95,13 +109,13 @@ impl SuperVersions {
                     crate::file::retry_transient_io(|| std::fs::remove_file(&path))?;
                 }
 
-                self.0.pop_front();
+                removed.extend(self.0.pop_front());
             }
         }
 
         log::trace!("Manifest GC done, version length now {}", self.0.len());
 
-        Ok(())
+        Ok(removed)
     }
 
     /// Modifies the level manifest atomically.
