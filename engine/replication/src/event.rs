@@ -178,7 +178,8 @@ pub struct Statistics {
     pub forgotten: u64,
     /// When the last batch from the other peer was applied, in milliseconds of the owner's clock.
     pub last_update_received_ms: Option<u64>,
-    /// Whether some interest of ours is still behind, so that transactions may be visible in part.
+    /// Whether some interest of ours is still behind, or has not heard of the other peer yet: transactions may be visible in
+    /// part.
     pub catching_up: bool,
     /// Whether the other peer was asked to announce documents instead of sending them: others bring the same.
     pub lazy: bool,

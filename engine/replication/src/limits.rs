@@ -87,6 +87,9 @@ pub const MAX_QUESTION_HASHES: usize = 8_192;
 pub const MAX_WAITING_QUESTIONS: usize = MAX_BUFFERED_DOCUMENTS;
 /// Bytes of entry hashes in those.
 pub const MAX_WAITING_QUESTION_BYTES: usize = 8 * 1024 * 1024;
+/// Surpluses that wait until everything else is told; with more, they go at once. Far below the number of those for which
+/// the other side remembers that it has invited them.
+pub const MAX_WAITING_SURPLUSES: usize = MAX_WAITING_QUESTIONS / 8;
 /// Batches that are applied as one, because a document of the first is told as it was when the last was told.
 pub const MAX_JOINED_BATCHES: usize = 16;
 /// Commits that may show parts of transactions of one publisher that are remembered each by itself (40 bytes each).

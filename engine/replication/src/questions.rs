@@ -13,7 +13,10 @@ use ditto_crdt::{Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, QUEUE_TARGET_BYTES, WINDOW_BYTES};
+use crate::limits::{
+    MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, MAX_WAITING_SURPLUSES, QUEUE_TARGET_BYTES,
+    WINDOW_BYTES,
+};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::publisher::Publisher;
 use crate::replica::{DocumentKey, Excerpt};
@@ -26,6 +29,8 @@ pub(crate) struct Respondent {
     waiting_bytes: usize,
     /// Questions after whose answer the other peer may send a surplus.
     invited: BTreeMap<u64, DocumentKey>,
+    /// Invitations up to this question are forgotten: there were too many.
+    forgotten: u64,
     surpluses: VecDeque<Owed>,
     /// There is work that waits for nobody but the next call.
     pub(crate) more: bool,
@@ -85,7 +90,7 @@ impl Respondent {
                 return Ok(());
             }
             let Some(owed) = self.surpluses.pop_front() else { break };
-            let is_full = self.surpluses.len() >= MAX_WAITING_QUESTIONS;
+            let is_full = self.surpluses.len() >= MAX_WAITING_SURPLUSES;
             if !is_full && publisher.has_more_to_tell(&owed.key.collection, turn.durable) {
                 self.surpluses.push_back(owed);
                 continue;
@@ -135,7 +140,8 @@ impl Respondent {
                 link.statistics.documents_sent += 1;
                 if !lacked.is_empty() || question.hashes.is_none() {
                     if self.invited.len() >= MAX_WAITING_QUESTIONS {
-                        self.invited.pop_first();
+                        let oldest = self.invited.pop_first();
+                        self.forgotten = oldest.map_or(self.forgotten, |(question, _)| question);
                     }
                     self.invited.insert(question.question, key);
                 }
@@ -146,10 +152,15 @@ impl Respondent {
         Ok(None)
     }
 
-    /// Which document the other peer sends of its own accord, because an answer of ours did not know all of it.
-    pub(crate) fn invited(&mut self, question: u64) -> Result<DocumentKey, CloseReason> {
-        let invited = self.invited.remove(&question);
-        invited.ok_or_else(|| Violation::Unexpected("surplus without invitation").into())
+    /// Which document the other peer sends of its own accord, because an answer of ours did not know all of it; `None` if that
+    /// is forgotten.
+    pub(crate) fn invited(&mut self, question: u64) -> Result<Option<DocumentKey>, CloseReason> {
+        match self.invited.remove(&question) {
+            None if question > self.forgotten => {
+                Err(Violation::Unexpected("surplus without invitation").into())
+            }
+            invited => Ok(invited),
+        }
     }
 }
 

@@ -191,8 +191,10 @@ impl Session {
             }
             Message::Surplus(surplus) => {
                 let delta = reassembly.take(surplus.delta)?;
-                let key = respondent.invited(surplus.question)?;
-                subscriber.surplus(key, (surplus.version, surplus.newest), delta, link)
+                match respondent.invited(surplus.question)? {
+                    Some(key) => subscriber.surplus(key, (surplus.version, surplus.newest), delta, link),
+                    None => Ok(()),
+                }
             }
             Message::Delivery(delivery) => {
                 publisher.lazy = delivery.lazy;

@@ -3,7 +3,8 @@
 //! Batches are applied in order, each in one atomic commit together with the positions that it makes true. Before
 //! that every document is checked: if merging its delta would not yield the stated version and the delta's base
 //! is not known to be here, the rest is asked for, and the batch waits, so that no reader sees half a document
-//! and no checkpoint passes what is not held.
+//! and no checkpoint passes what is not held. What may show a part of a transaction is applied one call later than it
+//! could be, so that it is known before.
 
 mod gap;
 mod joined;

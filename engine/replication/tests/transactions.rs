@@ -298,6 +298,24 @@ fn until_torn(net: &mut Net, peer: usize) {
 }
 
 #[test]
+fn who_has_not_heard_of_the_other_peer_yet_is_catching_up() {
+    let mut net = peers(2);
+    let (left, right) = net.connect(0, 1);
+    while !net.nodes[1].replicator.is_ready(right) {
+        assert!(net.step());
+    }
+    assert!(net.statistics(1, right).catching_up);
+    net.settle();
+    assert!(!net.statistics(1, right).catching_up && !net.statistics(0, left).catching_up);
+    // Who is refused waits for nothing.
+    net.disconnect(0, 1);
+    net.model(0).illiterate = true;
+    let (_, right) = net.connect(0, 1);
+    net.settle();
+    assert!(!net.statistics(1, right).catching_up);
+}
+
+#[test]
 fn it_is_known_before_the_commit_that_it_may_show_a_part() {
     let mut net = peers(2);
     a_transaction_that_a_walk_tears(&mut net);

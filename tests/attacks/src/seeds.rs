@@ -9,7 +9,7 @@ use ditto_transport::wire::{Cause, LinkFrame};
 use ditto_value::{Object, Value, key};
 
 use crate::database;
-use crate::session::messages;
+use crate::session::{MANY, messages};
 
 const VALUES: [&str; 16] = [
     "null",
@@ -101,6 +101,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     frames(&mut seeds);
     arguments(&mut seeds);
     packed_sessions(&mut seeds);
+    reconciling_sessions(&mut seeds);
     seeds
 }
 
@@ -157,7 +158,7 @@ fn sessions(seeds: &mut Vec<(&'static str, Vec<u8>)>) {
     seeds.push(("session", [&exchange.repeat(2)[..], &[8, 8, 11, 200], &exchange.repeat(2)].concat()));
     seeds.push(("session", [&[2, 7, 5, 0, 9, 1][..], &exchange.repeat(2)].concat()));
     // What was said there, said by an attacker.
-    let messages = messages();
+    let messages = messages(false);
     let raw = |message: &Vec<u8>| [&[0][..], &(message.len() as u16).to_be_bytes(), message].concat();
     seeds.push(("session", messages.iter().flat_map(raw).collect()));
     for message in messages.iter().skip(1) {
@@ -185,7 +186,7 @@ fn packed_sessions(seeds: &mut Vec<(&'static str, Vec<u8>)>) {
         length => [&[0xF0, (length - 15) as u8][..], message].concat(),
     };
     let said = |message: &[u8]| [&[0][..], &(message.len() as u16).to_be_bytes(), message].concat();
-    let messages = messages();
+    let messages = messages(false);
     let mut all = vec![2, 7];
     for message in messages.iter().skip(1).filter(|message| message.len() < 270) {
         all.extend(said(&packed(message.len(), &literals(message))));
@@ -202,6 +203,33 @@ fn packed_sessions(seeds: &mut Vec<(&'static str, Vec<u8>)>) {
     }
     let bomb = [&[0x1F, 7, 1, 0][..], &[0xFF; 2_100], &[0]].concat();
     seeds.push(("session", [&[2, 7][..], &said(&packed(MAX_MESSAGE_BYTES, &bomb))].concat()));
+}
+
+/// Sessions of two that both hold much and have no checkpoint.
+fn reconciling_sessions(seeds: &mut Vec<(&'static str, Vec<u8>)>) {
+    // Both write, and connect again; before that nothing was said.
+    let begin = [8, 2 * MANY, 8, 2 * MANY + 1, 9, 12];
+    let exchange = [2, 7, 7, 2, 2, 7, 7, 9];
+    seeds.push(("session", [&begin[..], &exchange.repeat(12)].concat()));
+    let meanwhile = [[8, 2, 8, 3], [8, 6, 8, 7], [8, 8, 8, 9]];
+    for writes in meanwhile {
+        seeds.push(("session", [&begin[..], &exchange, &writes, &exchange.repeat(8)].concat()));
+    }
+    seeds.push(("session", [&begin[..], &exchange.repeat(2), &[12], &exchange.repeat(8)].concat()));
+    let raw = |message: &Vec<u8>| [&[0][..], &(message.len() as u16).to_be_bytes(), message].concat();
+    let mut messages = messages(true);
+    // A name for generation 1.
+    messages.push([&[18, 2, 1, 5, 16][..], &[7; 16]].concat());
+    seeds.push(("session", [&begin[..], &messages.iter().flat_map(raw).collect::<Vec<u8>>()].concat()));
+    // Symbols, Inquiry, Names and Settled, each twice and at the wrong time.
+    for message in
+        messages.iter().filter(|message| message.first().is_some_and(|kind| (16..20).contains(kind)))
+    {
+        seeds.push((
+            "session",
+            [&begin[..], &exchange, &raw(message), &raw(message), &exchange.repeat(4)].concat(),
+        ));
+    }
 }
 
 fn rows(seeds: &mut Vec<(&'static str, Vec<u8>)>) {

@@ -2,6 +2,7 @@
 
 use ditto_crdt::Sequence;
 use ditto_peer::StoreReplica;
+use ditto_replication::limits::MIN_RECONCILED_CHANGES;
 use ditto_replication::{
     CloseReason, Event, LocalPeer, PeerId, Replica as _, Replicator, SessionId, SubscriptionId,
 };
@@ -11,9 +12,10 @@ use ditto_value::Object;
 use crate::database;
 use crate::input::Input;
 
-const SESSION: SessionId = SessionId(1);
 /// Inputs beyond so many steps find nothing else.
 const MAX_STEPS: usize = 200;
+/// The statement after which there is enough to be reconciled.
+pub(crate) const MANY: u8 = 6;
 const QUERIES: [&str; 3] =
     ["SELECT * FROM plants", "SELECT * FROM plants WHERE height > 1", "SELECT * FROM pots"];
 
@@ -21,6 +23,8 @@ struct Peer {
     store: Store,
     replica: StoreReplica,
     replicator: Replicator,
+    session: SessionId,
+    other: PeerId,
     /// Why the session ended.
     closed: Option<CloseReason>,
 }
@@ -35,10 +39,20 @@ impl Peer {
                 .subscribe(SubscriptionId(id), query, &Object::new(), &mut replica, 0)
                 .expect("it is a subscription");
         }
-        replicator.connected(SESSION, PeerId([3 - number; 32]), &mut replica, 0);
-        let mut peer = Self { store, replica, replicator, closed: None };
+        let other = PeerId([3 - number; 32]);
+        let mut peer = Self { store, replica, replicator, session: SessionId(0), other, closed: None };
+        peer.connect(0);
         peer.sync(0);
         peer
+    }
+
+    /// Ends the session, if there is one, and begins another.
+    fn connect(&mut self, now: u64) {
+        while self.say().is_some() {}
+        self.replicator.disconnected(self.session);
+        self.session = SessionId(self.session.0 + 1);
+        self.replicator.connected(self.session, self.other, &mut self.replica, now);
+        self.events();
     }
 
     fn sync(&mut self, now: u64) {
@@ -48,7 +62,7 @@ impl Peer {
     }
 
     fn receive(&mut self, message: &[u8], now: u64) {
-        self.replicator.receive(SESSION, message, &mut self.replica, now);
+        self.replicator.receive(self.session, message, &mut self.replica, now);
         self.events();
     }
 
@@ -73,8 +87,16 @@ impl Peer {
             "EVICT FROM plants WHERE height > 3",
             "INSERT INTO pots DOCUMENTS ({'plant': 'n'})",
         ];
-        let statement = STATEMENTS[usize::from(which) % STATEMENTS.len()];
-        self.store.execute(statement, &Object::new()).expect("memory takes every write");
+        // As many as both must have for a reconciliation.
+        let many = || {
+            let documents =
+                (10..10 + MIN_RECONCILED_CHANGES).map(|id| format!("({{'_id': {id}, 'height': {id}}})"));
+            let documents: Vec<String> = documents.collect();
+            format!("INSERT INTO plants DOCUMENTS {} ON ID CONFLICT DO UPDATE", documents.join(", "))
+        };
+        let statement = STATEMENTS.get(usize::from(which) % (STATEMENTS.len() + 1));
+        let statement = statement.map_or_else(many, |statement| (*statement).to_owned());
+        self.store.execute(&statement, &Object::new()).expect("memory takes every write");
         self.replicator.committed(&mut self.replica, now);
         self.events();
     }
@@ -90,7 +112,7 @@ pub fn session(data: &[u8]) {
         if input.is_empty() {
             break;
         }
-        match input.byte() % 12 {
+        match input.byte() % 13 {
             0 | 1 => {
                 honest = false;
                 victim.receive(input.slice(), now);
@@ -135,6 +157,13 @@ pub fn session(data: &[u8]) {
                 victim.sync(now);
                 other.sync(now);
             }
+            // Both begin anew, after what they have written.
+            12 => {
+                victim.sync(now);
+                other.sync(now);
+                victim.connect(now);
+                other.connect(now);
+            }
             _ => {
                 now += 10 * u64::from(input.byte());
                 for peer in [&mut victim, &mut other] {
@@ -161,10 +190,17 @@ pub fn session(data: &[u8]) {
     assert!(changes.is_ok());
 }
 
-/// What two honest peers say to each other, for seeds.
-pub(crate) fn messages() -> Vec<Vec<u8>> {
+/// What two honest peers say to each other, for seeds: from the beginning, or with so much in both that they reconcile.
+pub(crate) fn messages(reconcile: bool) -> Vec<Vec<u8>> {
     let (mut one, mut other) = (Peer::new(1), Peer::new(2));
     let mut said = Vec::new();
+    if reconcile {
+        for peer in [&mut one, &mut other] {
+            peer.execute(MANY, 0);
+            peer.sync(0);
+            peer.connect(0);
+        }
+    }
     for round in 0..6 {
         for _ in 0..8 {
             while let Some(message) = other.say() {
@@ -181,4 +217,18 @@ pub(crate) fn messages() -> Vec<Vec<u8>> {
         one.execute(round + 1, 0);
     }
     said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_that_hold_much_say_what_belongs_to_a_reconciliation() {
+        let kinds: Vec<u8> = messages(true).iter().filter_map(|message| message.first().copied()).collect();
+        // Symbols, Inquiry, Settled.
+        for kind in [16, 17, 19] {
+            assert!(kinds.contains(&kind), "{kind} is not among {kinds:?}");
+        }
+    }
 }

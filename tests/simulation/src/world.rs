@@ -469,7 +469,7 @@ impl World {
                 .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
             if !self.interrupted
                 && !self.parts_lost
-                && let Some(torn) = oracle::torn_transactions(&self.peers[peer])
+                && let Some(torn) = oracle::torn_transactions(&self.peers, peer)
             {
                 self.note(|| torn.clone());
                 self.verdicts.push(torn);

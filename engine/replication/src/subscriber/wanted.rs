@@ -121,7 +121,7 @@ impl Subscriber {
             // Nothing is promised any more, and nothing would come.
             self.tears = Tears::default();
         }
-        link.statistics.catching_up = self.is_catching_up();
+        self.show_progress(link, turn);
         Ok(())
     }
 
@@ -136,8 +136,7 @@ impl Subscriber {
         let mut is_new = false;
         let confirmed = self.confirmed;
         for wanted in self.wanted.values_mut() {
-            let is_refused = !wanted.is_served() && wanted.generation <= confirmed;
-            if is_refused || wanted.removed || wanted.caught_up == Some(false) {
+            if wanted.is_refused(confirmed) || wanted.removed || wanted.caught_up == Some(false) {
                 continue;
             }
             (wanted.caught_up, is_new) = (Some(false), true);
@@ -152,7 +151,8 @@ impl Subscriber {
     }
 
     fn is_catching_up(&self) -> bool {
-        self.wanted.values().any(|wanted| !wanted.removed && wanted.caught_up == Some(false))
+        let counts = |wanted: &&Wanted| !wanted.removed && !wanted.is_refused(self.confirmed);
+        self.wanted.values().filter(counts).any(|wanted| wanted.caught_up != Some(true))
     }
 
     fn show_progress(&self, link: &mut Link, turn: &mut Turn<'_>) {
@@ -198,7 +198,6 @@ impl Subscriber {
                 None if start.reconciled => {
                     wanted.fence = Some(start.sequence);
                     wanted.caught_up = Some(false);
-                    link.statistics.catching_up = true;
                     for subscription in wanted.subscriptions(subscriptions) {
                         let (session, remote) = (link.session, link.remote);
                         turn.events.push_back(Event::CatchingUp { session, remote, subscription });
@@ -223,10 +222,10 @@ impl Subscriber {
         let newest_removal = self.generation == confirmed;
         self.wanted.retain(|_, wanted| !(wanted.removed && newest_removal));
         let mut left = self.wanted.values().filter(|wanted| !wanted.removed);
-        if left.all(|wanted| !wanted.is_served() && wanted.generation <= confirmed) {
-            // The rest is refused.
+        if left.all(|wanted| wanted.is_refused(confirmed)) {
             self.tears = Tears::default();
         }
+        self.show_progress(link, turn);
         Ok(())
     }
 
@@ -296,6 +295,10 @@ pub(super) fn wants(wanted: &BTreeMap<u64, Wanted>, collection: &str) -> bool {
 }
 
 impl Wanted {
+    fn is_refused(&self, confirmed: u64) -> bool {
+        !self.is_served() && self.generation <= confirmed
+    }
+
     pub(super) fn is_served(&self) -> bool {
         self.position.is_some() || self.fence.is_some()
     }
