@@ -7,7 +7,8 @@ mod pair;
 mod watch;
 
 use ditto_replication::limits::{
-    MAX_DELTA_BYTES, MAX_QUESTION_HASHES, MAX_WAITED_DELTA_BYTES, PART_BYTES, QUEUE_TARGET_BYTES,
+    MAX_BATCH_BYTES, MAX_DELTA_BYTES, MAX_QUESTION_HASHES, MAX_WAITED_DELTA_BYTES, PART_BYTES,
+    QUEUE_TARGET_BYTES,
 };
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
@@ -211,6 +212,26 @@ fn large_documents_that_are_offered_come_one_after_the_other() {
     }
     watch.settle(&mut net);
     assert_eq!(net.model(1).count(), 9);
+}
+
+#[test]
+fn a_commit_of_many_large_documents_that_are_offered_is_cut_like_any_other() {
+    let (mut net, left, _) = narrow();
+    // Lazy, as the subscriber would say if others brought the same.
+    let now = net.now;
+    let pair::Node { replicator, model, .. } = &mut net.nodes[0];
+    replicator.receive(left, &[0x0e, 0x02, 0x01], model, now);
+    net.model(0).commit(now, |transaction| {
+        for number in 0..12 {
+            transaction.insert("plants", &format!("oak{number}"), &[("rings", noise(16 * PART_BYTES))]);
+        }
+    });
+    while net.step() {
+        let queued = net.nodes[0].replicator.queued_bytes(left);
+        assert!(queued < MAX_BATCH_BYTES + 18 * PART_BYTES, "{queued} bytes wait");
+    }
+    Watch::default().settle(&mut net);
+    assert_eq!(net.statistics(0, left).documents_sent, 12);
 }
 
 #[test]
