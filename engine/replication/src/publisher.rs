@@ -595,7 +595,9 @@ impl Publisher {
                 }
             }
             draft.bytes += item.bytes();
-            if draft.bytes >= BATCH_TARGET_BYTES && boundary.is_none() {
+            if draft.bytes >= MAX_BATCH_BYTES {
+                boundary = Some(sequence);
+            } else if draft.bytes >= BATCH_TARGET_BYTES && boundary.is_none() {
                 boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));
             }
             draft.items.push(item);

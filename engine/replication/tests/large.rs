@@ -6,7 +6,10 @@ mod model;
 mod pair;
 mod watch;
 
-use ditto_replication::limits::{MAX_DELTA_BYTES, MAX_WAITED_DELTA_BYTES, PART_BYTES, QUEUE_TARGET_BYTES};
+use ditto_replication::limits::{
+    MAX_BATCH_BYTES, MAX_DELTA_BYTES, MAX_QUESTION_HASHES, MAX_WAITED_DELTA_BYTES, PART_BYTES,
+    QUEUE_TARGET_BYTES,
+};
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
 use model::document_key;
@@ -212,6 +215,26 @@ fn large_documents_that_are_offered_come_one_after_the_other() {
 }
 
 #[test]
+fn a_commit_of_many_large_documents_that_are_offered_is_cut_like_any_other() {
+    let (mut net, left, _) = narrow();
+    // Lazy, as the subscriber would say if others brought the same.
+    let now = net.now;
+    let pair::Node { replicator, model, .. } = &mut net.nodes[0];
+    replicator.receive(left, &[0x0e, 0x02, 0x01], model, now);
+    net.model(0).commit(now, |transaction| {
+        for number in 0..12 {
+            transaction.insert("plants", &format!("oak{number}"), &[("rings", noise(16 * PART_BYTES))]);
+        }
+    });
+    while net.step() {
+        let queued = net.nodes[0].replicator.queued_bytes(left);
+        assert!(queued < MAX_BATCH_BYTES + 18 * PART_BYTES, "{queued} bytes wait");
+    }
+    Watch::default().settle(&mut net);
+    assert_eq!(net.statistics(0, left).documents_sent, 12);
+}
+
+#[test]
 fn a_reconciliation_sends_large_documents_too_and_small_ones_before() {
     let mut net = Net::new(2);
     for number in 0..200 {
@@ -332,6 +355,74 @@ fn what_is_larger_than_the_other_peer_takes_is_named_and_everything_else_goes_on
         net.rest();
         net.assert_equal(0, 1);
     }
+}
+
+#[test]
+fn long_answers_let_others_pass_too() {
+    let mut net = Net::new(2);
+    net.room = 2;
+    let subscriptions = [net.subscribe(0, PLANTS), net.subscribe(1, PLANTS)];
+    // With more fields than a question names hashes, so that it asks for everything.
+    let names: Vec<String> = (0..MAX_QUESTION_HASHES + 100).map(|number| format!("ring{number}")).collect();
+    let fields: Vec<(&str, Value)> = names.iter().map(|name| (name.as_str(), noise(100))).collect();
+    let now = net.now;
+    net.model(0).insert(now, "plants", "oak", &fields);
+    net.connect(0, 1);
+    net.rest();
+    net.assert_equal(0, 1);
+    net.disconnect(0, 1);
+    // Both change it apart from each other, and only one side hears of the other's.
+    net.unsubscribe(0, subscriptions[0]);
+    net.model(0).set(now, "plants", "oak", "ring1", 1);
+    net.model(1).set(now, "plants", "oak", "ring2", 2);
+    let (left, right) = net.connect(0, 1);
+    let before = parts(&net);
+    deliver_parts(&mut net, 2);
+    // The batch with the document waits for the answer; what this side tells does not.
+    net.subscribe(0, PLANTS);
+    insert(&mut net, 1, "fern");
+    until(&mut net, 0, "fern");
+    assert_eq!(
+        net.model(1).field("plants", "oak", "ring1"),
+        Some(noise(100)),
+        "nothing of half an answer is seen"
+    );
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(net.statistics(1, right).questions_asked, 1);
+    let parts = parts(&net) - before;
+    assert!(parts > 2 * 8, "{parts} parts, of the answer and of what it lacked");
+    let received = net.statistics(0, left).documents_received;
+    // What both changed, an answer, what an answer lacked, and the small one.
+    assert!(received <= 4, "{received} documents");
+}
+
+#[test]
+fn large_documents_reach_everybody_in_a_mesh_with_lazy_links() {
+    let mut net = Net::new(4);
+    net.room = 3;
+    for (a, b) in [(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)] {
+        net.connect(a, b);
+    }
+    for peer in 0..4 {
+        net.subscribe(peer, PLANTS);
+    }
+    net.settle();
+    for round in 0..6 {
+        for peer in 0..4 {
+            insert_large(&mut net, peer, &format!("oak{round}-{peer}"), 1 + (round + peer) % 4);
+            insert(&mut net, peer, &format!("fern{round}-{peer}"));
+            (0..30).for_each(|_| {
+                net.step();
+            });
+        }
+    }
+    net.rest();
+    for peer in 1..4 {
+        net.assert_equal(0, peer);
+    }
+    assert_eq!(net.model(0).count(), 48);
+    assert!((0..4).all(|peer| net.failures(peer).is_empty()));
 }
 
 #[derive(Clone, Debug)]
