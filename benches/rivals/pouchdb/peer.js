@@ -75,8 +75,9 @@ class Peer {
   }
 
   async watch({ id }) {
-    const changes = this.database.changes({ live: true, since: "now", include_docs: true, doc_ids: [id] });
-    changes.on("change", (change) => {
+    this.changes?.cancel();
+    this.changes = this.database.changes({ live: true, since: "now", include_docs: true, doc_ids: [id] });
+    this.changes.on("change", (change) => {
       this.population = change.doc.population;
       this.notify();
     });

@@ -20,16 +20,22 @@ const LOADING: Duration = Duration::from_secs(600);
 /// How long a connection must be silent to count as having nothing more to say.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// Changes of one document before the next one has its turn: some stores tell the whole history of a document.
+const CHANGES_EACH: usize = 10;
+
 const POLL: Duration = Duration::from_millis(1);
 
 pub struct Pair {
     store: &'static Store,
+    /// Ends before the publisher: it would try to connect again.
+    subscriber: Option<Peer>,
     publisher: Peer,
     invitation: Invitation,
     relay: Counter,
-    subscriber: Option<Peer>,
     /// What the publisher set as a population last.
     population: u64,
+    /// Which document is changed next.
+    watched: usize,
     /// Of the subscriber. The publisher's is kept for as long as its peer.
     directory: TempDir,
     #[expect(dead_code, reason = "the database goes with its directory")]
@@ -89,8 +95,17 @@ impl Pair {
         let invitation = publisher.listen()?;
         let relay = Counter::start(&invitation)?;
         let subscriber = None;
-        let mut pair =
-            Self { store, publisher, invitation, relay, subscriber, population: 0, directory, published };
+        let mut pair = Self {
+            store,
+            publisher,
+            invitation,
+            relay,
+            subscriber,
+            population: 0,
+            watched: 0,
+            directory,
+            published,
+        };
         let subscriber = pair.rejoin()?;
         subscriber.ask_patiently(&Command::WaitForDocuments { count }, limit)?;
         let bytes = pair.relay.quiet()?;
@@ -136,8 +151,9 @@ impl Pair {
         Ok([count as f64 / time.as_secs_f64(), memory])
     }
 
-    /// Milliseconds and bytes until the subscriber has what changed while it was away.
-    pub fn resync(&mut self, ids: Vec<String>) -> Result<[f64; 2], Failure> {
+    /// Milliseconds and bytes until the subscriber has what changed while it was away, and its greatest memory, that of
+    /// opening its database included.
+    pub fn resync(&mut self, ids: Vec<String>) -> Result<[f64; 3], Failure> {
         let before = self.leave()?;
         let population = self.next_population();
         self.publisher.ask(&Command::Change { ids: ids.clone(), population })?;
@@ -147,8 +163,10 @@ impl Pair {
         subscriber.ask(&Command::Connect { invitation })?;
         subscriber.ask(&Command::WaitForChanges { ids, population })?;
         let time = start.elapsed();
+        let bytes = self.relay.quiet()? - before;
+        let memory = subscriber.peak_memory()?;
         self.subscriber = Some(subscriber);
-        Ok([milliseconds(time), self.relay.quiet()? - before])
+        Ok([milliseconds(time), bytes, memory])
     }
 
     /// Bytes of a connection while nothing has changed.
@@ -167,39 +185,50 @@ impl Pair {
 
     /// Milliseconds, p50 and p99, from the command to change a document to the answer that it arrived, and of a
     /// command and its answer alone, without the relay.
-    pub fn latency(&mut self, id: &str, documents: usize, count: usize) -> Result<[f64; 3], Failure> {
+    pub fn latency(&mut self, ids: &[String], count: usize) -> Result<[f64; 3], Failure> {
         self.leave()?;
         let directory = tempdir()?;
-        let (mut subscriber, _) = self.another(directory.path(), documents, PATIENCE)?;
-        subscriber.ask(&Command::Watch { id: id.to_owned() })?;
-        let (mut latencies, mut pipe) = (Latencies::default(), Latencies::default());
-        for number in 0..count + count.div_ceil(10) {
-            let time = self.change(&mut subscriber, id)?;
+        let (mut subscriber, _) = self.another(directory.path(), ids.len(), PATIENCE)?;
+        // For warming up.
+        self.changes(&mut subscriber, ids, count.div_ceil(10))?;
+        let latencies = self.changes(&mut subscriber, ids, count)?;
+        let mut pipe = Latencies::default();
+        for _ in 0..count {
             let start = Instant::now();
             subscriber.ask(&Command::Nothing)?;
-            // The first ones are for warming up.
-            if number >= count.div_ceil(10) {
-                pipe.push(start.elapsed());
-                latencies.push(time);
-            }
+            pipe.push(start.elapsed());
         }
         subscriber.close()?;
         Ok([latencies.percentile(50), latencies.percentile(99), pipe.percentile(50)].map(milliseconds))
     }
 
     /// Bytes of one change, its answers included.
-    pub fn change_bytes(&mut self, id: &str, count: usize) -> Result<[f64; 1], Failure> {
+    pub fn change_bytes(&mut self, ids: &[String], count: usize) -> Result<[f64; 1], Failure> {
         self.leave()?;
-        self.rejoin()?.ask(&Command::Watch { id: id.to_owned() })?;
+        self.rejoin()?;
         let mut subscriber = self.subscriber.take().ok_or("no subscriber")?;
-        self.change(&mut subscriber, id)?;
+        self.changes(&mut subscriber, ids, 1)?;
         let before = self.relay.quiet()?;
-        for _ in 0..count {
-            self.change(&mut subscriber, id)?;
-        }
+        self.changes(&mut subscriber, ids, count)?;
         let bytes = self.relay.quiet()? - before;
         self.subscriber = Some(subscriber);
         Ok([bytes / count as f64])
+    }
+
+    /// One change after another, a few to each of the documents: how long each took.
+    fn changes(&mut self, subscriber: &mut Peer, ids: &[String], count: usize) -> Result<Latencies, Failure> {
+        let mut latencies = Latencies::default();
+        for number in 0..count {
+            let id = ids.get(self.watched % ids.len()).ok_or("no documents")?;
+            if number % CHANGES_EACH == 0 {
+                subscriber.ask(&Command::Watch { id: id.clone() })?;
+            }
+            latencies.push(self.change(subscriber, id)?);
+            if number % CHANGES_EACH == CHANGES_EACH - 1 || number == count - 1 {
+                self.watched += 1;
+            }
+        }
+        Ok(latencies)
     }
 
     /// Changes a document that is watched there.

@@ -175,6 +175,7 @@ fn of_a_large_collection(context: &Context) -> Result<Vec<Line>, Failure> {
     let titles = [
         ("resync of 1 % changed".to_owned(), Unit::Milliseconds),
         ("resync of 1 % changed, bytes".to_owned(), Unit::Bytes),
+        ("resync of 1 % changed, peak memory of who comes back".to_owned(), Unit::Bytes),
     ];
     lines.extend(context.alternate(&mut sides, titles, |pair, count, round| {
         let ids = input.ids.iter().take(count).skip(round).step_by(100).cloned().collect();
@@ -187,14 +188,12 @@ fn of_a_large_collection(context: &Context) -> Result<Vec<Line>, Failure> {
 
 fn of_changes(context: &Context) -> Result<Vec<Line>, Failure> {
     let input = input(&documents(12, 1_000), |document| &document.id)?;
-    let Some(id) = input.ids.first() else { return Ok(Vec::new()) };
     let changes = context.scaled(200).min(200);
     let mut sides = context.sides(&input);
     let titles = ["small change, p50", "small change, p99", "of this, a command and its answer, p50"];
     let titles = titles.map(|title| (title.to_owned(), Unit::Milliseconds));
-    let mut lines =
-        context.alternate(&mut sides, titles, |pair, documents, _| pair.latency(id, documents, changes));
+    let mut lines = context.alternate(&mut sides, titles, |pair, _, _| pair.latency(&input.ids, changes));
     let titles = [("small change, bytes".to_owned(), Unit::Bytes)];
-    lines.extend(context.alternate(&mut sides, titles, |pair, _, _| pair.change_bytes(id, changes)));
+    lines.extend(context.alternate(&mut sides, titles, |pair, _, _| pair.change_bytes(&input.ids, changes)));
     Ok(lines)
 }

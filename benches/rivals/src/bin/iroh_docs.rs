@@ -155,7 +155,9 @@ impl Peer for Iroh {
     }
 
     fn watch(&mut self, id: &str) -> Result<(), Failure> {
-        id.clone_into(&mut self.arrivals.state.lock().watched);
+        let mut state = self.arrivals.state.lock();
+        id.clone_into(&mut state.watched);
+        (state.announced, state.population) = (None, None);
         Ok(())
     }
 
