@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// How many documents one transaction inserts, on both sides.
+pub const BATCH: usize = 1_000;
+
 /// Names that documents are spread over evenly; conditions on them select one in [`COUNTRIES`]`.len()`.
 pub const COUNTRIES: [&str; 50] = [
     "AR", "AT", "AU", "BD", "BE", "BR", "CA", "CH", "CL", "CN", "CO", "CZ", "DE", "DK", "EG", "ES", "ET",

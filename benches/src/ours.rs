@@ -11,8 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Failure;
+use crate::documents::BATCH;
 use crate::measure::wait_until;
-use crate::sqlite::BATCH;
 
 /// All peers of a run belong together.
 const DATABASE_ID: &str = "0f7a1a4e-6d0c-4d0e-9a52-6a1b2f3c4d5e";

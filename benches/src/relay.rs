@@ -47,20 +47,25 @@ impl Relay {
 
     /// Waits until nothing has passed for `pause`, and returns what has passed by then.
     pub fn quiet(&self, pause: Duration) -> Result<u64, Failure> {
-        let start = Instant::now();
-        let (mut seen, mut since) = (self.bytes(), Instant::now());
-        while since.elapsed() < pause {
-            if start.elapsed() > PATIENCE {
-                return Err("the connection did not become quiet".into());
-            }
-            thread::sleep(pause / 20);
-            let now = self.bytes();
-            if now != seen {
-                (seen, since) = (now, Instant::now());
-            }
-        }
-        Ok(seen)
+        quiet(|| self.bytes(), pause)
     }
+}
+
+/// Waits until a count has not changed for `pause`, and returns it.
+pub fn quiet(bytes: impl Fn() -> u64, pause: Duration) -> Result<u64, Failure> {
+    let start = Instant::now();
+    let (mut seen, mut since) = (bytes(), Instant::now());
+    while since.elapsed() < pause {
+        if start.elapsed() > PATIENCE {
+            return Err("the connection did not become quiet".into());
+        }
+        thread::sleep(pause / 20);
+        let now = bytes();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+    }
+    Ok(seen)
 }
 
 fn forward(inbound: TcpStream, target: SocketAddr, bytes: &Arc<AtomicU64>) -> io::Result<()> {

@@ -5,10 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use crate::Failure;
-use crate::documents::Document;
-
-/// How many documents one transaction inserts, on both sides.
-pub const BATCH: usize = 1_000;
+use crate::documents::{BATCH, Document};
 
 /// A database with one table of JSON documents and an index on `population`.
 pub struct Sqlite {
