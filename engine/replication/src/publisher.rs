@@ -3,12 +3,14 @@
 //! One *walk* over the change log serves all interests of the other peer. It starts at the smallest position
 //! among them and never passes the durable sequence; once it has arrived there it simply continues as changes
 //! become durable, so that backlog and live changes are one path. Only while it has a long way to go, new changes are told
-//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is. Each step collects a *draft*:
+//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is, and a peer that holds nothing gets a large
+//! collection as a [listing] before it. Each step collects a *draft*:
 //! documents to send, and documents that changed but of which only the other peer can say whether it must hear
 //! of them. The latter are offered; with the answer the draft becomes a batch.
 
 mod ahead;
 mod firm;
+mod listing;
 mod reconciling;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +39,7 @@ use crate::subscription::selection;
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
 use firm::Firm;
+use listing::Listing;
 
 /// The publishing half of one session.
 #[derive(Debug, Default)]
@@ -101,6 +104,8 @@ struct Served {
     first_batch: u64,
     /// Much of what changed up to here may be held already: it is offered.
     held_in_part: Sequence,
+    /// What is told of it before the walk comes by.
+    listing: Option<Listing>,
 }
 
 /// A batch that is not yet acknowledged.
@@ -180,6 +185,7 @@ impl Publisher {
         self.draft = None;
         if interests.forgotten {
             link.known.clear();
+            self.served.values_mut().for_each(|served| served.listing = None);
         }
         for id in &interests.removed {
             self.served.remove(id);
@@ -275,6 +281,7 @@ impl Publisher {
             first_batch: if reconciled { u64::MAX } else { 0 },
             // Without a checkpoint nobody knows; see `walk_instead`.
             held_in_part: if checkpoint == Sequence(0) { Sequence(0) } else { self.seen },
+            listing: self.listing(&interest, checkpoint, turn.durable),
             interest,
             start,
             from: start,
@@ -320,6 +327,9 @@ impl Publisher {
             }
             let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
             let live = self.ahead.turn(self.position, turn.durable, end_of_commit)?;
+            if live.is_none() && self.list(&mut rows, link, turn)? {
+                continue;
+            }
             let mut draft = self.collect(live, &mut rows, link, turn)?;
             let offered: Vec<_> = draft.items.iter().filter_map(|item| item.offer(link)).collect();
             if offered.is_empty() {
@@ -437,6 +447,9 @@ impl Publisher {
     /// Decides what the other peer must hear of one change.
     fn weigh(&self, change: Change, link: &Link, turn: &mut Turn<'_>) -> Result<Weighed, CloseReason> {
         let Change { sequence, key, origin } = change;
+        if self.is_listed(&key, sequence) {
+            return Ok(Weighed::Nothing);
+        }
         let mut applicable = self
             .served
             .iter()
