@@ -94,6 +94,20 @@ impl Replica for StoreReplica {
         Ok(Some(Held { version, newest, alive, value_bytes }))
     }
 
+    fn documents(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Excerpt)>, ReplicaError> {
+        let documents = self.0.documents(collection, after, limit, bytes).map_err(failed)?;
+        let document = |(key, part): (ditto_store::DocumentKey, store::Excerpt)| {
+            (DocumentKey { collection: key.collection, id: key.id }, excerpt(part))
+        };
+        Ok(documents.into_iter().map(document).collect())
+    }
+
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
         let named = self.0.named(&name(key)).map_err(failed)?;
         Ok(named.map(|key| DocumentKey { collection: key.collection, id: key.id }))

@@ -56,6 +56,10 @@ pub const ROWS_PER_READ: usize = 1_024;
 pub const LIVE_ROWS: u64 = BATCH_TARGET_DOCUMENTS as u64;
 /// Ranges of changes told in this way that are remembered (16 bytes each); with more, the newest are told in their order.
 pub const MAX_RANGES_AHEAD: usize = 4_096;
+/// With this many changes here a peer that holds nothing is told whole collections in the order of their names.
+pub const MIN_LISTED_CHANGES: u64 = 8_192;
+/// Documents of one listing that are left to the walk, because they travel in parts; after more, the rest is the walk's too.
+pub const MAX_LEFT_OUT: usize = 4_096;
 /// Documents in one offer.
 pub const MAX_OFFER_ITEMS: usize = ROWS_PER_READ;
 /// How long what was taken from elsewhere waits before it is offered to a publisher, in milliseconds: most of it that one is

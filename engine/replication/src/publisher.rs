@@ -3,13 +3,15 @@
 //! One *walk* over the change log serves all interests of the other peer. It starts at the smallest position
 //! among them and never passes the durable sequence; once it has arrived there it simply continues as changes
 //! become durable, so that backlog and live changes are one path. Only while it has a long way to go, new changes are told
-//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is; and while a [large](large) document is under way,
-//! the walk itself goes on so. Each step collects a *draft*: documents to send, and documents that changed but of which only
-//! the other peer can say whether it must hear of them. The latter are offered; with the answer the draft becomes a batch.
+//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is; while a [large](large) document is under way,
+//! the walk itself goes on so; and a peer that holds nothing gets a large collection as a [listing] before it. Each step
+//! collects a *draft*: documents to send, and documents that changed but of which only the other peer can say whether it must
+//! hear of them. The latter are offered; with the answer the draft becomes a batch.
 
 mod ahead;
 mod firm;
 mod large;
+mod listing;
 mod reconciling;
 mod taken;
 
@@ -40,6 +42,7 @@ use crate::subscription::selection;
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
 use firm::Firm;
+use listing::Listing;
 use taken::Differing;
 
 /// The publishing half of one session.
@@ -112,6 +115,8 @@ struct Served {
     first_batch: u64,
     /// Much of what changed up to here may be held already: it is offered.
     held_in_part: Sequence,
+    /// What is told of it before the walk comes by.
+    listing: Option<Listing>,
 }
 
 /// A batch that is not yet acknowledged.
@@ -218,6 +223,7 @@ impl Publisher {
         self.draft = None;
         if interests.forgotten {
             link.known.clear();
+            self.served.values_mut().for_each(|served| served.listing = None);
         }
         self.reconsider_large(&interests, link);
         for id in &interests.removed {
@@ -314,6 +320,7 @@ impl Publisher {
             first_batch: if reconciled { u64::MAX } else { 0 },
             // Without a checkpoint nobody knows; see `walk_instead`.
             held_in_part: if checkpoint == Sequence(0) { Sequence(0) } else { self.seen },
+            listing: self.listing(&interest, checkpoint, turn.durable),
             interest,
             start,
             from: start,
@@ -384,7 +391,11 @@ impl Publisher {
                 break;
             }
             let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
-            let (place, start) = match self.ahead.turn(reached, turn.durable, end_of_commit)? {
+            let live = self.ahead.turn(reached, turn.durable, end_of_commit)?;
+            if live.is_none() && self.list(&mut rows, link, turn)? {
+                continue;
+            }
+            let (place, start) = match live {
                 Some(live) => (Place::Live, live),
                 None if is_held => (Place::Onward, onward),
                 None => (Place::Walk, self.position),
@@ -502,6 +513,9 @@ impl Publisher {
     /// Decides what the other peer must hear of one change.
     fn weigh(&self, change: Change, link: &Link, turn: &mut Turn<'_>) -> Result<Weighed, CloseReason> {
         let Change { sequence, key, origin } = change;
+        if self.is_listed(&key, sequence) {
+            return Ok(Weighed::Nothing);
+        }
         let mut applicable = self
             .served
             .iter()

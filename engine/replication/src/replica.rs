@@ -274,6 +274,16 @@ pub trait Replica {
     /// The same without the value, which is not read as far as that can be avoided.
     fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError>;
 
+    /// Documents of the collection in the order of their keys, living ones and tombstones, with everything of them as
+    /// [`Self::delta_since`] has it: those after the key `after`, from the first one for the empty key. At most `limit`, and no
+    /// more once their deltas have `bytes` bytes; none if there are no more.
+    fn documents(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Excerpt)>, ReplicaError>;
     /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError>;
 

@@ -391,7 +391,7 @@ fn long_answers_let_others_pass_too() {
     net.assert_equal(0, 1);
     assert_eq!(net.statistics(1, right).questions_asked, 1);
     let parts = parts(&net) - before;
-    assert!(parts > 2 * 8, "{parts} parts, of the answer and of what it lacked");
+    assert!(parts >= 2 * 8, "{parts} parts, of an answer each way, or of one and of what it lacked");
     let received = net.statistics(0, left).documents_received;
     // What both changed, an answer, what an answer lacked, and the small one.
     assert!(received <= 4, "{received} documents");

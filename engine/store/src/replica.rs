@@ -12,7 +12,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use ditto_crdt::{DecodeError, Delta, Document, Record, RunId, Sequence, SiteId, Version};
-use ditto_storage::{Bytes, Direction, Keyspace};
+use ditto_storage::{Bytes, Direction, Keyspace, prefix_end};
 use ditto_value::{Object, ValueRef};
 
 use crate::catalog::Collection;
@@ -252,6 +252,44 @@ impl Replica {
         let parsed = parse_record(&record)?;
         let (version, newest, alive) = (parsed.version, parsed.newest_sequence, parsed.alive);
         Ok(Some(StoredDocument { record, version, newest, alive }))
+    }
+
+    /// Documents of the collection in the order of their keys, living ones and tombstones, with everything of them as
+    /// [`Replica::delta_since`] has it: those after the key `after`, from the first one for the empty key. At most `limit`, and
+    /// no more once their deltas have `bytes` bytes; none if there are no more.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn documents(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Excerpt)>, StoreError> {
+        let inner = &self.store.inner;
+        let Some(collection) = inner.collections.get(collection) else { return Ok(Vec::new()) };
+        let low = layout::document_key(collection.id, after);
+        let high = prefix_end(&layout::collection_prefix(collection.id));
+        let range = (Bound::Excluded(&low[..]), high.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
+        let snapshot = inner.storage.snapshot();
+        let (mut documents, mut read) = (Vec::new(), 0);
+        for row in snapshot.range(Keyspace::Documents, range, Direction::Forward).take(limit) {
+            let (key, record) = row?;
+            let parsed = parse_record(&record)?;
+            let delta =
+                parsed.delta_since(Sequence(0)).map_err(|error| StoreError::corrupt(error.to_string()))?;
+            read += delta.len();
+            let key = DocumentKey {
+                collection: Arc::clone(&collection.name),
+                id: layout::id_of_document_key(&key).into(),
+            };
+            documents.push((key, Excerpt { version: parsed.version, newest: parsed.newest_sequence, delta }));
+            if read >= bytes {
+                break;
+            }
+        }
+        Ok(documents)
     }
 
     /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.

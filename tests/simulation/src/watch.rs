@@ -80,6 +80,16 @@ impl Replica for Watched {
         self.inner.held(key)
     }
 
+    fn documents(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Excerpt)>, ReplicaError> {
+        self.inner.documents(collection, after, limit, bytes)
+    }
+
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
         self.inner.named(key)
     }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use ditto_crdt::{
@@ -402,6 +403,31 @@ impl Replica for Model {
             alive: stored.alive,
             value_bytes: stored.value.len(),
         }))
+    }
+
+    fn documents(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Excerpt)>, ReplicaError> {
+        self.usable()?;
+        let mut read = 0;
+        let start = DocumentKey { collection: collection.into(), id: after.into() };
+        let keys = self.state.documents.range((Bound::Excluded(start), Bound::Unbounded)).map(|(key, _)| key);
+        let keys = keys.take_while(|key| &*key.collection == collection).take(limit);
+        let documents = keys.filter_map(|key| {
+            let excerpt = self.excerpt(key, |document| document.delta_since(Sequence(0)))?;
+            Some((key.clone(), excerpt))
+        });
+        Ok(documents
+            .take_while(|(_, excerpt)| {
+                let is_room = read < bytes;
+                read += excerpt.delta.len();
+                is_room
+            })
+            .collect())
     }
 
     fn named(&self, _: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
