@@ -378,7 +378,7 @@ mod tests {
         let directory = Arc::new(Directory::lock(path).unwrap());
         let database = Database::open(directory, &DiskOptions::default()).unwrap();
         let keyspaces = [Keyspace::Documents, Keyspace::Changes, Keyspace::Indexes, Keyspace::Graves];
-        for number in 0..mebibytes << 20 >> 16 {
+        for number in 0..(mebibytes << 20) / ROW as u64 {
             let mut batch = Batch::new();
             let keyspace = keyspaces[number as usize % keyspaces.len()];
             batch.put(keyspace, number.to_be_bytes(), vec![7; ROW]);
@@ -391,9 +391,8 @@ mod tests {
     #[test]
     fn all_keyspaces_together_hold_little_in_memory() {
         let directory = tempfile::tempdir().unwrap();
-        // None of them comes to a table by itself before the end.
-        let most = MEMTABLE_BYTES * 4;
-        written(directory.path(), 3 * most >> 20 >> 2, |database| {
+        // None of the four keyspaces comes to a table by itself.
+        written(directory.path(), (3 * ALL_MEMTABLES_BYTES) >> 20, |database| {
             let held = database.fjall.write_buffer_size();
             assert!(held <= 2 * ALL_MEMTABLES_BYTES + 2 * ROW as u64, "{held} bytes");
         });
