@@ -109,6 +109,8 @@ fn writes_tell_ids_and_commit_and_reads_do_not() {
         ids.iter().filter(|id| id.to_string() != "a").cloned().collect::<Vec<_>>()
     );
     assert!(deleted.commit_id().unwrap() > first);
+    let composite = peer.execute("INSERT INTO c DOCUMENTS ({'_id': [1, null]})");
+    assert_eq!(composite.mutated_document_ids(), [DocumentId::new(&(1, ())).unwrap()]);
 
     let read = peer.execute("SELECT * FROM c");
     assert!(read.mutated_document_ids().is_empty() && read.commit_id().is_none());

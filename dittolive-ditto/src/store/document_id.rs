@@ -10,7 +10,7 @@ use crate::{
 
 /// The id of a document: its field `_id`.
 ///
-/// It is text, an integer, a boolean, bytes, or an array or map of such values. Equal values give equal ids. Ids are
+/// It is text, an integer, a boolean, bytes, or an array or map of such values and nulls. Equal values give equal ids. Ids are
 /// ordered by their canonical CBOR bytes, so shorter texts come first. With serde an id stands for its value.
 ///
 /// ```
@@ -38,8 +38,7 @@ impl DocumentId {
     /// The id with this value.
     ///
     /// # Errors
-    /// With a kind of `CoreApi(StoreDocumentId)` when the value is null or a float, or holds one, or does not
-    /// serialize.
+    /// With a kind of `CoreApi(StoreDocumentId)` when the value is null, is or holds a float, or does not serialize.
     pub fn new<V: Serialize>(value: &V) -> Result<Self, DittoError> {
         let value = cbor::to_vec(value).and_then(|bytes| cbor::from_slice(&bytes));
         let value = value.map_err(|error| invalid(&format!("the value does not serialize: {error}")))?;
@@ -47,9 +46,11 @@ impl DocumentId {
     }
 
     fn from_value(value: &CborValue) -> Result<Self, DittoError> {
-        if let Some(culprit) = illegal(value) {
+        let culprit = if *value == CborValue::Null { Some(value.type_name()) } else { illegal(value) };
+        if let Some(culprit) = culprit {
             return Err(invalid(&format!(
-                "it must be text, an integer, a boolean, bytes, or an array or map of these, and here is {culprit}"
+                "it must be text, an integer, a boolean, bytes, or an array or map of these and nulls, and here is \
+                 {culprit}"
             )));
         }
         let bytes = cbor::encode_canonical(value).map_err(|error| invalid(&error.to_string()))?;
@@ -89,8 +90,12 @@ fn invalid(reason: &str) -> DittoError {
 /// What in a value keeps it from being an id.
 fn illegal(value: &CborValue) -> Option<&'static str> {
     match value {
-        CborValue::Null | CborValue::Float(_) => Some(value.type_name()),
-        CborValue::Bool(_) | CborValue::Integer(_) | CborValue::Bytes(_) | CborValue::Text(_) => None,
+        CborValue::Float(_) => Some(value.type_name()),
+        CborValue::Null
+        | CborValue::Bool(_)
+        | CborValue::Integer(_)
+        | CborValue::Bytes(_)
+        | CborValue::Text(_) => None,
         CborValue::Array(elements) => elements.iter().find_map(illegal),
         CborValue::Map(members) => members.iter().find_map(|(key, member)| match key {
             CborValue::Text(_) => illegal(member),
@@ -197,8 +202,8 @@ mod tests {
             json!(-7),
             json!(u64::MAX),
             json!(true),
-            json!([1, "a"]),
-            json!({"b": [1]}),
+            json!([1, "a", null]),
+            json!({"b": [1], "c": null}),
         ] {
             let id = DocumentId::new(&value).unwrap();
             assert_eq!(serde_json::to_value(&id).unwrap(), value);
@@ -210,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn null_and_floats_are_refused_wherever_they_are() {
-        for value in [json!(null), json!(1.5), json!([null]), json!({"a": {"b": 0.5}})] {
+    fn null_is_refused_and_floats_wherever_they_are() {
+        for value in [json!(null), json!(1.5), json!([1.5]), json!({"a": {"b": 0.5}})] {
             let error = DocumentId::new(&value).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::CoreApi(CoreApiErrorKind::StoreDocumentId), "{error}");
             assert!(serde_json::from_value::<DocumentId>(value).is_err());

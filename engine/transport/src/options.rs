@@ -9,7 +9,8 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// To open a TCP connection to one address. 5 s.
     pub connect_timeout: Duration,
-    /// After this long without a byte from the other side it is asked for a sign of life. 4 s.
+    /// How often is looked whether a byte came from the other side; if none did since the last look, it is asked for a sign
+    /// of life. 4 s.
     pub keep_alive: Duration,
     /// If none comes within this time after that, the link is down. 8 s.
     pub answer_timeout: Duration,
