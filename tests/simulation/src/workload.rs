@@ -275,7 +275,7 @@ impl World {
             for document in *documents {
                 let id = format!("{peer}-{document}");
                 let mut body = Object::from([("_id", Value::from(id)), (*field, Value::from(turn))]);
-                if self.climate.large && turn % 4 == 0 && *document == "b" {
+                if self.climate.large && turn.is_multiple_of(4) && *document == "b" {
                     body.insert("rings", self.rings());
                 }
                 let arguments = Object::from([("d", Value::from(body))]);
