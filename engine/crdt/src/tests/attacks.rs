@@ -327,9 +327,15 @@ fn a_version_is_a_hash_of_the_canonical_bytes() {
 /// As the documentation of the protocol says them, under *Question*.
 #[test]
 fn the_hashes_of_births_and_entries_are_the_documented_ones() {
+    let documentation = include_str!("../../../../docs/protocol.md");
     let hashes = |document: &Document| -> Vec<String> {
         let hex = |hash: u128| hash.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        document.entry_hashes().into_iter().map(hex).collect()
+        let hashes: Vec<String> = document.entry_hashes().into_iter().map(hex).collect();
+        assert!(
+            hashes.iter().all(|hash| documentation.contains(hash)),
+            "docs/protocol.md lacks one of {hashes:?}"
+        );
+        hashes
     };
     let initial = initial(r#"{"x": 1}"#);
     assert_eq!(hashes(&initial), ["b761af0994c3eb04ad7efbd13fa288a3", "029b9bf37a594ce430f2d5af5fe54ffc"]);
