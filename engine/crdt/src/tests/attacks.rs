@@ -324,6 +324,40 @@ fn a_version_is_a_hash_of_the_canonical_bytes() {
     assert_eq!(Document::new().version(), Version::NOTHING);
 }
 
+/// As the documentation of the protocol says them, under *Question*.
+#[test]
+fn the_hashes_of_births_and_entries_are_the_documented_ones() {
+    let documentation = include_str!("../../../../docs/protocol.md");
+    let hashes = |document: &Document| -> Vec<String> {
+        let hex = |hash: u128| hash.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hashes: Vec<String> = document.entry_hashes().into_iter().map(hex).collect();
+        assert!(
+            hashes.iter().all(|hash| documentation.contains(hash)),
+            "docs/protocol.md lacks one of {hashes:?}"
+        );
+        hashes
+    };
+    let initial = initial(r#"{"x": 1}"#);
+    assert_eq!(hashes(&initial), ["b761af0994c3eb04ad7efbd13fa288a3", "029b9bf37a594ce430f2d5af5fe54ffc"]);
+
+    let definitions = Definitions::default();
+    let birth = Birth { stamp: Stamp::new(Hlc(1), SiteId(2)), run: RunId(3) };
+    let mut document = Document::new();
+    document.insert(&object(r#"{"x": 1}"#), &definitions, birth, Sequence(1)).unwrap();
+    let x = "8034c2f158a6961d414f3a9bddb3c690";
+    assert_eq!(hashes(&document), ["8429ad46e4d386094d2301aeafe10b75", x]);
+
+    let (path, stamp) = (Path::new(["n"]).unwrap(), Stamp::new(Hlc(6), SiteId(7)));
+    let slot = Slot { run: RunId(4), began: Sequence(5) };
+    document.increment(&path, Kind::Counter, &Value::Int(8), slot, &definitions, stamp, Sequence(2)).unwrap();
+    let generation = "595b8fb2e0428044b349413f7532c39c";
+    let slot = "e7e17f6e2b52770dd181cfcd64147186";
+    assert_eq!(hashes(&document), ["8429ad46e4d386094d2301aeafe10b75", generation, slot, x]);
+
+    document.delete(Sequence(3));
+    assert_eq!(hashes(&document), ["c9b6b47b08dcf39b830fed811458b88a"]);
+}
+
 /// A sum of hashes of entries could be steered: of enough entries some sum up to any given number (Wagner, *A Generalized
 /// Birthday Problem*, 2002).
 #[test]

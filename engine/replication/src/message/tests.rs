@@ -432,3 +432,31 @@ fn limits_are_checked_before_anything_is_kept() {
     assert!(!symbols(0, 1, SYMBOLS_PER_MESSAGE + 1));
     assert_eq!(Message::decode(&vec![6; MAX_MESSAGE_BYTES + 1]), Err(DecodeError::Limit("message")));
 }
+
+/// The table at the end of *Limits and violations*.
+#[test]
+fn the_documented_limits_are_those_of_the_code() {
+    use crate::limits::*;
+    macro_rules! values {
+        ($($name:ident)*) => { [$((stringify!($name), $name as u64)),*] };
+    }
+    let values = values![
+        MAX_MESSAGE_BYTES MESSAGE_TARGET_BYTES PACK_MIN_BYTES PACK_MIN_SAVING PART_BYTES MAX_DELTA_BYTES
+        MAX_WAITED_DELTA_BYTES MAX_OPEN_PARTS BATCH_TARGET_DOCUMENTS BATCH_TARGET_BYTES MAX_BATCH_DOCUMENTS
+        MAX_BATCH_BYTES WINDOW_BYTES WINDOW_DOCUMENTS WINDOW_BATCHES MAX_BUFFERED_BYTES MAX_BUFFERED_DOCUMENTS
+        ROWS_PER_CALL BYTES_PER_ROW ROWS_PER_READ LIVE_ROWS MAX_RANGES_AHEAD MIN_LISTED_CHANGES MAX_LEFT_OUT
+        MAX_OFFER_ITEMS TAKEN_DELAY_MS SILENT_ROWS POSITION_DELAY_MS MAX_INTERESTS MAX_QUERY_BYTES
+        MAX_ARGUMENT_BYTES MAX_COLLECTION_BYTES MAX_ID_BYTES MAX_RUNS MAX_REASON_BYTES MAX_QUESTION_HASHES
+        MAX_WAITING_QUESTIONS MAX_WAITING_QUESTION_BYTES MAX_WAITING_SURPLUSES MAX_JOINED_BATCHES MAX_TEARS
+        MAX_REMEMBERED_PEERS ANSWER_TIMEOUT_MS LAZY_PATIENCE_MS MAX_LAZY_WAIT_MS MIN_RECONCILED_CHANGES
+        MAX_RECONCILED_DOCUMENTS MAX_RECONCILIATIONS FIRST_SYMBOLS MAX_SYMBOLS SYMBOLS_PER_MESSAGE
+        MAX_INQUIRY_ITEMS ITEMS_PER_CALL KNOWN_DOCUMENTS QUEUE_TARGET_BYTES MAX_QUEUE_BYTES MAX_QUEUE_MESSAGES
+    ];
+    let documentation = include_str!("../../../../docs/protocol.md");
+    for (name, value) in values {
+        let row = format!("| `{name}` | {value} |");
+        assert!(documentation.contains(&row), "docs/protocol.md lacks {row}");
+    }
+    let all = include_str!("../limits.rs").lines().filter(|line| line.starts_with("pub const ")).count();
+    assert_eq!(all, values.len() + 2, "all but the two protocol versions");
+}
