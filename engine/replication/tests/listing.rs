@@ -17,6 +17,8 @@ const COUNT: usize = MIN_LISTED_CHANGES as usize + WINDOW_DOCUMENTS + 2_000;
 
 /// Kind of an offer.
 const OFFER: u8 = 4;
+/// Kind of a message with symbols.
+const SYMBOLS: u8 = 16;
 
 /// Names that are in another order than the numbers.
 fn name(number: usize) -> String {
@@ -303,4 +305,34 @@ proptest! {
         watch.settle(&mut net);
         prop_assert!(is_at_the_end(&mut net));
     }
+}
+
+#[test]
+fn symbols_beyond_those_that_were_enough_do_no_harm() {
+    const FILTERED: &str = "SELECT * FROM plants WHERE light = 1";
+    let mut net = publisher();
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    let lose_power = |net: &mut Net, queries: &[&str]| {
+        net.restart(1);
+        net.model(1).crash();
+        queries.iter().for_each(|query| {
+            net.subscribe(1, query);
+        });
+        net.connect(0, 1);
+    };
+    let deliver = |net: &mut Net, messages: usize| (0..messages).for_each(|_| assert!(net.step()));
+    deliver(&mut net, 11);
+    lose_power(&mut net, &[PLANTS]);
+    deliver(&mut net, 10);
+    let now = net.now;
+    net.model(0).delete(now, "plants", &name(16_823));
+    net.subscribe(1, FILTERED);
+    deliver(&mut net, 3);
+    lose_power(&mut net, &[PLANTS, FILTERED]);
+    net.rest();
+    net.assert_equal(0, 1);
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+    // Those that came last were not needed any more, or this is a test of nothing.
+    assert!(net.kinds.get(&SYMBOLS).is_some_and(|messages| *messages > 3));
 }

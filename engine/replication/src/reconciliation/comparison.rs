@@ -49,6 +49,8 @@ pub(crate) struct Comparison {
     documents: Option<u64>,
     /// Symbols that were received and not yet compared.
     arrived: Vec<Symbol>,
+    /// How many were received and asked for, in all.
+    received: usize,
     requested: usize,
     sum: Option<Sum>,
     decoder: Decoder,
@@ -110,6 +112,7 @@ impl Comparison {
             walk_bytes: (0, 0),
             documents: None,
             arrived: Vec::new(),
+            received: 0,
             requested: FIRST_SYMBOLS,
             sum: None,
             decoder: Decoder::default(),
@@ -157,22 +160,23 @@ impl Comparison {
         self.waiting_since.map(|since| since + ANSWER_TIMEOUT_MS)
     }
 
-    fn received(&self) -> usize {
-        self.decoder.len() + self.arrived.len()
-    }
-
     /// The subscriber describes what it holds.
     pub(crate) fn symbols(&mut self, symbols: Symbols, now: u64) -> Result<(), CloseReason> {
-        let received = self.received();
-        let fits = symbols.first == received as u64
-            && received + symbols.symbols.len() <= self.requested
+        let received = self.received + symbols.symbols.len();
+        let fits = symbols.first == self.received as u64
+            && received <= self.requested
             && self.documents.is_none_or(|documents| documents == symbols.documents);
         if !fits || symbols.symbols.is_empty() && symbols.documents > 0 {
             return Err(Violation::Unexpected("symbols").into());
         }
+        self.received = received;
+        if matches!(self.stage, Stage::Telling(_)) {
+            // Fewer than it was asked for were enough.
+            return Ok(());
+        }
         self.documents = Some(symbols.documents);
         self.arrived.extend(symbols.symbols);
-        self.waiting_since = Some(now).filter(|_| self.received() < self.requested);
+        self.waiting_since = Some(now).filter(|_| received < self.requested);
         Ok(())
     }
 
@@ -276,7 +280,7 @@ impl Comparison {
             return Ok(Some(Next::Walk));
         }
         if !self.arrived.is_empty() {
-            let (first, end) = (self.decoder.len(), self.received());
+            let (first, end) = (self.decoder.len(), self.received);
             let sum = self.sum.get_or_insert_with(|| Sum::new(first, end));
             if !sum.add(&self.stock, |(item, _)| *item) {
                 return Ok(Some(Next::More));
