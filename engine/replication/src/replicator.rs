@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{RunId, Sequence};
 use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
@@ -66,6 +66,8 @@ pub struct Replicator {
     mended: bool,
     /// At the last look.
     eager: EagerLinks,
+    /// The current run of the store when the last session began.
+    run: Option<RunId>,
     now: u64,
 }
 
@@ -84,6 +86,7 @@ impl Replicator {
             left: BTreeMap::new(),
             mended: false,
             eager: EagerLinks::default(),
+            run: None,
             now: 0,
         }
     }
@@ -91,12 +94,26 @@ impl Replicator {
     /// There is a channel to another peer: authenticated, ordered, without loss until it ends.
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
         self.now = self.now.max(now_ms);
+        self.notice_recovery(replica);
         let mut begun = Session::new(session, remote, replica.scopes_revision(), self.now);
         let begin_of_run =
             || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
         begun.inherit(self.left.remove(&remote).unwrap_or_else(|| (Tears::default(), begin_of_run())));
         self.sessions.insert(session, begun);
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
+    }
+
+    /// A storage that has failed and was recovered meanwhile begins a run after what it still has.
+    fn notice_recovery(&mut self, replica: &dyn Replica) {
+        let runs = replica.runs();
+        let before = std::mem::replace(&mut self.run, runs.last().map(|(run, _)| *run));
+        let newer = runs.iter().rev().take_while(|(run, _)| Some(*run) != before);
+        let Some((_, first)) = before.and(newer.last()) else { return };
+        let kept = Sequence(first.0.saturating_sub(1));
+        let of_sessions = self.sessions.values_mut().map(Session::tears_mut);
+        for tears in of_sessions.chain(self.left.values_mut().map(|(tears, _)| tears)) {
+            tears.lose_after(kept);
+        }
     }
 
     /// The channel has ended. Nothing of the session is left.

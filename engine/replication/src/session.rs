@@ -108,6 +108,11 @@ impl Session {
         &self.subscriber.tears
     }
 
+    /// [`Self::tears`], to bring them up to date.
+    pub(crate) fn tears_mut(&mut self) -> &mut Tears {
+        &mut self.subscriber.tears
+    }
+
     /// Forgets everything but what is still to be sent.
     pub(crate) fn close(&mut self, farewell: Option<&Message>) {
         self.phase = Phase::Closed;

@@ -371,6 +371,31 @@ fn a_part_stays_one_when_the_session_ends_that_brought_it() {
 }
 
 #[test]
+fn a_part_is_one_again_if_the_rest_is_lost_with_a_storage_that_fails() {
+    let mut net = peers(3);
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    until_torn(&mut net, 1);
+    while net.step() && is_torn(&mut net, 1) {}
+    net.nodes[1].syncs = false;
+    net.settle();
+    assert!(!is_torn(&mut net, 1) && !net.nodes[1].replicator.shows_parts());
+    // The storage fails and is recovered, the process goes on.
+    net.disconnect(0, 1);
+    net.model(1).crash();
+    net.nodes[1].syncs = true;
+    assert!(is_torn(&mut net, 1));
+    let (_, at_2) = net.connect(1, 2);
+    assert!(net.nodes[1].replicator.shows_parts());
+    net.rest();
+    assert!(is_torn(&mut net, 2) && net.statistics(2, at_2).catching_up);
+    net.connect(0, 1);
+    net.rest();
+    assert!(net.nodes.iter().all(|node| !node.replicator.shows_parts()));
+    net.assert_equal(0, 2);
+}
+
+#[test]
 fn peers_that_wait_for_each_other_all_catch_up() {
     const PEERS: usize = 4;
     let mut net = peers(PEERS);

@@ -16,6 +16,8 @@ pub mod coverage;
 pub mod durability;
 pub mod sanity;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ditto_value::{Object, Value};
 
 use crate::peer::Peer;
@@ -33,7 +35,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     durability::counters(world, &mut verdicts);
     if !world.parts_lost {
         let numbers = 0..world.peers.len();
-        verdicts.extend(numbers.filter_map(|peer| torn_transactions(&world.peers, peer)));
+        verdicts.extend(numbers.filter_map(|peer| torn_transactions(&world.peers, peer, &world.passed_on)));
     }
     verdicts.extend(world.peers.iter().filter(|peer| peer.is_torn()).map(still_catching_up));
     cost::of_the_storm(world, &mut verdicts);
@@ -57,32 +59,55 @@ fn still_catching_up(peer: &Peer) -> String {
     format!("peer {} is still waiting for the rest of a transaction", peer.number)
 }
 
-/// Nobody who subscribes to transactions, and does not say that it shows parts, sees a part of one.
-pub fn torn_transactions(peers: &[Peer], number: usize) -> Option<String> {
-    let subscribes = |peer: &Peer| peer.wishes.iter().any(|wish| wish.query == workload::PAIRS);
+/// A transaction of which a peer sees one document as it was before, and the other as it is after.
+struct Part {
+    /// Whose transaction.
+    owner: usize,
+    /// What is seen, in words.
+    seen: String,
+}
+
+/// Nobody who subscribes to transactions, and does not say that it shows parts, sees a part of one. `passed_on` names those
+/// of whose transactions somebody who does not subscribe to them holds a part: that comes to whoever has them from there.
+pub fn torn_transactions(peers: &[Peer], number: usize, passed_on: &BTreeSet<usize>) -> Option<String> {
     let peer = peers.get(number).filter(|peer| subscribes(peer) && !peer.is_torn())?;
     // Who was restored and does not get back what it wrote before writes apart from that. If its clock is far behind what it
     // wrote then, its transactions have several stamps.
-    let writes_apart = |owner: &str| {
-        let owner = owner.parse().ok().and_then(|owner: usize| peers.get(owner));
-        owner.is_some_and(|owner| owner.forked && !subscribes(owner))
-    };
-    let rows = peer.rows("SELECT * FROM pairs", &Object::default());
-    let find = |id: &str| rows.iter().find(|row| row.get("_id").and_then(Value::as_str) == Some(id));
-    let field = |id: &str, field: &str| find(id).and_then(|row| row.get(field).cloned());
-    for row in &rows {
-        let owner = row.get("_id").and_then(Value::as_str).and_then(|id| id.split('-').next());
-        let Some(owner) = owner.filter(|owner| !writes_apart(owner)) else { continue };
+    let writes_apart =
+        |owner: usize| peers.get(owner).is_some_and(|owner| owner.forked && !subscribes(owner));
+    let excused = |part: &Part| writes_apart(part.owner) || passed_on.contains(&part.owner);
+    let part = parts(peer).into_iter().find(|part| !excused(part))?;
+    Some(format!("peer {} sees {}", peer.number, part.seen))
+}
+
+/// Of whose transactions a peer that does not subscribe to them holds a part.
+pub fn held_in_part(peer: &Peer) -> Vec<usize> {
+    if subscribes(peer) {
+        return Vec::new();
+    }
+    parts(peer).into_iter().map(|part| part.owner).collect()
+}
+
+fn subscribes(peer: &Peer) -> bool {
+    peer.wishes.iter().any(|wish| wish.query == workload::PAIRS)
+}
+
+fn parts(peer: &Peer) -> Vec<Part> {
+    let rows = peer.rows("SELECT _id, first, second FROM pairs", &Object::default());
+    let id = |row: &Value| row.get("_id").and_then(Value::as_str).map(str::to_owned);
+    let rows: BTreeMap<String, &Value> = rows.iter().filter_map(|row| Some((id(row)?, row))).collect();
+    let owner = |id: &String| id.split('-').next().and_then(|owner| owner.parse().ok());
+    let owners: BTreeSet<usize> = rows.keys().filter_map(owner).collect();
+    let field = |id: String, field: &str| rows.get(&id).and_then(|row| row.get(field).cloned());
+    let mut parts = Vec::new();
+    for owner in owners {
         for (name, one, other) in [("first", "a", "b"), ("second", "b", "c")] {
             let (one, other) =
-                (field(&format!("{owner}-{one}"), name), field(&format!("{owner}-{other}"), name));
+                (field(format!("{owner}-{one}"), name), field(format!("{owner}-{other}"), name));
             if one != other {
-                return Some(format!(
-                    "peer {} sees {name} {one:?} and {other:?} of peer {owner}",
-                    peer.number
-                ));
+                parts.push(Part { owner, seen: format!("{name} {one:?} and {other:?} of peer {owner}") });
             }
         }
     }
-    None
+    parts
 }

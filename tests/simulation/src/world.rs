@@ -1,7 +1,7 @@
 //! The peers, what is between them, and what happens next: one thread, virtual time, one seed.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -115,6 +115,8 @@ pub struct World {
     interrupted: bool,
     /// Somebody has told a part of a transaction, and lost the rest with its disk.
     pub(crate) parts_lost: bool,
+    /// Of whose transactions somebody held a part who does not subscribe to them.
+    pub(crate) passed_on: BTreeSet<usize>,
     /// What was found to be wrong on the way.
     pub verdicts: Vec<String>,
     /// When a store changed last.
@@ -204,6 +206,7 @@ impl World {
             fingerprint: 0,
             interrupted: false,
             parts_lost: false,
+            passed_on: BTreeSet::new(),
             verdicts: Vec::new(),
             last_change: START,
             peak_queue: 0,
@@ -467,9 +470,10 @@ impl World {
             self.last_change = now;
             self.trace
                 .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
+            self.passed_on.extend(oracle::held_in_part(&self.peers[peer]));
             if !self.interrupted
                 && !self.parts_lost
-                && let Some(torn) = oracle::torn_transactions(&self.peers, peer)
+                && let Some(torn) = oracle::torn_transactions(&self.peers, peer, &self.passed_on)
             {
                 self.note(|| torn.clone());
                 self.verdicts.push(torn);

@@ -72,6 +72,15 @@ impl Tears {
         self.limit(Sequence(0));
     }
 
+    /// What was applied after this local sequence is gone: it was not durable when the storage failed. If the rest of something
+    /// is gone with it, the part is one again.
+    pub(crate) fn lose_after(&mut self, kept: Sequence) {
+        for tear in &mut self.tears {
+            tear.from = tear.from.min(Sequence(kept.0 + 1));
+            tear.healed = tear.healed.filter(|healed| *healed <= kept);
+        }
+    }
+
     fn limit(&mut self, most: Sequence) {
         for tear in &mut self.tears {
             tear.fence = tear.fence.min(most);
@@ -135,6 +144,26 @@ mod tests {
         }
         tears.heal(Sequence(40 + 20_000), None, Sequence(20_000), Sequence(20_000));
         assert!(!tears.are_open());
+    }
+
+    #[test]
+    fn a_part_is_one_again_if_the_rest_is_lost_before_it_was_durable() {
+        let mut tears = Tears::default();
+        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.heal(Sequence(30), None, Sequence(8), Sequence(6));
+        tears.lose_after(Sequence(6));
+        assert!(tears.are_open());
+        assert_eq!(tears.parts(Sequence(6)), Some(Sequence(5)));
+        tears.heal(Sequence(30), None, Sequence(8), Sequence(6));
+        tears.lose_after(Sequence(8));
+        assert!(!tears.are_open());
+        tears.open(Sequence(9), Sequence(40), Sequence(8));
+        tears.lose_after(Sequence(8));
+        assert_eq!(
+            tears.parts(SOME),
+            Some(Sequence(9)),
+            "if it is told again, it comes right after what was kept"
+        );
     }
 
     #[test]
