@@ -231,10 +231,12 @@ impl FaultyStorage {
         self.disk.lock().syncs
     }
 
-    /// How many commits a loss of power could take.
+    /// How many commits a loss of power could take. One that failed in the middle was none.
     #[must_use]
     pub fn unsynced_commits(&self) -> usize {
-        self.disk.lock().written.len()
+        let written = &self.disk.lock().written;
+        let Some(newest) = self.memory.image() else { return written.len() };
+        written.iter().rposition(|image| Arc::ptr_eq(image, &newest)).map_or(0, |index| index + 1)
     }
 }
 
