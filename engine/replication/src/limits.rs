@@ -38,6 +38,9 @@ pub const MAX_BATCH_BYTES: usize = 8 * 1024 * 1024;
 pub const WINDOW_BYTES: usize = 4 * 1024 * 1024;
 /// Documents that a publisher may have unacknowledged before it must pause; one batch may pass it.
 pub const WINDOW_DOCUMENTS: usize = 8_000;
+/// The same at the beginning of a session, and after the link was lazy; twice as many with each acknowledged batch.
+/// [`WINDOW_BYTES`] grows in proportion, and a batch is at most half as much.
+pub const FIRST_WINDOW_DOCUMENTS: usize = 128;
 /// Batches that a publisher may have unacknowledged.
 pub const WINDOW_BATCHES: usize = 64;
 /// What a subscriber holds of one session, in parts and in batches that are not applied, before it calls the other peer hostile:
@@ -106,6 +109,14 @@ pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
 /// How long an offer on a lazy link waits for another link to bring what is offered, in milliseconds, from the last time
 /// that one brought anything.
 pub const LAZY_PATIENCE_MS: u64 = 500;
+/// A peer with so many changes that were not seen before is subscribed to once the sessions with others that have as many have
+/// brought theirs, since they may be the same; it waits as an offer on a lazy link does.
+pub const MIN_POSTPONED_CHANGES: u64 = 1_000;
+/// So many messages about what the other peer wants wait meanwhile.
+pub const MAX_UNSERVED: usize = 4;
+/// Of two peers that offer each other what is new, the one with the greater key does it this much later, in milliseconds: by
+/// then it has been offered what both hold.
+pub const LATER_OFFER_MS: u64 = 200;
 /// How long it waits at most; well below [`ANSWER_TIMEOUT_MS`].
 pub const MAX_LAZY_WAIT_MS: u64 = 15_000;
 

@@ -77,6 +77,8 @@ pub(crate) struct Interests {
     pub(crate) forgotten: bool,
     /// How often the sender has evicted documents, if more often than it said before.
     pub(crate) evictions: Option<u64>,
+    /// How much the sender's change log has by now, if that may matter and is more than it said before.
+    pub(crate) durable: Option<Sequence>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -252,6 +254,8 @@ pub(crate) struct Surplus {
 pub(crate) struct Delivery {
     /// Offered, and sent if the answer says so; otherwise sent at once where that is known to be wanted.
     pub(crate) lazy: bool,
+    /// Because the receiver said the same of the other direction.
+    pub(crate) follows: bool,
 }
 
 /// All is told that is known otherwise of what was [`Taken`](Message::Taken).
@@ -359,6 +363,7 @@ impl Message {
             Message::Delivery(delivery) => {
                 let mut out = Writer::kind(14);
                 out.flag(1, delivery.lazy);
+                out.flag(2, delivery.follows);
                 out.0
             }
             Message::Packed(packed) => packed.encode(),

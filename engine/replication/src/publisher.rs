@@ -14,6 +14,7 @@ mod large;
 mod listing;
 mod reconciling;
 mod taken;
+mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -24,10 +25,9 @@ use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, BYTES_PER_ROW, LIVE_ROWS, MAX_BATCH_BYTES,
-    MAX_BATCH_DOCUMENTS, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_REASON_BYTES, MESSAGE_TARGET_BYTES,
-    POSITION_DELAY_MS, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, SILENT_ROWS, WINDOW_BATCHES,
-    WINDOW_BYTES, WINDOW_DOCUMENTS,
+    ANSWER_TIMEOUT_MS, BYTES_PER_ROW, LATER_OFFER_MS, LIVE_ROWS, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS,
+    MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_REASON_BYTES, MESSAGE_TARGET_BYTES, POSITION_DELAY_MS,
+    QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, SILENT_ROWS, WINDOW_BATCHES,
 };
 use crate::message::{
     Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Interests, Message, Offer, OfferItem,
@@ -44,6 +44,7 @@ use ahead::Ahead;
 use firm::Firm;
 use listing::Listing;
 use taken::Differing;
+use window::Window;
 
 /// The publishing half of one session.
 #[derive(Debug, Default)]
@@ -69,6 +70,7 @@ pub(crate) struct Publisher {
     /// Changes up to here may have come from the other peer before it forgot them.
     origin_floor: Sequence,
     flights: VecDeque<Flight>,
+    window: Window,
     /// Documents of the present position that cannot be sent, and the first sequence that they would say something of.
     unsendable: Vec<(DocumentKey, Sequence)>,
     last_batch: u64,
@@ -84,10 +86,14 @@ pub(crate) struct Publisher {
     pub(crate) reconciles_with: Option<Sequence>,
     /// The other peer reconciles as well, and goes first: what it sends may be all that makes a difference.
     pub(crate) gives_way: bool,
+    /// Of two peers that offer each other the same, this one does it later: what it is offered it need not offer.
+    pub(crate) offers_later: bool,
+    /// When what is new may be offered; 0 once that was so, until everything is.
+    offers_from: Option<u64>,
     /// There is work that waits for nobody but the next call.
     pub(crate) more: bool,
     /// The other peer wants documents to be offered, whether or not it is known to want them.
-    pub(crate) lazy: bool,
+    lazy: bool,
     /// Highest of our sequences that the other peer had seen before this session. Its checkpoints may lie before that: it has
     /// documents that were told ahead of the walk, or shortly before the end.
     pub(crate) seen: Sequence,
@@ -219,6 +225,9 @@ impl Publisher {
         {
             link.forget_acknowledged();
         }
+        if let (Some(before), Some(durable)) = (self.reconciles_with, interests.durable) {
+            self.reconciles_with = Some(before.max(durable));
+        }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
         if interests.forgotten {
@@ -331,6 +340,13 @@ impl Publisher {
         Ok(Start { interest: added.id, sequence: start, refused: None, reconciled })
     }
 
+    /// The other peer says whether documents are to be offered.
+    pub(crate) fn deliver(&mut self, lazy: bool) {
+        self.lazy = lazy;
+        self.offers_from = None;
+        self.window = Window::default();
+    }
+
     /// Documents were evicted here: what was read before is not to be told after the other peer was told that.
     pub(crate) fn discard_draft(&mut self, link: &mut Link) {
         self.draft = None;
@@ -384,10 +400,14 @@ impl Publisher {
             if nothing_new && (is_held || self.told_caught_up || self.torn > self.position || nobody_waits)
                 || is_held && self.ahead.is_full()
             {
+                self.offers_from = None;
                 break;
             }
             if link.outbox.bytes() > QUEUE_TARGET_BYTES || rows == 0 {
                 self.more = true;
+                break;
+            }
+            if self.waits_for_offers(turn.now) {
                 break;
             }
             let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
@@ -433,11 +453,26 @@ impl Publisher {
         Ok(())
     }
 
+    /// Whether the other peer may be about to offer what is new here.
+    fn waits_for_offers(&mut self, now: u64) -> bool {
+        if !self.lazy || !self.offers_later {
+            return false;
+        }
+        let from = self.offers_from.get_or_insert(now + LATER_OFFER_MS);
+        let waits = now < *from;
+        if !waits {
+            *from = 0;
+        }
+        waits
+    }
+
     fn window_is_open(&self) -> bool {
         self.flights.is_empty()
             || self.flights.len() < WINDOW_BATCHES
-                && self.flights.iter().map(|flight| flight.documents.len()).sum::<usize>() < WINDOW_DOCUMENTS
-                && self.flights.iter().map(|flight| flight.bytes).sum::<usize>() < WINDOW_BYTES
+                && self.window.has_room(
+                    self.flights.iter().map(|flight| flight.documents.len()).sum(),
+                    self.flights.iter().map(|flight| flight.bytes).sum(),
+                )
     }
 
     /// Goes on from `start` until a batch is full, everything durable is seen, `rows` are used up, or a large document waits.
@@ -489,8 +524,8 @@ impl Publisher {
                         draft.items.push(item);
                     }
                 }
-                let enough = draft.items.len() >= BATCH_TARGET_DOCUMENTS
-                    || draft.bytes >= BATCH_TARGET_BYTES
+                let enough = draft.items.len() >= self.window.batch_documents(self.lazy)
+                    || draft.bytes >= self.window.batch_bytes()
                     || *rows == 0;
                 if offered >= MAX_OFFER_ITEMS {
                     break 'walk;
@@ -611,7 +646,7 @@ impl Publisher {
             draft.bytes += item.bytes();
             if draft.bytes >= MAX_BATCH_BYTES {
                 boundary = Some(sequence);
-            } else if draft.bytes >= BATCH_TARGET_BYTES && boundary.is_none() {
+            } else if draft.bytes >= self.window.batch_bytes() && boundary.is_none() {
                 boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));
             }
             draft.items.push(item);
@@ -755,6 +790,9 @@ impl Publisher {
         let mut acknowledged = Acknowledged::default();
         while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
             let Some(flight) = self.flights.pop_front() else { break };
+            if !flight.documents.is_empty() {
+                self.window.widen();
+            }
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
             for (index, document) in flight.documents.into_iter().enumerate() {
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
@@ -788,7 +826,12 @@ impl Publisher {
             .filter(|_| self.draft.is_none() && self.window_is_open())
             .map(|since| since + POSITION_DELAY_MS);
         let reconciliation = self.comparisons.front().and_then(Comparison::timeout);
-        offer.into_iter().chain(silent).chain(reconciliation).min()
+        offer
+            .into_iter()
+            .chain(silent)
+            .chain(reconciliation)
+            .chain(self.offers_from.filter(|from| *from > 0))
+            .min()
     }
 
     /// Fails if the other peer does not answer.

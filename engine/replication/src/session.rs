@@ -1,5 +1,7 @@
 //! One session: greeting first, then both halves side by side.
 
+mod postponed;
+
 use ditto_crdt::Sequence;
 
 use crate::capabilities::{CAPABILITIES, RECONCILIATION, decisive};
@@ -8,7 +10,7 @@ use crate::limits::{
     ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
     PROTOCOL_MIN, QUEUE_TARGET_BYTES,
 };
-use crate::message::{Body, Hello, Message};
+use crate::message::{Body, Hello, Interests, Message};
 use crate::parts::Reassembly;
 use crate::publisher::{Publisher, locate};
 use crate::questions::{self, Respondent};
@@ -17,6 +19,7 @@ use crate::replicator::LocalPeer;
 use crate::subscriber::{Subscriber, Tears};
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
+use postponed::Postponed;
 
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -28,6 +31,12 @@ pub(crate) struct Session {
     respondent: Respondent,
     /// Of two peers that reconcile with each other, one tells what it found after the other.
     goes_second: bool,
+    /// Changes of the other peer that were not seen when it greeted.
+    backlog: u64,
+    /// Nothing is subscribed to yet, because another session brings much and may bring the same.
+    postponed: Option<Postponed>,
+    /// What the other peer has subscribed to meanwhile: then both may hold the same, and that is found out.
+    unserved: Vec<Interests>,
     /// The owner cannot send at the moment.
     pub(crate) blocked: bool,
     /// [`Replica::scopes_revision`](crate::Replica::scopes_revision) when it began.
@@ -56,6 +65,9 @@ impl Session {
             subscriber: Subscriber::default(),
             respondent: Respondent::default(),
             goes_second: false,
+            backlog: 0,
+            postponed: None,
+            unserved: Vec::new(),
             blocked: false,
             scopes_revision,
         }
@@ -68,6 +80,7 @@ impl Session {
         seen.truncate(MAX_RUNS);
         let run = turn.replica.runs().last().map(|(run, _)| *run).unwrap_or_default();
         self.subscriber.told_evictions = turn.replica.eviction_total();
+        self.subscriber.told_durable = turn.durable;
         self.link.send(&Message::Hello(Hello {
             versions: (PROTOCOL_MIN, PROTOCOL_MAX),
             database: local.database,
@@ -120,6 +133,7 @@ impl Session {
         self.publisher = Publisher::default();
         self.subscriber = Subscriber::default();
         self.respondent = Respondent::default();
+        self.unserved = Vec::new();
         self.link.known.clear();
         self.link.outbox.clear();
         if let Some(farewell) = farewell {
@@ -163,10 +177,8 @@ impl Session {
         match message {
             Message::Hello(_) => Err(Violation::Unexpected("second greeting").into()),
             Message::Interests(interests) => {
-                if interests.forgotten {
-                    subscriber.remote_has_forgotten();
-                }
-                publisher.interests(interests, link, turn)
+                self.unserved.push(interests);
+                self.serve(turn)
             }
             Message::Walk(walk) => subscriber.walk(walk, subscriptions, link, turn),
             Message::Offer(offer) => subscriber.offer(offer, link, turn),
@@ -202,8 +214,8 @@ impl Session {
                 }
             }
             Message::Delivery(delivery) => {
-                publisher.lazy = delivery.lazy;
-                Ok(())
+                publisher.deliver(delivery.lazy);
+                subscriber.follow(delivery, link, turn)
             }
             Message::Symbols(symbols) => publisher.symbols(symbols, turn),
             Message::Inquiry(inquiry) => subscriber.inquiry(inquiry),
@@ -238,15 +250,19 @@ impl Session {
         if turn.replica.greeted(remote, greeting)? {
             self.link.forget_acknowledged();
         }
+        self.backlog = hello.durable.0;
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
+            self.backlog = hello.durable.0.saturating_sub(sequence.0);
             self.subscriber.remember(Checkpoint { run, sequence });
         }
         self.link.meet(hello.capabilities);
         self.subscriber.tears.meet(hello.site, hello.durable);
         self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.link.can(RECONCILIATION));
         self.goes_second = local.peer > remote;
+        self.publisher.offers_later = self.goes_second;
         self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
         turn.events.push_back(Event::SessionReady { session, remote });
+        self.postpone(turn);
         self.synchronize(subscriptions, turn)
     }
 
@@ -279,6 +295,10 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         match self.phase {
+            Phase::Open { .. } if self.postponed.is_some() => {
+                self.link.statistics.catching_up = !subscriptions.selected.is_empty();
+                Ok(())
+            }
             Phase::Open { capabilities } => {
                 let Self { link, publisher, subscriber, .. } = self;
                 subscriber.synchronize(subscriptions, capabilities, publisher, link, turn)
@@ -299,6 +319,7 @@ impl Session {
             }
             return Ok(());
         }
+        self.begin(subscriptions, turn)?;
         let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
         publisher.check_patience(turn.now)?;
         subscriber.check_patience(turn.now)?;
@@ -327,7 +348,8 @@ impl Session {
                     || self.respondent.more && questions::has_room(&self.link)
                     || self.publisher.awaits_parts(&self.link);
                 let at_once = (busy || self.subscriber.goes_on).then_some(0);
-                [at_once, self.publisher.timeout(), self.subscriber.timeout(eager)]
+                let begins = self.postponed.map(|postponed| eager.waits_until(postponed.since));
+                [at_once, begins, self.publisher.timeout(), self.subscriber.timeout(eager)]
                     .into_iter()
                     .flatten()
                     .min()
@@ -337,7 +359,7 @@ impl Session {
 
     /// Whether the other peer brings documents without being asked.
     pub(crate) fn is_eager(&self) -> bool {
-        self.is_open() && self.subscriber.is_eager()
+        self.is_open() && self.postponed.is_none() && self.subscriber.is_eager()
     }
 
     /// Another session has ended, on which this one may have relied.

@@ -85,6 +85,8 @@ pub(crate) struct Subscriber {
     pub(crate) more: bool,
     /// How often was evicted here, as the other peer was told.
     pub(crate) told_evictions: u64,
+    /// How much the own change log has, as the other peer was told.
+    pub(crate) told_durable: Sequence,
     delivered: Delivered,
     offering: Offering,
     /// Own checkpoints are not to be used.

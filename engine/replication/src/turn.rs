@@ -7,7 +7,9 @@ use ditto_crdt::Sequence;
 use crate::capabilities::{LARGE_DOCUMENTS, PACKED_MESSAGES, SHORT_DOCUMENTS};
 use crate::event::{Event, SessionId, Statistics};
 use crate::known::Known;
-use crate::limits::{MAX_DELTA_BYTES, MAX_WAITED_DELTA_BYTES, PART_BYTES};
+use crate::limits::{
+    LAZY_PATIENCE_MS, MAX_DELTA_BYTES, MAX_LAZY_WAIT_MS, MAX_WAITED_DELTA_BYTES, PART_BYTES,
+};
 use crate::message::{Body, Message, Name};
 use crate::outbox::Outbox;
 use crate::replica::{DocumentKey, PeerId, Replica};
@@ -34,6 +36,16 @@ pub(crate) struct EagerLinks {
     pub(crate) count: usize,
     /// When the last document came over one of them.
     pub(crate) last_received: Option<u64>,
+    /// How many of them have much more to bring.
+    pub(crate) behind: usize,
+}
+
+impl EagerLinks {
+    /// How long to wait, from `since` on, for what they may bring.
+    pub(crate) fn waits_until(self, since: u64) -> u64 {
+        let sign_of_life = self.last_received.unwrap_or(0).max(since);
+        (sign_of_life + LAZY_PATIENCE_MS).min(since + MAX_LAZY_WAIT_MS)
+    }
 }
 
 /// The side of a session that faces the other peer.

@@ -191,7 +191,7 @@ fn another_subscription_meanwhile_costs_no_repetition() {
     let now = net.now;
     net.model(0).insert(now, "pots", "clay", &[("size", int(3))]);
     net.subscribe(1, "SELECT * FROM pots");
-    Watch::default().settle(&mut net);
+    Watch { interests: 2, ..Watch::default() }.settle(&mut net);
     assert!(net.model(1).visible("pots", "clay").is_some());
     assert_eq!(net.statistics(0, left).documents_sent, COUNT as u64 + 1);
 }
@@ -326,7 +326,7 @@ fn symbols_beyond_those_that_were_enough_do_no_harm() {
         net.connect(0, 1);
     };
     let deliver = |net: &mut Net, messages: usize| (0..messages).for_each(|_| assert!(net.step()));
-    deliver(&mut net, 11);
+    deliver(&mut net, 26);
     lose_power(&mut net, &[PLANTS]);
     deliver(&mut net, 10);
     let now = net.now;

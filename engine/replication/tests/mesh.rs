@@ -127,7 +127,7 @@ fn when_an_eager_link_ends_the_lazy_ones_take_over_at_once() {
     // No time passes.
     mesh.net.settle();
     mesh.assert_equal();
-    assert_eq!(mesh.lazy(), 1, "1 still has it from 0");
+    assert_eq!(mesh.lazy(), 0, "the link between 1 and 2 is needed, in both directions");
 }
 
 #[test]
@@ -201,4 +201,61 @@ fn of_a_flood_of_offers_only_the_newest_is_kept_and_answered() {
     node.replicator.tick(&mut node.model, now + LAZY_PATIENCE_MS);
     // Answer, offer 120, item 0 is wanted.
     assert_eq!(node.replicator.poll_transmit(), Some((session, vec![5, 0x02, 120, 0x05, 1, 1])));
+}
+
+/// Peers that join one after the other, each by links to four that hold everything already, or to one.
+fn bytes_of_joining(links: usize) -> u64 {
+    const PEERS: usize = 8;
+    const DOCUMENTS: usize = 3_000;
+    let mut mesh = Mesh::new(PEERS, &[]);
+    let now = mesh.net.now;
+    for id in 0..DOCUMENTS {
+        mesh.net.model(0).insert(now, "plants", &format!("plant {id}"), &[("light", int(1))]);
+    }
+    for peer in 1..PEERS {
+        for earlier in peer.saturating_sub(links)..peer {
+            let (left, right) = mesh.net.connect(peer, earlier);
+            mesh.sessions.extend([(peer, left), (earlier, right)]);
+        }
+        mesh.net.rest();
+    }
+    mesh.assert_equal();
+    assert_eq!(mesh.received(), ((PEERS - 1) * DOCUMENTS) as u64);
+    mesh.net.bytes
+}
+
+#[test]
+fn who_joins_a_mesh_gets_everything_once_and_compares_with_the_others() {
+    let (four, one) = (bytes_of_joining(4), bytes_of_joining(1));
+    assert!(four * 10 <= one * 11, "{four} bytes with four links each, {one} with one");
+}
+
+/// Many documents at once, where nobody has found out yet which links are redundant.
+#[test]
+fn of_many_documents_in_a_new_mesh_few_arrive_twice() {
+    const PEERS: usize = 12;
+    const DOCUMENTS: usize = 3_000;
+    let mut mesh = Mesh::new(PEERS, &links(PEERS, 3));
+    let now = mesh.net.now;
+    for id in 0..DOCUMENTS {
+        mesh.net.model(0).insert(now, "plants", &format!("plant {id}"), &[("light", int(1))]);
+    }
+    mesh.net.rest();
+    mesh.assert_equal();
+    let (needed, received) = ((DOCUMENTS * (PEERS - 1)) as u64, mesh.received());
+    assert!(received * 10 <= needed * 13, "{received} received, {needed} needed");
+}
+
+/// Whoever writes, the documents take the links of one tree, in both directions.
+#[test]
+fn both_directions_of_a_link_are_eager_or_lazy() {
+    const PEERS: usize = 12;
+    let mut mesh = Mesh::new(PEERS, &links(PEERS, 2));
+    for id in 0..4 * PEERS {
+        mesh.write(id * 5 % PEERS, &format!("plant {id}"), 1);
+        mesh.settle();
+    }
+    let lazy = |(peer, session): &(usize, SessionId)| mesh.net.statistics(*peer, *session).lazy;
+    let uneven = mesh.sessions.chunks(2).filter(|ends| lazy(&ends[0]) != lazy(&ends[1])).count();
+    assert!(uneven * 10 <= mesh.sessions.len() / 2, "{uneven} links are eager in one direction only");
 }

@@ -140,6 +140,9 @@ impl Interests {
         if let Some(evictions) = self.evictions {
             out.number(5, evictions);
         }
+        if let Some(durable) = self.durable {
+            out.number(6, durable.0);
+        }
         out.0
     }
 
@@ -155,6 +158,7 @@ impl Interests {
                 3 => push(&mut interests.removed, content.number("removed")?, MAX_INTERESTS, "removed")?,
                 4 => interests.forgotten = content.number("forgotten")? != 0,
                 5 => interests.evictions = Some(content.number("evictions")?),
+                6 => interests.durable = Some(Sequence(content.number("durable")?)),
                 _ => {}
             }
         }
@@ -529,8 +533,10 @@ impl Delivery {
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut delivery = Delivery::default();
         while let Some((field, content)) = fields.field()? {
-            if field == 1 {
-                delivery.lazy = content.number("lazy")? != 0;
+            match field {
+                1 => delivery.lazy = content.number("lazy")? != 0,
+                2 => delivery.follows = content.number("follows")? != 0,
+                _ => {}
             }
         }
         Ok(delivery)

@@ -50,14 +50,15 @@ fn interests() -> impl Strategy<Value = Interests> {
     let added = (any::<u64>(), ".{0,20}", bytes(9), prop::option::of(checkpoints()))
         .prop_map(|(id, query, arguments, checkpoint)| AddedInterest { id, query, arguments, checkpoint });
     let removed = prop::collection::vec(any::<u64>(), 0..4);
-    let evictions = prop::option::of(any::<u64>());
-    (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<bool>(), evictions).prop_map(
-        |(generation, added, removed, forgotten, evictions)| Interests {
+    let numbers = (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()));
+    (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<bool>(), numbers).prop_map(
+        |(generation, added, removed, forgotten, (evictions, durable))| Interests {
             generation,
             added,
             removed,
             forgotten,
             evictions,
+            durable: durable.map(Sequence),
         },
     )
 }
@@ -164,7 +165,7 @@ fn messages() -> impl Strategy<Value = Message> {
         (0..=MAX_MESSAGE_BYTES as u64, bytes(40))
             .prop_map(|(length, block)| Message::Packed(Packed { length, block })),
         ".{0,60}".prop_map(|reason| Message::Goodbye(Goodbye { reason })),
-        any::<bool>().prop_map(|lazy| Message::Delivery(Delivery { lazy })),
+        any::<(bool, bool)>().prop_map(|(lazy, follows)| Message::Delivery(Delivery { lazy, follows })),
         reconciliations(),
     ]
 }
@@ -276,6 +277,7 @@ fn the_documented_vectors_are_what_is_written() {
                 removed: Vec::new(),
                 forgotten: false,
                 evictions: None,
+                durable: None,
             }),
             "02020105130201050f53454c454354202a2046524f4d2063",
         ),
@@ -333,7 +335,7 @@ fn the_documented_vectors_are_what_is_written() {
             "0802020506020105020102",
         ),
         (Message::Goodbye(Goodbye { reason: "why".to_owned() }), "0c0303776879"),
-        (Message::Delivery(Delivery { lazy: true }), "0e0201"),
+        (Message::Delivery(Delivery { lazy: true, follows: false }), "0e0201"),
         (
             Message::Taken(Offer {
                 offer: 1,
@@ -443,12 +445,12 @@ fn the_documented_limits_are_those_of_the_code() {
     let values = values![
         MAX_MESSAGE_BYTES MESSAGE_TARGET_BYTES PACK_MIN_BYTES PACK_MIN_SAVING PART_BYTES MAX_DELTA_BYTES
         MAX_WAITED_DELTA_BYTES MAX_OPEN_PARTS BATCH_TARGET_DOCUMENTS BATCH_TARGET_BYTES MAX_BATCH_DOCUMENTS
-        MAX_BATCH_BYTES WINDOW_BYTES WINDOW_DOCUMENTS WINDOW_BATCHES MAX_BUFFERED_BYTES MAX_BUFFERED_DOCUMENTS
+        MAX_BATCH_BYTES WINDOW_BYTES WINDOW_DOCUMENTS FIRST_WINDOW_DOCUMENTS WINDOW_BATCHES MAX_BUFFERED_BYTES MAX_BUFFERED_DOCUMENTS
         ROWS_PER_CALL BYTES_PER_ROW ROWS_PER_READ LIVE_ROWS MAX_RANGES_AHEAD MIN_LISTED_CHANGES MAX_LEFT_OUT
         MAX_OFFER_ITEMS TAKEN_DELAY_MS SILENT_ROWS POSITION_DELAY_MS MAX_INTERESTS MAX_QUERY_BYTES
         MAX_ARGUMENT_BYTES MAX_COLLECTION_BYTES MAX_ID_BYTES MAX_RUNS MAX_REASON_BYTES MAX_QUESTION_HASHES
         MAX_WAITING_QUESTIONS MAX_WAITING_QUESTION_BYTES MAX_WAITING_SURPLUSES MAX_JOINED_BATCHES MAX_TEARS
-        MAX_REMEMBERED_PEERS ANSWER_TIMEOUT_MS LAZY_PATIENCE_MS MAX_LAZY_WAIT_MS MIN_RECONCILED_CHANGES
+        MAX_REMEMBERED_PEERS ANSWER_TIMEOUT_MS LATER_OFFER_MS MIN_POSTPONED_CHANGES MAX_UNSERVED LAZY_PATIENCE_MS MAX_LAZY_WAIT_MS MIN_RECONCILED_CHANGES
         MAX_RECONCILED_DOCUMENTS MAX_RECONCILIATIONS FIRST_SYMBOLS MAX_SYMBOLS SYMBOLS_PER_MESSAGE
         MAX_INQUIRY_ITEMS ITEMS_PER_CALL KNOWN_DOCUMENTS QUEUE_TARGET_BYTES MAX_QUEUE_BYTES MAX_QUEUE_MESSAGES
     ];

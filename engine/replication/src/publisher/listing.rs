@@ -16,10 +16,7 @@ use ditto_crdt::Sequence;
 use super::{Candidate, Item, Publisher, Ready};
 use crate::event::CloseReason;
 use crate::known::key_hash;
-use crate::limits::{
-    BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, MAX_LEFT_OUT, MIN_LISTED_CHANGES, MIN_RECONCILED_CHANGES,
-    PART_BYTES,
-};
+use crate::limits::{MAX_LEFT_OUT, MIN_LISTED_CHANGES, MIN_RECONCILED_CHANGES, PART_BYTES};
 use crate::replica::{DocumentKey, Excerpt, Interest};
 use crate::turn::{Link, Turn};
 
@@ -97,8 +94,8 @@ impl Publisher {
         let documents = turn.replica.documents(
             collection,
             &listing.after,
-            BATCH_TARGET_DOCUMENTS.min(*rows),
-            BATCH_TARGET_BYTES,
+            self.window.batch_documents(false).min(*rows),
+            self.window.batch_bytes(),
         )?;
         *rows = rows.saturating_sub(documents.len());
         (listing.complete, listing.over) = (documents.is_empty(), documents.is_empty());

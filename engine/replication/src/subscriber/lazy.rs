@@ -3,14 +3,14 @@
 //! As in an epidemic broadcast tree (Leitão, Pereira, Rodrigues: *Epidemic Broadcast Trees*, SRDS 2007), the receiver
 //! decides. A link whose batch brought mostly what was here already becomes *lazy*, as long as another one is *eager*:
 //! from then on its publisher offers what changed, and the answer is put off until the eager link has brought it, or has
-//! been silent for [`LAZY_PATIENCE_MS`]. A lazy link whose batch brought mostly what was new becomes eager, and all do
+//! been silent for [`LAZY_PATIENCE_MS`](crate::limits::LAZY_PATIENCE_MS). A lazy link whose batch brought mostly what was new becomes eager, and all do
 //! when a session ends. Whatever is decided costs bytes or time, never documents: the publisher's position does not pass
 //! an offer without an answer.
 
 use super::Subscriber;
 use super::wanted::wants;
 use crate::event::{CloseReason, Violation};
-use crate::limits::{LAZY_PATIENCE_MS, MAX_LAZY_WAIT_MS};
+use crate::known::key_hash;
 use crate::message::{Answer, Delivery, Message, Offer, OfferItem, bits};
 use crate::replica::DocumentKey;
 use crate::turn::{EagerLinks, Link, Turn};
@@ -65,7 +65,7 @@ impl Subscriber {
         if self.may_wait(waiting.since, turn.now, turn.eager) {
             // From the first one that was lacking: so each look costs what has come since.
             while let Some(item) = waiting.offer.items.get(waiting.held) {
-                if self.is_lacking(item, turn)? {
+                if self.is_lacking(item, link, turn)? {
                     self.delivered.waiting = Some(waiting);
                     return Ok(());
                 }
@@ -73,36 +73,35 @@ impl Subscriber {
             }
         }
         let Offer { offer, items } = waiting.offer;
-        let wanted = items.iter().map(|item| self.is_lacking(item, turn)).collect::<Result<Vec<_>, _>>()?;
+        let lacking = items.iter().map(|item| self.is_lacking(item, link, turn));
+        let wanted = lacking.collect::<Result<Vec<_>, _>>()?;
         link.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
         Ok(())
     }
 
-    /// Whether a document is wanted and not held as it is offered.
-    fn is_lacking(&self, item: &OfferItem, turn: &Turn<'_>) -> Result<bool, CloseReason> {
+    /// Whether a document is wanted and not held as it is offered. If it is held so, it need not be offered to the other peer.
+    fn is_lacking(&self, item: &OfferItem, link: &mut Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
         // It was there when the offer came; its end has been told, and nobody needs the document then.
         let Some(interest) = self.wanted.get(&item.interest) else { return Ok(false) };
         let key =
             DocumentKey { collection: interest.collection.clone(), id: item.id.clone().into_key().into() };
-        let held = turn.replica.held(&key)?.map(|held| held.version);
-        Ok(match held {
+        Ok(match turn.replica.held(&key)? {
             None => item.matching && wants(&self.wanted, &key.collection),
-            Some(version) => version != item.version,
+            Some(held) if held.version == item.version => {
+                link.known.sent(key_hash(&key), held.newest, held.version);
+                false
+            }
+            Some(_) => true,
         })
     }
 
     fn may_wait(&self, since: u64, now: u64, eager: EagerLinks) -> bool {
-        self.delivered.lazy && eager.count > 0 && now < self.waits_until(since, eager)
-    }
-
-    fn waits_until(&self, since: u64, eager: EagerLinks) -> u64 {
-        let sign_of_life = eager.last_received.unwrap_or(0).max(since);
-        (sign_of_life + LAZY_PATIENCE_MS).min(since + MAX_LAZY_WAIT_MS)
+        self.delivered.lazy && eager.count > 0 && now < eager.waits_until(since)
     }
 
     /// When an offer has waited long enough for another link.
     pub(super) fn offer_timeout(&self, eager: EagerLinks) -> Option<u64> {
-        self.delivered.waiting.as_ref().map(|waiting| self.waits_until(waiting.since, eager))
+        self.delivered.waiting.as_ref().map(|waiting| eager.waits_until(waiting.since))
     }
 
     /// Judges the link by a batch that was applied.
@@ -116,12 +115,36 @@ impl Subscriber {
         if new > known {
             return self.deliver_eagerly(link, turn);
         }
-        if known > new && !self.delivered.lazy && turn.eager.count > 1 {
-            self.delivered.lazy = true;
-            link.statistics.lazy = true;
-            link.send(&Message::Delivery(Delivery { lazy: true }));
+        if known > new {
+            self.deliver_lazily(false, link, turn);
         }
         Ok(())
+    }
+
+    /// The other peer has decided on the other direction. A tree that serves every author has both directions of a link, or
+    /// neither.
+    pub(crate) fn follow(
+        &mut self,
+        delivery: Delivery,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        match delivery {
+            Delivery { follows: true, .. } => Ok(()),
+            Delivery { lazy: false, .. } => self.resume(true, link, turn),
+            Delivery { lazy: true, .. } => {
+                self.deliver_lazily(true, link, turn);
+                Ok(())
+            }
+        }
+    }
+
+    fn deliver_lazily(&mut self, follows: bool, link: &mut Link, turn: &Turn<'_>) {
+        if !self.delivered.lazy && turn.eager.count > 1 {
+            self.delivered.lazy = true;
+            link.statistics.lazy = true;
+            link.send(&Message::Delivery(Delivery { lazy: true, follows }));
+        }
     }
 
     /// Lets the publisher send again what it knows to be wanted.
@@ -130,9 +153,13 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
+        self.resume(false, link, turn)
+    }
+
+    fn resume(&mut self, follows: bool, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         if std::mem::take(&mut self.delivered.lazy) {
             link.statistics.lazy = false;
-            link.send(&Message::Delivery(Delivery { lazy: false }));
+            link.send(&Message::Delivery(Delivery { lazy: false, follows }));
             self.answer_offer(link, turn)?;
         }
         Ok(())

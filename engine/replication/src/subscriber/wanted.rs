@@ -104,13 +104,13 @@ impl Subscriber {
             );
             if size >= MESSAGE_TARGET_BYTES {
                 interests.forgotten |= std::mem::take(&mut self.dropped);
-                self.send_interests(std::mem::take(&mut interests), link);
+                self.send_interests(std::mem::take(&mut interests), link, turn);
                 size = 0;
             }
         }
         if !interests.added.is_empty() || !interests.removed.is_empty() || interests.evictions.is_some() {
             interests.forgotten |= std::mem::take(&mut self.dropped);
-            self.send_interests(interests, link);
+            self.send_interests(interests, link, turn);
         }
         if is_first && self.last_interest > 0 && self.wanted.values().all(|wanted| wanted.recorded.is_none())
         {
@@ -169,9 +169,15 @@ impl Subscriber {
         (std::mem::replace(&mut self.told_evictions, total) != total).then_some(total)
     }
 
-    fn send_interests(&mut self, mut interests: Interests, link: &mut Link) {
+    fn send_interests(&mut self, mut interests: Interests, link: &mut Link, turn: &Turn<'_>) {
         self.generation += 1;
         interests.generation = self.generation;
+        // Without a checkpoint it depends on this what the publisher does.
+        if interests.added.iter().any(|added| added.checkpoint.is_none()) && turn.durable > self.told_durable
+        {
+            self.told_durable = turn.durable;
+            interests.durable = Some(turn.durable);
+        }
         link.send(&Message::Interests(interests));
     }
 

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ditto_replication::{Event, LocalPeer, PeerId, Replicator, SessionId, Statistics, SubscriptionId};
+use ditto_replication::{
+    Event, LocalPeer, PeerId, Replica as _, Replicator, SessionId, Statistics, SubscriptionId,
+};
 use ditto_value::{Object, Value};
 
 use crate::model::Model;
@@ -200,9 +202,12 @@ impl Net {
         let mut moved = false;
         for number in 0..self.nodes.len() {
             let node = &mut self.nodes[number];
-            if node.syncs {
+            while node.syncs {
                 let durable = node.model.sync();
                 node.replicator.durable(durable, &mut node.model, self.now);
+                if node.model.last_sequence() == durable {
+                    break;
+                }
             }
             node.replicator.committed(&mut node.model, self.now);
             let is_narrow = self.room < usize::MAX;
