@@ -32,6 +32,8 @@ pub enum Unit {
     Milliseconds,
     /// Bytes.
     Bytes,
+    /// Things.
+    Count,
 }
 
 /// What is wanted.
@@ -129,6 +131,7 @@ impl Unit {
             Self::Bytes if value >= 10_485_760.0 => format!("{:.1} MiB", value / 1_048_576.0),
             Self::Bytes if value >= 10_240.0 => format!("{:.1} KiB", value / 1_024.0),
             Self::Bytes => format!("{value:.0} B"),
+            Self::Count => format!("{value:.0}"),
         }
     }
 }

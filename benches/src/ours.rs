@@ -91,6 +91,17 @@ impl Peer {
         Ok(info.and_then(|info| info.documents_received))
     }
 
+    /// Documents that arrived from all other peers since the database was opened, those that came again among them.
+    pub fn all_documents_received(&self) -> Result<u64, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Info {
+            documents_received: u64,
+        }
+        let rows = self.execute("SELECT * FROM system:data_sync_info")?;
+        let received = rows.iter().map(|row| Ok(row.deserialize_value::<Info>()?.documents_received));
+        received.sum()
+    }
+
     /// Waits until `c` has `count` documents. What is counted in passing is asked first: counting a large collection
     /// again and again would slow down what is measured.
     pub fn wait_for_documents(&self, count: usize) -> Result<(), Failure> {
@@ -101,12 +112,18 @@ impl Peer {
 
     /// Listens on the loopback interface and starts to sync.
     pub fn listen(&self) -> Result<SocketAddr, Failure> {
+        self.listen_and_connect_to(&[])
+    }
+
+    /// Listens on the loopback interface, and starts to sync with whom it connects to.
+    pub fn listen_and_connect_to(&self, others: &[SocketAddr]) -> Result<SocketAddr, Failure> {
         // Closed again at once: the port stays free for the moment that it takes to listen again.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut config = TransportConfig::new();
         config.listen.tcp.enabled = true;
         config.listen.tcp.interface_ip = address.ip().to_string();
         config.listen.tcp.port = address.port();
+        config.connect.tcp_servers.extend(others.iter().map(ToString::to_string));
         self.ditto.set_transport_config(config);
         self.ditto.sync().start()?;
         Ok(address)

@@ -2,6 +2,7 @@
 
 pub mod footprint;
 mod insert;
+mod mesh;
 mod observe;
 mod open;
 mod pair;
@@ -60,6 +61,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: "small-documents", run: sync::small_documents },
     Workload { name: "reconnect", run: sync::reconnect },
     Workload { name: "resync", run: sync::after_partition },
+    Workload { name: "mesh", run: mesh::thirty_peers },
     Workload { name: "open", run: open::open },
     Workload { name: "idle-memory", run: footprint::idle_memory },
     Workload { name: "library-size", run: footprint::library_size },
