@@ -231,6 +231,12 @@ impl FaultyStorage {
         self.disk.lock().syncs
     }
 
+    /// Whether something failed since it was opened, also of what happens in the background.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.disk.lock().failure.is_some()
+    }
+
     /// How many commits a loss of power could take. One that failed in the middle was none.
     #[must_use]
     pub fn unsynced_commits(&self) -> usize {
