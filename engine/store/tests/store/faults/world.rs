@@ -200,10 +200,10 @@ impl World {
         self.converge();
     }
 
-    /// The work beside the statements goes on; of a failure nobody is told but who writes next.
+    /// The work beside the statements goes on. A piece of it that failed may be there all the same.
     fn background(&mut self) {
         self.beside.run();
-        if self.disk.has_failed() && self.random.percent(50) {
+        if self.disk.has_failed() {
             self.note("fails in the background");
             let Moment { own, added, .. } = self.newest().clone();
             self.under_way = Some(UnderWay { own, added });
