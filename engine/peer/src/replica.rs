@@ -171,6 +171,14 @@ impl Replica for StoreReplica {
         self.0.remote_evicted(&remote.0, evictions).map_err(failed)
     }
 
+    fn offered(&self, remote: PeerId) -> Option<Sequence> {
+        self.0.offered(&remote.0)
+    }
+
+    fn set_offered(&mut self, remote: PeerId, up_to: Sequence) {
+        self.0.set_offered(&remote.0, up_to);
+    }
+
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
         let ServedInterest { selection, query, arguments } = interest;
         let interest = ditto_store::ServedInterest { selection, query, arguments };

@@ -59,9 +59,8 @@ pub struct Replicator {
     evicted: bool,
     /// A session has ended on which others may have relied.
     lost: bool,
-    /// What sessions that have ended leave to the next one: what may still be visible in part, and how far the other peer was
-    /// offered what was taken from elsewhere.
-    left: BTreeMap<PeerId, (Tears, Sequence)>,
+    /// What sessions that have ended leave to the next one: what may still be visible in part.
+    left: BTreeMap<PeerId, Tears>,
     /// Something is whole that was visible in part, and the other peers were not told yet.
     mended: bool,
     /// At the last look.
@@ -98,7 +97,10 @@ impl Replicator {
         let mut begun = Session::new(session, remote, replica.scopes_revision(), self.now);
         let begin_of_run =
             || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
-        begun.inherit(self.left.remove(&remote).unwrap_or_else(|| (Tears::default(), begin_of_run())));
+        begun.inherit(
+            self.left.remove(&remote).unwrap_or_default(),
+            replica.offered(remote).unwrap_or_else(begin_of_run).min(replica.last_sequence()),
+        );
         self.sessions.insert(session, begun);
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
@@ -111,7 +113,7 @@ impl Replicator {
         let Some((_, first)) = before.and(newer.last()) else { return };
         let kept = Sequence(first.0.saturating_sub(1));
         let of_sessions = self.sessions.values_mut().map(Session::tears_mut);
-        for tears in of_sessions.chain(self.left.values_mut().map(|(tears, _)| tears)) {
+        for tears in of_sessions.chain(self.left.values_mut()) {
             tears.lose_after(kept);
         }
     }
@@ -126,7 +128,7 @@ impl Replicator {
     /// it is [catching up](Statistics::catching_up); if it has ended, nobody knows when it comes.
     pub fn shows_parts(&self) -> bool {
         let says_so = |session: &Session| session.link.statistics.catching_up && session.tears().are_open();
-        self.sessions.values().any(says_so) || self.left.values().any(|(tears, _)| tears.are_open())
+        self.sessions.values().any(says_so) || self.left.values().any(Tears::are_open)
     }
 
     /// The next session with the same peer goes on where this one ends.
@@ -299,8 +301,7 @@ impl Replicator {
     /// From which local sequence on there may be parts of what others than this peer have told.
     fn parts_of_others(&self, remote: PeerId) -> Option<Sequence> {
         let of_sessions = self.sessions.values().map(|session| (&session.link.remote, session.tears()));
-        let of_others = self.left.iter().map(|(peer, (tears, _))| (peer, tears));
-        let others = of_sessions.chain(of_others).filter(|(peer, _)| **peer != remote);
+        let others = of_sessions.chain(&self.left).filter(|(peer, _)| **peer != remote);
         others.filter_map(|(_, tears)| tears.parts(self.durable)).min()
     }
 

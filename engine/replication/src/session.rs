@@ -103,17 +103,17 @@ impl Session {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// Goes on where an earlier session with this peer ended.
-    pub(crate) fn inherit(&mut self, (tears, offered): (Tears, Sequence)) {
+    /// Goes on where an earlier session with this peer ended: with what may still be visible in part, and from the local
+    /// sequence up to which the other peer was offered what was taken from others.
+    pub(crate) fn inherit(&mut self, tears: Tears, offered: Sequence) {
         self.link.statistics.catching_up = tears.are_open();
         self.subscriber.tears = tears;
         self.subscriber.offer_after(offered);
     }
 
-    /// What may be visible in part when the session ends, and up to which local sequence the other peer was offered what was
-    /// taken from elsewhere.
-    pub(crate) fn bequeath(&mut self) -> (Tears, Sequence) {
-        (std::mem::take(&mut self.subscriber.tears), self.subscriber.offered())
+    /// What may be visible in part when the session ends.
+    pub(crate) fn bequeath(&mut self) -> Tears {
+        std::mem::take(&mut self.subscriber.tears)
     }
 
     /// What the other peer has told, and may be visible in part.

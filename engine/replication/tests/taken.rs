@@ -76,6 +76,27 @@ fn what_was_taken_while_a_publisher_was_away_is_offered_when_it_is_back() {
 }
 
 #[test]
+fn what_was_taken_before_a_restart_is_offered_to_a_publisher_that_was_away() {
+    for loses_power in [false, true] {
+        let mut net = with_an_old_copy_at_2(delete);
+        net.disconnect(0, 1);
+        net.connect(1, 2);
+        net.rest();
+        net.restart(1);
+        if loses_power {
+            net.model(1).crash();
+        } else {
+            net.model(1).open();
+        }
+        net.subscribe(1, BRIGHT);
+        assert!(net.model(1).visible("plants", "fern").is_some());
+        net.connect(0, 1);
+        net.rest();
+        assert_eq!(net.model(1).visible("plants", "fern"), None);
+    }
+}
+
+#[test]
 fn an_offer_of_what_was_taken_that_was_not_answered_is_made_again() {
     let mut net = with_an_old_copy_at_2(delete);
     net.connect(1, 2);

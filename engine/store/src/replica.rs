@@ -444,6 +444,17 @@ impl Replica {
         Ok(void)
     }
 
+    /// How far a remote peer was offered what was taken from others, if that was ever recorded.
+    pub fn offered(&self, remote: &[u8; 32]) -> Option<Sequence> {
+        self.store.inner.holdings.offered(remote)
+    }
+
+    /// Records how far a remote peer was offered what was taken from others: a durable local sequence. Stored with one of the next
+    /// commits.
+    pub fn set_offered(&self, remote: &[u8; 32], up_to: Sequence) {
+        self.store.inner.holdings.set_offered(remote, up_to);
+    }
+
     /// A remote peer asks for something, and is served from now on.
     pub fn serves(&self, remote: &[u8; 32], origin: u64, interest: ServedInterest) {
         let inner = &self.store.inner;

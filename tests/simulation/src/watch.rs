@@ -134,6 +134,14 @@ impl Replica for Watched {
         self.inner.remote_evicted(remote, evictions)
     }
 
+    fn offered(&self, remote: PeerId) -> Option<Sequence> {
+        self.inner.offered(remote)
+    }
+
+    fn set_offered(&mut self, remote: PeerId, up_to: Sequence) {
+        self.inner.set_offered(remote, up_to);
+    }
+
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
         self.inner.serves(remote, interest);
     }

@@ -91,6 +91,25 @@ fn a_deletion_wins_when_its_publisher_is_back_after_the_old_copy_was_taken() {
 }
 
 #[test]
+fn a_deletion_wins_when_its_publisher_is_back_after_a_restart_of_who_took_the_old_copy() {
+    for (days, loss) in
+        [(0, Loss::Nothing), (0, Loss::AllUnsynced), (30, Loss::Nothing), (30, Loss::AllUnsynced)]
+    {
+        let mut world = an_old_copy_behind_a_filter(days);
+        world.sever(0, 1);
+        world.join(1, 2);
+        world.rest();
+        assert_eq!(world.show(1, PLANTS).len(), 2);
+        world.end_process(1, loss);
+        world.start(1);
+        assert_eq!(world.show(1, PLANTS).len(), 2, "it was durable");
+        world.join(0, 1);
+        world.rest();
+        agree(&world, &[r#"{"_id":2,"light":2}"#]);
+    }
+}
+
+#[test]
 fn the_grave_at_one_end_of_a_line_wins_against_the_old_copy_at_the_other() {
     let mut world = World::scripted(7, 3, &[(0, 1), (1, 2), (0, 2)]);
     world.sever(0, 1);

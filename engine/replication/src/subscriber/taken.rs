@@ -30,6 +30,8 @@ pub(super) struct Offering {
     last: u64,
     /// When the next is due: what another peer has brought first soon comes from this one as well.
     due: Option<u64>,
+    /// How far, as it was recorded since the interests have changed.
+    recorded: Option<Sequence>,
 }
 
 impl Subscriber {
@@ -38,9 +40,22 @@ impl Subscriber {
         self.offering.up_to = sequence;
     }
 
-    /// Up to which local sequence everything has been offered and looked at.
-    pub(crate) fn offered(&self) -> Sequence {
-        self.offering.open.map_or(self.offering.up_to, |(_, start)| start)
+    /// The interests change.
+    pub(super) fn reconsider_offers(&mut self) {
+        self.offering.recorded = None;
+    }
+
+    /// Records up to which local sequence everything has been offered and looked at: another session, perhaps of another process,
+    /// goes on from there. Without a filter nothing is offered.
+    fn record_offered(&mut self, link: &Link, turn: &mut Turn<'_>) {
+        let offered = self.offering.open.map_or(self.offering.up_to, |(_, start)| start).min(turn.durable);
+        if self.offering.recorded.is_some_and(|recorded| recorded >= offered) {
+            return;
+        }
+        self.offering.recorded = Some(offered);
+        if !self.filtered().is_empty() {
+            turn.replica.set_offered(link.remote, offered);
+        }
     }
 
     /// Offers what has changed here, if it is time.
@@ -48,10 +63,13 @@ impl Subscriber {
         &mut self,
         publisher: &Publisher,
         link: &mut Link,
-        turn: &Turn<'_>,
+        turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let is_open = self.offering.open.is_some() || self.generation > self.confirmed;
-        if is_open || self.wanted.is_empty() || turn.durable <= self.offering.up_to {
+        if self.generation > self.confirmed || self.wanted.is_empty() {
+            return Ok(());
+        }
+        self.record_offered(link, turn);
+        if self.offering.open.is_some() || turn.durable <= self.offering.up_to {
             return Ok(());
         }
         let filtered = self.filtered();

@@ -67,6 +67,7 @@ pub struct Others {
     pub serves: Vec<(PeerId, ServedInterest)>,
     pub acknowledged: BTreeMap<(PeerId, [u8; 16]), Sequence>,
     pub unheld: BTreeMap<(PeerId, DocumentKey), Sequence>,
+    pub offered: BTreeMap<PeerId, Sequence>,
 }
 
 pub fn document_key(collection: &str, id: &str) -> DocumentKey {
@@ -503,6 +504,15 @@ impl Replica for Model {
 
     fn eviction_total(&self) -> u64 {
         self.state.evictions.values().sum()
+    }
+
+    fn offered(&self, remote: PeerId) -> Option<Sequence> {
+        self.others.offered.get(&remote).copied()
+    }
+
+    fn set_offered(&mut self, remote: PeerId, up_to: Sequence) {
+        assert!(up_to <= self.durable_sequence(), "what is lost may be taken again");
+        self.others.offered.insert(remote, up_to);
     }
 
     fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError> {

@@ -113,6 +113,8 @@ struct Holder {
     interests: BTreeMap<SelectionBytes, Held>,
     /// First sequence that it does not hold, by collection and hash of the `_id`.
     unheld: HashMap<Unheld, Sequence>,
+    /// How far it was offered what was taken from others.
+    offered: Option<Sequence>,
 }
 
 type Unheld = (Box<str>, names::KeyHash);
@@ -196,7 +198,7 @@ impl Holdings {
     /// Reads what was kept.
     pub(crate) fn read(snapshot: &dyn Snapshot) -> Result<Self, OpenError> {
         let mut state = State::default();
-        for tag in [rows::TAG_PEER, rows::TAG_INTEREST, rows::TAG_UNHELD] {
+        for tag in [rows::TAG_PEER, rows::TAG_INTEREST, rows::TAG_UNHELD, rows::TAG_OFFERED] {
             for row in snapshot.prefix(Keyspace::Replication, &[tag], Direction::Forward) {
                 let (key, value) = row?;
                 if state.read_row(&key, &value).is_none() {
@@ -338,6 +340,21 @@ impl Holdings {
         }
     }
 
+    /// How far a peer was offered what was taken from others, if that was ever recorded.
+    pub(crate) fn offered(&self, peer: &PeerBytes) -> Option<Sequence> {
+        self.0.read().peers.get(peer)?.offered
+    }
+
+    /// A peer was offered what was taken from others, up to this local sequence.
+    pub(crate) fn set_offered(&self, peer: &PeerBytes, up_to: Sequence) {
+        let mut state = self.0.write();
+        let State { peers, dirty, .. } = &mut *state;
+        let Some(holder) = peers.get_mut(peer) else { return };
+        if holder.offered.replace(up_to) != Some(up_to) {
+            dirty.insert(rows::offered_key(peer));
+        }
+    }
+
     /// A peer has sent exactly what is here now.
     pub(crate) fn is_equal(&self, peer: &PeerBytes, collection: &str, name: &[u8]) {
         if self.0.read().peers.get(peer).is_none_or(|holder| holder.unheld.is_empty()) {
@@ -373,7 +390,7 @@ impl Holdings {
         }
     }
 
-    /// The keys of all rows with the time of their last use. Exceptions are as old as their peer.
+    /// The keys of all rows with the time of their last use. Exceptions, and what was offered, are as old as their peer.
     pub(crate) fn ages(&self) -> Vec<(Vec<u8>, u64)> {
         let state = self.0.read();
         let mut ages = Vec::new();
@@ -381,6 +398,7 @@ impl Holdings {
             ages.push((rows::peer_key(peer), holder.row.used_ms));
             let interests = holder.interests.iter();
             ages.extend(interests.map(|(name, held)| (rows::interest_key(peer, name), held.row.used_ms)));
+            ages.extend(holder.offered.map(|_| (rows::offered_key(peer), holder.row.used_ms)));
             let exceptions = holder.unheld.keys();
             ages.extend(
                 exceptions.map(|name| (rows::unheld_key(peer, &unheld_name(name)), holder.row.used_ms)),
@@ -408,6 +426,7 @@ impl Holdings {
                         holder.interests.remove(&selection);
                     }
                 }
+                rows::TAG_OFFERED => holder.offered = None,
                 _ => {
                     if let Some(name) = split_unheld_name(rest) {
                         holder.unheld.remove(&name);
@@ -468,7 +487,8 @@ impl Holder {
     fn keys(&self, peer: &PeerBytes) -> Vec<Vec<u8>> {
         let interests = self.interests.keys().map(|name| rows::interest_key(peer, name));
         let exceptions = self.unheld.keys().map(|name| rows::unheld_key(peer, &unheld_name(name)));
-        interests.chain(exceptions).chain([rows::peer_key(peer)]).collect()
+        let offered = self.offered.map(|_| rows::offered_key(peer));
+        interests.chain(exceptions).chain(offered).chain([rows::peer_key(peer)]).collect()
     }
 }
 
@@ -500,6 +520,7 @@ impl State {
             rows::TAG_INTEREST => {
                 Some(holder.interests.get::<SelectionBytes>(rest.try_into().ok()?)?.row.encode())
             }
+            rows::TAG_OFFERED => Some(layout::sequence_key(holder.offered?).to_vec()),
             _ => Some(layout::sequence_key(*holder.unheld.get(&split_unheld_name(rest)?)?).to_vec()),
         }
     }
@@ -516,6 +537,8 @@ impl State {
         if tag == rows::TAG_INTEREST {
             let row = InterestRow::decode(value)?;
             holder.interests.insert(rest.try_into().ok()?, Held { row, compiled: OnceLock::new() });
+        } else if tag == rows::TAG_OFFERED {
+            holder.offered = Some(layout::decode_sequence_key(value)?);
         } else {
             let mut reader = Reader(value);
             holder.unheld.insert(split_unheld_name(rest)?, Sequence(reader.u64()?));

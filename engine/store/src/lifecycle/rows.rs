@@ -19,6 +19,8 @@ pub(crate) const TAG_PEER: u8 = 0x03;
 pub(crate) const TAG_INTEREST: u8 = 0x04;
 /// First byte of a `replication` row about a document that a remote peer does not hold as it was sent.
 pub(crate) const TAG_UNHELD: u8 = 0x05;
+/// First byte of a `replication` row about what a remote peer was offered.
+pub(crate) const TAG_OFFERED: u8 = 0x06;
 
 /// `graves` key of a grave: tag ‖ collection id (4) ‖ hash of the `_id` (16).
 pub(crate) fn grave_key(collection: CollectionId, hash: &KeyHash) -> Vec<u8> {
@@ -190,6 +192,12 @@ pub(crate) fn interest_key(peer: &[u8; 32], selection: &[u8; 16]) -> Vec<u8> {
 /// sequence (8) that it does not hold.
 pub(crate) fn unheld_key(peer: &[u8; 32], document_key: &[u8]) -> Vec<u8> {
     [&[TAG_UNHELD][..], peer, document_key].concat()
+}
+
+/// `replication` key of how far a remote peer was offered what was taken from others: tag ‖ peer (32); the value is a local
+/// sequence (8).
+pub(crate) fn offered_key(peer: &[u8; 32]) -> Vec<u8> {
+    [&[TAG_OFFERED][..], peer].concat()
 }
 
 /// Tag, peer and the rest of a `replication` key.
