@@ -7,7 +7,7 @@ use std::{error::Error as StdError, io};
 
 use ditto_peer::PeerError;
 use ditto_storage::{OpenError as StorageOpenError, StorageError, is_disk_full};
-use ditto_store::{BackupError, DataError, OpenError, StoreError};
+use ditto_store::{BackupError, DataError, IndexError, OpenError, StoreError};
 
 use crate::error::{Error, ErrorCode};
 
@@ -39,7 +39,9 @@ fn of_store(error: &StoreError) -> ErrorCode {
         StoreError::Context { .. } | StoreError::Unsupported { .. } => ErrorCode::DqlUnsupported,
         StoreError::ReadOnly { .. } => ErrorCode::StoreTransactionReadOnly,
         StoreError::NestedWrite { .. } => ErrorCode::StoreTransactionNested,
-        StoreError::WriterBusy { .. } => ErrorCode::StoreTransactionTimeout,
+        StoreError::WriterBusy { .. } | StoreError::Index(IndexError::BuiltLater { .. }) => {
+            ErrorCode::StoreTransactionTimeout
+        }
         StoreError::Data(DataError::IllegalId { .. } | DataError::LongId { .. }) => {
             ErrorCode::StoreDocumentId
         }

@@ -72,7 +72,7 @@ pub enum WriteError {
         kind: Kind,
     },
     /// APPLY of one kind to a member that is declared (or, in strict mode, assumed) to be of another.
-    #[error("`{path}` is a {declared} here; declare it as {needed} to count with it")]
+    #[error("`{path}` is a {declared} here; {}", other_way(path, *declared, *needed))]
     OtherKind {
         /// The member.
         path: Path,
@@ -331,6 +331,15 @@ fn check_counter(key: &EntryKey, kind: Kind, scope: Scope<'_>) -> Result<(), Wri
             Err(WriteError::OtherKind { path: key.path.clone(), declared: kind, needed: Kind::Counter })
         }
         _ => Ok(()),
+    }
+}
+
+/// What to do instead of counting in a member of another kind.
+fn other_way(path: &Path, declared: Kind, needed: Kind) -> String {
+    match declared {
+        Kind::Counter => format!("count with APPLY {path} INCREMENT BY"),
+        Kind::PnCounter => format!("count with APPLY {path} PN_INCREMENT BY"),
+        _ => format!("declare it as {needed} to count with it"),
     }
 }
 

@@ -151,10 +151,14 @@ fn a_declared_counter_starts_at_its_initial_value_and_does_not_overflow() {
     assert!(matches!(writer.increment("n", Kind::Counter, "1", &none), Err(WriteError::Overflow { .. })));
     assert_eq!(writer.document.version(), version, "a refused write changes nothing");
     assert!(matches!(writer.set("n", "1", &counter), Err(WriteError::CounterAssigned { .. })));
-    assert!(matches!(
-        writer.increment("n", Kind::PnCounter, "1", &counter),
-        Err(WriteError::OtherKind { declared: Kind::Counter, needed: Kind::PnCounter, .. })
-    ));
+    let refused = writer.increment("n", Kind::PnCounter, "1", &counter).unwrap_err();
+    assert!(
+        matches!(refused, WriteError::OtherKind { declared: Kind::Counter, needed: Kind::PnCounter, .. }),
+        "{refused}"
+    );
+    assert!(refused.to_string().ends_with("count with APPLY n INCREMENT BY"), "{refused}");
+    let refused = writer.increment("n", Kind::Counter, "1", &declared("n", Kind::PnCounter)).unwrap_err();
+    assert!(refused.to_string().ends_with("count with APPLY n PN_INCREMENT BY"), "{refused}");
 }
 
 #[test]
