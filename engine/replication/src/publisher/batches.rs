@@ -1,0 +1,176 @@
+//! From drafts to batches, and what their acknowledgement says.
+
+use ditto_crdt::{RunId, Sequence, Version};
+
+use super::{Draft, Flight, Item, Place, Publisher, Ready, Served};
+use crate::capabilities::SHORT_DOCUMENTS;
+use crate::event::{CloseReason, Violation};
+use crate::limits::{MESSAGE_TARGET_BYTES, SILENT_ROWS};
+use crate::message::{Acknowledge, Batch, BatchEnd, Body, Message, SentDocument, bits};
+use crate::replica::Acknowledged;
+use crate::turn::{Link, Turn};
+
+impl Publisher {
+    /// Sends a draft that has no open offers, or first its long deltas.
+    pub(super) fn conclude(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+        if draft.large {
+            self.begin_large(draft, link);
+        } else {
+            self.finish(draft, link, turn);
+        }
+    }
+
+    /// Sends a draft as a batch.
+    pub(super) fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+        if draft.torn {
+            self.torn = self.torn.max(draft.last);
+        }
+        if draft.place != Place::Walk {
+            if draft.place != Place::Beside {
+                self.ahead.tell(draft.start, draft.end);
+            }
+            self.told_caught_up &= draft.items.is_empty();
+            match draft.place {
+                Place::Onward => self.ahead.reach(draft.aside.unwrap_or(draft.end)),
+                Place::Live => self.ahead.leave(draft.aside.unwrap_or(draft.end)),
+                Place::Walk | Place::Beside => {}
+            }
+            if !draft.items.is_empty() {
+                self.send(draft.items, draft.end, link, turn);
+            }
+            return;
+        }
+        if draft.whole {
+            self.firm.pass(draft.start, draft.end);
+        }
+        let end = self.ahead.beyond(draft.end);
+        // What it jumps over was read at any time until now.
+        let last = if end == draft.end { draft.last } else { turn.replica.last_sequence() };
+        self.firm.reach(end, last, turn.durable);
+        self.position = end;
+        self.ahead.passed(self.position);
+        if let Some(aside) = draft.aside {
+            self.ahead.reach(aside);
+        }
+        let caught_up = end >= draft.durable && !draft.torn && self.torn <= end;
+        let arrived = caught_up && !self.told_caught_up;
+        if caught_up && (arrived || !draft.items.is_empty()) {
+            let parts = draft.parts.into_iter().chain(turn.parts_of_others).min();
+            self.parts = parts.filter(|parts| *parts <= end);
+        }
+        if draft.items.is_empty() {
+            if arrived {
+                self.told_caught_up = true;
+                self.tell_position(link, turn);
+            } else if self.firm.position().0.saturating_sub(self.told.0) >= SILENT_ROWS {
+                self.tell_position(link, turn);
+            }
+            return;
+        }
+        self.told_caught_up = caught_up;
+        self.send(draft.items, self.position, link, turn);
+    }
+
+    pub(super) fn tell_position(&mut self, link: &mut Link, turn: &Turn<'_>) {
+        self.send(Vec::new(), self.position, link, turn);
+    }
+
+    /// Sends changes up to `newest`.
+    pub(super) fn send(&mut self, items: Vec<Item>, newest: Sequence, link: &mut Link, turn: &Turn<'_>) {
+        self.last_batch += 1;
+        let mut flight = Flight {
+            batch: self.last_batch,
+            documents: Vec::with_capacity(items.len()),
+            unsendable: std::mem::take(&mut self.unsendable),
+            bytes: 0,
+            large: 0,
+            end: self.firm.position(),
+            generation: self.generation,
+        };
+        let mut message = Batch { batch: self.last_batch, ..Batch::default() };
+        let mut size = 0;
+        for item in items {
+            let Item::Ready(Ready { candidate, after, delta, bytes, parts }) = item else { continue };
+            let in_parts = if parts.is_some() { bytes } else { 0 };
+            flight.large += in_parts;
+            flight.bytes += candidate.key.id.len() + bytes - in_parts;
+            size += candidate.key.id.len() + delta.len() + 64;
+            link.known.sent(candidate.hash, candidate.sequence, after);
+            let complete = candidate.since == Sequence(0);
+            let implied = complete && link.can(SHORT_DOCUMENTS);
+            let is_whole = || parts.is_some() || Version::of_canonical(&delta) == after;
+            debug_assert!(!implied || is_whole(), "not the whole document");
+            message.documents.push(SentDocument {
+                interest: candidate.interest,
+                id: link.name(&candidate.key),
+                before: candidate.before,
+                after: (!implied).then_some(after),
+                complete,
+                delta: parts.map_or_else(|| link.body(delta), Body::Parts),
+            });
+            let from = candidate.from();
+            flight.documents.push((candidate.key, from));
+            if size >= MESSAGE_TARGET_BYTES {
+                let full = std::mem::take(&mut message);
+                message.batch = full.batch;
+                link.send(&Message::Batch(full));
+                size = 0;
+            }
+        }
+        let run = turn.replica.runs().last().map_or(RunId(0), |(run, _)| *run);
+        message.end = Some(BatchEnd {
+            generation: self.generation,
+            run,
+            sequence: flight.end,
+            newest: Some(newest).filter(|newest| *newest > flight.end),
+            caught_up: self.told_caught_up,
+            parts: self.parts.filter(|_| self.told_caught_up),
+        });
+        link.statistics.documents_sent += flight.documents.len() as u64;
+        link.send(&Message::Batch(message));
+        self.told = flight.end;
+        self.silent_since = None;
+        self.flights.push_back(flight);
+    }
+
+    /// The other peer holds, durably, everything up to a batch.
+    pub(crate) fn acknowledge(
+        &mut self,
+        acknowledge: &Acknowledge,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if acknowledge.batch > self.last_batch {
+            return Err(Violation::Unexpected("acknowledgement of no batch").into());
+        }
+        let mut acknowledged = Acknowledged::default();
+        while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
+            let Some(flight) = self.flights.pop_front() else { break };
+            if !flight.documents.is_empty() {
+                self.window.widen();
+            }
+            let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
+            for (index, document) in flight.documents.into_iter().enumerate() {
+                if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
+                    acknowledged.unheld.push(document);
+                } else {
+                    acknowledged.held.push(document);
+                }
+            }
+            acknowledged.unheld.extend(flight.unsendable);
+            // What was on its way before an interest was stated says nothing about it.
+            let says = |served: &&Served| {
+                served.generation <= flight.generation && served.first_batch <= flight.batch
+            };
+            if self.served.values().all(|served| says(&served)) {
+                link.statistics.acknowledged = link.statistics.acknowledged.max(flight.end);
+            }
+            for served in self.served.values().filter(says) {
+                acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
+                acknowledged.interests.push((served.selection, flight.end));
+            }
+        }
+        turn.replica.acknowledged(link.remote, &acknowledged);
+        Ok(())
+    }
+}

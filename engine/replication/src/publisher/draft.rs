@@ -1,0 +1,305 @@
+//! The next step of the walk: what changed, and whether the other peer must hear of it.
+//!
+//! A row of the change log is weighed: it is nothing to the other peer, or a document to send, or one that is offered first,
+//! because only the other peer knows whether it matters there.
+
+use std::collections::VecDeque;
+
+use ditto_crdt::{Sequence, Version};
+
+use super::{Publisher, Served};
+use crate::event::CloseReason;
+use crate::known::{KeyHash, key_hash};
+use crate::limits::{BYTES_PER_ROW, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_OFFER_ITEMS, ROWS_PER_READ};
+use crate::message::OfferItem;
+use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
+use crate::turn::{Link, Turn};
+
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) place: Place,
+    pub(super) items: Vec<Item>,
+    pub(super) bytes: usize,
+    /// It is about the changes after this one …
+    pub(super) start: Sequence,
+    /// … up to this one.
+    pub(super) end: Sequence,
+    /// It is a commit with large documents.
+    pub(super) large: bool,
+    /// After its end such a commit follows, up to here, whose turn comes later.
+    pub(super) aside: Option<Sequence>,
+    /// What was durable when the rows were read, and the newest sequence right after.
+    pub(super) durable: Sequence,
+    pub(super) last: Sequence,
+    /// There was a row for every sequence of it, about a document that had not changed again.
+    pub(super) whole: bool,
+    /// A transaction may be in it in part.
+    pub(super) torn: bool,
+    /// From where on there could be parts of transactions of others when the rows were read.
+    pub(super) parts: Option<Sequence>,
+    pub(super) offer: u64,
+    pub(super) asked: u64,
+}
+
+/// Where the changes of a draft lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Place {
+    /// After the position, which moves to its end.
+    #[default]
+    Walk,
+    /// Ahead of the position, where the walk goes on behind what waits.
+    Onward,
+    /// Ahead of the position, among what is new.
+    Live,
+    /// Anywhere: the position comes by in its own time.
+    Beside,
+}
+
+#[derive(Debug)]
+pub(super) enum Item {
+    Ready(Ready),
+    Offered(Candidate, Version, bool),
+}
+
+/// A changed document and how it would be sent.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) hash: KeyHash,
+    pub(super) key: DocumentKey,
+    pub(super) interest: u64,
+    pub(super) sequence: Sequence,
+    pub(super) since: Sequence,
+    pub(super) before: Option<Version>,
+}
+
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) candidate: Candidate,
+    pub(super) after: Version,
+    /// Empty once it is on its way in parts.
+    pub(super) delta: Vec<u8>,
+    pub(super) bytes: usize,
+    /// The name of the parts, once all are sent.
+    pub(super) parts: Option<u64>,
+}
+
+pub(super) enum Weighed {
+    Nothing,
+    /// Changed since its row was read; a later row is about it.
+    Moved,
+    /// Too large to travel; what it would say begins at this sequence.
+    Unsendable(DocumentKey, Sequence),
+    Item(Item),
+}
+
+impl Publisher {
+    /// Goes on from `start` until a batch is full, everything durable is seen, `rows` are used up, or a large document waits.
+    pub(super) fn collect(
+        &mut self,
+        place: Place,
+        start: Sequence,
+        rows: &mut usize,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<Draft, CloseReason> {
+        let up_to = self.ahead.next(start, turn.durable);
+        let (durable, parts) = (turn.durable, turn.parts_of_others);
+        let mut draft = Draft { place, start, end: start, durable, parts, ..Draft::default() };
+        let mut offered = 0;
+        let mut torn = false;
+        let mut boundary = None;
+        let mut seen = Vec::new();
+        'walk: while draft.end < up_to {
+            let changes = turn.replica.changes(draft.end, up_to, ROWS_PER_READ)?;
+            let last_read = changes.len() < ROWS_PER_READ;
+            for change in changes {
+                let full = draft.items.len() >= MAX_BATCH_DOCUMENTS || draft.bytes >= MAX_BATCH_BYTES;
+                if full || boundary.is_some_and(|boundary| change.sequence > boundary) {
+                    // Beyond the bounds a commit is cut; the subscriber is behind then and says so.
+                    draft.end = boundary.filter(|_| !full).unwrap_or(draft.end);
+                    break 'walk;
+                }
+                *rows = rows.saturating_sub(1);
+                let sequence = change.sequence;
+                draft.end = sequence;
+                seen.push(sequence);
+                match self.weigh(change, link, turn)? {
+                    Weighed::Nothing => {}
+                    Weighed::Moved => torn = true,
+                    Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
+                    Weighed::Item(item) => {
+                        if item.is_large(link) && !draft.large {
+                            *rows = rows.saturating_sub(item.bytes() / BYTES_PER_ROW);
+                            let commit = turn.replica.commit_of(sequence)?;
+                            let Some(end) = self.meet_large(&mut draft, commit, up_to) else {
+                                seen.retain(|sequence| *sequence <= draft.end);
+                                break 'walk;
+                            };
+                            boundary = Some(end);
+                        }
+                        offered += usize::from(matches!(item, Item::Offered(..)));
+                        draft.bytes += item.bytes();
+                        draft.items.push(item);
+                    }
+                }
+                let enough = draft.items.len() >= self.window.batch_documents(self.lazy)
+                    || draft.bytes >= self.window.batch_bytes()
+                    || *rows == 0;
+                if offered >= MAX_OFFER_ITEMS {
+                    break 'walk;
+                }
+                if enough && boundary.is_none() {
+                    boundary = Some(turn.replica.commit_of(sequence)?.1.min(up_to));
+                }
+            }
+            if last_read {
+                draft.end = up_to;
+                break;
+            }
+        }
+        draft.last = turn.replica.last_sequence();
+        draft.whole = !torn && seen.len() as u64 == draft.end.0 - start.0;
+        draft.torn = torn || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
+        Ok(draft)
+    }
+
+    /// Decides what the other peer must hear of one change.
+    pub(super) fn weigh(
+        &self,
+        change: Change,
+        link: &Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<Weighed, CloseReason> {
+        let Change { sequence, key, origin } = change;
+        if self.is_listed(&key, sequence) {
+            return Ok(Weighed::Nothing);
+        }
+        let mut applicable = self
+            .served
+            .iter()
+            .filter(|(_, served)| served.interest.collection == key.collection && sequence > served.from)
+            .peekable();
+        let Some(interest) = applicable.peek().map(|(id, _)| **id) else { return Ok(Weighed::Nothing) };
+        let theirs = origin == Some(link.remote.origin());
+        if theirs && sequence > self.origin_floor {
+            return Ok(Weighed::Nothing);
+        }
+        let hash = key_hash(&key);
+        let known = link.known.get(hash);
+        let sent = known.and_then(|entry| entry.sent);
+        let served: Vec<&Served> = applicable.map(|(_, served)| served).collect();
+        let start = served.iter().map(|served| served.start).min().unwrap_or(Sequence(0));
+        let (since, before) = sent.map_or((start, None), |(since, before)| (since, Some(before)));
+        let candidate = Candidate { hash, key, interest, sequence, since, before };
+        let unfiltered = served.iter().any(|served| served.interest.unfiltered);
+        let doubtful = sent.is_none() && served.iter().any(|served| sequence <= served.held_in_part);
+        if unfiltered && sent.is_none() && !theirs && !self.lazy && !doubtful {
+            return candidate.read(turn.replica, link, turn.events);
+        }
+        let interests = served.iter().map(|served| &served.interest);
+        let Some((held, matching)) = match_against(turn.replica, &candidate.key, interests)? else {
+            return Ok(Weighed::Nothing);
+        };
+        if held.newest != sequence {
+            return Ok(Weighed::Moved);
+        }
+        if before == Some(held.version) {
+            return Ok(Weighed::Nothing);
+        }
+        if self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none() {
+            return Ok(Weighed::Item(Item::Offered(candidate, held.version, matching)));
+        }
+        candidate.read(turn.replica, link, turn.events)
+    }
+}
+
+impl Item {
+    pub(super) fn offer(&self, link: &Link) -> Option<OfferItem> {
+        match self {
+            Item::Ready(_) => None,
+            Item::Offered(candidate, version, matching) => Some(OfferItem {
+                interest: candidate.interest,
+                id: link.name(&candidate.key),
+                version: *version,
+                matching: *matching,
+            }),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Item::Ready(ready) => ready.candidate.key.id.len() + ready.bytes,
+            Item::Offered(..) => 0,
+        }
+    }
+
+    pub(super) fn candidate(&self) -> &Candidate {
+        match self {
+            Item::Ready(Ready { candidate, .. }) | Item::Offered(candidate, ..) => candidate,
+        }
+    }
+
+    pub(super) fn sequence(&self) -> Sequence {
+        self.candidate().sequence
+    }
+
+    pub(super) fn is_large(&self, link: &Link) -> bool {
+        matches!(self, Item::Ready(ready) if link.is_large(&ready.delta))
+    }
+}
+
+impl Candidate {
+    /// The first sequence that its delta says something of.
+    pub(super) fn from(&self) -> Sequence {
+        Sequence(self.since.0 + 1)
+    }
+
+    /// Reads what is to be sent, as long as the document is still the one that the row is about.
+    pub(super) fn read(
+        self,
+        replica: &dyn Replica,
+        link: &Link,
+        events: &mut VecDeque<crate::Event>,
+    ) -> Result<Weighed, CloseReason> {
+        let Some(excerpt) = replica.delta_since(&self.key, self.since)? else {
+            // Evicted; or buried no longer, and inserted again.
+            return Ok(if self.key.is_by_hash() { Weighed::Moved } else { Weighed::Nothing });
+        };
+        if excerpt.newest != self.sequence {
+            return Ok(Weighed::Moved);
+        }
+        let bytes = excerpt.delta.len();
+        if bytes > link.longest_delta() {
+            events.push_back(link.too_large(self.key.clone(), bytes));
+            let from = self.from();
+            return Ok(Weighed::Unsendable(self.key, from));
+        }
+        Ok(Weighed::Item(Item::Ready(Ready {
+            candidate: self,
+            after: excerpt.version,
+            delta: excerpt.delta,
+            bytes,
+            parts: None,
+        })))
+    }
+}
+
+/// Whether a commit among `seen` may have members that changed again and are not durable yet, so that a
+/// reader at the other peer would see the rest without them.
+fn tears_a_commit(seen: &[Sequence], durable: Sequence, replica: &dyn Replica) -> Result<bool, ReplicaError> {
+    if replica.last_sequence() <= durable {
+        return Ok(false);
+    }
+    let mut rows = seen.iter().peekable();
+    while let Some(sequence) = rows.next() {
+        let (first, last) = replica.commit_of(*sequence)?;
+        let mut members = 1;
+        while rows.next_if(|sequence| **sequence <= last).is_some() {
+            members += 1;
+        }
+        if members < last.0.saturating_sub(first.0) + 1 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

@@ -1,0 +1,164 @@
+//! What the other peer wants, and where telling it begins.
+
+use ditto_crdt::{RunId, Sequence};
+use ditto_value::{Object, Value};
+
+use super::{Publisher, Served, shorten};
+use crate::event::{CloseReason, Violation};
+use crate::limits::{MAX_INTERESTS, MAX_REASON_BYTES};
+use crate::message::{AddedInterest, Interests, Message, Start, Walk};
+use crate::reconciliation::{Comparison, naming::Naming};
+use crate::replica::{Checkpoint, PeerId, ReplicaError, ServedInterest};
+use crate::subscription::selection;
+use crate::turn::{Link, Turn};
+
+impl Publisher {
+    /// The other peer wants other things than before.
+    pub(crate) fn interests(
+        &mut self,
+        interests: Interests,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        if interests.generation != self.generation + 1 {
+            return Err(Violation::Unexpected("generation of interests").into());
+        }
+        let first = self.served.is_empty();
+        self.generation = interests.generation;
+        if let Some(evictions) = interests.evictions
+            && turn.replica.remote_evicted(link.remote, evictions)?
+        {
+            link.forget_acknowledged();
+        }
+        if let (Some(before), Some(durable)) = (self.reconciles_with, interests.durable) {
+            self.reconciles_with = Some(before.max(durable));
+        }
+        // Nothing of a draft was sent; the walk comes by again.
+        self.draft = None;
+        if interests.forgotten {
+            link.known.clear();
+            self.served.values_mut().for_each(|served| served.listing = None);
+        }
+        self.reconsider_large(&interests, link);
+        for id in &interests.removed {
+            self.served.remove(id);
+        }
+        self.reconsider(&interests, link);
+        for served in self.served.values_mut() {
+            served.from = served.from.max(self.position);
+        }
+        let runs = turn.replica.runs();
+        let mut starts = Vec::new();
+        let run = runs.last().map_or(RunId(0), |(run, _)| *run);
+        let naming = Naming::new(run, turn.durable, self.generation);
+        let mut comparison = Comparison::new(self.generation, naming, turn.durable);
+        for added in interests.added {
+            if added.id <= self.last_interest {
+                return Err(Violation::Unexpected("number of an interest").into());
+            }
+            self.last_interest = added.id;
+            if self.served.len() >= MAX_INTERESTS {
+                return Err(Violation::Limit("interests").into());
+            }
+            starts.push(self.serve(&added, &runs, &mut comparison, link.remote, turn)?);
+        }
+        if !comparison.interests.is_empty() {
+            self.comparisons.push_back(comparison);
+        }
+        let least = self.served.values().map(|served| served.from).min();
+        self.position = match least {
+            None => turn.durable,
+            Some(least) if first => least,
+            Some(least) => least.min(self.position),
+        };
+        if first {
+            self.ahead.begin(turn.durable);
+            self.firm.restart(self.position);
+        } else {
+            self.ahead.forget();
+            self.firm.restart(self.position.min(self.firm.position()));
+        }
+        self.told = self.firm.position();
+        self.told_caught_up = false;
+        self.origin_floor = turn.replica.last_sequence();
+        self.more = true;
+        link.send(&Message::Walk(Walk { generation: self.generation, run, starts }));
+        Ok(())
+    }
+
+    fn serve(
+        &mut self,
+        added: &AddedInterest,
+        runs: &[(RunId, Sequence)],
+        comparison: &mut Comparison,
+        remote: PeerId,
+        turn: &mut Turn<'_>,
+    ) -> Result<Start, CloseReason> {
+        let refuse = |reason: String| Start {
+            interest: added.id,
+            refused: Some(shorten(reason, MAX_REASON_BYTES)),
+            ..Start::default()
+        };
+        let Some(arguments) = arguments(&added.arguments) else {
+            return Ok(refuse("the arguments are not a CBOR map with text keys".to_owned()));
+        };
+        let interest = match turn.replica.compile(&added.query, &arguments) {
+            Ok(interest) => interest,
+            Err(ReplicaError::Query(reason)) => return Ok(refuse(reason)),
+            Err(error) => return Err(error.into()),
+        };
+        if !turn.replica.may_travel(remote, &interest.collection) {
+            // Its checkpoint stays where it is: nothing is skipped if that changes.
+            return Ok(refuse(format!(
+                "the collection {} is not synced with this peer",
+                interest.collection
+            )));
+        }
+        let checkpoint = added
+            .checkpoint
+            .filter(|_| !self.distrust)
+            .and_then(|checkpoint| locate(checkpoint, runs, turn.replica.last_sequence()))
+            .unwrap_or(Sequence(0));
+        let reconciled = checkpoint == Sequence(0) && self.may_reconcile(turn.durable);
+        let start = if reconciled { comparison.fence } else { checkpoint };
+        let selection = selection(&interest.normalized, &added.arguments).to_le_bytes();
+        let query = interest.normalized.clone();
+        turn.replica.serves(remote, ServedInterest { selection, query, arguments: added.arguments.clone() });
+        let generation = self.generation;
+        if reconciled {
+            comparison.interests.push((added.id, interest.clone()));
+        }
+        let served = Served {
+            is_whole: interest.unfiltered && checkpoint == Sequence(0),
+            is_reconciled: reconciled,
+            first_batch: if reconciled { u64::MAX } else { 0 },
+            // Without a checkpoint nobody knows; see `walk_instead`.
+            held_in_part: if checkpoint == Sequence(0) { Sequence(0) } else { self.seen },
+            listing: self.listing(&interest, checkpoint, turn.durable),
+            interest,
+            start,
+            from: start,
+            generation,
+            selection,
+        };
+        self.served.insert(added.id, served);
+        Ok(Start { interest: added.id, sequence: start, refused: None, reconciled })
+    }
+}
+
+/// Where a checkpoint lies in this history; `None` if it belongs to another one.
+pub(crate) fn locate(checkpoint: Checkpoint, runs: &[(RunId, Sequence)], last: Sequence) -> Option<Sequence> {
+    let index = runs.iter().position(|(run, _)| *run == checkpoint.run)?;
+    let end = runs.get(index + 1).map_or(last, |(_, next)| Sequence(next.0.saturating_sub(1)));
+    (checkpoint.sequence <= end).then_some(checkpoint.sequence)
+}
+
+fn arguments(cbor: &[u8]) -> Option<Object> {
+    if cbor.is_empty() {
+        return Some(Object::default());
+    }
+    match Value::from_cbor(cbor) {
+        Ok(Value::Object(object)) => Some(object),
+        _ => None,
+    }
+}
