@@ -94,6 +94,13 @@ impl Mesh {
     }
 }
 
+impl Drop for Mesh {
+    /// Who dials goes first, or it would say that it cannot reach the other.
+    fn drop(&mut self) {
+        self.peers.iter().rev().for_each(Peer::stop_sync);
+    }
+}
+
 /// Of all links together.
 #[derive(Clone, Copy)]
 struct Traffic {

@@ -3,7 +3,7 @@
 //! One *walk* over the change log serves all interests of the other peer. It starts at the smallest position
 //! among them and never passes the durable sequence; once it has arrived there it simply continues as changes
 //! become durable, so that backlog and live changes are one path. Only while it has a long way to go, new changes are told
-//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is; while a [large](large) document is under way,
+//! [ahead](ahead::Ahead) of it, in batches that leave the position where it is; while a [large] document is under way,
 //! the walk itself goes on so; and a peer that holds nothing gets a large collection as a [listing] before it. Each step
 //! collects a *draft*: documents to send, and documents that changed but of which only the other peer can say whether it must
 //! hear of them. The latter are offered; with the answer the draft becomes a batch.
