@@ -109,9 +109,11 @@ pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
 /// How long an offer on a lazy link waits for another link to bring what is offered, in milliseconds, from the last time
 /// that one brought anything.
 pub const LAZY_PATIENCE_MS: u64 = 500;
-/// A peer with so many changes that were not seen before is subscribed to once the sessions with others that have as many have
-/// brought theirs, since they may be the same; it waits as an offer on a lazy link does.
+/// A peer with so many changes that were not seen before is subscribed to later, while another one that had as many is bringing
+/// its own, since they may be the same: as long as something came within [`LAZY_PATIENCE_MS`].
 pub const MIN_POSTPONED_CHANGES: u64 = 1_000;
+/// How long that takes at most, in milliseconds.
+pub const MAX_POSTPONED_MS: u64 = 5_000;
 /// So many messages about what the other peer wants wait meanwhile.
 pub const MAX_UNSERVED: usize = 4;
 /// Of two peers that offer each other what is new, the one with the greater key does it this much later, in milliseconds: by

@@ -184,6 +184,7 @@ impl Publisher {
         self.reconcile(link, turn)?;
         self.tell_differing(link, turn)?;
         let mut rows = ROWS_PER_CALL;
+        let mut puts_off = false;
         while self.draft.is_none() && !self.served.is_empty() && self.window_is_open() {
             let onward = self.ahead.onward(self.position);
             // The next step of the walk is a large document whose turn has not come.
@@ -194,14 +195,14 @@ impl Publisher {
             if nothing_new && (is_held || self.told_caught_up || self.torn > self.position || nobody_waits)
                 || is_held && self.ahead.is_full()
             {
-                self.offers_from = None;
                 break;
             }
             if link.outbox.bytes() > QUEUE_TARGET_BYTES || rows == 0 {
                 self.more = true;
                 break;
             }
-            if self.waits_for_offers(turn.now) {
+            puts_off = self.waits_for_offers(turn.now);
+            if puts_off {
                 break;
             }
             let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
@@ -225,6 +226,10 @@ impl Publisher {
                 link.send(&Message::Offer(Offer { offer: draft.offer, items: offered }));
                 self.draft = Some(draft);
             }
+        }
+        let goes_on = self.offers_from == Some(0) && self.position < turn.durable;
+        if !puts_off && !goes_on {
+            self.offers_from = None;
         }
         let idle = self.draft.is_none() && self.window_is_open();
         if self.parts.is_some() && idle && self.told_caught_up && self.position >= turn.durable {

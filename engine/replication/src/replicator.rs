@@ -197,7 +197,9 @@ impl Replicator {
         self.mended = false;
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
-            self.eager = self.eager_links();
+            if self.sessions.get(&session).is_some_and(Session::is_postponed) {
+                self.eager = self.eager_links();
+            }
             self.with(session, replica, now_ms, |session, _, subscriptions, turn| {
                 if lost {
                     session.deliver_eagerly(turn)?;
@@ -311,7 +313,7 @@ impl Replicator {
         eager.fold(EagerLinks::default(), |sum, session| EagerLinks {
             count: sum.count + 1,
             last_received: sum.last_received.max(session.link.statistics.last_update_received_ms),
-            behind: sum.behind + usize::from(session.is_behind()),
+            busy_until: sum.busy_until.max(session.busy_until().filter(|until| self.now < *until)),
         })
     }
 

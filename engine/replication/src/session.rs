@@ -33,6 +33,8 @@ pub(crate) struct Session {
     goes_second: bool,
     /// Changes of the other peer that were not seen when it greeted.
     backlog: u64,
+    /// When it was subscribed to.
+    subscribed: u64,
     /// Nothing is subscribed to yet, because another session brings much and may bring the same.
     postponed: Option<Postponed>,
     /// What the other peer has subscribed to meanwhile: then both may hold the same, and that is found out.
@@ -66,6 +68,7 @@ impl Session {
             respondent: Respondent::default(),
             goes_second: false,
             backlog: 0,
+            subscribed: now,
             postponed: None,
             unserved: Vec::new(),
             blocked: false,
@@ -250,9 +253,10 @@ impl Session {
         if turn.replica.greeted(remote, greeting)? {
             self.link.forget_acknowledged();
         }
-        self.backlog = hello.durable.0;
+        // The sequences of all runs are those of one log.
+        let seen = recorded.iter().map(|(_, sequence)| sequence.0).max().unwrap_or(0);
+        self.backlog = hello.durable.0.saturating_sub(seen);
         if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
-            self.backlog = hello.durable.0.saturating_sub(sequence.0);
             self.subscriber.remember(Checkpoint { run, sequence });
         }
         self.link.meet(hello.capabilities);
@@ -262,7 +266,7 @@ impl Session {
         self.publisher.offers_later = self.goes_second;
         self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
         turn.events.push_back(Event::SessionReady { session, remote });
-        self.postpone(turn);
+        self.postpone(subscriptions, turn)?;
         self.synchronize(subscriptions, turn)
     }
 
@@ -297,6 +301,7 @@ impl Session {
         match self.phase {
             Phase::Open { .. } if self.postponed.is_some() => {
                 self.link.statistics.catching_up = !subscriptions.selected.is_empty();
+                turn.events.push_back(Event::Progress { session: self.link.session });
                 Ok(())
             }
             Phase::Open { capabilities } => {
@@ -348,7 +353,7 @@ impl Session {
                     || self.respondent.more && questions::has_room(&self.link)
                     || self.publisher.awaits_parts(&self.link);
                 let at_once = (busy || self.subscriber.goes_on).then_some(0);
-                let begins = self.postponed.map(|postponed| eager.waits_until(postponed.since));
+                let begins = self.begins(eager);
                 [at_once, begins, self.publisher.timeout(), self.subscriber.timeout(eager)]
                     .into_iter()
                     .flatten()

@@ -191,6 +191,7 @@ impl Subscriber {
     /// The other peer has evicted documents: that it sent something before does not mean that it holds it.
     pub(crate) fn remote_has_forgotten(&mut self) {
         self.stale = self.last_batch;
+        self.distrust_offer();
     }
 
     /// Takes a (part of a) batch; [`Self::process`] applies it.

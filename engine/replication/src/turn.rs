@@ -36,8 +36,8 @@ pub(crate) struct EagerLinks {
     pub(crate) count: usize,
     /// When the last document came over one of them.
     pub(crate) last_received: Option<u64>,
-    /// How many of them have much more to bring.
-    pub(crate) behind: usize,
+    /// Some are bringing much: at least until then, if nothing more came.
+    pub(crate) busy_until: Option<u64>,
 }
 
 impl EagerLinks {

@@ -7,11 +7,13 @@ mod pair;
 
 use std::collections::BTreeSet;
 
-use ditto_replication::SessionId;
 use ditto_replication::limits::LAZY_PATIENCE_MS;
+use ditto_replication::{SessionId, SubscriptionId};
 use pair::{Net, int};
 
 const PLANTS: &str = "SELECT * FROM plants";
+/// Kind of an Offer.
+const OFFER: u8 = 4;
 
 /// Peers that all subscribe to everything, with these links.
 struct Mesh {
@@ -258,4 +260,94 @@ fn both_directions_of_a_link_are_eager_or_lazy() {
     let lazy = |(peer, session): &(usize, SessionId)| mesh.net.statistics(*peer, *session).lazy;
     let uneven = mesh.sessions.chunks(2).filter(|ends| lazy(&ends[0]) != lazy(&ends[1])).count();
     assert!(uneven * 10 <= mesh.sessions.len() / 2, "{uneven} links are eager in one direction only");
+}
+
+#[test]
+fn a_link_that_brings_what_nobody_else_has_stays_eager_whatever_the_other_direction_is() {
+    let mut net = Net::new(3);
+    (0..3).for_each(|peer| drop(net.subscribe(peer, PLANTS)));
+    net.subscribe(1, "SELECT * FROM pots");
+    net.subscribe(1, "SELECT * FROM tools");
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        net.connect(a, b);
+    }
+    net.rest();
+    let write = |net: &mut Net, peer: usize, collection: &str, id: &str| {
+        let now = net.now;
+        net.model(peer).insert(now, collection, id, &[]);
+        net.settle();
+        net.advance(20);
+    };
+    write(&mut net, 0, "pots", "clay");
+    // 0 gets it from 2, and from 1 as well, because it does not sync it at once.
+    net.nodes[0].syncs = false;
+    write(&mut net, 2, "plants", "fern");
+    net.nodes[0].syncs = true;
+    net.settle();
+    // 2 brings something else all the time.
+    for number in 0..20 {
+        write(&mut net, 2, "tools", &format!("spade {number}"));
+    }
+    let begin = net.now;
+    write(&mut net, 0, "pots", "tin");
+    assert!(net.model(1).visible("pots", "tin").is_some(), "after {} ms", net.now - begin);
+}
+
+#[test]
+fn both_directions_of_a_link_become_lazy_together() {
+    let mut mesh = Mesh::new(3, &[(0, 1), (0, 2), (1, 2)]);
+    // 1 gets it from 0 and from 2; 2 gets it from 0 only, since 1 does not tell what it has not synced.
+    mesh.net.nodes[1].syncs = false;
+    mesh.write(0, "fern", 1);
+    mesh.net.settle();
+    assert_eq!(mesh.lazy(), 2, "the link between 1 and 2, in both directions");
+}
+
+#[test]
+fn of_two_peers_that_hold_the_same_one_offers_it() {
+    let mut mesh = triangle();
+    let offers = |mesh: &Mesh| mesh.net.kinds.get(&OFFER).copied().unwrap_or_default();
+    let before = offers(&mesh);
+    mesh.write(0, "fern", 1);
+    mesh.settle();
+    mesh.assert_equal();
+    assert_eq!(offers(&mesh) - before, 1, "1 and 2 have nothing else to tell each other");
+}
+
+#[test]
+fn what_was_offered_before_it_was_evicted_there_is_sent_again() {
+    let mut mesh = triangle();
+    let session = |mesh: &Mesh, number: u64| {
+        mesh.sessions.iter().find(|(peer, session)| *peer == 0 && session.0 == number).expect("a session").1
+    };
+    let (to_1, to_2) = (session(&mesh, 1), session(&mesh, 3));
+    mesh.net.nodes[0].replicator.set_blocked(to_2, true);
+    mesh.write(0, "fern", 1);
+    mesh.net.settle();
+    assert!(mesh.net.model(2).visible("plants", "fern").is_none(), "1 has announced it");
+    mesh.net.nodes[0].replicator.set_blocked(to_1, true);
+    mesh.net.model(1).evict("plants", "fern");
+    mesh.net.settle();
+    mesh.net.nodes[0].replicator.set_blocked(to_2, false);
+    mesh.net.settle();
+    mesh.net.disconnect(0, 1);
+    mesh.net.disconnect(0, 2);
+    mesh.net.rest();
+    assert!(mesh.net.model(2).visible("plants", "fern").is_some());
+    assert!(mesh.net.model(1).visible("plants", "fern").is_some(), "2 has it, and 1 wants it");
+}
+
+#[test]
+fn nothing_is_due_for_ever_when_the_other_peer_unsubscribes_while_an_offer_is_put_off() {
+    let mut mesh = triangle();
+    mesh.write(2, "fern", 1);
+    mesh.net.settle();
+    mesh.net.unsubscribe(1, SubscriptionId(1));
+    mesh.net.settle();
+    mesh.net.advance(5_000);
+    let now = mesh.net.now;
+    for node in &mut mesh.net.nodes {
+        node.replicator.tick(&mut node.model, now);
+        assert!(node.replicator.next_timeout().is_none_or(|timeout| timeout > now));
+    }
 }

@@ -396,6 +396,24 @@ fn a_part_is_one_again_if_the_rest_is_lost_with_a_storage_that_fails() {
 }
 
 #[test]
+fn a_part_that_is_lost_altogether_is_no_part_any_more() {
+    let mut net = peers(3);
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    // Nothing of it becomes durable at 1.
+    net.nodes[1].syncs = false;
+    until_torn(&mut net, 1);
+    net.disconnect(0, 1);
+    net.model(1).crash();
+    net.nodes[1].syncs = true;
+    let now = net.now;
+    net.model(1).insert(now, "plants", "own", &[]);
+    let (_, at_2) = net.connect(1, 2);
+    net.rest();
+    assert!(!net.nodes[1].replicator.shows_parts() && !net.statistics(2, at_2).catching_up);
+}
+
+#[test]
 fn peers_that_wait_for_each_other_all_catch_up() {
     const PEERS: usize = 4;
     let mut net = peers(PEERS);

@@ -2,16 +2,17 @@
 //!
 //! In a mesh the neighbours of a peer that has just joined hold the same, mostly. If it subscribed to all of them at once, each
 //! would send everything, or offer it. So it subscribes to one that has much to tell, and to the next when that has told it:
-//! both hold nearly the same by then, and reconciliation finds the difference for a few hundred bytes. The wait is bounded,
-//! as that for an offer on a lazy link is: what others have alone does not wait long.
+//! both hold nearly the same by then, and reconciliation finds the difference for a few hundred bytes. The wait is bounded, and
+//! ends when nothing comes: what others have alone does not wait long.
 
 use ditto_crdt::Sequence;
 
-use super::Session;
+use super::{Phase, Session};
 use crate::event::CloseReason;
-use crate::limits::{MAX_UNSERVED, MIN_POSTPONED_CHANGES};
-use crate::subscription::Subscriptions;
-use crate::turn::Turn;
+use crate::limits::{LAZY_PATIENCE_MS, MAX_POSTPONED_MS, MAX_UNSERVED, MIN_POSTPONED_CHANGES};
+use crate::message::Interests;
+use crate::subscription::{Subscriptions, effective_interest};
+use crate::turn::{EagerLinks, Turn};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Postponed {
@@ -22,20 +23,47 @@ pub(super) struct Postponed {
 }
 
 impl Session {
-    /// Another session may bring what the other peer has.
-    pub(super) fn postpone(&mut self, turn: &Turn<'_>) {
-        if self.has_backlog() && turn.eager.behind > 0 {
-            self.postponed = Some(Postponed { since: turn.now, brought: None });
+    pub(crate) fn is_postponed(&self) -> bool {
+        self.postponed.is_some()
+    }
+
+    /// Another session may be bringing what the other peer has. Where a checkpoint says what that has told before, nothing is
+    /// gained: it goes on from there, whatever came from elsewhere.
+    pub(super) fn postpone(
+        &mut self,
+        subscriptions: &Subscriptions,
+        turn: &Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let Phase::Open { capabilities } = self.phase else { return Ok(()) };
+        self.subscribed = turn.now;
+        if !self.has_backlog() || turn.eager.busy_until.is_none() {
+            return Ok(());
         }
+        for (selection, selected) in &subscriptions.selected {
+            let effective = effective_interest(*selection, selected.evictions, capabilities);
+            if !self.subscriber.distrust && turn.replica.checkpoint(self.link.remote, &effective)?.is_some() {
+                return Ok(());
+            }
+        }
+        self.postponed = Some(Postponed { since: turn.now, brought: None });
+        Ok(())
     }
 
     fn has_backlog(&self) -> bool {
         self.backlog >= MIN_POSTPONED_CHANGES
     }
 
-    /// Whether the other peer brings documents, and many are yet to come.
-    pub(crate) fn is_behind(&self) -> bool {
-        self.is_eager() && self.has_backlog() && self.link.statistics.catching_up
+    /// Until when others wait for this session, if it brings documents, many, and they are coming.
+    pub(crate) fn busy_until(&self) -> Option<u64> {
+        let is_behind = self.is_eager() && self.has_backlog() && self.link.statistics.catching_up;
+        let sign_of_life = self.link.statistics.last_update_received_ms.unwrap_or(0).max(self.subscribed);
+        is_behind.then_some(sign_of_life + LAZY_PATIENCE_MS)
+    }
+
+    /// When [`Self::begin`] is due.
+    pub(super) fn begins(&self, eager: EagerLinks) -> Option<u64> {
+        let latest = self.postponed?.since + MAX_POSTPONED_MS;
+        Some(eager.busy_until.map_or(latest, |until| until.min(latest)))
     }
 
     /// Subscribes after all, if there is nothing to wait for any more.
@@ -45,8 +73,8 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Some(postponed) = &mut self.postponed else { return Ok(()) };
-        if turn.now < turn.eager.waits_until(postponed.since) {
-            if turn.eager.behind > 0 {
+        if turn.now < postponed.since + MAX_POSTPONED_MS {
+            if turn.eager.busy_until.is_some_and(|until| turn.now < until) {
                 return Ok(());
             }
             // Only what is durable can be compared.
@@ -55,13 +83,19 @@ impl Session {
             }
         }
         self.postponed = None;
+        self.subscribed = turn.now;
         self.synchronize(subscriptions, turn)?;
         self.serve(turn)
     }
 
-    /// Serves what the other peer has subscribed to, but for a few messages that wait until this side subscribes as well.
+    /// Serves what the other peer has subscribed to. That waits until this side subscribes as well, unless the other one has
+    /// checkpoints, or says much of it.
     pub(super) fn serve(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        if self.postponed.is_some() && self.unserved.len() <= MAX_UNSERVED {
+        let goes_on = |interests: &Interests| interests.added.iter().any(|added| added.checkpoint.is_some());
+        if self.postponed.is_some()
+            && self.unserved.len() <= MAX_UNSERVED
+            && !self.unserved.iter().any(goes_on)
+        {
             return Ok(());
         }
         for interests in std::mem::take(&mut self.unserved) {

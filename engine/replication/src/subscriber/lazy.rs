@@ -19,6 +19,8 @@ use crate::turn::{EagerLinks, Link, Turn};
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
     pub(super) lazy: bool,
+    /// The last batch brought mostly what was new.
+    useful: bool,
     /// A publisher has one offer open: a later one says that it has dropped this one.
     waiting: Option<Waiting>,
 }
@@ -30,6 +32,8 @@ struct Waiting {
     since: u64,
     /// So many documents at its beginning were held when they were looked for.
     held: usize,
+    /// The other peer has forgotten documents since it made it: what it offered it may not hold any more.
+    stale: bool,
 }
 
 /// What one batch has brought.
@@ -55,8 +59,15 @@ impl Subscriber {
         if offer.items.iter().any(|item| !self.wanted.contains_key(&item.interest)) {
             return Err(Violation::Unexpected("offer for an unknown interest").into());
         }
-        self.delivered.waiting = Some(Waiting { offer, since: turn.now, held: 0 });
+        self.delivered.waiting = Some(Waiting { offer, since: turn.now, held: 0, stale: false });
         self.answer_offer(link, turn)
+    }
+
+    /// The other peer has forgotten documents; the offer stands.
+    pub(super) fn distrust_offer(&mut self) {
+        if let Some(waiting) = &mut self.delivered.waiting {
+            waiting.stale = true;
+        }
     }
 
     /// Answers the offer if it need not wait any more.
@@ -65,22 +76,29 @@ impl Subscriber {
         if self.may_wait(waiting.since, turn.now, turn.eager) {
             // From the first one that was lacking: so each look costs what has come since.
             while let Some(item) = waiting.offer.items.get(waiting.held) {
-                if self.is_lacking(item, link, turn)? {
+                if self.is_lacking(item, waiting.stale, link, turn)? {
                     self.delivered.waiting = Some(waiting);
                     return Ok(());
                 }
                 waiting.held += 1;
             }
         }
-        let Offer { offer, items } = waiting.offer;
-        let lacking = items.iter().map(|item| self.is_lacking(item, link, turn));
+        let Waiting { offer: Offer { offer, items }, stale, .. } = waiting;
+        let lacking = items.iter().map(|item| self.is_lacking(item, stale, link, turn));
         let wanted = lacking.collect::<Result<Vec<_>, _>>()?;
         link.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
         Ok(())
     }
 
-    /// Whether a document is wanted and not held as it is offered. If it is held so, it need not be offered to the other peer.
-    fn is_lacking(&self, item: &OfferItem, link: &mut Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
+    /// Whether a document is wanted and not held as it is offered. If it is held so, it need not be offered to the other peer,
+    /// unless that has forgotten what it offered.
+    fn is_lacking(
+        &self,
+        item: &OfferItem,
+        stale: bool,
+        link: &mut Link,
+        turn: &Turn<'_>,
+    ) -> Result<bool, CloseReason> {
         // It was there when the offer came; its end has been told, and nobody needs the document then.
         let Some(interest) = self.wanted.get(&item.interest) else { return Ok(false) };
         let key =
@@ -88,7 +106,9 @@ impl Subscriber {
         Ok(match turn.replica.held(&key)? {
             None => item.matching && wants(&self.wanted, &key.collection),
             Some(held) if held.version == item.version => {
-                link.known.sent(key_hash(&key), held.newest, held.version);
+                if !stale {
+                    link.known.sent(key_hash(&key), held.newest, held.version);
+                }
                 false
             }
             Some(_) => true,
@@ -112,6 +132,9 @@ impl Subscriber {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Brought { new, known } = brought;
+        if new != known {
+            self.delivered.useful = new > known;
+        }
         if new > known {
             return self.deliver_eagerly(link, turn);
         }
@@ -132,10 +155,11 @@ impl Subscriber {
         match delivery {
             Delivery { follows: true, .. } => Ok(()),
             Delivery { lazy: false, .. } => self.resume(true, link, turn),
-            Delivery { lazy: true, .. } => {
+            Delivery { lazy: true, .. } if !self.delivered.useful => {
                 self.deliver_lazily(true, link, turn);
                 Ok(())
             }
+            Delivery { lazy: true, .. } => Ok(()),
         }
     }
 

@@ -75,8 +75,9 @@ impl Tears {
     /// What was applied after this local sequence is gone: it was not durable when the storage failed. If the rest of something
     /// is gone with it, the part is one again.
     pub(crate) fn lose_after(&mut self, kept: Sequence) {
+        // Of these the part is gone as well.
+        self.tears.retain(|tear| tear.from <= kept);
         for tear in &mut self.tears {
-            tear.from = tear.from.min(Sequence(kept.0 + 1));
             tear.healed = tear.healed.filter(|healed| *healed <= kept);
         }
     }
@@ -159,11 +160,7 @@ mod tests {
         assert!(!tears.are_open());
         tears.open(Sequence(9), Sequence(40), Sequence(8));
         tears.lose_after(Sequence(8));
-        assert_eq!(
-            tears.parts(SOME),
-            Some(Sequence(9)),
-            "if it is told again, it comes right after what was kept"
-        );
+        assert!(!tears.are_open(), "nothing of it is visible");
     }
 
     #[test]
