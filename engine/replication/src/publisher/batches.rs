@@ -22,7 +22,9 @@ impl Publisher {
 
     /// Sends a draft as a batch.
     pub(super) fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
-        if draft.torn {
+        // What is missing may have changed once more, and moved further, when the walk comes to where it was.
+        let goes_on = self.torn > draft.start && !draft.whole;
+        if draft.torn || draft.partial || goes_on {
             self.torn = self.torn.max(draft.last);
         }
         if draft.place != Place::Walk {

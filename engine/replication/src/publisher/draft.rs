@@ -35,6 +35,8 @@ pub(super) struct Draft {
     pub(super) whole: bool,
     /// A transaction may be in it in part.
     pub(super) torn: bool,
+    /// A transaction is in it in part; what has changed again of it comes later.
+    pub(super) partial: bool,
     /// From where on there could be parts of transactions of others when the rows were read.
     pub(super) parts: Option<Sequence>,
     pub(super) offer: u64,
@@ -159,6 +161,7 @@ impl Publisher {
         }
         draft.last = turn.replica.last_sequence();
         draft.whole = !torn && seen.len() as u64 == draft.end.0 - start.0;
+        draft.partial = !draft.whole && has_part_of_a_commit(&seen, start, draft.end, turn.replica)?;
         draft.torn = torn || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
         Ok(draft)
     }
@@ -282,6 +285,31 @@ impl Candidate {
             parts: None,
         })))
     }
+}
+
+/// Whether members of a commit among `seen`, which are the rows after `start` up to `end`, have changed again: they have rows
+/// elsewhere. Of the rows of such a commit one is beside one that is missing.
+fn has_part_of_a_commit(
+    seen: &[Sequence],
+    start: Sequence,
+    end: Sequence,
+    replica: &dyn Replica,
+) -> Result<bool, ReplicaError> {
+    for (index, sequence) in seen.iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|index| seen.get(index)).unwrap_or(&start);
+        let is_beside = |missing: u64| {
+            let (first, last) = replica.commit_of(*sequence)?;
+            Ok::<_, ReplicaError>((first.0..=last.0).contains(&missing))
+        };
+        if before.0 + 1 < sequence.0 && is_beside(sequence.0 - 1)? {
+            return Ok(true);
+        }
+        let after = seen.get(index + 1).map_or(end.0 + 1, |next| next.0);
+        if sequence.0 + 1 < after && is_beside(sequence.0 + 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a commit among `seen` may have members that changed again and are not durable yet, so that a
