@@ -330,7 +330,7 @@ impl Publisher {
             }
             draft.bytes += item.bytes();
             if draft.bytes >= MAX_BATCH_BYTES {
-                boundary = Some(sequence);
+                (boundary, draft.partial) = (Some(sequence), true);
             } else if draft.bytes >= self.window.batch_bytes() && boundary.is_none() {
                 boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));
             }

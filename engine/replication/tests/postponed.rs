@@ -7,7 +7,7 @@ mod pair;
 
 use ditto_replication::limits::{LAZY_PATIENCE_MS, MIN_POSTPONED_CHANGES};
 use ditto_replication::{SessionId, SubscriptionId};
-use pair::{Net, int};
+use pair::{Net, int, peer_id};
 use proptest::prelude::*;
 
 const PLANTS: &str = "SELECT * FROM plants";
@@ -160,6 +160,16 @@ fn a_publisher_of_whom_a_checkpoint_is_held_is_subscribed_to_at_once() {
     let (_, to_0) = net.connect(0, 2);
     net.settle();
     assert_eq!(net.statistics(2, to_0).documents_received, MANY as u64, "whatever 1 may bring");
+}
+
+#[test]
+fn that_a_publisher_has_evicted_is_heard_while_it_waits() {
+    let (mut net, _, _) = two_publishers();
+    net.settle();
+    net.model(1).evict("plants", "fern 1");
+    net.settle();
+    assert!(net.model(2).others.evictions.iter().any(|(peer, _)| *peer == peer_id(1)));
+    assert_eq!(net.model(2).count(), 0, "it still waits for the first");
 }
 
 #[derive(Clone, Debug)]

@@ -35,7 +35,7 @@ pub(super) struct Draft {
     pub(super) whole: bool,
     /// A transaction may be in it in part.
     pub(super) torn: bool,
-    /// A transaction is in it in part; what has changed again of it comes later.
+    /// A transaction is in it in part: it is cut, or what has changed again of it comes later.
     pub(super) partial: bool,
     /// From where on there could be parts of transactions of others when the rows were read.
     pub(super) parts: Option<Sequence>,
@@ -161,7 +161,9 @@ impl Publisher {
         }
         draft.last = turn.replica.last_sequence();
         draft.whole = !torn && seen.len() as u64 == draft.end.0 - start.0;
-        draft.partial = !draft.whole && has_part_of_a_commit(&seen, start, draft.end, turn.replica)?;
+        let is_cut = turn.replica.commit_of(draft.end)?.1 > draft.end;
+        draft.partial =
+            is_cut || !draft.whole && has_part_of_a_commit(&seen, start, draft.end, turn.replica)?;
         draft.torn = torn || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
         Ok(draft)
     }

@@ -89,9 +89,13 @@ impl Session {
     }
 
     /// Serves what the other peer has subscribed to. That waits until this side subscribes as well, unless the other one has
-    /// checkpoints, or says much of it.
+    /// checkpoints, says much of it, or has forgotten documents: nobody may rely on them then.
     pub(super) fn serve(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        let goes_on = |interests: &Interests| interests.added.iter().any(|added| added.checkpoint.is_some());
+        let goes_on = |interests: &Interests| {
+            interests.forgotten
+                || interests.evictions.is_some()
+                || interests.added.iter().any(|added| added.checkpoint.is_some())
+        };
         if self.postponed.is_some()
             && self.unserved.len() <= MAX_UNSERVED
             && !self.unserved.iter().any(goes_on)
