@@ -59,6 +59,10 @@ impl Replica for StoreReplica {
         self.0.runs()
     }
 
+    fn current_run(&self) -> RunId {
+        self.0.current_run()
+    }
+
     fn last_sequence(&self) -> Sequence {
         self.0.last_sequence()
     }

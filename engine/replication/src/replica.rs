@@ -256,6 +256,9 @@ pub trait Replica {
     /// one begins after [`Sequence`] 1, older ones are forgotten.
     fn runs(&self) -> Vec<(RunId, Sequence)>;
 
+    /// The last of [`Self::runs`].
+    fn current_run(&self) -> RunId;
+
     /// The newest committed sequence; [`Sequence`] 0 before the first change.
     fn last_sequence(&self) -> Sequence;
 

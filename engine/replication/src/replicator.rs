@@ -65,7 +65,7 @@ pub struct Replicator {
     mended: bool,
     /// At the last look.
     eager: EagerLinks,
-    /// The current run of the store when the last session began.
+    /// The current run of the store at the last call.
     run: Option<RunId>,
     now: u64,
 }
@@ -93,7 +93,6 @@ impl Replicator {
     /// There is a channel to another peer: authenticated, ordered, without loss until it ends.
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
         self.now = self.now.max(now_ms);
-        self.notice_recovery(replica);
         let mut begun = Session::new(session, remote, replica.scopes_revision(), self.now);
         let begin_of_run =
             || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
@@ -105,12 +104,17 @@ impl Replicator {
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
 
-    /// A storage that has failed and was recovered meanwhile begins a run after what it still has.
+    /// A storage that has failed and was recovered meanwhile begins a run after what it still has. To be called before anything
+    /// of another peer is taken after that: what comes later is not lost.
     fn notice_recovery(&mut self, replica: &dyn Replica) {
+        let current = replica.current_run();
+        let before = self.run.replace(current);
+        if before.is_none_or(|before| before == current) {
+            return;
+        }
         let runs = replica.runs();
-        let before = std::mem::replace(&mut self.run, runs.last().map(|(run, _)| *run));
         let newer = runs.iter().rev().take_while(|(run, _)| Some(*run) != before);
-        let Some((_, first)) = before.and(newer.last()) else { return };
+        let Some((_, first)) = newer.last() else { return };
         let kept = Sequence(first.0.saturating_sub(1));
         let of_sessions = self.sessions.values_mut().map(Session::tears_mut);
         for tears in of_sessions.chain(self.left.values_mut()) {
@@ -273,6 +277,7 @@ impl Replicator {
     ) {
         self.now = self.now.max(now_ms);
         self.durable = self.durable.max(replica.durable_sequence());
+        self.notice_recovery(replica);
         let (eager, durable, now) = (self.eager, self.durable, self.now);
         let Some(remote) = self.sessions.get(&id).map(|session| session.link.remote) else { return };
         let parts_of_others = self.parts_of_others(remote);

@@ -81,7 +81,7 @@ impl Session {
         let mut seen = turn.replica.remembered(self.link.remote)?;
         seen.sort_by_key(|(_, sequence)| std::cmp::Reverse(*sequence));
         seen.truncate(MAX_RUNS);
-        let run = turn.replica.runs().last().map(|(run, _)| *run).unwrap_or_default();
+        let run = turn.replica.current_run();
         self.subscriber.told_evictions = turn.replica.eviction_total();
         self.subscriber.told_durable = turn.durable;
         self.link.send(&Message::Hello(Hello {

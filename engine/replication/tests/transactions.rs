@@ -5,7 +5,7 @@
 mod model;
 mod pair;
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{RunId, Sequence};
 use ditto_replication::limits::BATCH_TARGET_BYTES;
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
@@ -388,6 +388,26 @@ fn a_part_is_one_again_if_the_rest_is_lost_with_a_storage_that_fails() {
     let (_, at_2) = net.connect(1, 2);
     assert!(net.nodes[1].replicator.shows_parts());
     net.rest();
+    assert!(is_torn(&mut net, 2) && net.statistics(2, at_2).catching_up);
+    net.connect(0, 1);
+    net.rest();
+    assert!(net.nodes.iter().all(|node| !node.replicator.shows_parts()));
+    net.assert_equal(0, 2);
+}
+
+#[test]
+fn a_part_that_came_after_a_run_began_is_not_lost_with_what_was_before_it() {
+    let mut net = peers(3);
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    // As one does that was told of a history which it lacks, and after a pause.
+    net.model(1).take_new_site(RunId(7), Sequence(7));
+    until_torn(&mut net, 1);
+    net.disconnect(0, 1);
+    net.model(1).open();
+    let (_, at_2) = net.connect(1, 2);
+    net.rest();
+    assert!(net.nodes[1].replicator.shows_parts());
     assert!(is_torn(&mut net, 2) && net.statistics(2, at_2).catching_up);
     net.connect(0, 1);
     net.rest();

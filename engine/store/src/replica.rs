@@ -187,6 +187,11 @@ impl Replica {
         self.store.runs()
     }
 
+    /// The last of [`Self::runs`].
+    pub fn current_run(&self) -> RunId {
+        self.store.current_run()
+    }
+
     /// The newest committed sequence.
     pub fn last_sequence(&self) -> Sequence {
         self.store.last_sequence()

@@ -368,6 +368,11 @@ impl Store {
         self.inner.identity.read().runs.clone()
     }
 
+    /// The last of [`Self::runs`].
+    pub fn current_run(&self) -> RunId {
+        self.inner.identity.read().runs.last().map(|(run, _)| *run).unwrap_or_default()
+    }
+
     /// Begins a new run: at the first session after a time without any (see [`Self::begin_run_after`]), and, with
     /// `new_site`, when the directory turned out to be a copy of another one. Answers with the new run, which is durable then.
     ///

@@ -56,6 +56,10 @@ impl Replica for Watched {
         self.inner.runs()
     }
 
+    fn current_run(&self) -> RunId {
+        self.inner.current_run()
+    }
+
     fn last_sequence(&self) -> Sequence {
         self.inner.last_sequence()
     }

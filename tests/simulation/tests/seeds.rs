@@ -54,13 +54,14 @@ fn peers_end_equal_whatever_happens() {
 }
 
 /// Seeds that went wrong once, and what was wrong.
-const STORIES: [(u64, &str); 6] = [
+const STORIES: [(u64, &str); 7] = [
     (469, "a document by its name and by its hash are not taken in one commit"),
     (659, "a session takes over what the one before it has left in part, from its beginning"),
     (3228, "a part is one again if the rest is lost with a storage that fails, although the process goes on"),
     (3398, "who passes on without subscribing holds parts, and so do those who have them from there"),
     (4104, "what came by itself is a part for good if its author is restored before it has told the rest"),
     (5116, "what is missing of a transaction moves on before the walk comes to where it was"),
+    (7611, "a run that begins under a new identity is no sign that the storage has lost what came since"),
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! From drafts to batches, and what their acknowledgement says.
 
-use ditto_crdt::{RunId, Sequence, Version};
+use ditto_crdt::{Sequence, Version};
 
 use super::{Draft, Flight, Item, Place, Publisher, Ready, Served};
 use crate::capabilities::SHORT_DOCUMENTS;
@@ -119,7 +119,7 @@ impl Publisher {
                 size = 0;
             }
         }
-        let run = turn.replica.runs().last().map_or(RunId(0), |(run, _)| *run);
+        let run = turn.replica.current_run();
         message.end = Some(BatchEnd {
             generation: self.generation,
             run,

@@ -358,6 +358,10 @@ impl Replica for Model {
         self.state.runs.clone()
     }
 
+    fn current_run(&self) -> RunId {
+        self.run()
+    }
+
     fn last_sequence(&self) -> Sequence {
         self.state.last
     }
