@@ -65,6 +65,8 @@ pub const MIN_LISTED_CHANGES: u64 = 8_192;
 pub const MAX_LEFT_OUT: usize = 4_096;
 /// Documents in one offer.
 pub const MAX_OFFER_ITEMS: usize = ROWS_PER_READ;
+/// Answers about offered documents that are kept while batches before them are sent (about 50 bytes each).
+pub const MAX_KEPT_ANSWERS: usize = 4 * MAX_OFFER_ITEMS;
 /// How long what was taken from elsewhere waits before it is offered to a publisher, in milliseconds: most of it that one is
 /// about to tell as well.
 pub const TAKEN_DELAY_MS: u64 = 500;

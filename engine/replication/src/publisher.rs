@@ -9,6 +9,7 @@
 //! hear of them. The latter are offered; with the answer the draft becomes a batch.
 
 mod ahead;
+mod answers;
 mod batches;
 mod draft;
 mod firm;
@@ -33,6 +34,7 @@ use crate::reconciliation::Comparison;
 use crate::replica::{DocumentKey, Interest, ReplicaError};
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
+use answers::Answers;
 use draft::{Candidate, Draft, Item, Place, Ready, Weighed};
 use firm::Firm;
 pub(crate) use interests::locate;
@@ -70,6 +72,8 @@ pub(crate) struct Publisher {
     last_batch: u64,
     last_offer: u64,
     draft: Option<Draft>,
+    /// Of documents that are yet to come.
+    answers: Answers,
     /// A draft whose long deltas are under way in parts.
     large: Option<Draft>,
     /// Reconciliations that are not over, by generation; the first is under way, the others wait.
@@ -144,13 +148,15 @@ impl Publisher {
     /// Documents were evicted here: what was read before is not to be told after the other peer was told that.
     pub(crate) fn discard_draft(&mut self, link: &mut Link) {
         self.draft = None;
+        self.answers.forget();
         self.drop_large(link);
         self.more = true;
     }
 
-    /// Changes up to here may have come from the other peer before it evicted them.
+    /// Changes up to here may have come from the other peer before it evicted them, and so may what it did not want.
     pub(crate) fn distrust_origins(&mut self, up_to: Sequence) {
         self.origin_floor = self.origin_floor.max(up_to);
+        self.answers.forget();
     }
 
     /// Whether the other peer subscribes to documents of the collection; whether it gets all of them, from
@@ -287,23 +293,28 @@ impl Publisher {
         let Some(mut draft) = self.draft.take_if(|draft| draft.offer == answer.offer) else {
             return Ok(());
         };
-        let mut index = 0;
+        let mut answered = Vec::new();
         let mut boundary = None;
-        for item in std::mem::take(&mut draft.items) {
+        let items = std::mem::take(&mut draft.items);
+        for item in &items {
+            if let Item::Offered(Candidate { hash, sequence, .. }, version, matching) = item {
+                let is_wanted = bits::get(&answer.wanted, answered.len());
+                if *matching && !is_wanted {
+                    link.known.sent(*hash, *sequence, *version);
+                }
+                answered.push((*sequence, *hash, *version, is_wanted));
+            }
+        }
+        let mut wanted = answered.iter().map(|(.., is_wanted)| *is_wanted);
+        for item in items {
             if boundary.is_some_and(|boundary| item.sequence() > boundary) {
-                // The walk comes by again, and offers it again.
                 draft.end = boundary.unwrap_or(draft.end);
                 break;
             }
             let item = match item {
                 Item::Ready(_) => item,
-                Item::Offered(candidate, version, matching) => {
-                    let is_wanted = bits::get(&answer.wanted, index);
-                    index += 1;
-                    if !is_wanted {
-                        if matching {
-                            link.known.sent(candidate.hash, candidate.sequence, version);
-                        }
+                Item::Offered(candidate, ..) => {
+                    if wanted.next() != Some(true) {
                         continue;
                     }
                     match candidate.read(turn.replica, link, turn.events)? {
@@ -335,6 +346,10 @@ impl Publisher {
                 boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));
             }
             draft.items.push(item);
+        }
+        // The walk comes by at the rest of them again.
+        for (_, hash, version, is_wanted) in answered.iter().filter(|(sequence, ..)| *sequence > draft.end) {
+            self.answers.keep(*hash, *version, *is_wanted);
         }
         self.conclude(draft, link, turn);
         Ok(())

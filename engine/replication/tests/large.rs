@@ -18,6 +18,7 @@ use proptest::prelude::*;
 use watch::{PLANTS, Watch};
 
 /// Kinds of messages, see `docs/protocol.md`.
+const OFFER: u8 = 4;
 const PART: u8 = 7;
 
 /// A text that does not become shorter by packing.
@@ -212,6 +213,25 @@ fn large_documents_that_are_offered_come_one_after_the_other() {
     }
     watch.settle(&mut net);
     assert_eq!(net.model(1).count(), 9);
+}
+
+#[test]
+fn what_is_wanted_behind_a_large_document_is_not_offered_again() {
+    let (mut net, left, _) = narrow();
+    // Lazy, as the subscriber would say if others brought the same.
+    let now = net.now;
+    let pair::Node { replicator, model, .. } = &mut net.nodes[0];
+    replicator.receive(left, &[0x0e, 0x02, 0x01], model, now);
+    for number in 0..20 {
+        insert_large(&mut net, 0, &format!("oak{number}"), 2);
+        insert(&mut net, 0, &format!("fern{number}"));
+    }
+    net.rest();
+    assert_eq!(net.statistics(0, left).documents_sent, 40);
+    // The first change is offered when it comes, the others while that is under way.
+    let offers = net.kinds[&OFFER];
+    assert!(offers <= 3, "{offers} offers");
+    net.assert_equal(0, 1);
 }
 
 #[test]

@@ -212,7 +212,11 @@ impl Publisher {
             return Ok(Weighed::Nothing);
         }
         if self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none() {
-            return Ok(Weighed::Item(Item::Offered(candidate, held.version, matching)));
+            match self.answers.about(hash, held.version) {
+                None => return Ok(Weighed::Item(Item::Offered(candidate, held.version, matching))),
+                Some(false) => return Ok(Weighed::Nothing),
+                Some(true) => {}
+            }
         }
         candidate.read(turn.replica, link, turn.events)
     }

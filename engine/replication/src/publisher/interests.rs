@@ -35,6 +35,7 @@ impl Publisher {
         }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
+        self.answers.forget();
         if interests.forgotten {
             link.known.clear();
             self.served.values_mut().for_each(|served| served.listing = None);
