@@ -259,9 +259,8 @@ impl Peer {
         let subscription = Subscription::new(id, &machinery.commands);
         match answered.recv_timeout(SUBSCRIBE_PATIENCE) {
             Ok(Ok(())) => Ok(subscription),
-            Ok(Err(ReplicaError::Query(message) | ReplicaError::Storage(message))) => {
-                Err(PeerError::Subscription(message))
-            }
+            Ok(Err(ReplicaError::Query(message))) => Err(PeerError::Subscription(message)),
+            Ok(Err(error)) => Err(PeerError::Subscription(error.to_string())),
             Err(RecvTimeoutError::Disconnected) => Err(PeerError::Closed),
             // The query is one; the sync thread takes it when it has written what it is at, maybe after a transaction
             // that this very call is a part of.

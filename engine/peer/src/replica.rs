@@ -37,6 +37,7 @@ impl StoreReplica {
             documents: Vec::new(),
             checkpoints: Vec::new(),
             seen: Some(store::Checkpoint { run, sequence }),
+            evictions: None,
         })?;
         self.0.store().begin_run(true)?;
         Ok(())
@@ -230,6 +231,7 @@ impl Replica for StoreReplica {
                 .map(|(interest, at)| (interest, checkpoint(at)))
                 .collect(),
             seen: incoming.seen.map(checkpoint),
+            evictions: incoming.evictions,
         });
         let applied = applied.map_err(failed)?;
         let outcome = |outcome: store::Outcome| Outcome {
@@ -251,7 +253,10 @@ fn excerpt(excerpt: store::Excerpt) -> Excerpt {
 }
 
 fn failed(error: StoreError) -> ReplicaError {
-    ReplicaError::Storage(error.to_string())
+    match error {
+        StoreError::Evicted => ReplicaError::Evicted,
+        error => ReplicaError::Storage(error.to_string()),
+    }
 }
 
 fn refused(refused: store::Refused) -> Refused {

@@ -157,6 +157,8 @@ pub struct Incoming {
     pub checkpoints: Vec<([u8; 16], Checkpoint)>,
     /// Highest sequence of a run of the sender that this peer has seen now; never lowers what is recorded.
     pub seen: Option<Checkpoint>,
+    /// [`Replica::eviction_total`] when it was found out that merging leaves no gap; `None` if nothing depends on that.
+    pub evictions: Option<u64>,
 }
 
 /// How one document of an [`Incoming`] fared.
@@ -240,6 +242,9 @@ pub enum ReplicaError {
     /// The query of a subscription does not compile or is not of the form `SELECT * FROM c [WHERE …]`.
     #[error("the subscription is not usable: {0}")]
     Query(String),
+    /// Something was evicted since it was found out that what is to be applied leaves no gap.
+    #[error("documents were evicted in this moment, and the session would leave gaps; connect again")]
+    Evicted,
 }
 
 /// A store as replication sees it. `engine/peer` implements it over `ditto-store`.
@@ -363,7 +368,7 @@ pub trait Replica {
     }
 
     /// Merges documents and records checkpoints in one atomic commit. A refused document does not stop
-    /// the others.
+    /// the others. [`ReplicaError::Evicted`] if [`Incoming::evictions`] is not the present number.
     fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError>;
 }
 

@@ -83,8 +83,10 @@ pub(crate) struct Subscriber {
     stated: Sequence,
     /// There is work that waits for nobody but the next call.
     pub(crate) more: bool,
-    /// How often was evicted here, as the other peer was told.
+    /// How often was evicted here, as the other peer was told …
     pub(crate) told_evictions: u64,
+    /// … and as it was told first.
+    pub(crate) first_evictions: u64,
     /// How much the own change log has, as the other peer was told.
     pub(crate) told_durable: Sequence,
     delivered: Delivered,
@@ -105,6 +107,8 @@ struct Inbound {
     end: Option<BatchEnd>,
     /// The newest change of the publisher that is in a document which was asked for.
     shows: Sequence,
+    /// How often had been evicted here when its documents were checked.
+    evictions: u64,
 }
 
 #[derive(Debug)]
@@ -214,6 +218,7 @@ impl Subscriber {
                 bytes: 0,
                 end: None,
                 shows: Sequence(0),
+                evictions: 0,
             });
         }
         let Some(inbound) = self.batches.back_mut().filter(|batch| batch.batch == message.batch) else {
@@ -318,8 +323,15 @@ impl Subscriber {
         }
     }
 
-    /// Finds out for each document whether its delta leaves a gap.
+    /// Finds out for each document whether its delta leaves a gap; anew after an eviction, which may have taken its base.
     fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<(), CloseReason> {
+        let evictions = turn.replica.eviction_total();
+        if std::mem::replace(&mut inbound.evictions, evictions) != evictions {
+            let based = |document: &&mut Document| {
+                !document.complete && matches!(document.state, State::Ready(_) | State::Unasked)
+            };
+            inbound.documents.iter_mut().filter(based).for_each(|document| document.state = State::Unchecked);
+        }
         if inbound.documents.iter().all(|document| document.state != State::Unchecked) {
             return Ok(());
         }
@@ -333,7 +345,9 @@ impl Subscriber {
             if document.state != State::Unchecked {
                 continue;
             }
-            let holds = |before| link.known.get(hash).is_some_and(|entry| entry.held(before));
+            // What is known is from before an eviction until the other peer has been told of it.
+            let is_current = self.told_evictions == evictions;
+            let holds = |before| is_current && link.known.get(hash).is_some_and(|entry| entry.held(before));
             document.state = if !wants(&self.wanted, &document.key.collection) {
                 // The publisher takes it for delivered, so it must be told otherwise.
                 self.dropped = true;
@@ -386,7 +400,8 @@ impl Subscriber {
         let hashes = Some(hashes).filter(|hashes| hashes.len() <= MAX_QUESTION_HASHES);
         self.last_question += 1;
         let question = self.last_question;
-        let open = Open { question, batch, key, hashes, version, asked: turn.now };
+        let evictions = turn.replica.eviction_total();
+        let open = Open { question, batch, key, hashes, version, evictions, asked: turn.now };
         self.open_bytes += open.bytes();
         link.statistics.questions_asked += 1;
         link.send(&Message::Question(Question {
@@ -412,9 +427,10 @@ impl Subscriber {
         };
         self.open_bytes -= open.bytes();
         link.statistics.documents_received += u64::from(rest.found.is_some());
+        let is_current = open.evictions == turn.replica.eviction_total();
         let Some(batch) = open.batch else {
             let Some(found) = rest.found else { return Ok(()) };
-            let reason = Reason::Answer(Lacked::of(&open, &found));
+            let reason = Reason::Answer(Lacked::of(&open, &found), open.evictions);
             let (stated, newest, after) = (found.version, found.newest, self.last_batch);
             return self.keep(Single { key: open.key, stated, delta, newest, after, reason });
         };
@@ -431,8 +447,11 @@ impl Subscriber {
                 inbound.bytes = inbound.bytes - document.delta.len() + delta.len();
                 document.delta = delta;
                 document.stated = found.version;
-                document.state = State::Ready(Base::Filled);
-                document.lacked = Lacked::of(&open, &found);
+                (document.state, document.lacked) = if is_current {
+                    (State::Ready(Base::Filled), Lacked::of(&open, &found))
+                } else {
+                    (State::Unchecked, None)
+                };
                 document.filled_after = filled_after;
                 inbound.shows = inbound.shows.max(found.newest);
             }
@@ -481,6 +500,11 @@ impl Subscriber {
                 .collect(),
             checkpoints: self.advance(end, last_batch),
             seen: self.see(end.run, end.told()),
+            evictions: inbound
+                .documents
+                .iter()
+                .any(|document| !document.complete)
+                .then_some(inbound.evictions),
         };
         let mut brought = Brought::default();
         let nothing =

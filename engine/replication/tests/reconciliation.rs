@@ -325,6 +325,7 @@ fn a_checkpoint_waits_until_what_it_rests_on_is_durable() {
         documents: vec![document],
         checkpoints: Vec::new(),
         seen: None,
+        evictions: None,
     };
     net.model(1).apply(incoming).expect("a model");
     net.model(0).others.acknowledged.clear();

@@ -534,7 +534,8 @@ fn a_refused_a_too_large_and_an_unknown_document_do_not_stop_each_other_or_the_r
     let entries = [4, 2, b'a', 0, 0, 0, 3, 3, 1, 2, b'b', 0, 200, 1, 0, 3, b'x', b'y', b'z'];
     let delta = [&canonical[..26], &entries].concat();
     let documents = vec![IncomingDocument { key: odd.clone(), delta, stated: Version(0) }];
-    let incoming = Incoming { from: peer_id(9), documents, checkpoints: Vec::new(), seen: None };
+    let incoming =
+        Incoming { from: peer_id(9), documents, checkpoints: Vec::new(), seen: None, evictions: None };
     let applied = net.model(0).apply(incoming).expect("usable");
     assert!(matches!(applied.outcomes[..], [Ok(outcome)] if outcome.before != Some(outcome.after)));
     net.model(0).commit(now, |transaction| {

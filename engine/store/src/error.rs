@@ -138,6 +138,9 @@ pub enum StoreError {
         /// Which row, and what is wrong with it.
         what: String,
     },
+    /// What another peer sent was found to fit to what was here before something was evicted.
+    #[error("documents were evicted in this moment: find out anew whether what is to be merged leaves gaps")]
+    Evicted,
 }
 
 impl StoreError {

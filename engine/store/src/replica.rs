@@ -122,6 +122,8 @@ pub struct Incoming {
     pub checkpoints: Vec<([u8; 16], Checkpoint)>,
     /// Highest sequence of a run of the sender that was seen; never lowers what is recorded.
     pub seen: Option<Checkpoint>,
+    /// [`ReplicaStore::eviction_total`] when it was found out that merging leaves no gap; `None` if nothing depends on that.
+    pub evictions: Option<u64>,
 }
 
 /// How one document fared.
@@ -476,10 +478,13 @@ impl Replica {
     /// Changes without effect get no sequence.
     ///
     /// # Errors
-    /// [`StoreError::Storage`], [`StoreError::Closed`]; then nothing was applied.
+    /// [`StoreError::Storage`], [`StoreError::Closed`], [`StoreError::Evicted`]; then nothing was applied.
     pub fn apply(&self, incoming: Incoming) -> Result<Applied, StoreError> {
         let inner = &self.store.inner;
         let mut transaction = inner.begin_write_as(Holder::Sync)?;
+        if incoming.evictions.is_some_and(|evictions| evictions != self.eviction_total()) {
+            return Err(StoreError::Evicted);
+        }
         transaction.set_origin(incoming.origin);
         let now_ms = transaction.now_ms;
         inner.holdings.met(&incoming.from, incoming.origin, now_ms);

@@ -127,6 +127,7 @@ fn exchange(store: &Store, key: &DocumentKey) {
         documents: vec![document],
         checkpoints: Vec::new(),
         seen: None,
+        evictions: None,
     });
 }
 

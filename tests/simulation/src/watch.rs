@@ -185,7 +185,13 @@ impl Replica for Watched {
         if self.sabotage == Some(Sabotage::SplitBatches) {
             let Incoming { from, .. } = incoming;
             let documents: Vec<_> = self.late.take().into_iter().collect();
-            self.inner.apply(Incoming { from, documents, checkpoints: Vec::new(), seen: None })?;
+            self.inner.apply(Incoming {
+                from,
+                documents,
+                checkpoints: Vec::new(),
+                seen: None,
+                evictions: None,
+            })?;
             self.late = incoming.documents.pop_if(|document| &*document.key.collection == "pairs");
             dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }

@@ -26,6 +26,8 @@ pub(super) struct Open {
     pub(super) hashes: Option<Vec<u128>>,
     /// Version of our copy, of which these are the hashes.
     pub(super) version: Version,
+    /// How often had been evicted here: what the answer does not repeat may be gone if that has changed.
+    pub(super) evictions: u64,
     pub(super) asked: u64,
 }
 

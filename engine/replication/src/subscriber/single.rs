@@ -30,8 +30,8 @@ pub(super) struct Single {
 
 #[derive(Debug)]
 pub(super) enum Reason {
-    /// It answers a question. What the publisher said to lack, if anything.
-    Answer(Option<Lacked>),
+    /// It answers a question, asked when so often had been evicted here. What the publisher said to lack, if anything.
+    Answer(Option<Lacked>, u64),
     /// It was left over from an answer of ours.
     Surplus,
 }
@@ -97,11 +97,24 @@ impl Subscriber {
         if matches!(reason, Reason::Surplus) && !self.takes(&key, &delta, link.remote, turn)? {
             return Ok(());
         }
+        let evictions = turn.replica.eviction_total();
+        let may_leave_gap = match &reason {
+            Reason::Answer(_, asked) => *asked != evictions,
+            Reason::Surplus => {
+                let is_whole =
+                    || turn.replica.merged_version(&key, &delta).map(|version| version == Ok(stated));
+                self.first_evictions != evictions && !is_whole()?
+            }
+        };
+        if may_leave_gap {
+            return self.ask_again(key, link, turn);
+        }
         let incoming = Incoming {
             from: link.remote,
             documents: vec![IncomingDocument { key: key.clone(), delta, stated }],
             checkpoints: Vec::new(),
             seen: None,
+            evictions: Some(evictions),
         };
         let applied = leaving::apply(incoming, link, turn)?;
         for outcome in applied.outcomes {
@@ -109,17 +122,35 @@ impl Subscriber {
                 Ok(outcome) => {
                     let versions = (outcome.before, outcome.after);
                     let met = match &reason {
-                        Reason::Answer(_) => true,
+                        Reason::Answer(..) => true,
                         Reason::Surplus => outcome.after == stated,
                     };
                     link.known.merged(key_hash(&key), versions, stated, met, applied.last);
-                    if let Reason::Answer(lacked) = &reason {
+                    if let Reason::Answer(lacked, _) = &reason {
                         owe(lacked.as_ref(), &key, outcome, stated, respondent);
                     }
                 }
                 Err(refused) => turn.events.push_back(link.refused(key.clone(), refused.to_string())),
             }
         }
+        Ok(())
+    }
+}
+
+impl Subscriber {
+    /// A document was on its way when something was evicted: merged onto what is left of it, it might show half of it.
+    fn ask_again(
+        &mut self,
+        key: DocumentKey,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let is_held = turn.replica.held(&key)?.is_some();
+        if (is_held || wants(&self.wanted, &key.collection)) && self.may_ask() {
+            return self.question(None, key, link, turn);
+        }
+        // The publisher takes it for delivered, so it must be told otherwise.
+        self.dropped = true;
         Ok(())
     }
 }

@@ -574,6 +574,9 @@ impl Replica for Model {
 
     fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError> {
         self.usable()?;
+        if incoming.evictions.is_some_and(|evictions| evictions != self.eviction_total()) {
+            return Err(ReplicaError::Evicted);
+        }
         self.dirty = true;
         let first = Sequence(self.state.last.0 + 1);
         let mut outcomes = Vec::new();

@@ -80,6 +80,7 @@ fn a_backup_is_one_moment_however_much_is_written_meanwhile() {
         documents: Vec::new(),
         checkpoints: vec![([2; 16], checkpoint)],
         seen: Some(checkpoint),
+        evictions: None,
     };
     store.replica().apply(incoming).expect("applies");
     let (stop, wrote) = (AtomicBool::new(false), std::sync::atomic::AtomicU64::new(20));

@@ -432,7 +432,14 @@ fn exchange(from: &Store, to: &Store) {
             IncomingDocument { key: change.key, delta: excerpt.delta, stated: excerpt.version }
         })
         .collect();
-    let incoming = Incoming { from: [7; 32], origin: 1, documents, checkpoints: Vec::new(), seen: None };
+    let incoming = Incoming {
+        from: [7; 32],
+        origin: 1,
+        documents,
+        checkpoints: Vec::new(),
+        seen: None,
+        evictions: None,
+    };
     let applied = to.replica().apply(incoming).expect("applies");
     assert!(applied.outcomes.iter().all(Result::is_ok), "{:?}", applied.outcomes);
 }

@@ -120,7 +120,14 @@ impl Peer {
 }
 
 pub fn incoming(from: &Peer, documents: Vec<IncomingDocument>) -> Incoming {
-    Incoming { from: from.name, origin: from.origin(), documents, checkpoints: Vec::new(), seen: None }
+    Incoming {
+        from: from.name,
+        origin: from.origin(),
+        documents,
+        checkpoints: Vec::new(),
+        seen: None,
+        evictions: None,
+    }
 }
 
 /// Steps until nothing is due.
@@ -965,7 +972,14 @@ fn of_the_runs_of_a_peer_the_newest_are_remembered() {
     for number in 1..=count {
         let seen = Some(Checkpoint { run: RunId(1_000 - number), sequence: Sequence(number) });
         for from in [[7; 32], [0; 32]] {
-            let empty = Incoming { from, origin: 7, documents: Vec::new(), checkpoints: Vec::new(), seen };
+            let empty = Incoming {
+                from,
+                origin: 7,
+                documents: Vec::new(),
+                checkpoints: Vec::new(),
+                seen,
+                evictions: None,
+            };
             replica.apply(empty).expect("applies");
         }
     }

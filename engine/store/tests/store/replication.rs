@@ -16,7 +16,7 @@ const PEER: [u8; 32] = [7; 32];
 const ORIGIN: u64 = 0xABCD;
 
 fn incoming(documents: Vec<IncomingDocument>) -> Incoming {
-    Incoming { from: PEER, origin: ORIGIN, documents, checkpoints: Vec::new(), seen: None }
+    Incoming { from: PEER, origin: ORIGIN, documents, checkpoints: Vec::new(), seen: None, evictions: None }
 }
 
 /// Everything that changed in `from` after `after`, as it would be sent.

@@ -156,8 +156,14 @@ fn who_waits_too_long_is_told_for_whom() {
     // What comes from peers cannot be asked for again by the application: it waits.
     let merged = {
         let (store, (sender, ended)) = (store.clone(), mpsc::channel());
-        let incoming =
-            Incoming { from: [1; 32], origin: 1, documents: Vec::new(), checkpoints: Vec::new(), seen: None };
+        let incoming = Incoming {
+            from: [1; 32],
+            origin: 1,
+            documents: Vec::new(),
+            checkpoints: Vec::new(),
+            seen: None,
+            evictions: None,
+        };
         thread::spawn(move || sender.send(store.replica().apply(incoming).map(drop)));
         ended
     };

@@ -585,6 +585,7 @@ impl World {
             documents,
             checkpoints: vec![([1; 16], checkpoint)],
             seen: Some(checkpoint),
+            evictions: None,
         };
         self.note(format!("receives {whole} documents"));
         let (own, added) = (self.newest().own.clone(), self.newest().added);
@@ -705,7 +706,14 @@ fn said(from: &Store, after: Sequence, upto: Sequence) -> Vec<IncomingDocument> 
 }
 
 fn take(to: &Store, documents: Vec<IncomingDocument>) {
-    let incoming = Incoming { from: [8; 32], origin: 1, documents, checkpoints: Vec::new(), seen: None };
+    let incoming = Incoming {
+        from: [8; 32],
+        origin: 1,
+        documents,
+        checkpoints: Vec::new(),
+        seen: None,
+        evictions: None,
+    };
     let applied = to.replica().apply(incoming).expect("applies");
     assert!(applied.outcomes.iter().all(Result::is_ok), "{:?}", applied.outcomes);
 }

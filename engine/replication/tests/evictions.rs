@@ -1,0 +1,138 @@
+//! Whatever is evicted while something is on its way: nobody sees half a document.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod model;
+mod pair;
+
+use pair::{Net, int};
+use proptest::prelude::*;
+
+const PLANTS: &str = "SELECT * FROM plants";
+
+fn insert(net: &mut Net, peer: usize, id: &str) {
+    let now = net.now;
+    net.model(peer).insert(now, "plants", id, &[("light", int(1)), ("water", int(1))]);
+}
+
+fn set(net: &mut Net, peer: usize, id: &str, field: &str, value: i64) {
+    let now = net.now;
+    net.model(peer).set(now, "plants", id, field, value);
+}
+
+/// A document has all that it began with, or is not there.
+fn assert_whole(net: &Net) {
+    for (peer, node) in net.nodes.iter().enumerate() {
+        for id in ["fern", "oak"] {
+            if let Some(document) = node.model.visible("plants", id) {
+                assert!(
+                    document.get("light").is_some() && document.get("water").is_some(),
+                    "peer {peer} shows {document:?}"
+                );
+            }
+        }
+    }
+}
+
+/// Two peers that hold two documents and subscribe to all.
+fn pair_of_peers() -> Net {
+    let mut net = Net::new(2);
+    for peer in 0..2 {
+        net.subscribe(peer, PLANTS);
+    }
+    insert(&mut net, 0, "fern");
+    insert(&mut net, 0, "oak");
+    net.connect(0, 1);
+    net.rest();
+    net
+}
+
+#[test]
+fn a_change_of_what_was_evicted_meanwhile_is_not_merged_onto_nothing() {
+    let mut net = pair_of_peers();
+    // The replicator is not called between the eviction and the message.
+    net.nodes[1].syncs = false;
+    set(&mut net, 0, "fern", "light", 2);
+    net.model(1).evict("plants", "fern");
+    while net.step() {
+        assert_whole(&net);
+    }
+    net.nodes[1].syncs = true;
+    net.rest();
+    net.assert_equal(0, 1);
+    assert!(net.model(1).visible("plants", "fern").is_some(), "it is still subscribed to");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Set(usize, bool, bool),
+    Evict(usize, bool),
+    Deliver(usize),
+    Sync(usize, bool),
+    Reconnect,
+    Pass(u64),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        4 => (0..3_usize, any::<bool>(), any::<bool>()).prop_map(|(peer, id, field)| Act::Set(peer, id, field)),
+        2 => (0..3_usize, any::<bool>()).prop_map(|(peer, id)| Act::Evict(peer, id)),
+        4 => (1..6_usize).prop_map(Act::Deliver),
+        2 => (0..3_usize, any::<bool>()).prop_map(|(peer, syncs)| Act::Sync(peer, syncs)),
+        1 => Just(Act::Reconnect),
+        1 => prop_oneof![Just(1), Just(600), Just(3_000)].prop_map(Act::Pass),
+    ];
+    proptest::collection::vec(act, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobody_ever_sees_half_a_document_and_all_end_equal(acts in acts()) {
+        let mut net = Net::new(3);
+        for peer in 0..3 {
+            net.subscribe(peer, PLANTS);
+        }
+        insert(&mut net, 0, "fern");
+        insert(&mut net, 1, "oak");
+        net.connect(0, 1);
+        net.connect(1, 2);
+        net.connect(0, 2);
+        let id = |fern: bool| if fern { "fern" } else { "oak" };
+        for act in acts {
+            match act {
+                Act::Set(peer, fern, light) => {
+                    let value = net.now as i64;
+                    set(&mut net, peer, id(fern), if light { "light" } else { "water" }, value);
+                }
+                // 0 never evicts, so that nothing is lost for good.
+                Act::Evict(peer, fern) if peer > 0 => net.model(peer).evict("plants", id(fern)),
+                Act::Evict(..) => {}
+                Act::Deliver(count) => {
+                    for _ in 0..count {
+                        net.step();
+                        assert_whole(&net);
+                    }
+                }
+                Act::Sync(peer, syncs) => net.nodes[peer].syncs = syncs,
+                Act::Reconnect => {
+                    net.disconnect(0, 1);
+                    net.connect(0, 1);
+                }
+                Act::Pass(milliseconds) => net.advance(milliseconds),
+            }
+            assert_whole(&net);
+        }
+        net.nodes.iter_mut().for_each(|node| node.syncs = true);
+        while net.step() {
+            assert_whole(&net);
+        }
+        net.rest();
+        net.advance(20_000);
+        net.rest();
+        assert_whole(&net);
+        net.assert_equal(0, 1);
+        net.assert_equal(0, 2);
+    }
+}
