@@ -355,7 +355,7 @@ impl Session {
                     || self.publisher.awaits_parts(&self.link);
                 let at_once = (busy || self.subscriber.goes_on).then_some(0);
                 let begins = self.begins(eager);
-                [at_once, begins, self.publisher.timeout(), self.subscriber.timeout(eager)]
+                [at_once, begins, self.publisher.timeout(), self.subscriber.timeout(eager, &self.link)]
                     .into_iter()
                     .flatten()
                     .min()

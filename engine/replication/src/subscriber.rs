@@ -633,8 +633,8 @@ impl Subscriber {
     }
 
     /// When something is due although nothing arrives.
-    pub(crate) fn timeout(&self, eager: EagerLinks) -> Option<u64> {
-        self.patience().into_iter().chain(self.offer_timeout(eager)).chain(self.taken_timeout()).min()
+    pub(crate) fn timeout(&self, eager: EagerLinks, link: &Link) -> Option<u64> {
+        self.patience().into_iter().chain(self.offer_timeout(eager)).chain(self.taken_timeout(link)).min()
     }
 
     /// When the patience with the other peer ends.

@@ -6,6 +6,8 @@ mod model;
 mod pair;
 
 use ditto_replication::limits::TAKEN_DELAY_MS;
+use ditto_replication::{SessionId, SubscriptionId};
+use ditto_value::Value;
 use pair::{Net, int};
 
 const PLANTS: &str = "SELECT * FROM plants";
@@ -28,6 +30,11 @@ fn with_an_old_copy_at_2(change: impl FnOnce(&mut Net)) -> Net {
     net.rest();
     assert_eq!(net.model(1).count(), 0, "it does not matter to it");
     net
+}
+
+fn insert(net: &mut Net, peer: usize, id: &str) {
+    let now = net.now;
+    net.model(peer).insert(now, "plants", id, &[("light", int(1))]);
 }
 
 fn delete(net: &mut Net) {
@@ -166,4 +173,59 @@ fn much_that_was_taken_is_offered_in_pieces_and_a_second_meeting_costs_nothing()
     net.connect(0, 1);
     net.rest();
     assert!(net.bytes - before < 1_024, "{} bytes", net.bytes - before);
+}
+
+/// A text that does not become shorter by packing.
+fn noise(bytes: usize, seed: u64) -> String {
+    let mut state = seed.wrapping_mul(7_919) | 1;
+    let letters = (0..bytes).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + (state >> 58) as u8)
+    });
+    letters.collect()
+}
+
+/// What 1 does, or is done to it, between taking the old copy and offering it.
+type Meanwhile = fn(&mut Net, SubscriptionId, SessionId);
+
+#[test]
+fn nothing_is_due_for_ever_when_what_was_taken_cannot_be_offered() {
+    let unsubscribes: Meanwhile = |net, subscription, _| net.unsubscribe(1, subscription);
+    let subscribes_to_everything: Meanwhile = |net, _, _| {
+        net.subscribe(1, PLANTS);
+    };
+    let is_not_answered: Meanwhile = |net, _, left| {
+        net.held.insert((0, left));
+        net.subscribe(1, "SELECT * FROM pots");
+    };
+    let has_much_to_send: Meanwhile = |net, _, left| {
+        net.held.insert((0, left));
+        net.room = 1;
+        let now = net.now;
+        net.model(1).commit(now, |transaction| {
+            for id in 0..20 {
+                let notes = Value::from(noise(50_000, id));
+                transaction.insert("pots", &format!("{id}"), &[("notes", notes)]);
+            }
+        });
+    };
+    for meanwhile in [unsubscribes, subscribes_to_everything, is_not_answered, has_much_to_send] {
+        let mut net = Net::new(3);
+        net.subscribe(0, "SELECT * FROM pots");
+        let bright = net.subscribe(1, BRIGHT);
+        insert(&mut net, 2, "fern");
+        let (left, _) = net.connect(0, 1);
+        net.rest();
+        net.connect(1, 2);
+        net.settle();
+        assert_eq!(net.model(1).count(), 1);
+        meanwhile(&mut net, bright, left);
+        while net.step() {}
+        net.now += 2 * TAKEN_DELAY_MS;
+        for _ in 0..10 {
+            net.tick_due();
+            while net.step() {}
+        }
+        assert!(!net.tick_due(), "it is due again and again");
+    }
 }

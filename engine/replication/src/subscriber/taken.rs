@@ -65,7 +65,7 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        if self.generation > self.confirmed || self.wanted.is_empty() {
+        if !self.knows_what_is_served() {
             return Ok(());
         }
         self.record_offered(link, turn);
@@ -74,11 +74,11 @@ impl Subscriber {
         }
         let filtered = self.filtered();
         if filtered.is_empty() || !link.can(TAKEN) {
-            self.offering.up_to = turn.durable;
+            (self.offering.up_to, self.offering.due) = (turn.durable, None);
             return Ok(());
         }
         let due = *self.offering.due.get_or_insert(turn.now + TAKEN_DELAY_MS);
-        if turn.now < due || link.outbox.bytes() > QUEUE_TARGET_BYTES {
+        if turn.now < due || !has_room(link) {
             return Ok(());
         }
         let start = self.offering.up_to;
@@ -117,9 +117,15 @@ impl Subscriber {
         }
     }
 
-    /// When the next offer is due.
-    pub(super) fn taken_timeout(&self) -> Option<u64> {
-        self.offering.due.filter(|_| self.offering.open.is_none())
+    /// When the next offer is due, unless it waits for the other peer.
+    pub(super) fn taken_timeout(&self, link: &Link) -> Option<u64> {
+        let waits = self.offering.open.is_some() || !self.knows_what_is_served() || !has_room(link);
+        self.offering.due.filter(|_| !waits)
+    }
+
+    /// The publisher has answered what was stated last, and there is something.
+    fn knows_what_is_served(&self) -> bool {
+        self.generation <= self.confirmed && !self.wanted.is_empty()
     }
 
     /// The collections of which the publisher serves nothing without a filter, and an interest in each.
@@ -134,6 +140,10 @@ impl Subscriber {
         }
         filtered
     }
+}
+
+fn has_room(link: &Link) -> bool {
+    link.outbox.bytes() <= QUEUE_TARGET_BYTES
 }
 
 /// A change as it is offered, if it is.
