@@ -110,6 +110,12 @@ impl Ahead {
         self.told.get(next).map_or(durable, |(told, _)| (*told).max(start))
     }
 
+    /// Whether what is at this sequence is told, and the walk jumps over it.
+    pub(super) fn has_told(&self, sequence: Sequence) -> bool {
+        let next = self.told.partition_point(|(_, end)| *end < sequence);
+        self.told.get(next).is_some_and(|(start, _)| *start < sequence)
+    }
+
     /// Where the walk is when it has come to `end` and jumped over what it met.
     pub(super) fn beyond(&self, end: Sequence) -> Sequence {
         match self.told.front() {
@@ -228,6 +234,15 @@ mod tests {
         ahead.passed(Sequence(40));
         assert_eq!(ahead.next(Sequence(40), Sequence(200)), Sequence(45), "the second");
         assert_eq!(ahead.beyond(Sequence(45)), Sequence(100));
+    }
+
+    #[test]
+    fn what_is_in_a_range_is_told() {
+        let mut ahead = Ahead::default();
+        ahead.tell(Sequence(10), Sequence(20));
+        ahead.tell(Sequence(30), Sequence(31));
+        let told: Vec<u64> = (0..40).filter(|sequence| ahead.has_told(Sequence(*sequence))).collect();
+        assert_eq!(told, (11..=20).chain([31]).collect::<Vec<_>>());
     }
 
     #[test]

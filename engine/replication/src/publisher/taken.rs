@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use ditto_crdt::Sequence;
 use ditto_value::ValueRef;
 
-use super::{Candidate, Draft, Item, Place, Publisher, Weighed};
+use super::{Candidate, Draft, Item, Place, Publisher, Served, Weighed};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::limits::{BATCH_TARGET_BYTES, QUEUE_TARGET_BYTES};
@@ -54,13 +54,21 @@ impl Publisher {
             let Some(stored) = turn.replica.document(&key)? else { continue };
             // From here on it hears of every change.
             link.known.meet(key_hash(&key));
-            let is_passed = stored.newest <= self.position.max(served.from);
-            if is_passed && stored.version != item.version {
+            if self.has_passed(stored.newest, served) && stored.version != item.version {
                 documents.push_back((item.interest, key));
             }
         }
         self.differing = Some(Differing { taken: taken.offer, documents });
         Ok(())
+    }
+
+    /// Whether the walk does not come by a change any more that matters to an interest: it has passed it, or it was told ahead
+    /// of the walk, or offered with a commit that is on its way.
+    fn has_passed(&self, change: Sequence, served: &Served) -> bool {
+        let is_on_its_way = |draft: &Draft| draft.start < change && change <= draft.end;
+        change <= self.position.max(served.from)
+            || self.ahead.has_told(change)
+            || self.large.as_ref().is_some_and(is_on_its_way)
     }
 
     /// Tells what the other peer has in another version.
