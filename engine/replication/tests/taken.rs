@@ -5,7 +5,7 @@
 mod model;
 mod pair;
 
-use ditto_replication::limits::TAKEN_DELAY_MS;
+use ditto_replication::limits::{FIRST_WINDOW_DOCUMENTS, PART_BYTES, TAKEN_DELAY_MS};
 use ditto_replication::{SessionId, SubscriptionId};
 use ditto_value::Value;
 use pair::{Net, int};
@@ -14,7 +14,9 @@ const PLANTS: &str = "SELECT * FROM plants";
 const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
 /// Kinds of messages.
 const ANSWER: u8 = 5;
+const PART: u8 = 7;
 const TAKEN: u8 = 15;
+const COMPARED: u8 = 20;
 
 /// 0 and 2 hold `fern`, and 1, which has a filter and holds nothing, is connected to 0. What 0 does with it comes before.
 fn with_an_old_copy_at_2(change: impl FnOnce(&mut Net)) -> Net {
@@ -267,4 +269,69 @@ fn a_deletion_that_was_told_ahead_of_the_walk_wins_against_an_old_copy_as_well()
     net.rest();
     assert_eq!(net.model(1).visible("plants", "fern"), None);
     net.assert_equal(0, 1);
+}
+
+#[test]
+fn what_is_told_of_what_was_taken_goes_no_further_than_the_walk() {
+    let mut net = with_an_old_copy_at_2(|net| {
+        let now = net.now;
+        net.model(0).set(now, "plants", "fern", "light", int(2));
+    });
+    net.connect(1, 2);
+    net.settle();
+    // So much is on its way to 1 that the answer has to wait.
+    net.nodes[1].syncs = false;
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for id in 0..FIRST_WINDOW_DOCUMENTS {
+            transaction.insert("plants", &format!("moss {id}"), &[("light", int(1))]);
+        }
+    });
+    net.settle();
+    net.advance(TAKEN_DELAY_MS);
+    net.settle();
+    assert!(net.kinds.contains_key(&TAKEN) && !net.kinds.contains_key(&COMPARED));
+    net.model(0).commit(now, |transaction| {
+        for id in ["fern", "moss 1"] {
+            assert!(transaction.set("plants", id, "turn", int(1)));
+        }
+    });
+    net.settle();
+    net.nodes[1].syncs = true;
+    while net.step() || net.tick_due() {
+        let turns = ["fern", "moss 1"].map(|id| net.model(1).field("plants", id, "turn"));
+        assert_eq!(turns[0], turns[1], "a part of the transaction");
+    }
+    net.rest();
+    assert_eq!(net.model(1).field("plants", "fern", "turn"), Some(int(1)));
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn what_was_taken_is_offered_again_if_the_subscription_ended_before_the_answer() {
+    let mut net = Net::new(3);
+    net.room = 2;
+    net.subscribe(2, PLANTS);
+    let bright = net.subscribe(1, BRIGHT);
+    insert(&mut net, 0, "fern");
+    net.connect(0, 2);
+    net.rest();
+    net.disconnect(0, 2);
+    // What 0 answers with is long.
+    let now = net.now;
+    net.model(0).set(now, "plants", "fern", "light", int(2));
+    net.model(0).set(now, "plants", "fern", "rings", Value::from(noise(10 * PART_BYTES, 1)));
+    net.connect(0, 1);
+    net.rest();
+    net.connect(1, 2);
+    net.settle();
+    net.advance(TAKEN_DELAY_MS);
+    while net.kinds.get(&PART).is_none_or(|parts| *parts < 3) {
+        assert!(net.step(), "nothing is on its way");
+    }
+    net.subscribe(1, "SELECT * FROM plants WHERE light = 5");
+    net.unsubscribe(1, bright);
+    net.rest();
+    assert!(net.failures(1).is_empty(), "{:?}", net.failures(1));
+    assert_eq!(net.model(1).field("plants", "fern", "light"), Some(int(2)));
 }

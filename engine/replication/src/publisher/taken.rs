@@ -65,7 +65,8 @@ impl Publisher {
     /// Whether the walk does not come by a change any more that matters to an interest: it has passed it, or it was told ahead
     /// of the walk, or offered with a commit that is on its way.
     fn has_passed(&self, change: Sequence, served: &Served) -> bool {
-        let is_on_its_way = |draft: &Draft| draft.start < change && change <= draft.end;
+        let is_on_its_way =
+            |draft: &Draft| draft.place == Place::Walk && draft.start < change && change <= draft.end;
         change <= self.position.max(served.from)
             || self.ahead.has_told(change)
             || self.large.as_ref().is_some_and(is_on_its_way)
@@ -97,7 +98,7 @@ impl Publisher {
     /// Sends some of them; false if the next one is large and has to wait for its turn.
     fn send_differing(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<bool, CloseReason> {
         let may_begin_large = self.may_begin_large();
-        let Some(differing) = &mut self.differing else { return Ok(true) };
+        let Some(mut differing) = self.differing.take() else { return Ok(true) };
         let mut large = None;
         let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
         while bytes < BATCH_TARGET_BYTES
@@ -105,8 +106,9 @@ impl Publisher {
         {
             let Some(stored) = turn.replica.document(&key)? else { continue };
             let (hash, sequence) = (key_hash(&key), stored.newest);
-            if sequence > turn.durable {
-                // It has changed; the walk comes by.
+            let Some(served) = self.served.get(&interest) else { continue };
+            if !self.has_passed(sequence, served) {
+                // It has changed; the walk comes by, and brings what it has changed with.
                 continue;
             }
             let candidate = Candidate { hash, key, interest, sequence, since: Sequence(0), before: None };
@@ -127,7 +129,10 @@ impl Publisher {
                 Weighed::Nothing | Weighed::Moved => {}
             }
         }
+        self.differing = Some(differing);
         if !items.is_empty() {
+            // What is ahead of the walk may be a part of something.
+            self.told_caught_up &= newest <= self.position;
             self.send(items, newest.max(self.position), link, turn);
         } else if let Some((end, item)) = large {
             if !may_begin_large {

@@ -32,6 +32,8 @@ pub(super) struct Offering {
     due: Option<u64>,
     /// How far, as it was recorded since the interests have changed.
     recorded: Option<Sequence>,
+    /// An interest has ended since that offer was made, and perhaps the answer with it: it begins there once more.
+    again: bool,
 }
 
 impl Subscriber {
@@ -40,9 +42,10 @@ impl Subscriber {
         self.offering.up_to = sequence;
     }
 
-    /// The interests change.
-    pub(super) fn reconsider_offers(&mut self) {
+    /// The interests change, and perhaps some end.
+    pub(super) fn reconsider_offers(&mut self, ends: bool) {
         self.offering.recorded = None;
+        self.offering.again |= ends && self.offering.open.is_some();
     }
 
     /// Records up to which local sequence everything has been offered and looked at: another session, perhaps of another process,
@@ -112,7 +115,12 @@ impl Subscriber {
     /// The other peer has told what it knows of an offer.
     pub(crate) fn compared(&mut self, taken: u64) -> Result<(), CloseReason> {
         match self.offering.open.take() {
-            Some((open, _)) if open == taken => Ok(()),
+            Some((open, start)) if open == taken => {
+                if std::mem::take(&mut self.offering.again) {
+                    self.offering.up_to = start;
+                }
+                Ok(())
+            }
             _ => Err(Violation::Unexpected("answer to nothing that was taken").into()),
         }
     }

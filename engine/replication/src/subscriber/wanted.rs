@@ -172,7 +172,7 @@ impl Subscriber {
     fn send_interests(&mut self, mut interests: Interests, link: &mut Link, turn: &Turn<'_>) {
         self.generation += 1;
         interests.generation = self.generation;
-        self.reconsider_offers();
+        self.reconsider_offers(!interests.removed.is_empty());
         // Without a checkpoint it depends on this what the publisher does.
         if interests.added.iter().any(|added| added.checkpoint.is_none()) && turn.durable > self.told_durable
         {
