@@ -184,7 +184,10 @@ impl Session {
                 self.unserved.push(interests);
                 self.serve(turn)
             }
-            Message::Walk(walk) => subscriber.walk(walk, subscriptions, link, turn),
+            Message::Walk(walk) => {
+                subscriber.walk(walk, subscriptions, link, turn)?;
+                if subscriber.may_state_more() { self.synchronize(subscriptions, turn) } else { Ok(()) }
+            }
             Message::Offer(offer) => subscriber.offer(offer, link, turn),
             Message::Answer(answer) => publisher.answer(&answer, link, turn),
             Message::Batch(batch) => {

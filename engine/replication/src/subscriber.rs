@@ -50,6 +50,8 @@ pub(crate) struct Subscriber {
     /// The newest generation that the publisher has confirmed.
     confirmed: u64,
     last_interest: u64,
+    /// There were more interests than can be stated, those that have ended but not for the publisher among them.
+    unstated: bool,
     batches: VecDeque<Inbound>,
     last_batch: u64,
     /// Documents that come by themselves and wait for batches before them.

@@ -8,7 +8,7 @@ mod pair;
 use std::collections::BTreeSet;
 
 use ditto_crdt::{Sequence, Version};
-use ditto_replication::limits::MAX_DELTA_BYTES;
+use ditto_replication::limits::{MAX_DELTA_BYTES, MAX_INTERESTS};
 use ditto_replication::{
     CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, Replicator, SessionId,
 };
@@ -651,4 +651,45 @@ fn peers_of_another_database_are_refused_with_a_reason() {
 #[test]
 fn the_case_of_a_database_id_does_not_matter() {
     assert_eq!(LocalPeer::new(peer_id(0), "ABC"), LocalPeer::new(peer_id(0), "abc"));
+}
+
+#[test]
+fn many_interests_begin_anew_together_with_an_eviction() {
+    // Twice as many do not fit into one session.
+    let count = MAX_INTERESTS as i64 - 100;
+    let mut net = Net::new(2);
+    for light in 0..count {
+        net.subscribe(1, &format!("SELECT * FROM plants WHERE light = {light}"));
+    }
+    net.connect(0, 1);
+    insert(&mut net, 0, "fern", &[("light", 1)]);
+    net.rest();
+    net.model(1).evict("plants", "fern");
+    net.rest();
+    for light in 0..count {
+        insert(&mut net, 0, &format!("plant {light}"), &[("light", light)]);
+    }
+    net.rest();
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+    assert_eq!(net.model(1).count() as i64, 1 + count);
+}
+
+#[test]
+fn an_interest_for_which_there_was_no_room_is_stated_when_there_is() {
+    let mut net = Net::new(2);
+    let mut first = None;
+    for light in 0..=MAX_INTERESTS {
+        let subscription = net.subscribe(1, &format!("SELECT * FROM plants WHERE light = {light}"));
+        first = first.or(Some(subscription));
+    }
+    net.connect(0, 1);
+    net.rest();
+    for light in 0..=MAX_INTERESTS as i64 {
+        insert(&mut net, 0, &format!("plant {light}"), &[("light", light)]);
+    }
+    net.rest();
+    assert_eq!(net.model(1).count(), MAX_INTERESTS);
+    net.unsubscribe(1, first.expect("there are some"));
+    net.rest();
+    net.assert_equal(0, 1);
 }

@@ -66,12 +66,14 @@ impl Subscriber {
             publisher.discard_draft(link);
         }
         let mut size = 0;
+        self.unstated = false;
         let is_first = self.last_interest == 0;
         for (selection, selected) in &subscriptions.selected {
-            if kept.contains(selection)
-                || self.wanted.len() >= MAX_INTERESTS
-                || !turn.replica.may_travel(link.remote, &selected.collection)
-            {
+            if kept.contains(selection) || !turn.replica.may_travel(link.remote, &selected.collection) {
+                continue;
+            }
+            if self.wanted.len() >= MAX_INTERESTS {
+                self.unstated = true;
                 continue;
             }
             let effective = effective_interest(*selection, selected.evictions, capabilities);
@@ -123,6 +125,11 @@ impl Subscriber {
         }
         self.show_progress(link, turn);
         Ok(())
+    }
+
+    /// Whether interests could be stated for which there was no room before.
+    pub(crate) fn may_state_more(&self) -> bool {
+        self.unstated && self.wanted.len() < MAX_INTERESTS
     }
 
     /// What is to be applied may be a part of a transaction. Returns whether somebody is told now that did not know it.
