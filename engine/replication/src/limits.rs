@@ -67,6 +67,8 @@ pub const MAX_LEFT_OUT: usize = 4_096;
 pub const MAX_OFFER_ITEMS: usize = ROWS_PER_READ;
 /// Answers about offered documents that are kept while batches before them are sent (about 50 bytes each).
 pub const MAX_KEPT_ANSWERS: usize = 4 * MAX_OFFER_ITEMS;
+/// An offer ends with the document that reaches so many bytes: names may be long.
+pub const OFFER_TARGET_BYTES: usize = MAX_MESSAGE_BYTES / 2;
 /// How long what was taken from elsewhere waits before it is offered to a publisher, in milliseconds: most of it that one is
 /// about to tell as well.
 pub const TAKEN_DELAY_MS: u64 = 500;

@@ -7,7 +7,7 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::reconciliation::symbols::Symbol;
-use crate::replica::Checkpoint;
+use crate::replica::{Checkpoint, DocumentKey};
 use crate::wire::{DecodeError, Fields, Writer};
 
 pub(crate) mod bits;
@@ -125,6 +125,12 @@ pub(crate) struct OfferItem {
     /// It matches the interest: wanted unless held in this version. Otherwise wanted only if held in
     /// another version.
     pub(crate) matching: bool,
+}
+
+/// About how many bytes a document takes in an offer.
+pub(crate) fn offered_size(key: &DocumentKey) -> usize {
+    const BESIDE_THE_NAME: usize = 40;
+    key.id.len() + BESIDE_THE_NAME
 }
 
 /// Bit *i* (byte *i* / 8, bit *i* % 8) is set if item *i* of the offer is wanted.

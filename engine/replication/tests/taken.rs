@@ -13,6 +13,7 @@ use pair::{Net, int};
 const PLANTS: &str = "SELECT * FROM plants";
 const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
 /// Kinds of messages.
+const OFFER: u8 = 4;
 const ANSWER: u8 = 5;
 const PART: u8 = 7;
 const TAKEN: u8 = 15;
@@ -334,4 +335,55 @@ fn what_was_taken_is_offered_again_if_the_subscription_ended_before_the_answer()
     net.rest();
     assert!(net.failures(1).is_empty(), "{:?}", net.failures(1));
     assert_eq!(net.model(1).field("plants", "fern", "light"), Some(int(2)));
+}
+
+#[test]
+fn what_does_not_fit_into_one_offer_is_in_the_next() {
+    let mut net = with_an_old_copy_at_2(delete);
+    let now = net.now;
+    // Nothing of the first rows is offered, so that an offer ends in the middle of what is read at once.
+    for id in 0..500 {
+        net.model(1).insert(now, "pots", &format!("{id}"), &[]);
+    }
+    for id in 0..1_100 {
+        insert(&mut net, 2, &format!("plant {id}"));
+    }
+    // Its row is the last.
+    net.model(2).set(now, "plants", "fern", "water", int(1));
+    net.connect(1, 2);
+    for _ in 0..3 {
+        net.rest();
+    }
+    assert_eq!(net.model(1).count(), 500 + 1_100 + 1);
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+}
+
+#[test]
+fn long_names_are_offered_in_several_messages() {
+    const COUNT: u64 = 1_500;
+    // An `_id` may take up to 16 KiB.
+    let name = |id| noise(if id % 100 == 0 { 16_000 } else { 600 }, id);
+    // What was taken, and what is announced on a lazy link.
+    for is_lazy in [false, true] {
+        let mut net = Net::new(3);
+        net.subscribe(1, if is_lazy { PLANTS } else { BRIGHT });
+        net.connect(0, 1);
+        let (_, left) = net.connect(1, 2);
+        net.settle();
+        if is_lazy {
+            let now = net.now;
+            let pair::Node { replicator, model, .. } = &mut net.nodes[2];
+            replicator.receive(left, &[0x0e, 0x02, 0x01], model, now);
+        }
+        for id in 0..COUNT {
+            insert(&mut net, 2, &name(id));
+        }
+        for _ in 0..3 {
+            net.rest();
+        }
+        assert!((0..3).all(|peer| net.failures(peer).is_empty()));
+        assert_eq!(net.model(1).count() as u64, COUNT);
+        let offers = net.kinds.get(if is_lazy { &OFFER } else { &TAKEN });
+        assert!(offers.is_some_and(|offers| *offers > 2), "{offers:?} offers");
+    }
 }

@@ -10,8 +10,10 @@ use ditto_crdt::{Sequence, Version};
 use super::{Publisher, Served};
 use crate::event::CloseReason;
 use crate::known::{KeyHash, key_hash};
-use crate::limits::{BYTES_PER_ROW, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_OFFER_ITEMS, ROWS_PER_READ};
-use crate::message::OfferItem;
+use crate::limits::{
+    BYTES_PER_ROW, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_OFFER_ITEMS, OFFER_TARGET_BYTES, ROWS_PER_READ,
+};
+use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
 use crate::turn::{Link, Turn};
 
@@ -107,7 +109,7 @@ impl Publisher {
         let up_to = self.ahead.next(start, turn.durable);
         let (durable, parts) = (turn.durable, turn.parts_of_others);
         let mut draft = Draft { place, start, end: start, durable, parts, ..Draft::default() };
-        let mut offered = 0;
+        let (mut offered, mut offered_bytes) = (0, 0);
         let mut torn = false;
         let mut boundary = None;
         let mut seen = Vec::new();
@@ -139,7 +141,10 @@ impl Publisher {
                             };
                             boundary = Some(end);
                         }
-                        offered += usize::from(matches!(item, Item::Offered(..)));
+                        if let Item::Offered(candidate, ..) = &item {
+                            offered += 1;
+                            offered_bytes += offered_size(&candidate.key);
+                        }
                         draft.bytes += item.bytes();
                         draft.items.push(item);
                     }
@@ -147,7 +152,7 @@ impl Publisher {
                 let enough = draft.items.len() >= self.window.batch_documents(self.lazy)
                     || draft.bytes >= self.window.batch_bytes()
                     || *rows == 0;
-                if offered >= MAX_OFFER_ITEMS {
+                if offered >= MAX_OFFER_ITEMS || offered_bytes >= OFFER_TARGET_BYTES {
                     break 'walk;
                 }
                 if enough && boundary.is_none() {

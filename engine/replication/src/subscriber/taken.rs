@@ -14,8 +14,10 @@ use super::Subscriber;
 use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{MAX_OFFER_ITEMS, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, TAKEN_DELAY_MS};
-use crate::message::{Message, Offer, OfferItem};
+use crate::limits::{
+    MAX_OFFER_ITEMS, OFFER_TARGET_BYTES, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, TAKEN_DELAY_MS,
+};
+use crate::message::{Message, Offer, OfferItem, offered_size};
 use crate::publisher::Publisher;
 use crate::replica::Change;
 use crate::turn::{Link, Turn};
@@ -85,22 +87,25 @@ impl Subscriber {
             return Ok(());
         }
         let start = self.offering.up_to;
-        let mut items = Vec::new();
-        let mut rows = 0;
-        while self.offering.up_to < turn.durable && rows < ROWS_PER_CALL && items.len() < MAX_OFFER_ITEMS {
+        let (mut items, mut bytes, mut rows) = (Vec::new(), 0, 0);
+        'offer: while self.offering.up_to < turn.durable && rows < ROWS_PER_CALL {
             let changes = turn.replica.changes(self.offering.up_to, turn.durable, ROWS_PER_READ)?;
-            if changes.len() < ROWS_PER_READ {
-                self.offering.up_to = turn.durable;
-            }
+            let is_last = changes.len() < ROWS_PER_READ;
             rows += changes.len();
             for change in changes {
-                if items.len() >= MAX_OFFER_ITEMS {
-                    break;
+                if items.len() >= MAX_OFFER_ITEMS || bytes >= OFFER_TARGET_BYTES {
+                    break 'offer;
                 }
                 self.offering.up_to = self.offering.up_to.max(change.sequence);
-                if let Some(interest) = filtered.get(&change.key.collection) {
-                    items.extend(taken(change, *interest, publisher, link, turn)?);
+                let Some(interest) = filtered.get(&change.key.collection) else { continue };
+                let size = offered_size(&change.key);
+                if let Some(item) = taken(change, *interest, publisher, link, turn)? {
+                    items.push(item);
+                    bytes += size;
                 }
+            }
+            if is_last {
+                self.offering.up_to = turn.durable;
             }
         }
         self.offering.due = None;

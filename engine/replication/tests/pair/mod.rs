@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use ditto_replication::limits::MAX_MESSAGE_BYTES;
 use ditto_replication::{
     Event, LocalPeer, PeerId, Replica as _, Replicator, SessionId, Statistics, SubscriptionId,
 };
@@ -218,6 +219,7 @@ impl Net {
             }
             while let Some((session, bytes)) = node.replicator.poll_transmit() {
                 moved = true;
+                assert!(bytes.len() <= MAX_MESSAGE_BYTES, "a message of {} bytes", bytes.len());
                 match self.ends.get(&(number, session)) {
                     Some(end) => {
                         let outdated = |peer| self.outdated.contains(peer);
@@ -269,6 +271,18 @@ impl Net {
         let Node { replicator, model, .. } = &mut self.nodes[number];
         replicator.receive(session, &bytes, model, self.now);
         true
+    }
+
+    /// Delivers until a session of peer 1 is open.
+    pub fn settle_until_open(&mut self, right: SessionId) {
+        while !self.nodes[1].replicator.is_ready(right) {
+            assert!(self.step());
+        }
+    }
+
+    /// The kinds of messages that wait.
+    pub fn peek(&self, end: (usize, SessionId)) -> Vec<u8> {
+        self.channels.get(&end).into_iter().flatten().map(|bytes| kind_of(bytes)).collect()
     }
 
     /// Delivers everything there is, without moving the clock.
