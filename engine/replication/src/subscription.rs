@@ -7,6 +7,7 @@ use ditto_value::{Object, Value};
 
 use crate::event::SubscriptionId;
 use crate::known::first_16;
+use crate::limits::{MAX_ARGUMENT_BYTES, MAX_QUERY_BYTES};
 use crate::replica::{Interest, Replica, ReplicaError};
 
 /// Equal for subscriptions that ask for the same.
@@ -54,6 +55,8 @@ impl Subscriptions {
         let interest = replica.compile(query, arguments)?;
         let arguments =
             if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
+        check_length("query", interest.normalized.len(), MAX_QUERY_BYTES)?;
+        check_length("arguments", arguments.len(), MAX_ARGUMENT_BYTES)?;
         let selection = selection(&interest.normalized, &arguments);
         let mut new = false;
         let selected = self.selected.entry(selection).or_insert_with(|| {
@@ -94,6 +97,16 @@ impl Subscriptions {
         }
         evicted
     }
+}
+
+/// Nobody takes longer ones from another peer.
+fn check_length(what: &str, bytes: usize, most: usize) -> Result<(), ReplicaError> {
+    if bytes <= most {
+        return Ok(());
+    }
+    Err(ReplicaError::Query(format!(
+        "its {what} take {bytes} bytes, of which at most {most} travel: ask for less, or make several subscriptions of it"
+    )))
 }
 
 /// The *effective interest*: the name of a checkpoint. Changes with everything that could make an old

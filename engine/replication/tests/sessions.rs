@@ -8,9 +8,10 @@ mod pair;
 use std::collections::BTreeSet;
 
 use ditto_crdt::{Sequence, Version};
-use ditto_replication::limits::{MAX_DELTA_BYTES, MAX_INTERESTS};
+use ditto_replication::limits::{MAX_ARGUMENT_BYTES, MAX_DELTA_BYTES, MAX_INTERESTS, MAX_QUERY_BYTES};
 use ditto_replication::{
-    CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, Replicator, SessionId,
+    CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, ReplicaError, Replicator, SessionId,
+    SubscriptionId,
 };
 use ditto_value::{Object, Value};
 use model::{Model, document_key};
@@ -691,5 +692,26 @@ fn an_interest_for_which_there_was_no_room_is_stated_when_there_is() {
     assert_eq!(net.model(1).count(), MAX_INTERESTS);
     net.unsubscribe(1, first.expect("there are some"));
     net.rest();
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn what_is_too_long_to_be_asked_for_is_refused_where_it_is_subscribed_to() {
+    let mut net = Net::new(2);
+    let now = net.now;
+    let query = |name: &str| format!("SELECT * FROM plants WHERE {name} = :light");
+    let text = |bytes: usize| Object::from_iter([("light".to_owned(), Value::from("x".repeat(bytes)))]);
+    let long = [(query("light"), text(MAX_ARGUMENT_BYTES)), (query(&"x".repeat(MAX_QUERY_BYTES)), text(1))];
+    for (query, arguments) in long {
+        let pair::Node { replicator, model, .. } = &mut net.nodes[1];
+        let refused = replicator.subscribe(SubscriptionId(1_000), &query, &arguments, model, now);
+        assert!(matches!(refused, Err(ReplicaError::Query(_))), "{refused:?}");
+    }
+    net.subscribe_with(1, &query("light"), &text(MAX_ARGUMENT_BYTES - 100));
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    insert(&mut net, 0, "fern", &[]);
+    net.rest();
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
     net.assert_equal(0, 1);
 }
