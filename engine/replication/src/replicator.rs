@@ -140,9 +140,16 @@ impl Replicator {
         let Some(session) = self.sessions.get_mut(&session).filter(|session| !session.is_closed()) else {
             return;
         };
-        let left = session.bequeath();
+        let (remote, left) = (session.link.remote, session.bequeath());
+        let says_something = |tears: &Tears| tears.parts(self.durable).is_some();
+        if !says_something(&left) {
+            return;
+        }
+        if self.left.len() >= MAX_REMEMBERED_PEERS {
+            self.left.retain(|_, tears| says_something(tears));
+        }
         if self.left.len() < MAX_REMEMBERED_PEERS {
-            self.left.insert(session.link.remote, left);
+            self.left.insert(remote, left);
         }
     }
 

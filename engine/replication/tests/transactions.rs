@@ -6,8 +6,8 @@ mod model;
 mod pair;
 
 use ditto_crdt::{RunId, Sequence};
-use ditto_replication::limits::BATCH_TARGET_BYTES;
-use ditto_replication::{Event, Replica, SessionId};
+use ditto_replication::limits::{BATCH_TARGET_BYTES, MAX_REMEMBERED_PEERS};
+use ditto_replication::{Event, PeerId, Replica, SessionId};
 use ditto_value::Value;
 use model::document_key;
 use pair::{Net, int};
@@ -368,6 +368,25 @@ fn a_part_stays_one_when_the_session_ends_that_brought_it() {
     assert!(!net.statistics(1, right).catching_up && !net.statistics(2, at_2).catching_up);
     assert!(net.nodes.iter().all(|node| !node.replicator.shows_parts()));
     net.assert_equal(0, 2);
+}
+
+#[test]
+fn a_part_is_remembered_however_many_other_peers_have_come_and_gone() {
+    let mut net = peers(2);
+    for number in 0..MAX_REMEMBERED_PEERS {
+        let now = net.now;
+        let pair::Node { replicator, model, .. } = &mut net.nodes[1];
+        let mut key = [9; 32];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        let session = SessionId(1_000_000 + number as u64);
+        replicator.connected(session, PeerId(key), model, now);
+        replicator.disconnected(session);
+    }
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    until_torn(&mut net, 1);
+    net.disconnect(0, 1);
+    assert!(net.nodes[1].replicator.shows_parts());
 }
 
 #[test]
