@@ -197,6 +197,7 @@ impl Subscriber {
     /// The other peer has evicted documents: that it sent something before does not mean that it holds it.
     pub(crate) fn remote_has_forgotten(&mut self) {
         self.stale = self.last_batch;
+        self.singles.iter_mut().for_each(|single| single.stale = true);
         self.distrust_offer();
     }
 
@@ -288,7 +289,7 @@ impl Subscriber {
     ) -> Result<(), CloseReason> {
         self.goes_on = false;
         loop {
-            if !self.apply_singles(subscriptions, respondent, link, turn)? {
+            if !self.apply_singles(subscriptions, publisher, respondent, link, turn)? {
                 self.goes_on = true;
                 return Ok(());
             }
@@ -434,7 +435,8 @@ impl Subscriber {
             let Some(found) = rest.found else { return Ok(()) };
             let reason = Reason::Answer(Lacked::of(&open, &found), open.evictions);
             let (stated, newest, after) = (found.version, found.newest, self.last_batch);
-            return self.keep(Single { key: open.key, stated, delta, newest, after, reason });
+            let single = Single { key: open.key, stated, delta, newest, after, reason, stale: false };
+            return self.keep(single);
         };
         let filled_after = self.last_batch;
         let Some(inbound) = self.batches.front_mut().filter(|inbound| inbound.batch == batch) else {

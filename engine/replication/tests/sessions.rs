@@ -715,3 +715,39 @@ fn what_is_too_long_to_be_asked_for_is_refused_where_it_is_subscribed_to() {
     assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
     net.assert_equal(0, 1);
 }
+
+#[test]
+fn what_waited_while_its_sender_evicted_it_goes_back_to_it() {
+    let mut net = Net::new(2);
+    net.subscribe(0, "SELECT * FROM pots");
+    net.subscribe(1, PLANTS);
+    insert(&mut net, 0, "fern", &[]);
+    let now = net.now;
+    net.model(1).insert(now, "pots", "clay", &[]);
+    net.connect(0, 1);
+    net.rest();
+    net.disconnect(0, 1);
+    // Both change both documents apart from each other. What 1 has of `fern` is left over from an answer of 0.
+    set(&mut net, 0, "fern", "light", 1);
+    set(&mut net, 1, "fern", "water", 1);
+    net.model(0).set(now, "pots", "clay", "size", 1);
+    let (_, right) = net.connect(0, 1);
+    while !net.nodes[1].replicator.is_ready(right) {
+        assert!(net.step());
+    }
+    net.nodes[1].syncs = false;
+    net.model(1).set(now, "pots", "clay", "color", 1);
+    net.settle();
+    assert_eq!(net.model(1).field("plants", "fern", "light"), Some(int(1)));
+    // It waits at 0 for a batch, which waits for an answer of 1.
+    net.held.insert((1, right));
+    net.nodes[1].syncs = true;
+    net.settle();
+    net.model(1).evict("plants", "fern");
+    net.settle();
+    assert_eq!(net.model(0).field("plants", "fern", "water"), None);
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(0).field("plants", "fern", "water"), Some(int(1)));
+    net.assert_equal(0, 1);
+}

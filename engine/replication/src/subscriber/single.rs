@@ -11,6 +11,7 @@ use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::leaving;
 use crate::limits::MAX_BUFFERED_BYTES;
+use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::replica::{DocumentKey, Incoming, IncomingDocument};
 use crate::subscription::Subscriptions;
@@ -26,6 +27,8 @@ pub(super) struct Single {
     /// Batches up to this one were sent before.
     pub(super) after: u64,
     pub(super) reason: Reason,
+    /// The other peer has evicted documents since it sent this.
+    pub(super) stale: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl Subscriber {
     ) -> Result<(), CloseReason> {
         link.statistics.documents_received += 1;
         let after = self.last_batch;
-        self.keep(Single { key, stated, delta, newest, after, reason: Reason::Surplus })
+        self.keep(Single { key, stated, delta, newest, after, reason: Reason::Surplus, stale: false })
     }
 
     pub(super) fn keep(&mut self, single: Single) -> Result<(), CloseReason> {
@@ -63,6 +66,7 @@ impl Subscriber {
     pub(super) fn apply_singles(
         &mut self,
         subscriptions: &Subscriptions,
+        publisher: &mut Publisher,
         respondent: &mut Respondent,
         link: &mut Link,
         turn: &mut Turn<'_>,
@@ -82,7 +86,12 @@ impl Subscriber {
             if is_part {
                 self.tears.open(turn.replica.last_sequence(), single.newest, turn.durable);
             }
+            let stale = single.stale.then(|| key_hash(&single.key));
             self.apply_single(single, respondent, link, turn)?;
+            if let Some(hash) = stale {
+                link.known.remove(hash);
+                publisher.distrust_origins(turn.replica.last_sequence());
+            }
         }
     }
 
