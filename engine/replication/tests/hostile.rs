@@ -559,6 +559,23 @@ fn symbols_of_no_set_lead_to_a_walk() {
 }
 
 #[test]
+fn symbols_with_impossible_counts_lead_to_a_walk() {
+    for first in [[1_u8; 16], [0; 16]] {
+        let mut victim = compared();
+        // Sums, checks, and the greatest distance that there is: a varint of 64 bits.
+        let symbol = |index: u8| {
+            let sum = if index == 0 { first } else { [index; 16] };
+            [&sum[..], &[index; 4], &[0xfe], &[0xff; 8], &[0x01]].concat()
+        };
+        let symbols: Vec<u8> = (0..8).flat_map(symbol).collect();
+        victim.receive(&message(16, &[number(1, 1), number(3, 40), bytes(4, &symbols)]));
+        let sent = victim.sent();
+        assert!(sent.iter().any(|sent| sent[0] == 19 && read(sent, 2).is_none()), "settled at 0");
+        assert_eq!(victim.failure(), None);
+    }
+}
+
+#[test]
 fn symbols_that_nobody_asked_for_end_the_session() {
     let forged: Vec<Vec<Vec<u8>>> = vec![
         vec![nonsense(1, 7, 40)],

@@ -313,7 +313,8 @@ impl Comparison {
     /// Up to which symbol to ask next; `None` if the walk is cheaper.
     fn further_symbols(&self, documents: u64) -> Option<usize> {
         let (received, ours) = (self.decoder.len(), self.stock.len() as u64);
-        let estimate = self.decoder.estimate();
+        // What the subscriber says of its symbols may be anything; more than can be told is as good as everything.
+        let estimate = self.decoder.estimate().min(MAX_RECONCILED_DOCUMENTS as u64 * 2);
         let certain = if received < ENOUGH_FOR_AN_ESTIMATE { estimate / 2 } else { estimate };
         let certain = certain.max(ours.abs_diff(documents));
         let lacking = ((certain + ours).saturating_sub(documents) / 2).min(ours);

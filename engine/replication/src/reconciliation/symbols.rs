@@ -258,7 +258,7 @@ impl Decoder {
         let left = if weights > 0.0 { squares / weights } else { 0.0 };
         // Neither fewer than the counts differ by …
         let left = left.max(total.abs());
-        self.found.len() as u64 + left as u64
+        (self.found.len() as u64).saturating_add(left as u64)
     }
 }
 
