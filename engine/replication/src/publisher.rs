@@ -271,9 +271,14 @@ impl Publisher {
         waits
     }
 
+    /// Batches that are not acknowledged, and the one that an answer makes of a draft.
+    fn under_way(&self) -> usize {
+        self.flights.len() + usize::from(self.draft.is_some())
+    }
+
     fn window_is_open(&self) -> bool {
         self.flights.is_empty()
-            || self.flights.len() < WINDOW_BATCHES
+            || self.under_way() < WINDOW_BATCHES
                 && self.window.has_room(
                     self.flights.iter().map(|flight| flight.documents.len()).sum(),
                     self.flights.iter().map(|flight| flight.bytes).sum(),

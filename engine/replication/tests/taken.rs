@@ -5,7 +5,7 @@
 mod model;
 mod pair;
 
-use ditto_replication::limits::{FIRST_WINDOW_DOCUMENTS, PART_BYTES, TAKEN_DELAY_MS};
+use ditto_replication::limits::{FIRST_WINDOW_DOCUMENTS, PART_BYTES, TAKEN_DELAY_MS, WINDOW_BATCHES};
 use ditto_replication::{SessionId, SubscriptionId};
 use ditto_value::Value;
 use pair::{Net, int};
@@ -386,4 +386,55 @@ fn long_names_are_offered_in_several_messages() {
         let offers = net.kinds.get(if is_lazy { &OFFER } else { &TAKEN });
         assert!(offers.is_some_and(|offers| *offers > 2), "{offers:?} offers");
     }
+}
+
+#[test]
+fn no_more_is_on_its_way_than_the_subscriber_takes_whatever_comes_together() {
+    let mut net = Net::new(3);
+    net.room = 2;
+    net.subscribe(2, PLANTS);
+    net.subscribe(1, BRIGHT);
+    insert(&mut net, 0, "fern");
+    let now = net.now;
+    net.model(1).insert(now, "plants", "dusk", &[("light", int(0))]);
+    net.connect(0, 2);
+    net.rest();
+    net.disconnect(0, 2);
+    net.model(0).set(now, "plants", "fern", "light", int(2));
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    net.connect(1, 2);
+    net.settle();
+    net.disconnect(1, 2);
+    // From now on 1 acknowledges nothing. A large document is on its way to it, and many small ones arrive.
+    net.nodes[1].syncs = false;
+    let now = net.now;
+    let rings = Value::from(noise(100 * PART_BYTES, 1));
+    net.model(0).insert(now, "plants", "oak", &[("light", int(1)), ("rings", rings)]);
+    for id in 0..WINDOW_BATCHES - 1 {
+        let id = format!("small {id}");
+        insert(&mut net, 0, &id);
+        while net.model(1).visible("plants", &id).is_none() {
+            assert!(net.step());
+        }
+    }
+    // Something is offered to it, which it wants.
+    net.model(0).insert(now, "plants", "dusk", &[("light", int(0))]);
+    while !net.waiting((1, right)).contains(&OFFER) {
+        assert!(net.step());
+    }
+    // Before it can say so, it asks for something else; and the large document is at its end.
+    net.held.insert((1, right));
+    net.advance(TAKEN_DELAY_MS);
+    net.settle();
+    assert!(net.kinds.contains_key(&TAKEN));
+    net.room = 1_000;
+    net.settle();
+    net.held.clear();
+    net.settle();
+    assert!(net.failures(1).is_empty(), "{:?}", net.failures(1));
+    net.nodes[1].syncs = true;
+    net.rest();
+    assert!(net.model(1).visible("plants", "oak").is_some());
+    net.assert_equal(0, 1);
 }

@@ -61,7 +61,7 @@ impl Publisher {
 
     /// Sends the batch whose long deltas have left.
     pub(super) fn finish_large(&mut self, link: &mut Link, turn: &mut Turn<'_>) {
-        if self.large.is_none() || self.flights.len() > WINDOW_BATCHES {
+        if self.large.is_none() || self.under_way() > WINDOW_BATCHES {
             return;
         }
         let Some(names) = link.outbox.take_documents() else { return };
@@ -112,6 +112,6 @@ impl Publisher {
 
     /// Whether a batch can be sent because the channel has taken its last part.
     pub(crate) fn awaits_parts(&self, link: &Link) -> bool {
-        self.large.is_some() && self.flights.len() <= WINDOW_BATCHES && link.outbox.has_sent_documents()
+        self.large.is_some() && self.under_way() <= WINDOW_BATCHES && link.outbox.has_sent_documents()
     }
 }

@@ -273,15 +273,8 @@ impl Net {
         true
     }
 
-    /// Delivers until a session of peer 1 is open.
-    pub fn settle_until_open(&mut self, right: SessionId) {
-        while !self.nodes[1].replicator.is_ready(right) {
-            assert!(self.step());
-        }
-    }
-
-    /// The kinds of messages that wait.
-    pub fn peek(&self, end: (usize, SessionId)) -> Vec<u8> {
+    /// The kinds of the messages that a session has yet to get.
+    pub fn waiting(&self, end: (usize, SessionId)) -> Vec<u8> {
         self.channels.get(&end).into_iter().flatten().map(|bytes| kind_of(bytes)).collect()
     }
 
