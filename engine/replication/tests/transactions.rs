@@ -5,8 +5,12 @@
 mod model;
 mod pair;
 
+use std::collections::BTreeSet;
+
 use ditto_crdt::{RunId, Sequence};
-use ditto_replication::limits::{BATCH_TARGET_BYTES, MAX_REMEMBERED_PEERS};
+use ditto_replication::limits::{
+    BATCH_TARGET_BYTES, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_REMEMBERED_PEERS,
+};
 use ditto_replication::{Event, PeerId, Replica, SessionId};
 use ditto_value::Value;
 use model::document_key;
@@ -476,4 +480,130 @@ fn peers_that_wait_for_each_other_all_catch_up() {
     assert!((0..PEERS).all(|peer| fell_behind(&net, peer)));
     assert!(sessions.iter().all(|(peer, session)| !net.statistics(*peer, *session).catching_up));
     assert!(net.nodes.iter().all(|node| !node.replicator.shows_parts()));
+}
+
+/// How a transaction of more documents than a batch takes arrives at 1, and what 2, which has it from 1, is told.
+fn a_commit_that_is_cut(members: usize, filling: &Value) {
+    let mut net = peers(3);
+    let (left, right) = net.connect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
+    net.settle();
+    net.collect_events();
+    net.nodes.iter_mut().for_each(|node| node.events.clear());
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for id in 0..members {
+            transaction.insert("plants", &format!("{id}"), &[("filling", filling.clone())]);
+        }
+    });
+    let mut parts = BTreeSet::new();
+    loop {
+        let goes_on = net.step() || net.tick_due();
+        net.collect_events();
+        for (peer, session) in [(1, right), (2, at_2)] {
+            let held = net.model(peer).count();
+            assert!(
+                [0, members].contains(&held) || net.statistics(peer, session).catching_up,
+                "{held} at {peer}"
+            );
+            let is_known = net.nodes[peer].replicator.shows_parts();
+            assert!([0, members].contains(&held) || is_known, "{held} at {peer}, and nobody knows");
+            parts.insert((peer, held));
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    assert!(parts.iter().filter(|(peer, _)| *peer == 1).count() > 2, "it arrived at once: {parts:?}");
+    for peer in [1, 2] {
+        net.assert_equal(0, peer);
+        assert!(!net.nodes[peer].replicator.shows_parts());
+        let said = net.nodes[peer].events.iter().filter_map(|event| match event {
+            Event::CatchingUp { .. } => Some(false),
+            Event::CaughtUp { .. } => Some(true),
+            _ => None,
+        });
+        let said: Vec<bool> = said.collect();
+        assert_eq!((said.first(), said.last()), (Some(&false), Some(&true)), "{peer}: {said:?}");
+    }
+    let last = net.model(0).last_sequence();
+    assert!(net.model(1).checkpoints().iter().any(|checkpoint| checkpoint.sequence == last));
+    net.rest();
+    assert_eq!(net.statistics(0, left).documents_sent, members as u64, "each once");
+    assert!(!net.statistics(1, right).catching_up && !net.statistics(2, at_2).catching_up);
+}
+
+#[test]
+fn a_commit_of_more_documents_than_a_batch_takes_is_cut_and_said_to_be_in_part_until_all_is_there() {
+    a_commit_that_is_cut(MAX_BATCH_DOCUMENTS + 500, &int(1));
+}
+
+#[test]
+fn a_commit_of_more_bytes_than_a_batch_takes_is_cut_likewise() {
+    let filling = Value::from("filling ".repeat(12_000));
+    a_commit_that_is_cut(MAX_BATCH_BYTES / 96_000 + 20, &filling);
+}
+
+#[test]
+fn a_commit_that_is_cut_goes_on_after_a_lost_session_and_is_in_part_until_then() {
+    const MEMBERS: usize = MAX_BATCH_DOCUMENTS + 500;
+    let mut net = peers(2);
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for id in 0..MEMBERS {
+            transaction.insert("plants", &format!("{id}"), &[]);
+        }
+    });
+    // Not by name: 1 holds something.
+    for id in 0..40 {
+        net.model(1).insert(now, "plants", &format!("own {id}"), &[]);
+    }
+    net.connect(0, 1);
+    while net.model(1).count() <= 40 {
+        assert!(net.step() || net.tick_due(), "it never comes");
+    }
+    assert!(net.model(1).count() < 40 + MEMBERS);
+    net.disconnect(0, 1);
+    net.model(1).sync();
+    assert!(net.nodes[1].replicator.shows_parts());
+    let (_, right) = net.connect(0, 1);
+    while net.step() || net.tick_due() {
+        let is_whole = net.model(1).count() == 40 + MEMBERS;
+        assert!(is_whole || net.statistics(1, right).catching_up);
+    }
+    net.rest();
+    assert!(!net.nodes[1].replicator.shows_parts() && !net.statistics(1, right).catching_up);
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn a_commit_that_is_cut_stays_in_part_while_all_of_the_rest_has_changed_again() {
+    const REST: usize = 50;
+    let mut net = peers(2);
+    let (left, right) = net.connect(0, 1);
+    net.settle();
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for id in 0..MAX_BATCH_DOCUMENTS + REST {
+            transaction.insert("plants", &format!("{id}"), &[]);
+        }
+    });
+    // So much is not acknowledged that the rest has to wait.
+    net.held.insert((0, left));
+    net.settle();
+    assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);
+    net.nodes[0].syncs = false;
+    net.model(0).commit(now, |transaction| {
+        for id in MAX_BATCH_DOCUMENTS..MAX_BATCH_DOCUMENTS + REST {
+            transaction.set("plants", &format!("{id}"), "turn", int(1));
+        }
+    });
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);
+    assert!(net.statistics(1, right).catching_up && net.nodes[1].replicator.shows_parts());
+    net.nodes[0].syncs = true;
+    net.rest();
+    assert!(!net.statistics(1, right).catching_up && !net.nodes[1].replicator.shows_parts());
+    net.assert_equal(0, 1);
 }
