@@ -607,3 +607,59 @@ fn a_commit_that_is_cut_stays_in_part_while_all_of_the_rest_has_changed_again() 
     assert!(!net.statistics(1, right).catching_up && !net.nodes[1].replicator.shows_parts());
     net.assert_equal(0, 1);
 }
+
+#[test]
+fn what_another_session_told_in_part_is_not_whole_before_what_has_changed_of_it_since_is_told() {
+    let mut net = peers(2);
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    until_torn(&mut net, 1);
+    net.disconnect(0, 1);
+    // The row of `right` was the last one, and goes behind what is durable.
+    net.nodes[0].model.sync();
+    let now = net.now;
+    net.nodes[0].syncs = false;
+    net.model(0).set(now, "plants", "right", "wind", int(2));
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(1).count(), 1 + 3_000);
+    assert!(is_torn(&mut net, 1));
+    assert!(net.statistics(1, right).catching_up && net.nodes[1].replicator.shows_parts());
+    net.nodes[0].syncs = true;
+    net.rest();
+    assert!(!net.statistics(1, right).catching_up && !is_torn(&mut net, 1));
+}
+
+/// The first session has told the part, and its checkpoint; nothing of it has a row behind that.
+#[test]
+fn a_commit_that_is_cut_is_in_part_for_another_session_as_well() {
+    const REST: usize = 50;
+    let mut net = peers(2);
+    let (left, _) = net.connect(0, 1);
+    net.settle();
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for id in 0..MAX_BATCH_DOCUMENTS + REST {
+            transaction.insert("plants", &format!("{id}"), &[]);
+        }
+    });
+    net.held.insert((0, left));
+    net.settle();
+    assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);
+    net.disconnect(0, 1);
+    net.held.clear();
+    net.nodes[0].syncs = false;
+    net.model(0).commit(now, |transaction| {
+        for id in MAX_BATCH_DOCUMENTS..MAX_BATCH_DOCUMENTS + REST {
+            transaction.set("plants", &format!("{id}"), "turn", int(1));
+        }
+    });
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);
+    assert!(net.statistics(1, right).catching_up && net.nodes[1].replicator.shows_parts());
+    net.nodes[0].syncs = true;
+    net.rest();
+    assert!(!net.statistics(1, right).catching_up && !net.nodes[1].replicator.shows_parts());
+    net.assert_equal(0, 1);
+}

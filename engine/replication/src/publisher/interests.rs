@@ -81,6 +81,8 @@ impl Publisher {
         }
         self.told = self.firm.position();
         self.told_caught_up = false;
+        // What another session has told may be parts of transactions; all that was written since is told before they are whole.
+        self.torn = self.torn.max(turn.replica.last_sequence());
         self.origin_floor = turn.replica.last_sequence();
         self.more = true;
         link.send(&Message::Walk(Walk { generation: self.generation, run, starts }));
