@@ -80,6 +80,7 @@ impl Publisher {
     /// Sends changes up to `newest`.
     pub(super) fn send(&mut self, items: Vec<Item>, newest: Sequence, link: &mut Link, turn: &Turn<'_>) {
         self.last_batch += 1;
+        self.told_caught_up &= self.torn <= self.position;
         let mut flight = Flight {
             batch: self.last_batch,
             documents: Vec::with_capacity(items.len()),

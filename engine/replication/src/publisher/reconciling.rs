@@ -91,6 +91,8 @@ impl Publisher {
                         return Ok(());
                     }
                     let Some(settled) = self.comparisons.pop_front() else { return Ok(()) };
+                    // What was told may be parts of transactions; the walk brings what has changed of them meanwhile.
+                    self.torn = self.torn.max(last);
                     self.settle(&settled, settled.fence, link);
                 }
                 Next::Walk => {
