@@ -111,6 +111,12 @@ struct Inbound {
     shows: Sequence,
     /// How often had been evicted here when its documents were checked.
     evictions: u64,
+    /// Every document was looked at.
+    is_checked: bool,
+    /// How many documents are asked for and not answered.
+    asked: usize,
+    /// None of those before this place is to be asked for.
+    next_to_ask: usize,
 }
 
 #[derive(Debug)]
@@ -139,6 +145,13 @@ enum State {
     Ready(Base),
     /// Not to be merged.
     Dropped,
+}
+
+impl Inbound {
+    /// Whether something of it is not known yet.
+    fn waits(&self) -> bool {
+        self.asked > 0 || self.next_to_ask < self.documents.len()
+    }
 }
 
 impl BatchEnd {
@@ -222,6 +235,9 @@ impl Subscriber {
                 end: None,
                 shows: Sequence(0),
                 evictions: 0,
+                is_checked: false,
+                asked: 0,
+                next_to_ask: 0,
             });
         }
         let Some(inbound) = self.batches.back_mut().filter(|batch| batch.batch == message.batch) else {
@@ -299,8 +315,7 @@ impl Subscriber {
             let Some(mut inbound) = self.batches.pop_front() else { return Ok(()) };
             self.check(&mut inbound, link, turn)?;
             self.ask(&mut inbound, link, turn)?;
-            let waits = |document: &Document| matches!(document.state, State::Asked | State::Unasked);
-            if inbound.documents.iter().any(waits) {
+            if inbound.waits() {
                 self.batches.push_front(inbound);
                 return Ok(());
             }
@@ -333,11 +348,15 @@ impl Subscriber {
             let based = |document: &&mut Document| {
                 !document.complete && matches!(document.state, State::Ready(_) | State::Unasked)
             };
-            inbound.documents.iter_mut().filter(based).for_each(|document| document.state = State::Unchecked);
+            for document in inbound.documents.iter_mut().filter(based) {
+                document.state = State::Unchecked;
+                inbound.is_checked = false;
+            }
         }
-        if inbound.documents.iter().all(|document| document.state != State::Unchecked) {
+        if std::mem::replace(&mut inbound.is_checked, true) {
             return Ok(());
         }
+        inbound.next_to_ask = 0;
         let mut keys = HashSet::with_capacity(inbound.documents.len());
         for document in inbound.documents.iter_mut().filter(|document| document.state != State::Dropped) {
             document.rename(turn)?;
@@ -377,12 +396,17 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        for document in inbound.documents.iter_mut().filter(|document| document.state == State::Unasked) {
-            if !self.may_ask() {
-                break;
+        let Inbound { batch, documents, asked, next_to_ask, .. } = inbound;
+        while let Some(document) = documents.get_mut(*next_to_ask) {
+            if document.state == State::Unasked {
+                if !self.may_ask() {
+                    break;
+                }
+                self.question(Some((*batch, *next_to_ask)), document.key.clone(), link, turn)?;
+                document.state = State::Asked;
+                *asked += 1;
             }
-            self.question(Some(inbound.batch), document.key.clone(), link, turn)?;
-            document.state = State::Asked;
+            *next_to_ask += 1;
         }
         Ok(())
     }
@@ -394,7 +418,7 @@ impl Subscriber {
 
     fn question(
         &mut self,
-        batch: Option<u64>,
+        batch: Option<(u64, usize)>,
         key: DocumentKey,
         link: &mut Link,
         turn: &mut Turn<'_>,
@@ -431,7 +455,7 @@ impl Subscriber {
         self.open_bytes -= open.bytes();
         link.statistics.documents_received += u64::from(rest.found.is_some());
         let is_current = open.evictions == turn.replica.eviction_total();
-        let Some(batch) = open.batch else {
+        let Some((batch, place)) = open.batch else {
             let Some(found) = rest.found else { return Ok(()) };
             let reason = Reason::Answer(Lacked::of(&open, &found), open.evictions);
             let (stated, newest, after) = (found.version, found.newest, self.last_batch);
@@ -442,9 +466,8 @@ impl Subscriber {
         let Some(inbound) = self.batches.front_mut().filter(|inbound| inbound.batch == batch) else {
             return Ok(());
         };
-        let Some(document) = inbound.documents.iter_mut().find(|document| document.key == open.key) else {
-            return Ok(());
-        };
+        let Some(document) = inbound.documents.get_mut(place) else { return Ok(()) };
+        inbound.asked -= 1;
         match rest.found {
             Some(found) => {
                 self.buffered_bytes = self.buffered_bytes - document.delta.len() + delta.len();
@@ -454,6 +477,7 @@ impl Subscriber {
                 (document.state, document.lacked) = if is_current {
                     (State::Ready(Base::Filled), Lacked::of(&open, &found))
                 } else {
+                    inbound.is_checked = false;
                     (State::Unchecked, None)
                 };
                 document.filled_after = filled_after;

@@ -20,8 +20,9 @@ pub(super) struct Lacked {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) question: u64,
-    /// The batch that waits for it; `None` if it is only about what the publisher lacks.
-    pub(super) batch: Option<u64>,
+    /// The batch that waits for it, and the document's place in what is applied with it; `None` if it is only about what the
+    /// publisher lacks.
+    pub(super) batch: Option<(u64, usize)>,
     pub(super) key: DocumentKey,
     pub(super) hashes: Option<Vec<u128>>,
     /// Version of our copy, of which these are the hashes.

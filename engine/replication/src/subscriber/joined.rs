@@ -89,6 +89,7 @@ impl Subscriber {
         inbound.bytes += next.bytes;
         inbound.count += next.count;
         inbound.end = next.end;
+        inbound.is_checked = false;
         Ok(Join::Further)
     }
 }
