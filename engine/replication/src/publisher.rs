@@ -137,6 +137,17 @@ struct Flight {
     generation: u64,
 }
 
+/// How far the publishing half has come, and what it is about to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Standing {
+    generation: u64,
+    position: Sequence,
+    durable: Sequence,
+    goes_on: bool,
+    waits: bool,
+    compares: bool,
+}
+
 impl Publisher {
     /// The other peer says whether documents are to be offered.
     pub(crate) fn deliver(&mut self, lazy: bool) {
@@ -166,12 +177,27 @@ impl Publisher {
         (all.clone().next().is_some(), all.any(|served| served.is_whole))
     }
 
+    /// On what it depends whether something is told before an answer. It is to be asked for again only when that changes.
+    pub(crate) fn standing(&self, durable: Sequence) -> Standing {
+        Standing {
+            generation: self.generation,
+            position: self.position,
+            durable,
+            goes_on: self.goes_on(),
+            waits: self.draft.is_some(),
+            compares: !self.comparisons.is_empty(),
+        }
+    }
+
+    fn goes_on(&self) -> bool {
+        self.draft.is_some() || self.more
+    }
+
     /// Whether a change of the collection is the next that the other peer is told, without having to do anything but to answer.
     pub(crate) fn is_about_to_tell(&self, collection: &str, change: Sequence, durable: Sequence) -> bool {
         let is_near = durable.0.saturating_sub(self.position.0) <= LIVE_ROWS;
-        let goes_on = self.draft.is_some() || self.more;
         change > self.position
-            && goes_on
+            && self.goes_on()
             && is_near
             && self.comparisons.is_empty()
             && self.serves(collection).0

@@ -15,10 +15,10 @@ use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::limits::{
     MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, MAX_WAITING_SURPLUSES, QUEUE_TARGET_BYTES,
-    WINDOW_BYTES,
+    ROWS_PER_CALL, WINDOW_BYTES,
 };
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
-use crate::publisher::Publisher;
+use crate::publisher::{Publisher, Standing};
 use crate::replica::{DocumentKey, Excerpt};
 use crate::turn::{Link, Turn};
 
@@ -27,11 +27,17 @@ use crate::turn::{Link, Turn};
 pub(crate) struct Respondent {
     waiting: VecDeque<Question>,
     waiting_bytes: usize,
+    /// Those that something goes before, as things stand.
+    put_off: VecDeque<Question>,
     /// Questions after whose answer the other peer may send a surplus.
     invited: BTreeMap<u64, DocumentKey>,
     /// Invitations up to this question are forgotten: there were too many.
     forgotten: u64,
     surpluses: VecDeque<Owed>,
+    /// Those that something goes before, as things stand.
+    put_off_surpluses: VecDeque<Owed>,
+    /// How things stand.
+    standing: Option<Standing>,
     /// There is work that waits for nobody but the next call.
     pub(crate) more: bool,
 }
@@ -52,7 +58,9 @@ impl Respondent {
     pub(crate) fn question(&mut self, question: Question) -> Result<(), CloseReason> {
         self.waiting_bytes += size(&question);
         self.waiting.push_back(question);
-        if self.waiting.len() > MAX_WAITING_QUESTIONS || self.waiting_bytes > MAX_WAITING_QUESTION_BYTES {
+        if self.waiting.len() + self.put_off.len() > MAX_WAITING_QUESTIONS
+            || self.waiting_bytes > MAX_WAITING_QUESTION_BYTES
+        {
             return Err(Violation::Limit("questions").into());
         }
         Ok(())
@@ -72,33 +80,35 @@ impl Respondent {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         self.more = false;
-        for _ in 0..self.waiting.len() {
-            if !has_room(link) {
-                self.more = true;
+        let standing = publisher.standing(turn.durable);
+        if self.standing.replace(standing) != Some(standing) {
+            // Each is looked at again, once.
+            self.put_off.append(&mut self.waiting);
+            std::mem::swap(&mut self.put_off, &mut self.waiting);
+            self.put_off_surpluses.append(&mut self.surpluses);
+            std::mem::swap(&mut self.put_off_surpluses, &mut self.surpluses);
+        }
+        for _ in 0..ROWS_PER_CALL {
+            if self.waiting.is_empty() && self.surpluses.is_empty() {
                 return Ok(());
             }
-            let Some(question) = self.waiting.pop_front() else { break };
-            let bytes = size(&question);
-            match self.answer(question, publisher, link, turn)? {
-                Some(later) => self.waiting.push_back(later),
-                None => self.waiting_bytes -= bytes,
-            }
-        }
-        for _ in 0..self.surpluses.len() {
             if !has_room(link) {
-                self.more = true;
-                return Ok(());
+                break;
             }
-            let Some(owed) = self.surpluses.pop_front() else { break };
-            let is_full = self.surpluses.len() >= MAX_WAITING_SURPLUSES;
-            if !is_full && publisher.has_more_to_tell(&owed.key.collection, turn.durable) {
-                self.surpluses.push_back(owed);
-                continue;
-            }
-            if let Some(later) = pay(owed, link, turn)? {
-                self.surpluses.push_back(later);
+            if let Some(question) = self.waiting.pop_front() {
+                let bytes = size(&question);
+                match self.answer(question, publisher, link, turn)? {
+                    Some(later) => self.put_off.push_back(later),
+                    None => self.waiting_bytes -= bytes,
+                }
+            } else if let Some(owed) = self.surpluses.pop_front() {
+                let is_full = self.surpluses.len() + self.put_off_surpluses.len() >= MAX_WAITING_SURPLUSES;
+                let waits = !is_full && publisher.has_more_to_tell(&owed.key.collection, turn.durable);
+                let later = if waits { Some(owed) } else { pay(owed, link, turn)? };
+                self.put_off_surpluses.extend(later);
             }
         }
+        self.more = !self.waiting.is_empty() || !self.surpluses.is_empty();
         Ok(())
     }
 

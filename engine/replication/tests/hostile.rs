@@ -12,7 +12,7 @@ use ditto_replication::{
     CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
 };
 use ditto_value::{Object, Value};
-use model::Model;
+use model::{Model, document_key};
 use pair::{Net, int, peer_id};
 use proptest::prelude::*;
 
@@ -470,6 +470,28 @@ fn a_flood_of_questions_that_nobody_reads_the_answers_of_is_bounded() {
     }
     let queued: usize = victim.sent().iter().map(Vec::len).sum();
     assert!(queued < 1024, "what was queued is dropped with the session");
+}
+
+#[test]
+fn questions_that_have_to_wait_are_not_looked_at_again_with_every_message() {
+    const COUNT: u64 = 300;
+    let mut victim = Victim::new();
+    victim.greet();
+    // What does not match is offered, and as long as that is not answered, what is asked about it waits.
+    let interest = [number(1, 1), bytes(2, b"SELECT * FROM plants WHERE light = 2")].concat();
+    victim.receive(&message(2, &[number(1, 1), bytes(2, &interest)]));
+    assert!(victim.sent().iter().any(|sent| sent[0] == 4));
+    let own = document_key("plants", "own");
+    for question in 1..=COUNT {
+        let fields = [number(1, question), bytes(2, b"plants"), bytes(3, &own.id), bytes(4, &[])];
+        victim.receive(&message(9, &fields));
+    }
+    assert!(victim.sent().iter().all(|sent| sent[0] != 10), "they wait");
+    let looks = victim.model.answers_read.get() as u64;
+    assert!(looks <= 2 * COUNT, "{looks} looks at {COUNT}");
+    victim.receive(&message(5, &[number(1, 1)]));
+    let answers = victim.sent().iter().filter(|sent| sent[0] == 10).count();
+    assert_eq!((victim.failure(), answers as u64), (None, COUNT));
 }
 
 #[test]

@@ -57,6 +57,8 @@ pub struct Model {
     pub scopes_revision: u64,
     /// What is known of others.
     pub others: Others,
+    /// How often parts of documents were read for an answer.
+    pub answers_read: std::cell::Cell<usize>,
 }
 
 /// What remote peers said of themselves and acknowledged.
@@ -91,6 +93,7 @@ impl Model {
             local: HashSet::new(),
             scopes_revision: 0,
             others: Others::default(),
+            answers_read: std::cell::Cell::default(),
         };
         model.open();
         model
@@ -154,6 +157,7 @@ impl Model {
             local: self.local.clone(),
             scopes_revision: self.scopes_revision,
             others: Others::default(),
+            answers_read: std::cell::Cell::default(),
         }
     }
 
@@ -450,6 +454,7 @@ impl Replica for Model {
     }
 
     fn delta_lacking(&self, key: &DocumentKey, known: &[u128]) -> Result<Option<Excerpt>, ReplicaError> {
+        self.answers_read.set(self.answers_read.get() + 1);
         let known: HashSet<u128> = known.iter().copied().collect();
         Ok(self.excerpt(key, |document| document.delta_lacking(&known)))
     }
