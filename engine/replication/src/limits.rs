@@ -23,6 +23,10 @@ pub const MAX_DELTA_BYTES: usize = 64 * 1024 * 1024;
 pub const MAX_WAITED_DELTA_BYTES: usize = 16 * 1024 * 1024;
 /// Deltas that may be under way in parts at once, per direction of a session.
 pub const MAX_OPEN_PARTS: usize = 64;
+/// Of these, answers whose parts are sent before the message that refers to them; so many may wait for that.
+pub const MAX_UNREFERRED_ANSWERS: usize = 8;
+/// And documents that travel in parts for one batch; a commit with more is cut.
+pub const MAX_LARGE_DOCUMENTS: usize = MAX_OPEN_PARTS - MAX_UNREFERRED_ANSWERS;
 
 /// A batch is cut at the next commit boundary once it has this many documents …
 pub const BATCH_TARGET_DOCUMENTS: usize = 1_000;

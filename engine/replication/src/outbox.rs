@@ -5,14 +5,16 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::PART_BYTES;
+use crate::limits::{MAX_UNREFERRED_ANSWERS, PART_BYTES, WINDOW_BYTES};
 use crate::message::{Body, Message, Part, pack};
 
 /// What the channel has not taken yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    messages: VecDeque<Vec<u8>>,
+    messages: VecDeque<Queued>,
     bytes: usize,
+    /// Long answers that were sent, and the messages that refer to them were not; how many, and their bytes.
+    unreferred: (usize, usize),
     /// Long answers, each with the message that refers to it; they go before long documents.
     answers: VecDeque<(Long, Message)>,
     answer_bytes: usize,
@@ -25,6 +27,14 @@ pub(crate) struct Outbox {
     part_next: bool,
     /// The other peer reads packed messages.
     pub(crate) packs: bool,
+}
+
+/// A message in its byte form.
+#[derive(Debug)]
+struct Queued {
+    message: Vec<u8>,
+    /// How long the answer is that it refers to and that was sent before it, if there is one.
+    answer: Option<usize>,
 }
 
 /// A delta that travels in parts.
@@ -60,9 +70,13 @@ impl Long {
 
 impl Outbox {
     pub(crate) fn push(&mut self, message: &Message) {
-        let bytes = self.encode(message);
-        self.bytes += bytes.len();
-        self.messages.push_back(bytes);
+        self.push_behind(message, None);
+    }
+
+    fn push_behind(&mut self, message: &Message, answer: Option<usize>) {
+        let message = self.encode(message);
+        self.bytes += message.len();
+        self.messages.push_back(Queued { message, answer });
     }
 
     fn encode(&self, message: &Message) -> Vec<u8> {
@@ -115,20 +129,30 @@ impl Outbox {
         if is_parts_turn && let Some(part) = self.pop_part() {
             return Some(self.encode(&Message::Part(part)));
         }
-        let bytes = self.messages.pop_front()?;
-        self.bytes -= bytes.len();
+        let Queued { message, answer } = self.messages.pop_front()?;
+        self.bytes -= message.len();
+        if let Some(length) = answer {
+            self.unreferred = (self.unreferred.0 - 1, self.unreferred.1 - length);
+        }
         self.part_next = true;
-        Some(bytes)
+        Some(message)
     }
 
     fn pop_part(&mut self) -> Option<Part> {
-        if let Some((answer, _)) = self.answers.front_mut() {
+        let (count, bytes) = self.unreferred;
+        // The other side keeps what it has in parts until it knows what for.
+        let may_begin = count < MAX_UNREFERRED_ANSWERS && bytes < WINDOW_BYTES;
+        if let Some((answer, _)) = self.answers.front_mut()
+            && (may_begin || answer.name.is_some())
+        {
             let part = answer.part(&mut self.last_name);
             self.answer_bytes -= part.bytes.len();
             if answer.is_whole()
                 && let Some((_, message)) = self.answers.pop_front()
             {
-                self.push(&message.with_body(Body::Parts(part.parts)));
+                let length = part.total as usize;
+                self.unreferred = (count + 1, bytes + length);
+                self.push_behind(&message.with_body(Body::Parts(part.parts)), Some(length));
             }
             return Some(part);
         }
@@ -174,7 +198,9 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_LARGE_DOCUMENTS;
     use crate::message::{Found, Goodbye, Rest};
+    use crate::parts::Reassembly;
 
     fn message(reason: &str) -> Message {
         Message::Goodbye(Goodbye { reason: reason.to_owned() })
@@ -221,6 +247,35 @@ mod tests {
         assert_eq!(pop(&mut outbox), Some(rest(Body::Parts(2))));
         assert_eq!(part(pop(&mut outbox)), (1, PART_BYTES));
         assert_eq!(outbox.take_documents(), Some(vec![1]));
+    }
+
+    #[test]
+    fn long_answers_do_not_wait_for_their_messages_in_any_number() {
+        let rest = |question| Message::Rest(Rest { question, found: Some(Found::default()) });
+        let mut outbox = Outbox::default();
+        for _ in 0..2_000 {
+            outbox.push(&message("short"));
+        }
+        outbox.push_documents(vec![vec![3; 2 * PART_BYTES]; MAX_LARGE_DOCUMENTS].into_iter());
+        for question in 0..150 {
+            outbox.push_answer(vec![1; PART_BYTES + 1], rest(question));
+        }
+        let mut reassembly = Reassembly::default();
+        let (mut answered, mut most) = (0, 0);
+        while let Some(next) = pop(&mut outbox) {
+            match next {
+                Message::Part(part) => assert_eq!(reassembly.receive(part), Ok(())),
+                Message::Rest(Rest { question, found: Some(found) }) => {
+                    assert_eq!(question, answered);
+                    assert_eq!(reassembly.take(found.delta).map(|delta| delta.len()), Ok(PART_BYTES + 1));
+                    answered += 1;
+                }
+                _ => {}
+            }
+            most = most.max(reassembly.bytes());
+        }
+        assert_eq!((answered, outbox.has_sent_documents()), (150, true));
+        assert!(most <= (2 * MAX_LARGE_DOCUMENTS + 2 * MAX_UNREFERRED_ANSWERS) * PART_BYTES);
     }
 
     #[test]

@@ -26,8 +26,8 @@ use ditto_crdt::Sequence;
 
 use crate::event::{CloseReason, Violation};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, LATER_OFFER_MS, LIVE_ROWS, MAX_BATCH_BYTES, POSITION_DELAY_MS, QUEUE_TARGET_BYTES,
-    ROWS_PER_CALL, WINDOW_BATCHES,
+    ANSWER_TIMEOUT_MS, LATER_OFFER_MS, LIVE_ROWS, MAX_BATCH_BYTES, MAX_LARGE_DOCUMENTS, POSITION_DELAY_MS,
+    QUEUE_TARGET_BYTES, ROWS_PER_CALL, WINDOW_BATCHES,
 };
 use crate::message::{Answer, Message, Offer, bits};
 use crate::reconciliation::Comparison;
@@ -325,6 +325,7 @@ impl Publisher {
             return Ok(());
         };
         let mut answered = Vec::new();
+        let mut large = 0;
         let mut boundary = None;
         let items = std::mem::take(&mut draft.items);
         for item in &items {
@@ -371,7 +372,8 @@ impl Publisher {
                 }
             }
             draft.bytes += item.bytes();
-            if draft.bytes >= MAX_BATCH_BYTES {
+            large += usize::from(item.is_large(link));
+            if draft.bytes >= MAX_BATCH_BYTES || large >= MAX_LARGE_DOCUMENTS {
                 (boundary, draft.partial) = (Some(sequence), true);
             } else if draft.bytes >= self.window.batch_bytes() && boundary.is_none() {
                 boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));

@@ -7,8 +7,8 @@ mod pair;
 mod watch;
 
 use ditto_replication::limits::{
-    MAX_BATCH_BYTES, MAX_DELTA_BYTES, MAX_QUESTION_HASHES, MAX_WAITED_DELTA_BYTES, PART_BYTES,
-    QUEUE_TARGET_BYTES,
+    MAX_BATCH_BYTES, MAX_DELTA_BYTES, MAX_OPEN_PARTS, MAX_QUESTION_HASHES, MAX_WAITED_DELTA_BYTES,
+    PART_BYTES, QUEUE_TARGET_BYTES,
 };
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
@@ -415,6 +415,35 @@ fn long_answers_let_others_pass_too() {
     let received = net.statistics(0, left).documents_received;
     // What both changed, an answer, what an answer lacked, and the small one.
     assert!(received <= 4, "{received} documents");
+}
+
+#[test]
+fn a_long_answer_fits_beside_as_many_large_documents_as_a_batch_has() {
+    const MEMBERS: usize = MAX_OPEN_PARTS;
+    // With more fields than a question names hashes, so that the answer is everything.
+    let names: Vec<String> = (0..MAX_QUESTION_HASHES + 100).map(|number| format!("ring{number}")).collect();
+    let fields: Vec<(&str, Value)> = names.iter().map(|name| (name.as_str(), noise(100))).collect();
+    for before_the_end in 1..4 {
+        let mut net = Net::new(2);
+        net.room = 2;
+        net.subscribe(1, PLANTS);
+        net.connect(0, 1);
+        let now = net.now;
+        net.model(0).insert(now, "plants", "oak", &fields);
+        net.rest();
+        // What 1 has of it is not known to 0, which is asked when it changes there.
+        net.model(1).set(now, "plants", "oak", "ring2", 2);
+        net.model(0).commit(now, |transaction| {
+            for number in 0..MEMBERS {
+                transaction.insert("plants", &format!("elm{number}"), &[("rings", noise(PART_BYTES))]);
+            }
+        });
+        deliver_parts(&mut net, 2 * (MEMBERS - before_the_end));
+        net.model(0).set(now, "plants", "oak", "ring1", 1);
+        net.rest();
+        assert!(net.failures(1).is_empty(), "{:?}", net.failures(1));
+        assert_eq!(net.model(1).count(), 1 + MEMBERS);
+    }
 }
 
 #[test]

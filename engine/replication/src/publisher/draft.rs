@@ -11,7 +11,8 @@ use super::{Publisher, Served};
 use crate::event::CloseReason;
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
-    BYTES_PER_ROW, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_OFFER_ITEMS, OFFER_TARGET_BYTES, ROWS_PER_READ,
+    BYTES_PER_ROW, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_LARGE_DOCUMENTS, MAX_OFFER_ITEMS,
+    OFFER_TARGET_BYTES, ROWS_PER_READ,
 };
 use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
@@ -109,7 +110,7 @@ impl Publisher {
         let up_to = self.ahead.next(start, turn.durable);
         let (durable, parts) = (turn.durable, turn.parts_of_others);
         let mut draft = Draft { place, start, end: start, durable, parts, ..Draft::default() };
-        let (mut offered, mut offered_bytes) = (0, 0);
+        let (mut offered, mut offered_bytes, mut large) = (0, 0, 0);
         let mut torn = false;
         let mut boundary = None;
         let mut seen = Vec::new();
@@ -117,7 +118,9 @@ impl Publisher {
             let changes = turn.replica.changes(draft.end, up_to, ROWS_PER_READ)?;
             let last_read = changes.len() < ROWS_PER_READ;
             for change in changes {
-                let full = draft.items.len() >= MAX_BATCH_DOCUMENTS || draft.bytes >= MAX_BATCH_BYTES;
+                let full = draft.items.len() >= MAX_BATCH_DOCUMENTS
+                    || draft.bytes >= MAX_BATCH_BYTES
+                    || large >= MAX_LARGE_DOCUMENTS;
                 if full || boundary.is_some_and(|boundary| change.sequence > boundary) {
                     // Beyond the bounds a commit is cut; the subscriber is behind then and says so.
                     draft.end = boundary.filter(|_| !full).unwrap_or(draft.end);
@@ -145,6 +148,7 @@ impl Publisher {
                             offered += 1;
                             offered_bytes += offered_size(&candidate.key);
                         }
+                        large += usize::from(item.is_large(link));
                         draft.bytes += item.bytes();
                         draft.items.push(item);
                     }
