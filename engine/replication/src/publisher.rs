@@ -26,8 +26,8 @@ use ditto_crdt::Sequence;
 
 use crate::event::{CloseReason, Violation};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, LATER_OFFER_MS, LIVE_ROWS, MAX_BATCH_BYTES, MAX_LARGE_DOCUMENTS, POSITION_DELAY_MS,
-    QUEUE_TARGET_BYTES, ROWS_PER_CALL, WINDOW_BATCHES,
+    LATER_OFFER_MS, LIVE_ROWS, MAX_BATCH_BYTES, MAX_LARGE_DOCUMENTS, POSITION_DELAY_MS, QUEUE_TARGET_BYTES,
+    ROWS_PER_CALL, WINDOW_BATCHES,
 };
 use crate::message::{Answer, Message, Offer, bits};
 use crate::reconciliation::Comparison;
@@ -389,13 +389,13 @@ impl Publisher {
     }
 
     /// When something is due although nothing arrives.
-    pub(crate) fn timeout(&self) -> Option<u64> {
-        let offer = self.draft.as_ref().map(|draft| draft.asked + ANSWER_TIMEOUT_MS);
+    pub(crate) fn timeout(&self, link: &Link) -> Option<u64> {
+        let offer = self.draft.as_ref().map(|draft| link.patience(draft.asked));
         let silent = self
             .silent_since
             .filter(|_| self.draft.is_none() && self.window_is_open())
             .map(|since| since + POSITION_DELAY_MS);
-        let reconciliation = self.comparisons.front().and_then(Comparison::timeout);
+        let reconciliation = self.comparison_patience(link);
         offer
             .into_iter()
             .chain(silent)
@@ -404,13 +404,16 @@ impl Publisher {
             .min()
     }
 
+    fn comparison_patience(&self, link: &Link) -> Option<u64> {
+        let waiting_since = self.comparisons.front().and_then(|comparison| comparison.waiting_since);
+        waiting_since.map(|since| link.patience(since))
+    }
+
     /// Fails if the other peer does not answer.
-    pub(crate) fn check_patience(&self, now: u64) -> Result<(), CloseReason> {
+    pub(crate) fn check_patience(&self, link: &Link, now: u64) -> Result<(), CloseReason> {
         match &self.draft {
-            Some(draft) if now >= draft.asked + ANSWER_TIMEOUT_MS => {
-                Err(Violation::Timeout("an offer").into())
-            }
-            _ if self.comparisons.front().and_then(Comparison::timeout).is_some_and(|at| now >= at) => {
+            Some(draft) if now >= link.patience(draft.asked) => Err(Violation::Timeout("an offer").into()),
+            _ if self.comparison_patience(link).is_some_and(|at| now >= at) => {
                 Err(Violation::Timeout("a reconciliation").into())
             }
             _ => Ok(()),

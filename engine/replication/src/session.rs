@@ -191,11 +191,12 @@ impl Session {
             Message::Offer(offer) => subscriber.offer(offer, link, turn),
             Message::Answer(answer) => publisher.answer(&answer, link, turn),
             Message::Batch(batch) => {
+                link.heard = turn.now;
                 subscriber.batch(batch, reassembly, link)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Part(part) => {
-                subscriber.heard(turn.now);
+                link.heard = turn.now;
                 reassembly.receive(part)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
@@ -330,8 +331,8 @@ impl Session {
         }
         self.begin(subscriptions, turn)?;
         let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
-        publisher.check_patience(turn.now)?;
-        subscriber.check_patience(turn.now)?;
+        publisher.check_patience(link, turn.now)?;
+        subscriber.check_patience(link, turn.now)?;
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
         subscriber.answer_offer(link, turn)?;
         subscriber.acknowledge(link, turn.durable);
@@ -358,10 +359,15 @@ impl Session {
                     || self.publisher.awaits_parts(&self.link);
                 let at_once = (busy || self.subscriber.goes_on).then_some(0);
                 let begins = self.begins(eager);
-                [at_once, begins, self.publisher.timeout(), self.subscriber.timeout(eager, &self.link)]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                [
+                    at_once,
+                    begins,
+                    self.publisher.timeout(&self.link),
+                    self.subscriber.timeout(eager, &self.link),
+                ]
+                .into_iter()
+                .flatten()
+                .min()
             }
         }
     }

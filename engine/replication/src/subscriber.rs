@@ -23,8 +23,8 @@ use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
 use crate::leaving;
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES,
-    MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
+    MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES, MAX_WAITING_QUESTION_BYTES,
+    MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
 };
 use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Message, Question, Rest, bits};
 use crate::parts::Reassembly;
@@ -69,8 +69,6 @@ pub(crate) struct Subscriber {
     open: BTreeMap<u64, Open>,
     open_bytes: usize,
     last_question: u64,
-    /// When the last part of something long came.
-    last_part: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
     /// Highest position seen, as recorded last.
@@ -287,11 +285,6 @@ impl Subscriber {
             return Err(Violation::Limit("bytes of documents that are under way"));
         }
         Ok(())
-    }
-
-    /// A part of something long has come: the other peer is busy answering.
-    pub(crate) fn heard(&mut self, now: u64) {
-        self.last_part = now;
     }
 
     /// Applies every batch that is complete and has no gaps, in order.
@@ -662,17 +655,17 @@ impl Subscriber {
 
     /// When something is due although nothing arrives.
     pub(crate) fn timeout(&self, eager: EagerLinks, link: &Link) -> Option<u64> {
-        self.patience().into_iter().chain(self.offer_timeout(eager)).chain(self.taken_timeout(link)).min()
+        self.patience(link).into_iter().chain(self.offer_timeout(eager)).chain(self.taken_timeout(link)).min()
     }
 
     /// When the patience with the other peer ends.
-    fn patience(&self) -> Option<u64> {
-        self.open.first_key_value().map(|(_, open)| open.asked.max(self.last_part) + ANSWER_TIMEOUT_MS)
+    fn patience(&self, link: &Link) -> Option<u64> {
+        self.open.first_key_value().map(|(_, open)| link.patience(open.asked))
     }
 
     /// Fails if the other peer does not answer.
-    pub(crate) fn check_patience(&self, now: u64) -> Result<(), CloseReason> {
-        match self.patience() {
+    pub(crate) fn check_patience(&self, link: &Link, now: u64) -> Result<(), CloseReason> {
+        match self.patience(link) {
             Some(timeout) if now >= timeout => Err(Violation::Timeout("a question").into()),
             _ => Ok(()),
         }

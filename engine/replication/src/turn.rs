@@ -8,7 +8,8 @@ use crate::capabilities::{LARGE_DOCUMENTS, PACKED_MESSAGES, SHORT_DOCUMENTS};
 use crate::event::{Event, SessionId, Statistics};
 use crate::known::Known;
 use crate::limits::{
-    LAZY_PATIENCE_MS, MAX_DELTA_BYTES, MAX_LAZY_WAIT_MS, MAX_WAITED_DELTA_BYTES, PART_BYTES,
+    ANSWER_TIMEOUT_MS, LAZY_PATIENCE_MS, MAX_DELTA_BYTES, MAX_LAZY_WAIT_MS, MAX_WAITED_DELTA_BYTES,
+    PART_BYTES,
 };
 use crate::message::{Body, Message, Name};
 use crate::outbox::Outbox;
@@ -58,6 +59,8 @@ pub(crate) struct Link {
     capabilities: u64,
     pub(crate) known: Known,
     pub(crate) statistics: Statistics,
+    /// When the last part of something long came, or of a batch: the other peer is busy sending, and answers after that.
+    pub(crate) heard: u64,
 }
 
 impl Link {
@@ -69,7 +72,13 @@ impl Link {
             capabilities: 0,
             known: Known::new(known),
             statistics: Statistics::default(),
+            heard: 0,
         }
+    }
+
+    /// When the patience with the other peer ends of whom something was asked.
+    pub(crate) fn patience(&self, asked: u64) -> u64 {
+        asked.max(self.heard) + ANSWER_TIMEOUT_MS
     }
 
     /// The other peer has said what it can do.

@@ -8,7 +8,9 @@ mod pair;
 use std::collections::BTreeSet;
 
 use ditto_crdt::{Sequence, Version};
-use ditto_replication::limits::{MAX_ARGUMENT_BYTES, MAX_DELTA_BYTES, MAX_INTERESTS, MAX_QUERY_BYTES};
+use ditto_replication::limits::{
+    ANSWER_TIMEOUT_MS, MAX_ARGUMENT_BYTES, MAX_DELTA_BYTES, MAX_INTERESTS, MAX_QUERY_BYTES,
+};
 use ditto_replication::{
     CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, ReplicaError, Replicator, SessionId,
     SubscriptionId,
@@ -750,4 +752,45 @@ fn what_waited_while_its_sender_evicted_it_goes_back_to_it() {
     net.rest();
     assert_eq!(net.model(0).field("plants", "fern", "water"), Some(int(1)));
     net.assert_equal(0, 1);
+}
+
+/// Delivers everything over a channel that takes so many bytes a second.
+fn deliver_slowly(net: &mut Net, bytes_per_second: u64) {
+    loop {
+        let before = net.bytes;
+        if !net.step() && !net.tick_due() {
+            return;
+        }
+        net.advance((net.bytes - before) * 1_000 / bytes_per_second);
+    }
+}
+
+#[test]
+fn nobody_loses_patience_with_who_is_busy_sending() {
+    let mut net = Net::new(2);
+    net.subscribe(0, "SELECT * FROM plants WHERE light = 1");
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    net.rest();
+    // What 1 offers is answered after a commit that takes longer than anybody is waited for.
+    let now = net.now;
+    let mut state = 1_u64;
+    net.model(0).commit(now, |transaction| {
+        for id in 0..70 {
+            let letters = (0..100_000).map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                char::from(b'0' + (state >> 58) as u8)
+            });
+            transaction.insert(
+                "plants",
+                &format!("plant {id}"),
+                &[("notes", Value::String(letters.collect()))],
+            );
+        }
+    });
+    insert(&mut net, 1, "dark", &[("light", 0)]);
+    deliver_slowly(&mut net, 50_000);
+    assert!(net.now - now > 2 * ANSWER_TIMEOUT_MS);
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty(), "{:?}", net.failures(1));
+    assert_eq!(net.model(1).count(), 71);
 }

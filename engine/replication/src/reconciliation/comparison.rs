@@ -9,8 +9,7 @@ use super::stock::{Scan, Sum};
 use super::symbols::{Decoder, Inconsistent, Symbol};
 use crate::event::{CloseReason, Violation};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, FIRST_SYMBOLS, ITEMS_PER_CALL, MAX_INQUIRY_ITEMS, MAX_RECONCILED_DOCUMENTS,
-    MAX_SYMBOLS,
+    FIRST_SYMBOLS, ITEMS_PER_CALL, MAX_INQUIRY_ITEMS, MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS,
 };
 use crate::message::{Inquiry, Names, Symbols};
 use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError, match_against};
@@ -55,7 +54,7 @@ pub(crate) struct Comparison {
     sum: Option<Sum>,
     decoder: Decoder,
     /// Since when the subscriber has owed an answer; `None` before its turn has come, and when it owes nothing.
-    waiting_since: Option<u64>,
+    pub(crate) waiting_since: Option<u64>,
     /// When everything is told, what has to be durable before that may be said.
     pub(crate) settles_when: Option<Sequence>,
     stage: Stage,
@@ -153,11 +152,6 @@ impl Comparison {
         if let Stage::Telling(difference) = &mut self.stage {
             difference.large.push_back(sequence);
         }
-    }
-
-    /// When the patience with the other peer ends.
-    pub(crate) fn timeout(&self) -> Option<u64> {
-        self.waiting_since.map(|since| since + ANSWER_TIMEOUT_MS)
     }
 
     /// The subscriber describes what it holds.
