@@ -516,6 +516,45 @@ fn a_forged_position_is_only_believed_of_its_own_sender() {
     assert_eq!(of_sender.first().map(|seen| seen.1), Some(Sequence(u64::MAX)));
 }
 
+#[test]
+fn joined_documents_that_become_longer_than_they_came_are_counted_as_they_are() {
+    let mut victim = Victim::new();
+    victim.greet();
+    let start = [number(1, 1)].concat();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &start)]));
+    // A name that is spelled once as long as all members were written together.
+    let members = (0..100).map(|member| (format!("member {member}"), int(1)));
+    let mut author = Model::new(3);
+    author.insert(1_000, "plants", "fern", &[(&"n".repeat(150), Value::Object(members.collect()))]);
+    author.insert(1_000, "plants", "moss", &[("light", int(1))]);
+    let delta = |author: &Model, id: &str, after| {
+        let part = author.delta_since(&document_key("plants", id), Sequence(after));
+        part.expect("a model").expect("it is there").delta
+    };
+    let whole = delta(&author, "fern", 0);
+    author.set(1_000, "plants", "fern", "light", 2);
+    let part = delta(&author, "fern", 2);
+    let document = |id: &str, delta: &[u8], complete| {
+        let key = document_key("plants", id);
+        [number(1, 1), bytes(2, &key.id), bytes(4, &[1; 16]), bytes(5, delta), number(7, complete)].concat()
+    };
+    let end = |sequence| [number(1, 1), bytes(2, &[7; 8]), number(3, sequence), number(4, 1)].concat();
+    let moss = document("moss", &delta(&author, "moss", 0), 0);
+    let first = [number(1, 1), bytes(2, &moss), bytes(2, &document("fern", &whole, 1)), bytes(3, &end(5))];
+    victim.receive(&message(6, &first));
+    victim.receive(&message(6, &[number(1, 2), bytes(2, &document("fern", &part, 0)), bytes(3, &end(9))]));
+    // What is known of `moss` by now belongs to the second batch; the two are applied together, if `fern` is answered.
+    let rest = |question, delta: &[u8]| {
+        message(10, &[number(1, question), bytes(2, &[2; 16]), bytes(3, delta), number(6, 9)])
+    };
+    victim.receive(&rest(1, &delta(&author, "moss", 0)));
+    let asked = victim.sent().iter().filter(|sent| sent[0] == 9).count();
+    assert_eq!(asked, 2, "it asks for both");
+    victim.receive(&rest(2, &part));
+    assert_eq!(victim.failure(), None);
+    assert!(victim.model.visible("plants", "moss").is_some());
+}
+
 /// Symbols that no set has.
 fn nonsense(first: u64, count: u64, documents: u64) -> Vec<u8> {
     let symbols: Vec<u8> =

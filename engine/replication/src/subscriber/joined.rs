@@ -81,6 +81,10 @@ impl Subscriber {
             };
             let Some(earlier) = inbound.documents.get_mut(index) else { continue };
             if let Some(delta) = delta {
+                // The join may be longer than both.
+                let (before, after) = (earlier.delta.len(), delta.len());
+                self.buffered_bytes = self.buffered_bytes + after - before;
+                inbound.bytes = inbound.bytes + after - before;
                 earlier.follow(&document, delta, turn)?;
             }
             earlier.places.extend(document.places);
