@@ -67,14 +67,12 @@ fn matching(incoming: &Incoming, turn: &Turn<'_>) -> Result<Vec<Matching>, Repli
     let mut found = Vec::new();
     for (index, document) in incoming.documents.iter().enumerate() {
         let Some(filters) = filters.get(&*document.key.collection) else { continue };
-        let mut selections = Vec::new();
-        for (selection, selected) in filters {
-            match matches(turn.replica, &document.key, &selected.interest)? {
-                Some(true) => selections.push(*selection),
-                Some(false) => {}
-                None => break,
-            }
-        }
+        let Some(stored) = turn.replica.document(&document.key)?.filter(|stored| stored.alive) else {
+            continue;
+        };
+        let value = ValueRef::from_stored(&stored.value);
+        let asking = filters.iter().filter(|(_, selected)| (selected.interest.matcher)(value));
+        let selections: Vec<Selection> = asking.map(|(selection, _)| *selection).collect();
         if !selections.is_empty() {
             found.push(Matching { index, key: document.key.clone(), selections });
         }

@@ -260,6 +260,29 @@ fn a_subscription_hears_what_has_left_its_filter() {
 }
 
 #[test]
+fn a_document_that_arrives_is_read_as_often_for_many_filters_as_for_few() {
+    let reads = |filters| {
+        let mut net = Net::new(2);
+        for light in 0..filters {
+            net.subscribe(1, &format!("SELECT * FROM plants WHERE light = {light}"));
+        }
+        for number in 0..20 {
+            insert(&mut net, 0, &format!("plant {number}"), &[("light", 1)]);
+        }
+        net.connect(0, 1);
+        net.rest();
+        let before = net.model(1).documents_read.get();
+        for number in 0..20 {
+            set(&mut net, 0, &format!("plant {number}"), "water", 1);
+        }
+        net.rest();
+        assert_eq!(net.model(1).field("plants", "plant 19", "water"), Some(int(1)));
+        net.model(1).documents_read.get() - before
+    };
+    assert_eq!(reads(5), reads(200));
+}
+
+#[test]
 fn arguments_are_part_of_an_interest() {
     let mut net = Net::new(2);
     insert(&mut net, 0, "fern", &[("light", 1)]);

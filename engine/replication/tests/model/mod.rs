@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -58,7 +59,9 @@ pub struct Model {
     /// What is known of others.
     pub others: Others,
     /// How often parts of documents were read for an answer.
-    pub answers_read: std::cell::Cell<usize>,
+    pub answers_read: Cell<usize>,
+    /// How often documents were read with their values.
+    pub documents_read: Cell<usize>,
 }
 
 /// What remote peers said of themselves and acknowledged.
@@ -93,7 +96,8 @@ impl Model {
             local: HashSet::new(),
             scopes_revision: 0,
             others: Others::default(),
-            answers_read: std::cell::Cell::default(),
+            answers_read: Cell::default(),
+            documents_read: Cell::default(),
         };
         model.open();
         model
@@ -157,7 +161,8 @@ impl Model {
             local: self.local.clone(),
             scopes_revision: self.scopes_revision,
             others: Others::default(),
-            answers_read: std::cell::Cell::default(),
+            answers_read: Cell::default(),
+            documents_read: Cell::default(),
         }
     }
 
@@ -394,6 +399,7 @@ impl Replica for Model {
 
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
         self.usable()?;
+        self.documents_read.set(self.documents_read.get() + 1);
         let Some(document) = self.state.documents.get(key) else { return Ok(None) };
         let id = key::decode(&key.id).map(|(id, _)| id).unwrap_or(Value::Null);
         let visible = document.visible(&id, &Definitions::default());
