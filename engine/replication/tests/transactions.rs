@@ -378,6 +378,35 @@ fn a_part_stays_one_when_the_session_ends_that_brought_it() {
 }
 
 #[test]
+fn a_part_stays_one_for_who_has_subscribed_anew_before() {
+    let mut net = Net::new(3);
+    net.subscribe(1, PLANTS);
+    let before = net.subscribe(2, PLANTS);
+    let (_, right) = net.connect(0, 1);
+    net.connect(1, 2);
+    net.settle();
+    // For a moment nothing is promised to it.
+    net.unsubscribe(2, before);
+    net.settle();
+    net.subscribe(2, PLANTS);
+    net.settle();
+    a_transaction_that_a_walk_tears(&mut net);
+    until_torn(&mut net, 1);
+    net.held.insert((1, right));
+    net.settle();
+    assert!(is_torn(&mut net, 2) && net.nodes[2].replicator.shows_parts());
+    net.disconnect(1, 2);
+    let (_, at_2) = net.connect(1, 2);
+    net.rest();
+    assert!(is_torn(&mut net, 2));
+    assert!(net.statistics(2, at_2).catching_up && net.nodes[2].replicator.shows_parts());
+    net.held.clear();
+    net.rest();
+    assert!(!net.statistics(2, at_2).catching_up && !net.nodes[2].replicator.shows_parts());
+    net.assert_equal(0, 2);
+}
+
+#[test]
 fn a_part_is_remembered_however_many_other_peers_have_come_and_gone() {
     let mut net = peers(2);
     for number in 0..MAX_REMEMBERED_PEERS {

@@ -72,6 +72,11 @@ impl Tears {
         self.limit(Sequence(0));
     }
 
+    /// Nothing is promised any more.
+    pub(super) fn forget(&mut self) {
+        self.tears.clear();
+    }
+
     /// What was applied after this local sequence is gone: it was not durable when the storage failed. If the rest of something
     /// is gone with it, the part is one again.
     pub(crate) fn lose_after(&mut self, kept: Sequence) {

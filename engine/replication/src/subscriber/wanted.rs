@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence};
 
-use super::{Subscriber, Tears};
+use super::Subscriber;
 use crate::event::{CloseReason, Event, Violation};
 use crate::limits::{MAX_INTERESTS, MESSAGE_TARGET_BYTES};
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Walk};
@@ -121,7 +121,7 @@ impl Subscriber {
         }
         if self.wanted.values().all(|wanted| wanted.removed) {
             // Nothing is promised any more, and nothing would come.
-            self.tears = Tears::default();
+            self.tears.forget();
         }
         self.show_progress(link, turn);
         Ok(())
@@ -237,7 +237,7 @@ impl Subscriber {
         self.wanted.retain(|_, wanted| !(wanted.removed && newest_removal));
         let mut left = self.wanted.values().filter(|wanted| !wanted.removed);
         if left.all(|wanted| wanted.is_refused(confirmed)) {
-            self.tears = Tears::default();
+            self.tears.forget();
         }
         self.show_progress(link, turn);
         Ok(())
