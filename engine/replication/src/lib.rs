@@ -5,7 +5,8 @@
 //! The store is seen only through the [`Replica`] trait, which also says what the store must guarantee.
 //!
 //! Where to look: the messages and their bytes in `message` and [`wire`], how they are queued and packed in `outbox`; who sends them when in `publisher`,
-//! `subscriber` and `questions`; every bound in [`limits`]; the whole, for those who write a compatible peer,
+//! `subscriber` and `questions`; every bound in [`limits`], and what a peer may choose below
+//! them in [`Sizes`]; the whole, for those who write a compatible peer,
 //! in `docs/protocol.md`.
 //!
 //! What makes it right, whatever happens to the channel:
@@ -30,6 +31,7 @@ mod reconciliation;
 mod replica;
 mod replicator;
 mod session;
+mod sizes;
 mod subscriber;
 mod subscription;
 mod turn;
@@ -41,3 +43,4 @@ pub use replica::{
     IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
 pub use replicator::{LocalPeer, Replicator};
+pub use sizes::Sizes;

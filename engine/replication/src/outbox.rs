@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use crate::limits::{MAX_UNREFERRED_ANSWERS, PART_BYTES, WINDOW_BYTES};
+use crate::limits::{MAX_UNREFERRED_ANSWERS, WINDOW_BYTES};
 use crate::message::{Body, Message, Part, pack};
 
 /// What the channel has not taken yet.
@@ -52,13 +52,13 @@ impl Long {
     }
 
     /// The next part; `is_whole` after the last.
-    fn part(&mut self, last_name: &mut u64) -> Part {
+    fn part(&mut self, last_name: &mut u64, longest: usize) -> Part {
         let parts = *self.name.get_or_insert_with(|| {
             *last_name += 1;
             *last_name
         });
         let rest = self.delta.get(self.sent..).unwrap_or_default();
-        let bytes = rest.get(..PART_BYTES).unwrap_or(rest).to_vec();
+        let bytes = rest.get(..longest).unwrap_or(rest).to_vec();
         self.sent += bytes.len();
         Part { parts, total: self.delta.len() as u64, bytes, dropped: false }
     }
@@ -85,10 +85,10 @@ impl Outbox {
     }
 
     /// Cuts a long delta at once, for a peer that lets everything wait for it; returns its name.
-    pub(crate) fn push_parts(&mut self, delta: Vec<u8>) -> u64 {
+    pub(crate) fn push_parts(&mut self, delta: Vec<u8>, longest: usize) -> u64 {
         let mut long = Long::new(delta);
         while !long.is_whole() {
-            let part = long.part(&mut self.last_name);
+            let part = long.part(&mut self.last_name, longest);
             self.push(&Message::Part(part));
         }
         self.last_name
@@ -124,9 +124,10 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+    /// The next message; a part has at most `longest` bytes of a delta.
+    pub(crate) fn pop(&mut self, longest: usize) -> Option<Vec<u8>> {
         let is_parts_turn = std::mem::take(&mut self.part_next) || self.messages.is_empty();
-        if is_parts_turn && let Some(part) = self.pop_part() {
+        if is_parts_turn && let Some(part) = self.pop_part(longest) {
             return Some(self.encode(&Message::Part(part)));
         }
         let Queued { message, answer } = self.messages.pop_front()?;
@@ -138,14 +139,14 @@ impl Outbox {
         Some(message)
     }
 
-    fn pop_part(&mut self) -> Option<Part> {
+    fn pop_part(&mut self, longest: usize) -> Option<Part> {
         let (count, bytes) = self.unreferred;
         // The other side keeps what it has in parts until it knows what for.
         let may_begin = count < MAX_UNREFERRED_ANSWERS && bytes < WINDOW_BYTES;
         if let Some((answer, _)) = self.answers.front_mut()
             && (may_begin || answer.name.is_some())
         {
-            let part = answer.part(&mut self.last_name);
+            let part = answer.part(&mut self.last_name, longest);
             self.answer_bytes -= part.bytes.len();
             if answer.is_whole()
                 && let Some((_, message)) = self.answers.pop_front()
@@ -157,7 +158,7 @@ impl Outbox {
             return Some(part);
         }
         let document = self.documents.front_mut()?;
-        let part = document.part(&mut self.last_name);
+        let part = document.part(&mut self.last_name, longest);
         if document.is_whole() {
             self.documents.pop_front();
             self.sent.push(part.parts);
@@ -198,7 +199,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::MAX_LARGE_DOCUMENTS;
+    use crate::limits::{MAX_LARGE_DOCUMENTS, PART_BYTES};
     use crate::message::{Found, Goodbye, Rest};
     use crate::parts::Reassembly;
 
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn pop(outbox: &mut Outbox) -> Option<Message> {
-        outbox.pop().map(|bytes| Message::decode(&bytes).expect("an own message"))
+        outbox.pop(PART_BYTES).map(|bytes| Message::decode(&bytes).expect("an own message"))
     }
 
     fn part(popped: Option<Message>) -> (u64, usize) {

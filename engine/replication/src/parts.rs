@@ -79,9 +79,9 @@ mod tests {
     fn parts_come_back_together_and_only_once() -> Result<(), Violation> {
         let delta: Vec<u8> = (0..3 * PART_BYTES + 5).map(|i| i as u8).collect();
         let (mut outbox, mut reassembly) = (Outbox::default(), Reassembly::default());
-        let body = Body::Parts(outbox.push_parts(delta.clone()));
+        let body = Body::Parts(outbox.push_parts(delta.clone(), PART_BYTES));
         assert_eq!(outbox.len(), 4);
-        while let Some(bytes) = outbox.pop() {
+        while let Some(bytes) = outbox.pop(PART_BYTES) {
             let Ok(Message::Part(part)) = Message::decode(&bytes) else { panic!("no part") };
             reassembly.receive(part)?;
         }

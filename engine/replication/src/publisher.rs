@@ -25,13 +25,11 @@ use std::collections::{BTreeMap, VecDeque};
 use ditto_crdt::Sequence;
 
 use crate::event::{CloseReason, Violation};
-use crate::limits::{
-    LATER_OFFER_MS, LIVE_ROWS, MAX_BATCH_BYTES, MAX_LARGE_DOCUMENTS, POSITION_DELAY_MS, QUEUE_TARGET_BYTES,
-    ROWS_PER_CALL, WINDOW_BATCHES,
-};
+use crate::limits::{LATER_OFFER_MS, MAX_LARGE_DOCUMENTS, POSITION_DELAY_MS};
 use crate::message::{Answer, Message, Offer, bits};
 use crate::reconciliation::Comparison;
 use crate::replica::{DocumentKey, Interest, ReplicaError};
+use crate::sizes::Sizes;
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
 use answers::Answers;
@@ -194,8 +192,14 @@ impl Publisher {
     }
 
     /// Whether a change of the collection is the next that the other peer is told, without having to do anything but to answer.
-    pub(crate) fn is_about_to_tell(&self, collection: &str, change: Sequence, durable: Sequence) -> bool {
-        let is_near = durable.0.saturating_sub(self.position.0) <= LIVE_ROWS;
+    pub(crate) fn is_about_to_tell(
+        &self,
+        collection: &str,
+        change: Sequence,
+        link: &Link,
+        durable: Sequence,
+    ) -> bool {
+        let is_near = durable.0.saturating_sub(self.position.0) <= link.sizes.live_rows;
         change > self.position
             && self.goes_on()
             && is_near
@@ -215,21 +219,22 @@ impl Publisher {
         self.finish_large(link, turn);
         self.reconcile(link, turn)?;
         self.tell_differing(link, turn)?;
-        let mut rows = ROWS_PER_CALL;
+        let sizes = link.sizes;
+        let mut rows = sizes.rows_per_call;
         let mut puts_off = false;
-        while self.draft.is_none() && !self.served.is_empty() && self.window_is_open() {
+        while self.draft.is_none() && !self.served.is_empty() && self.window_is_open(&sizes) {
             let onward = self.ahead.onward(self.position);
             // The next step of the walk is a large document whose turn has not come.
-            let is_held = onward > self.position && !self.may_begin_large();
+            let is_held = onward > self.position && !self.may_begin_large(&sizes);
             let reached = if is_held { onward } else { self.position };
             let nothing_new = reached >= turn.durable;
             let nobody_waits = self.served.values().all(|served| served.is_reconciled);
             if nothing_new && (is_held || self.told_caught_up || self.torn > self.position || nobody_waits)
-                || is_held && self.ahead.is_full()
+                || is_held && self.ahead.is_full(&sizes)
             {
                 break;
             }
-            if link.outbox.bytes() > QUEUE_TARGET_BYTES || rows == 0 {
+            if link.outbox.bytes() > sizes.queue_bytes || rows == 0 {
                 self.more = true;
                 break;
             }
@@ -238,7 +243,7 @@ impl Publisher {
                 break;
             }
             let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
-            let live = self.ahead.turn(reached, turn.durable, end_of_commit)?;
+            let live = self.ahead.turn(reached, turn.durable, &sizes, end_of_commit)?;
             if live.is_none() && self.list(&mut rows, link, turn)? {
                 continue;
             }
@@ -263,7 +268,7 @@ impl Publisher {
         if !puts_off && !goes_on {
             self.offers_from = None;
         }
-        let idle = self.draft.is_none() && self.window_is_open();
+        let idle = self.draft.is_none() && self.window_is_open(&sizes);
         if self.parts.is_some() && idle && self.told_caught_up && self.position >= turn.durable {
             let parts = turn.parts_of_others.filter(|parts| *parts <= self.position);
             if self.parts != parts {
@@ -277,7 +282,7 @@ impl Publisher {
         }
         if self.silent_since.is_some_and(|since| turn.now >= since + POSITION_DELAY_MS)
             && self.draft.is_none()
-            && self.window_is_open()
+            && self.window_is_open(&sizes)
         {
             self.tell_position(link, turn);
         }
@@ -302,10 +307,11 @@ impl Publisher {
         self.flights.len() + usize::from(self.draft.is_some())
     }
 
-    fn window_is_open(&self) -> bool {
+    fn window_is_open(&self, sizes: &Sizes) -> bool {
         self.flights.is_empty()
-            || self.under_way() < WINDOW_BATCHES
+            || self.under_way() < sizes.window_batches
                 && self.window.has_room(
+                    sizes,
                     self.flights.iter().map(|flight| flight.documents.len()).sum(),
                     self.flights.iter().map(|flight| flight.bytes).sum(),
                 )
@@ -366,23 +372,23 @@ impl Publisher {
             };
             let (sequence, end) = (item.sequence(), draft.end);
             if item.is_large(link) && !draft.large {
-                match self.meet_large(&mut draft, turn.replica.commit_of(sequence)?, end) {
+                match self.meet_large(&mut draft, &link.sizes, turn.replica.commit_of(sequence)?, end) {
                     Some(end) => boundary = Some(end),
                     None => break,
                 }
             }
             draft.bytes += item.bytes();
             large += usize::from(item.is_large(link));
-            if draft.bytes >= MAX_BATCH_BYTES || large >= MAX_LARGE_DOCUMENTS {
+            if draft.bytes >= link.sizes.max_batch_bytes || large >= MAX_LARGE_DOCUMENTS {
                 (boundary, draft.partial) = (Some(sequence), true);
-            } else if draft.bytes >= self.window.batch_bytes() && boundary.is_none() {
+            } else if draft.bytes >= self.window.batch_bytes(&link.sizes) && boundary.is_none() {
                 boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));
             }
             draft.items.push(item);
         }
         // The walk comes by at the rest of them again.
         for (_, hash, version, is_wanted) in answered.iter().filter(|(sequence, ..)| *sequence > draft.end) {
-            self.answers.keep(*hash, *version, *is_wanted);
+            self.answers.keep(*hash, *version, *is_wanted, link.sizes.kept_answers);
         }
         self.conclude(draft, link, turn);
         Ok(())
@@ -393,7 +399,7 @@ impl Publisher {
         let offer = self.draft.as_ref().map(|draft| link.patience(draft.asked));
         let silent = self
             .silent_since
-            .filter(|_| self.draft.is_none() && self.window_is_open())
+            .filter(|_| self.draft.is_none() && self.window_is_open(&link.sizes))
             .map(|since| since + POSITION_DELAY_MS);
         let reconciliation = self.comparison_patience(link);
         offer

@@ -13,10 +13,7 @@ use ditto_crdt::{Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{
-    MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, MAX_WAITING_SURPLUSES, QUEUE_TARGET_BYTES,
-    ROWS_PER_CALL, WINDOW_BYTES,
-};
+use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::publisher::{Publisher, Standing};
 use crate::replica::{DocumentKey, Excerpt};
@@ -88,7 +85,7 @@ impl Respondent {
             self.put_off_surpluses.append(&mut self.surpluses);
             std::mem::swap(&mut self.put_off_surpluses, &mut self.surpluses);
         }
-        for _ in 0..ROWS_PER_CALL {
+        for _ in 0..link.sizes.rows_per_call {
             if self.waiting.is_empty() && self.surpluses.is_empty() {
                 return Ok(());
             }
@@ -102,7 +99,8 @@ impl Respondent {
                     None => self.waiting_bytes -= bytes,
                 }
             } else if let Some(owed) = self.surpluses.pop_front() {
-                let is_full = self.surpluses.len() + self.put_off_surpluses.len() >= MAX_WAITING_SURPLUSES;
+                let is_full =
+                    self.surpluses.len() + self.put_off_surpluses.len() >= link.sizes.waiting_surpluses;
                 let waits = !is_full && publisher.has_more_to_tell(&owed.key.collection, turn.durable);
                 let later = if waits { Some(owed) } else { pay(owed, link, turn)? };
                 self.put_off_surpluses.extend(later);
@@ -134,7 +132,7 @@ impl Respondent {
             None => None,
             Some(excerpt)
                 if excerpt.newest > turn.durable
-                    || publisher.is_about_to_tell(&key.collection, excerpt.newest, turn.durable) =>
+                    || publisher.is_about_to_tell(&key.collection, excerpt.newest, link, turn.durable) =>
             {
                 return Ok(Some(question));
             }
@@ -176,7 +174,7 @@ impl Respondent {
 
 /// Whether the other peer keeps up with what it is answered.
 pub(crate) fn has_room(link: &Link) -> bool {
-    link.outbox.bytes() <= QUEUE_TARGET_BYTES && link.outbox.answer_bytes() <= WINDOW_BYTES
+    link.outbox.bytes() <= link.sizes.queue_bytes && link.outbox.answer_bytes() <= link.sizes.window_bytes
 }
 
 /// Sends a surplus; gives it back if it is not durable yet.

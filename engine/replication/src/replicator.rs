@@ -6,22 +6,25 @@ use ditto_crdt::{RunId, Sequence};
 use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
-use crate::limits::{MAX_REASON_BYTES, MAX_REMEMBERED_PEERS};
+use crate::limits::MAX_REASON_BYTES;
 use crate::message::{Goodbye, Message};
 use crate::publisher::shorten;
 use crate::replica::{PeerId, Replica, ReplicaError};
 use crate::session::Session;
+use crate::sizes::Sizes;
 use crate::subscriber::Tears;
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Turn};
 
-/// What the other peers are told of this one.
+/// What the other peers are told of this one, and what it chooses for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalPeer {
     /// Public half of the key pair.
     pub peer: PeerId,
     /// Hash of the database id; peers with another one are refused.
     pub database: [u8; 16],
+    /// Those of production, if nothing else is said.
+    pub sizes: Sizes,
 }
 
 impl LocalPeer {
@@ -29,7 +32,7 @@ impl LocalPeer {
     pub fn new(peer: PeerId, database_id: &str) -> Self {
         let hash =
             blake3::derive_key("ditto-replication 2026 database id 1", database_id.to_lowercase().as_bytes());
-        Self { peer, database: crate::known::first_16(&hash).to_le_bytes() }
+        Self { peer, database: crate::known::first_16(&hash).to_le_bytes(), sizes: Sizes::default() }
     }
 }
 
@@ -93,7 +96,7 @@ impl Replicator {
     /// There is a channel to another peer: authenticated, ordered, without loss until it ends.
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
         self.now = self.now.max(now_ms);
-        let mut begun = Session::new(session, remote, replica.scopes_revision(), self.now);
+        let mut begun = Session::new(session, remote, self.local.sizes, replica.scopes_revision(), self.now);
         let begin_of_run =
             || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
         begun.inherit(
@@ -145,10 +148,10 @@ impl Replicator {
         if !says_something(&left) {
             return;
         }
-        if self.left.len() >= MAX_REMEMBERED_PEERS {
+        if self.left.len() >= self.local.sizes.remembered_peers {
             self.left.retain(|_, tears| says_something(tears));
         }
-        if self.left.len() < MAX_REMEMBERED_PEERS {
+        if self.left.len() < self.local.sizes.remembered_peers {
             self.left.insert(remote, left);
         }
     }

@@ -7,8 +7,7 @@ use ditto_crdt::Sequence;
 use crate::capabilities::{CAPABILITIES, RECONCILIATION, decisive};
 use crate::event::{CloseReason, Event, SessionId, Violation};
 use crate::limits::{
-    ANSWER_TIMEOUT_MS, KNOWN_DOCUMENTS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX,
-    PROTOCOL_MIN, QUEUE_TARGET_BYTES,
+    ANSWER_TIMEOUT_MS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX, PROTOCOL_MIN,
 };
 use crate::message::{Body, Hello, Interests, Message};
 use crate::parts::Reassembly;
@@ -16,6 +15,7 @@ use crate::publisher::{Publisher, locate};
 use crate::questions::{self, Respondent};
 use crate::replica::{Checkpoint, Greeting, PeerId};
 use crate::replicator::LocalPeer;
+use crate::sizes::Sizes;
 use crate::subscriber::{Subscriber, Tears};
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
@@ -58,9 +58,9 @@ enum Phase {
 
 impl Session {
     /// A session that has yet to [`greet`](Self::greet).
-    pub(crate) fn new(id: SessionId, remote: PeerId, scopes_revision: u64, now: u64) -> Self {
+    pub(crate) fn new(id: SessionId, remote: PeerId, sizes: Sizes, scopes_revision: u64, now: u64) -> Self {
         Self {
-            link: Link::new(id, remote, KNOWN_DOCUMENTS),
+            link: Link::new(id, remote, sizes),
             phase: Phase::Greeting(now),
             reassembly: Reassembly::default(),
             publisher: Publisher::default(),
@@ -353,7 +353,7 @@ impl Session {
             Phase::Greeting(since) => Some(since + ANSWER_TIMEOUT_MS),
             Phase::Closed => None,
             Phase::Open { .. } => {
-                let has_room = self.link.outbox.bytes() <= QUEUE_TARGET_BYTES;
+                let has_room = self.link.outbox.bytes() <= self.link.sizes.queue_bytes;
                 let busy = (self.publisher.more || self.subscriber.more) && has_room
                     || self.respondent.more && questions::has_room(&self.link)
                     || self.publisher.awaits_parts(&self.link);

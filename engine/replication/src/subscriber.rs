@@ -22,16 +22,14 @@ use ditto_crdt::{Delta, Sequence, Version};
 use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
 use crate::leaving;
-use crate::limits::{
-    MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_QUESTION_HASHES, MAX_WAITING_QUESTION_BYTES,
-    MAX_WAITING_QUESTIONS, WINDOW_BATCHES,
-};
+use crate::limits::{MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES, WINDOW_BATCHES};
 use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Message, Question, Rest, bits};
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::reconciliation::Inventory;
 use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcome, PeerId};
+use crate::sizes::Sizes;
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
 use gap::{Lacked, Open, owe};
@@ -312,7 +310,7 @@ impl Subscriber {
                 self.batches.push_front(inbound);
                 return Ok(());
             }
-            let join = self.join(&mut inbound, turn)?;
+            let join = self.join(&mut inbound, &link.sizes, turn)?;
             if join != Join::Over {
                 self.batches.push_front(inbound);
                 if join == Join::Further {
@@ -392,7 +390,7 @@ impl Subscriber {
         let Inbound { batch, documents, asked, next_to_ask, .. } = inbound;
         while let Some(document) = documents.get_mut(*next_to_ask) {
             if document.state == State::Unasked {
-                if !self.may_ask() {
+                if !self.may_ask(&link.sizes) {
                     break;
                 }
                 self.question(Some((*batch, *next_to_ask)), document.key.clone(), link, turn)?;
@@ -404,9 +402,9 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Half of what a respondent must take, since both count differently at the edges.
-    fn may_ask(&self) -> bool {
-        self.open.len() < MAX_WAITING_QUESTIONS / 2 && self.open_bytes < MAX_WAITING_QUESTION_BYTES / 2
+    /// At most half of what a respondent must take, since both count differently at the edges.
+    fn may_ask(&self, sizes: &Sizes) -> bool {
+        self.open.len() < sizes.open_questions && self.open_bytes < MAX_WAITING_QUESTION_BYTES / 2
     }
 
     fn question(
@@ -417,7 +415,7 @@ impl Subscriber {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let (version, hashes) = turn.replica.entry_hashes(&key)?;
-        let hashes = Some(hashes).filter(|hashes| hashes.len() <= MAX_QUESTION_HASHES);
+        let hashes = Some(hashes).filter(|hashes| hashes.len() <= link.sizes.question_hashes);
         self.last_question += 1;
         let question = self.last_question;
         let evictions = turn.replica.eviction_total();
@@ -498,7 +496,12 @@ impl Subscriber {
         self.buffered_documents = self.buffered_documents.saturating_sub(inbound.count);
         let last_batch = inbound.last();
         if self.is_part(&inbound) {
-            self.tears.open(turn.replica.last_sequence(), inbound.shows.max(end.told()), turn.durable);
+            self.tears.open(
+                turn.replica.last_sequence(),
+                inbound.shows.max(end.told()),
+                turn.durable,
+                link.sizes.tears,
+            );
         }
         let mut exceptions: BTreeSet<(u64, usize)> = BTreeSet::new();
         inbound.documents.retain(|document| {
@@ -628,7 +631,7 @@ impl Subscriber {
         let (subscribes, to_everything) = publisher.serves(&document.key.collection);
         let carried = told || to_everything || subscribes && document.state == State::Ready(Base::Met);
         // … otherwise ask what of it the other peer lacks.
-        if !carried && self.may_ask() {
+        if !carried && self.may_ask(&link.sizes) {
             self.question(None, document.key.clone(), link, turn)?;
         }
         Ok(())

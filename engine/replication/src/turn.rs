@@ -9,11 +9,11 @@ use crate::event::{Event, SessionId, Statistics};
 use crate::known::Known;
 use crate::limits::{
     ANSWER_TIMEOUT_MS, LAZY_PATIENCE_MS, MAX_DELTA_BYTES, MAX_LAZY_WAIT_MS, MAX_WAITED_DELTA_BYTES,
-    PART_BYTES,
 };
 use crate::message::{Body, Message, Name};
 use crate::outbox::Outbox;
 use crate::replica::{DocumentKey, PeerId, Replica};
+use crate::sizes::Sizes;
 use crate::subscription::Subscriptions;
 
 /// Lent for the length of one call.
@@ -54,6 +54,8 @@ impl EagerLinks {
 pub(crate) struct Link {
     pub(crate) session: SessionId,
     pub(crate) remote: PeerId,
+    /// Our own.
+    pub(crate) sizes: Sizes,
     pub(crate) outbox: Outbox,
     /// What the other peer said that it can do.
     capabilities: u64,
@@ -64,13 +66,14 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(session: SessionId, remote: PeerId, known: usize) -> Self {
+    pub(crate) fn new(session: SessionId, remote: PeerId, sizes: Sizes) -> Self {
         Self {
             session,
             remote,
+            sizes,
             outbox: Outbox::default(),
             capabilities: 0,
-            known: Known::new(known),
+            known: Known::new(sizes.known_documents),
             statistics: Statistics::default(),
             heard: 0,
         }
@@ -114,13 +117,13 @@ impl Link {
 
     /// Whether a delta travels in parts, and other messages go on between them.
     pub(crate) fn is_large(&self, delta: &[u8]) -> bool {
-        delta.len() > PART_BYTES && self.can(LARGE_DOCUMENTS)
+        delta.len() > self.sizes.part_bytes && self.can(LARGE_DOCUMENTS)
     }
 
     /// What stands for a delta in the next message. A long one is sent ahead.
     pub(crate) fn body(&mut self, delta: Vec<u8>) -> Body {
-        if delta.len() > PART_BYTES {
-            Body::Parts(self.outbox.push_parts(delta))
+        if delta.len() > self.sizes.part_bytes {
+            Body::Parts(self.outbox.push_parts(delta, self.sizes.part_bytes))
         } else {
             Body::Inline(delta)
         }
@@ -137,7 +140,7 @@ impl Link {
     }
 
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
-        let bytes = self.outbox.pop()?;
+        let bytes = self.outbox.pop(self.sizes.part_bytes)?;
         self.statistics.bytes_sent += bytes.len() as u64;
         self.statistics.messages_sent += 1;
         Some(bytes)

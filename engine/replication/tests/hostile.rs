@@ -460,7 +460,7 @@ fn a_flood_of_questions_that_nobody_reads_the_answers_of_is_bounded() {
     let rings = Value::from("ring ".repeat(20_000));
     victim.model.insert(1_000, "plants", "oak", &[("rings", rings)]);
     victim.greet();
-    let oak = model::document_key("plants", "oak");
+    let oak = document_key("plants", "oak");
     for i in 0..u64::MAX {
         victim.receive(&message(9, &[number(1, i), bytes(2, b"plants"), bytes(3, &oak.id)]));
         if victim.failure().is_some() {
@@ -728,7 +728,7 @@ fn what_was_sent_before_the_end_of_a_reconciliation_moves_no_checkpoint() {
     let mut author = Model::new(3);
     author.insert(1_000, "plants", "fern", &[("light", int(1))]);
     author.set(1_000, "plants", "fern", "light", 2);
-    let fern = model::document_key("plants", "fern");
+    let fern = document_key("plants", "fern");
     let delta = author.delta_since(&fern, Sequence(1)).expect("a model").expect("it is there").delta;
     // A document whose base is not held: the batch waits for the answer to a question.
     let document = [number(1, 1), bytes(2, &fern.id), bytes(4, &[1; 16]), bytes(5, &delta)].concat();

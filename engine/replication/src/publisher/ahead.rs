@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 
 use ditto_crdt::Sequence;
 
-use crate::limits::{LIVE_ROWS, MAX_RANGES_AHEAD};
+use crate::sizes::Sizes;
 
 /// Told ranges beyond the position of a walk.
 #[derive(Debug, Default)]
@@ -47,17 +47,18 @@ impl Ahead {
         &mut self,
         reached: Sequence,
         durable: Sequence,
+        sizes: &Sizes,
         end_of_commit: impl FnOnce(Sequence) -> Result<Sequence, E>,
     ) -> Result<Option<Sequence>, E> {
         let walk_next = std::mem::take(&mut self.walk_next);
         self.live = self.live.max(reached);
-        let is_close = durable.0.saturating_sub(reached.0) <= LIVE_ROWS;
+        let is_close = durable.0.saturating_sub(reached.0) <= sizes.live_rows;
         if walk_next || is_close || durable <= self.live {
             return Ok(None);
         }
-        if durable.0 - self.live.0 > LIVE_ROWS && !self.is_full() {
+        if durable.0 - self.live.0 > sizes.live_rows && !self.is_full(sizes) {
             // Not in the middle of a commit.
-            let newest = Sequence(durable.0 - LIVE_ROWS);
+            let newest = Sequence(durable.0 - sizes.live_rows);
             self.live = end_of_commit(newest)?.min(durable);
         }
         self.walk_next = self.live < durable;
@@ -90,8 +91,8 @@ impl Ahead {
     }
 
     /// No gap can be left any more.
-    pub(super) fn is_full(&self) -> bool {
-        self.told.len() >= MAX_RANGES_AHEAD
+    pub(super) fn is_full(&self, sizes: &Sizes) -> bool {
+        self.told.len() >= sizes.ranges_ahead
     }
 
     /// Where the walk goes on that stands at `position` and may leave gaps.
@@ -137,11 +138,12 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::limits::{LIVE_ROWS, MAX_RANGES_AHEAD};
 
     fn turn(ahead: &mut Ahead, position: u64, durable: u64) -> Option<u64> {
         let commits_of_ten =
             |Sequence(sequence)| Ok::<_, Infallible>(Sequence(sequence.next_multiple_of(10)));
-        let Ok(turn) = ahead.turn(Sequence(position), Sequence(durable), commits_of_ten);
+        let Ok(turn) = ahead.turn(Sequence(position), Sequence(durable), &Sizes::default(), commits_of_ten);
         turn.map(|Sequence(after)| after)
     }
 
@@ -178,7 +180,7 @@ mod tests {
     fn a_commit_that_is_all_there_is_waits_for_the_walk() {
         let mut ahead = Ahead::default();
         let one_commit = |_| Ok::<_, Infallible>(Sequence(9_000));
-        let Ok(none) = ahead.turn(Sequence(0), Sequence(9_000), one_commit);
+        let Ok(none) = ahead.turn(Sequence(0), Sequence(9_000), &Sizes::default(), one_commit);
         assert_eq!(none, None);
         assert_eq!(turn(&mut ahead, 0, 9_001), Some(9_000), "what comes after it does not");
     }

@@ -8,16 +8,15 @@ use std::collections::HashMap;
 use ditto_crdt::Version;
 
 use crate::known::KeyHash;
-use crate::limits::MAX_KEPT_ANSWERS;
 
 /// Answers by document, each about one version: bounded, and safe to forget.
 #[derive(Debug, Default)]
 pub(super) struct Answers(HashMap<KeyHash, (Version, bool)>);
 
 impl Answers {
-    /// The document is wanted in this version, or is not.
-    pub(super) fn keep(&mut self, document: KeyHash, version: Version, is_wanted: bool) {
-        if self.0.len() >= MAX_KEPT_ANSWERS {
+    /// The document is wanted in this version, or is not. At most so many answers are kept.
+    pub(super) fn keep(&mut self, document: KeyHash, version: Version, is_wanted: bool, most: usize) {
+        if self.0.len() >= most {
             self.0.clear();
         }
         self.0.insert(document, (version, is_wanted));
@@ -37,18 +36,19 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_KEPT_ANSWERS;
 
     #[test]
     fn an_answer_is_about_one_version_and_memory_is_bounded() {
         let mut answers = Answers::default();
-        answers.keep(1, Version(10), true);
-        answers.keep(2, Version(10), false);
+        answers.keep(1, Version(10), true, MAX_KEPT_ANSWERS);
+        answers.keep(2, Version(10), false, MAX_KEPT_ANSWERS);
         assert_eq!(answers.about(1, Version(10)), Some(true));
         assert_eq!(answers.about(2, Version(10)), Some(false));
         assert_eq!(answers.about(1, Version(11)), None);
         assert_eq!(answers.about(3, Version(10)), None);
         for document in 0..3 * MAX_KEPT_ANSWERS as u128 {
-            answers.keep(document, Version(10), true);
+            answers.keep(document, Version(10), true, MAX_KEPT_ANSWERS);
             assert!(answers.0.len() <= MAX_KEPT_ANSWERS);
         }
         answers.forget();

@@ -5,7 +5,6 @@ use ditto_crdt::{Sequence, Version};
 use super::{Draft, Flight, Item, Place, Publisher, Ready, Served};
 use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
-use crate::limits::{MESSAGE_TARGET_BYTES, SILENT_ROWS};
 use crate::message::{Acknowledge, Batch, BatchEnd, Body, Message, SentDocument, bits};
 use crate::replica::Acknowledged;
 use crate::turn::{Link, Turn};
@@ -64,7 +63,7 @@ impl Publisher {
             if arrived {
                 self.told_caught_up = true;
                 self.tell_position(link, turn);
-            } else if self.firm.position().0.saturating_sub(self.told.0) >= SILENT_ROWS {
+            } else if self.firm.position().0.saturating_sub(self.told.0) >= link.sizes.silent_rows {
                 self.tell_position(link, turn);
             }
             return;
@@ -113,7 +112,7 @@ impl Publisher {
             });
             let from = candidate.from();
             flight.documents.push((candidate.key, from));
-            if size >= MESSAGE_TARGET_BYTES {
+            if size >= link.sizes.message_bytes {
                 let full = std::mem::take(&mut message);
                 message.batch = full.batch;
                 link.send(&Message::Batch(full));
@@ -150,7 +149,7 @@ impl Publisher {
         while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
             let Some(flight) = self.flights.pop_front() else { break };
             if !flight.documents.is_empty() {
-                self.window.widen();
+                self.window.widen(&link.sizes);
             }
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
             for (index, document) in flight.documents.into_iter().enumerate() {

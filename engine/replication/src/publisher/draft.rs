@@ -10,10 +10,7 @@ use ditto_crdt::{Sequence, Version};
 use super::{Publisher, Served};
 use crate::event::CloseReason;
 use crate::known::{KeyHash, key_hash};
-use crate::limits::{
-    BYTES_PER_ROW, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_LARGE_DOCUMENTS, MAX_OFFER_ITEMS,
-    OFFER_TARGET_BYTES, ROWS_PER_READ,
-};
+use crate::limits::{BYTES_PER_ROW, MAX_LARGE_DOCUMENTS, OFFER_TARGET_BYTES};
 use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
 use crate::turn::{Link, Turn};
@@ -107,6 +104,7 @@ impl Publisher {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<Draft, CloseReason> {
+        let sizes = link.sizes;
         let up_to = self.ahead.next(start, turn.durable);
         let (durable, parts) = (turn.durable, turn.parts_of_others);
         let mut draft = Draft { place, start, end: start, durable, parts, ..Draft::default() };
@@ -115,11 +113,11 @@ impl Publisher {
         let mut boundary = None;
         let mut seen = Vec::new();
         'walk: while draft.end < up_to {
-            let changes = turn.replica.changes(draft.end, up_to, ROWS_PER_READ)?;
-            let last_read = changes.len() < ROWS_PER_READ;
+            let changes = turn.replica.changes(draft.end, up_to, sizes.rows_per_read)?;
+            let last_read = changes.len() < sizes.rows_per_read;
             for change in changes {
-                let full = draft.items.len() >= MAX_BATCH_DOCUMENTS
-                    || draft.bytes >= MAX_BATCH_BYTES
+                let full = draft.items.len() >= sizes.max_batch_documents
+                    || draft.bytes >= sizes.max_batch_bytes
                     || large >= MAX_LARGE_DOCUMENTS;
                 if full || boundary.is_some_and(|boundary| change.sequence > boundary) {
                     // Beyond the bounds a commit is cut; the subscriber is behind then and says so.
@@ -138,7 +136,7 @@ impl Publisher {
                         if item.is_large(link) && !draft.large {
                             *rows = rows.saturating_sub(item.bytes() / BYTES_PER_ROW);
                             let commit = turn.replica.commit_of(sequence)?;
-                            let Some(end) = self.meet_large(&mut draft, commit, up_to) else {
+                            let Some(end) = self.meet_large(&mut draft, &sizes, commit, up_to) else {
                                 seen.retain(|sequence| *sequence <= draft.end);
                                 break 'walk;
                             };
@@ -153,10 +151,10 @@ impl Publisher {
                         draft.items.push(item);
                     }
                 }
-                let enough = draft.items.len() >= self.window.batch_documents(self.lazy)
-                    || draft.bytes >= self.window.batch_bytes()
+                let enough = draft.items.len() >= self.window.batch_documents(&sizes, self.lazy)
+                    || draft.bytes >= self.window.batch_bytes(&sizes)
                     || *rows == 0;
-                if offered >= MAX_OFFER_ITEMS || offered_bytes >= OFFER_TARGET_BYTES {
+                if offered >= sizes.offer_items || offered_bytes >= OFFER_TARGET_BYTES {
                     break 'walk;
                 }
                 if enough && boundary.is_none() {

@@ -8,7 +8,7 @@ use crate::event::{CloseReason, Violation};
 use crate::limits::{MAX_INTERESTS, MAX_REASON_BYTES};
 use crate::message::{AddedInterest, Interests, Message, Start, Walk};
 use crate::reconciliation::{Comparison, naming::Naming};
-use crate::replica::{Checkpoint, PeerId, ReplicaError, ServedInterest};
+use crate::replica::{Checkpoint, ReplicaError, ServedInterest};
 use crate::subscription::selection;
 use crate::turn::{Link, Turn};
 
@@ -61,7 +61,7 @@ impl Publisher {
             if self.served.len() >= MAX_INTERESTS {
                 return Err(Violation::Limit("interests").into());
             }
-            starts.push(self.serve(&added, &runs, &mut comparison, link.remote, turn)?);
+            starts.push(self.serve(&added, &runs, &mut comparison, link, turn)?);
         }
         if !comparison.interests.is_empty() {
             self.comparisons.push_back(comparison);
@@ -94,7 +94,7 @@ impl Publisher {
         added: &AddedInterest,
         runs: &[(RunId, Sequence)],
         comparison: &mut Comparison,
-        remote: PeerId,
+        link: &Link,
         turn: &mut Turn<'_>,
     ) -> Result<Start, CloseReason> {
         let refuse = |reason: String| Start {
@@ -110,7 +110,7 @@ impl Publisher {
             Err(ReplicaError::Query(reason)) => return Ok(refuse(reason)),
             Err(error) => return Err(error.into()),
         };
-        if !turn.replica.may_travel(remote, &interest.collection) {
+        if !turn.replica.may_travel(link.remote, &interest.collection) {
             // Its checkpoint stays where it is: nothing is skipped if that changes.
             return Ok(refuse(format!(
                 "the collection {} is not synced with this peer",
@@ -122,11 +122,12 @@ impl Publisher {
             .filter(|_| !self.distrust)
             .and_then(|checkpoint| locate(checkpoint, runs, turn.replica.last_sequence()))
             .unwrap_or(Sequence(0));
-        let reconciled = checkpoint == Sequence(0) && self.may_reconcile(turn.durable);
+        let reconciled = checkpoint == Sequence(0) && self.may_reconcile(turn.durable, &link.sizes);
         let start = if reconciled { comparison.fence } else { checkpoint };
         let selection = selection(&interest.normalized, &added.arguments).to_le_bytes();
         let query = interest.normalized.clone();
-        turn.replica.serves(remote, ServedInterest { selection, query, arguments: added.arguments.clone() });
+        turn.replica
+            .serves(link.remote, ServedInterest { selection, query, arguments: added.arguments.clone() });
         let generation = self.generation;
         if reconciled {
             comparison.interests.push((added.id, interest.clone()));
@@ -137,7 +138,7 @@ impl Publisher {
             first_batch: if reconciled { u64::MAX } else { 0 },
             // Without a checkpoint nobody knows; see `walk_instead`.
             held_in_part: if checkpoint == Sequence(0) { Sequence(0) } else { self.seen },
-            listing: self.listing(&interest, checkpoint, turn.durable),
+            listing: self.listing(&interest, checkpoint, turn.durable, &link.sizes),
             interest,
             start,
             from: start,

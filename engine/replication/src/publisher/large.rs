@@ -8,15 +8,15 @@
 use ditto_crdt::Sequence;
 
 use super::{Draft, Item, Place, Publisher};
-use crate::limits::{WINDOW_BATCHES, WINDOW_BYTES};
 use crate::message::Interests;
+use crate::sizes::Sizes;
 use crate::turn::{Link, Turn};
 
 impl Publisher {
     /// Whether the next large document may be begun.
-    pub(super) fn may_begin_large(&self) -> bool {
+    pub(super) fn may_begin_large(&self, sizes: &Sizes) -> bool {
         let none_waits = self.large.is_none() && self.draft.as_ref().is_none_or(|draft| !draft.large);
-        none_waits && self.flights.iter().map(|flight| flight.large).sum::<usize>() < WINDOW_BYTES
+        none_waits && self.flights.iter().map(|flight| flight.large).sum::<usize>() < sizes.window_bytes
     }
 
     /// The draft has come to a large document of a commit. Answers with the end of that commit, if the draft is about it from
@@ -24,12 +24,13 @@ impl Publisher {
     pub(super) fn meet_large(
         &self,
         draft: &mut Draft,
+        sizes: &Sizes,
         (first, last): (Sequence, Sequence),
         up_to: Sequence,
     ) -> Option<Sequence> {
         let before = Sequence(first.0.saturating_sub(1)).max(draft.start);
         let last = last.min(up_to);
-        let begins = draft.place == Place::Walk && self.may_begin_large();
+        let begins = draft.place == Place::Walk && self.may_begin_large(sizes);
         if begins && before == draft.start {
             draft.large = true;
             return Some(last);
@@ -61,7 +62,7 @@ impl Publisher {
 
     /// Sends the batch whose long deltas have left.
     pub(super) fn finish_large(&mut self, link: &mut Link, turn: &mut Turn<'_>) {
-        if self.large.is_none() || self.under_way() > WINDOW_BATCHES {
+        if self.large.is_none() || self.under_way() > link.sizes.window_batches {
             return;
         }
         let Some(names) = link.outbox.take_documents() else { return };
@@ -112,6 +113,8 @@ impl Publisher {
 
     /// Whether a batch can be sent because the channel has taken its last part.
     pub(crate) fn awaits_parts(&self, link: &Link) -> bool {
-        self.large.is_some() && self.under_way() <= WINDOW_BATCHES && link.outbox.has_sent_documents()
+        self.large.is_some()
+            && self.under_way() <= link.sizes.window_batches
+            && link.outbox.has_sent_documents()
     }
 }

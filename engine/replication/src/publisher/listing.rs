@@ -16,8 +16,8 @@ use ditto_crdt::Sequence;
 use super::{Candidate, Item, Publisher, Ready};
 use crate::event::CloseReason;
 use crate::known::key_hash;
-use crate::limits::{MAX_LEFT_OUT, MIN_LISTED_CHANGES, MIN_RECONCILED_CHANGES, PART_BYTES};
 use crate::replica::{DocumentKey, Excerpt, Interest};
+use crate::sizes::Sizes;
 use crate::turn::{Link, Turn};
 
 /// Which documents of an interest are told, whatever the position is.
@@ -57,11 +57,12 @@ impl Publisher {
         interest: &Interest,
         checkpoint: Sequence,
         durable: Sequence,
+        sizes: &Sizes,
     ) -> Option<Listing> {
-        let holds_nothing = self.reconciles_with.is_some_and(|theirs| theirs.0 < MIN_RECONCILED_CHANGES);
+        let holds_nothing = self.reconciles_with.is_some_and(|theirs| theirs.0 < sizes.reconciled_changes);
         let is_whole = interest.unfiltered && checkpoint == Sequence(0);
         let is_listed = self.listings(&interest.collection).next().is_some();
-        let is_large = durable.0 >= MIN_LISTED_CHANGES;
+        let is_large = durable.0 >= sizes.listed_changes;
         (holds_nothing && is_whole && !is_listed && is_large && !self.lazy).then(|| Listing::new(durable))
     }
 
@@ -83,7 +84,7 @@ impl Publisher {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<bool, CloseReason> {
-        let is_lazy = self.lazy;
+        let (is_lazy, sizes) = (self.lazy, link.sizes);
         let under_way = self.served.iter_mut().find_map(|(id, served)| {
             let listing = served.listing.as_mut().filter(|listing| !listing.over)?;
             // What is wanted is asked for from now on.
@@ -94,17 +95,17 @@ impl Publisher {
         let documents = turn.replica.documents(
             collection,
             &listing.after,
-            self.window.batch_documents(false).min(*rows),
-            self.window.batch_bytes(),
+            self.window.batch_documents(&sizes, false).min(*rows),
+            self.window.batch_bytes(&sizes),
         )?;
         *rows = rows.saturating_sub(documents.len());
         (listing.complete, listing.over) = (documents.is_empty(), documents.is_empty());
         let (mut items, mut newest) = (Vec::with_capacity(documents.len()), Sequence(0));
         for (key, excerpt) in documents {
             let sequence = excerpt.newest;
-            if sequence <= listing.fence && excerpt.delta.len() > PART_BYTES {
+            if sequence <= listing.fence && excerpt.delta.len() > sizes.part_bytes {
                 listing.left_out.insert(sequence);
-                listing.over = listing.left_out.len() >= MAX_LEFT_OUT;
+                listing.over = listing.left_out.len() >= sizes.left_out;
             }
             listing.after.clear();
             listing.after.extend_from_slice(&key.id);

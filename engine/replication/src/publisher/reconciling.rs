@@ -5,19 +5,16 @@ use ditto_crdt::Sequence;
 use super::{Candidate, Draft, Place, Publisher, Weighed};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{
-    BATCH_TARGET_BYTES, BATCH_TARGET_DOCUMENTS, MAX_RECONCILIATIONS, MIN_RECONCILED_CHANGES,
-    QUEUE_TARGET_BYTES,
-};
 use crate::message::{Interests, Message, Names, Settled, Symbols};
 use crate::reconciliation::{Comparison, Next, row};
+use crate::sizes::Sizes;
 use crate::turn::{Link, Turn};
 
 impl Publisher {
     /// Whether an interest without a checkpoint is reconciled: not if one of the two peers holds next to nothing.
-    pub(super) fn may_reconcile(&self, durable: Sequence) -> bool {
+    pub(super) fn may_reconcile(&self, durable: Sequence, sizes: &Sizes) -> bool {
         let changes = self.reconciles_with.map_or(0, |theirs| theirs.0).min(durable.0);
-        changes >= MIN_RECONCILED_CHANGES && self.comparisons.len() < MAX_RECONCILIATIONS
+        changes >= sizes.reconciled_changes && self.comparisons.len() < sizes.reconciliations
     }
 
     /// The other peer wants other things than before, or has forgotten what it held: what was compared until now
@@ -64,21 +61,22 @@ impl Publisher {
 
     /// Goes on with what is under way.
     pub(super) fn reconcile(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        let sizes = link.sizes;
         while let Some(front) = self.comparisons.front_mut() {
-            match front.work(turn.replica, turn.now)? {
+            match front.work(turn.replica, &sizes, turn.now)? {
                 Next::Wait => return Ok(()),
                 Next::More => {
                     self.more = true;
                     return Ok(());
                 }
                 Next::Ask(inquiry) => link.send(&Message::Inquiry(inquiry)),
-                Next::Send if self.gives_way || !self.window_is_open() => return Ok(()),
-                Next::Send if link.outbox.bytes() > QUEUE_TARGET_BYTES => {
+                Next::Send if self.gives_way || !self.window_is_open(&sizes) => return Ok(()),
+                Next::Send if link.outbox.bytes() > sizes.queue_bytes => {
                     self.more = true;
                     return Ok(());
                 }
                 Next::Send => self.send_lacking(link, turn)?,
-                Next::SendLarge if self.gives_way || !self.may_begin_large() => return Ok(()),
+                Next::SendLarge if self.gives_way || !self.may_begin_large(&sizes) => return Ok(()),
                 Next::SendLarge => self.send_lacking_large(link, turn)?,
                 Next::Settle if self.large.as_ref().is_some_and(|draft| draft.place == Place::Beside) => {
                     return Ok(());
@@ -109,8 +107,8 @@ impl Publisher {
         let Some(front) = self.comparisons.front_mut() else { return Ok(()) };
         let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
         let mut unsendable = Vec::new();
-        for _ in 0..BATCH_TARGET_DOCUMENTS {
-            if bytes >= BATCH_TARGET_BYTES {
+        for _ in 0..link.sizes.batch_documents {
+            if bytes >= link.sizes.batch_bytes {
                 break;
             }
             let Some(sequence) = front.lacking() else { break };

@@ -8,7 +8,6 @@ use ditto_value::ValueRef;
 use super::{Candidate, Draft, Item, Place, Publisher, Served, Weighed};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{BATCH_TARGET_BYTES, QUEUE_TARGET_BYTES};
 use crate::message::{Compared, Message, Offer};
 use crate::replica::{DocumentKey, Stored};
 use crate::turn::{Link, Turn};
@@ -83,9 +82,9 @@ impl Publisher {
                 self.differing = None;
                 return Ok(());
             }
-            let full = link.outbox.bytes() > QUEUE_TARGET_BYTES;
+            let full = link.outbox.bytes() > link.sizes.queue_bytes;
             self.more |= full;
-            if full || !self.window_is_open() {
+            if full || !self.window_is_open(&link.sizes) {
                 return Ok(());
             }
             if !self.send_differing(link, turn)? {
@@ -97,11 +96,11 @@ impl Publisher {
 
     /// Sends some of them; false if the next one is large and has to wait for its turn.
     fn send_differing(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<bool, CloseReason> {
-        let may_begin_large = self.may_begin_large();
+        let may_begin_large = self.may_begin_large(&link.sizes);
         let Some(mut differing) = self.differing.take() else { return Ok(true) };
         let mut large = None;
         let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
-        while bytes < BATCH_TARGET_BYTES
+        while bytes < link.sizes.batch_bytes
             && let Some((interest, key)) = differing.documents.pop_front()
         {
             let Some(stored) = turn.replica.document(&key)? else { continue };

@@ -8,11 +8,10 @@ use super::naming::Naming;
 use super::stock::{Scan, Sum};
 use super::symbols::{Decoder, Inconsistent, Symbol};
 use crate::event::{CloseReason, Violation};
-use crate::limits::{
-    FIRST_SYMBOLS, ITEMS_PER_CALL, MAX_INQUIRY_ITEMS, MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS,
-};
+use crate::limits::{FIRST_SYMBOLS, MAX_RECONCILED_DOCUMENTS};
 use crate::message::{Inquiry, Names, Symbols};
 use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError, match_against};
+use crate::sizes::Sizes;
 
 /// What a document costs on the wire beside its delta, in bytes; about.
 const DOCUMENT_BYTES: u64 = 60;
@@ -38,7 +37,7 @@ pub(crate) struct Comparison {
     naming: Naming,
     scan: Scan,
     /// Item and row of every document that is to be held by the subscriber: 32 bytes each, together with `others` at most
-    /// [`MAX_RECONCILED_DOCUMENTS`].
+    /// [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
     stock: Vec<(u128, Sequence)>,
     /// Name and row of every document that matters only if the subscriber holds it.
     others: Vec<(u128, Sequence)>,
@@ -202,10 +201,15 @@ impl Comparison {
     }
 
     /// Does a bounded piece of work.
-    pub(crate) fn work(&mut self, replica: &dyn Replica, now: u64) -> Result<Next, ReplicaError> {
+    pub(crate) fn work(
+        &mut self,
+        replica: &dyn Replica,
+        sizes: &Sizes,
+        now: u64,
+    ) -> Result<Next, ReplicaError> {
         if matches!(self.stage, Stage::Stocktaking) {
-            self.take_stock(replica)?;
-            if self.stock.len() + self.others.len() > MAX_RECONCILED_DOCUMENTS {
+            self.take_stock(replica, sizes)?;
+            if self.stock.len() + self.others.len() > sizes.reconciled_documents {
                 return Ok(Next::Walk);
             }
             if !self.scan.is_over() {
@@ -218,7 +222,7 @@ impl Comparison {
             self.stage = Stage::Comparing;
         }
         if matches!(self.stage, Stage::Comparing) {
-            match self.compare(now) {
+            match self.compare(sizes, now) {
                 Ok(Some(next)) => return Ok(next),
                 Ok(None) => {}
                 Err(Inconsistent) => return Ok(Next::Walk),
@@ -226,7 +230,7 @@ impl Comparison {
         }
         let Stage::Telling(difference) = &mut self.stage else { return Ok(Next::More) };
         if !difference.unnamed.is_empty() && difference.asked.len() < OPEN_INQUIRIES {
-            let rest = difference.unnamed.len().saturating_sub(MAX_INQUIRY_ITEMS);
+            let rest = difference.unnamed.len().saturating_sub(sizes.inquiry_items);
             let items = difference.unnamed.split_off(rest);
             difference.asked.push_back(items.clone());
             self.waiting_since.get_or_insert(now);
@@ -240,12 +244,12 @@ impl Comparison {
         })
     }
 
-    fn take_stock(&mut self, replica: &dyn Replica) -> Result<(), ReplicaError> {
+    fn take_stock(&mut self, replica: &dyn Replica, sizes: &Sizes) -> Result<(), ReplicaError> {
         let Self { scan, interests, naming, stock, others, walk_bytes, .. } = self;
-        scan.read(replica, |Change { sequence, key, .. }| {
+        scan.read(replica, sizes, |Change { sequence, key, .. }| {
             let of_collection =
                 || interests.iter().filter(|(_, interest)| interest.collection == key.collection);
-            if of_collection().next().is_none() || stock.len() + others.len() > MAX_RECONCILED_DOCUMENTS {
+            if of_collection().next().is_none() || stock.len() + others.len() > sizes.reconciled_documents {
                 return Ok(());
             }
             let found = match_against(replica, &key, of_collection().map(|(_, interest)| interest))?;
@@ -265,7 +269,7 @@ impl Comparison {
     }
 
     /// `None` when the difference is known.
-    fn compare(&mut self, now: u64) -> Result<Option<Next>, Inconsistent> {
+    fn compare(&mut self, sizes: &Sizes, now: u64) -> Result<Option<Next>, Inconsistent> {
         let Some(documents) = self.documents else {
             self.waiting_since.get_or_insert(now);
             return Ok(Some(Next::Wait));
@@ -276,14 +280,14 @@ impl Comparison {
         if !self.arrived.is_empty() {
             let (first, end) = (self.decoder.len(), self.received);
             let sum = self.sum.get_or_insert_with(|| Sum::new(first, end));
-            if !sum.add(&self.stock, |(item, _)| *item) {
+            if !sum.add(&self.stock, sizes, |(item, _)| *item) {
                 return Ok(Some(Next::More));
             }
             let ours = self.sum.take().map(Sum::finish).unwrap_or_default();
             let theirs: Vec<Symbol> = self.arrived.drain(..ours.len().min(self.arrived.len())).collect();
             self.decoder.extend(&ours, &theirs);
         }
-        if self.decoder.peel(ITEMS_PER_CALL)? {
+        if self.decoder.peel(sizes.items_per_call)? {
             return Ok(Some(Next::More));
         }
         if !self.arrived.is_empty() {
@@ -297,7 +301,9 @@ impl Comparison {
         if self.decoder.len() < self.requested {
             return Ok(Some(Next::Wait));
         }
-        let Some(symbols) = self.further_symbols(documents) else { return Ok(Some(Next::Walk)) };
+        let Some(symbols) = self.further_symbols(documents, sizes.symbols) else {
+            return Ok(Some(Next::Walk));
+        };
         self.requested = symbols;
         self.waiting_since = Some(now);
         let inquiry = Inquiry { generation: self.generation, symbols: symbols as u64, items: Vec::new() };
@@ -305,7 +311,7 @@ impl Comparison {
     }
 
     /// Up to which symbol to ask next; `None` if the walk is cheaper.
-    fn further_symbols(&self, documents: u64) -> Option<usize> {
+    fn further_symbols(&self, documents: u64, most: usize) -> Option<usize> {
         let (received, ours) = (self.decoder.len(), self.stock.len() as u64);
         // What the subscriber says of its symbols may be anything; more than can be told is as good as everything.
         let estimate = self.decoder.estimate().min(MAX_RECONCILED_DOCUMENTS as u64 * 2);
@@ -322,7 +328,7 @@ impl Comparison {
         let least = received + (received / 8).max(FIRST_SYMBOLS);
         let likely = usize::try_from(estimate * 7 / 5).unwrap_or(usize::MAX).saturating_add(FIRST_SYMBOLS);
         let symbols = likely.clamp(least, received.saturating_mul(8).max(least));
-        (symbols <= MAX_SYMBOLS).then_some(symbols)
+        (symbols <= most).then_some(symbols)
     }
 
     /// What follows from the decoded symbols.

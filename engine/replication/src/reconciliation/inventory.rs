@@ -6,9 +6,7 @@ use std::sync::Arc;
 use super::naming::Naming;
 use super::stock::{Scan, Sum};
 use crate::event::{CloseReason, Violation};
-use crate::limits::{
-    FIRST_SYMBOLS, MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS, QUEUE_TARGET_BYTES, SYMBOLS_PER_MESSAGE,
-};
+use crate::limits::{FIRST_SYMBOLS, MAX_SYMBOLS};
 use crate::message::{Inquiry, Message, Names, Symbols};
 use crate::turn::{Link, Turn};
 
@@ -20,7 +18,7 @@ pub(crate) struct Inventory {
     collections: BTreeSet<Arc<str>>,
     /// `None` before its turn has come.
     scan: Option<Scan>,
-    /// Item and name of each document: 32 bytes, for at most [`MAX_RECONCILED_DOCUMENTS`].
+    /// Item and name of each document: 32 bytes, for at most [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
     stock: Vec<(u128, u128)>,
     is_too_large: bool,
     is_sorted: bool,
@@ -72,10 +70,11 @@ impl Inventory {
 
     /// Does a bounded piece of what is to be done; returns whether that was not all of it.
     pub(crate) fn work(&mut self, link: &mut Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
+        let sizes = link.sizes;
         let Self { naming, collections, stock, is_too_large, .. } = self;
         let scan = self.scan.get_or_insert_with(|| Scan::new(turn.replica.last_sequence()));
         if !scan.is_over() {
-            scan.read(turn.replica, |change| {
+            scan.read(turn.replica, &sizes, |change| {
                 if *is_too_large || !collections.contains(&change.key.collection) {
                     return Ok(());
                 }
@@ -83,7 +82,7 @@ impl Inventory {
                     let name = naming.name(&change.key);
                     stock.push((naming.item(name, held.version), name));
                 }
-                *is_too_large = stock.len() > MAX_RECONCILED_DOCUMENTS;
+                *is_too_large = stock.len() > sizes.reconciled_documents;
                 Ok(())
             })?;
             if *is_too_large {
@@ -93,7 +92,7 @@ impl Inventory {
                 return Ok(true);
             }
         }
-        if link.outbox.bytes() > QUEUE_TARGET_BYTES {
+        if link.outbox.bytes() > sizes.queue_bytes {
             return Ok(true);
         }
         if self.sent < self.wanted {
@@ -117,9 +116,9 @@ impl Inventory {
             self.wanted = 0;
             return link.send(&Message::Symbols(message));
         }
-        let end = self.wanted.min(self.sent + SYMBOLS_PER_MESSAGE);
+        let end = self.wanted.min(self.sent + link.sizes.symbols_per_message);
         let sum = self.sum.get_or_insert_with(|| Sum::new(self.sent, end));
-        if !sum.add(&self.stock, |(item, _)| *item) {
+        if !sum.add(&self.stock, &link.sizes, |(item, _)| *item) {
             return;
         }
         message.symbols = self.sum.take().map(Sum::finish).unwrap_or_default();

@@ -3,8 +3,8 @@
 use ditto_crdt::Sequence;
 
 use super::symbols::{Stretch, Symbol};
-use crate::limits::{ITEMS_PER_CALL, ROWS_PER_CALL, ROWS_PER_READ};
 use crate::replica::{Change, Replica, ReplicaError};
+use crate::sizes::Sizes;
 
 /// How far the rows of the change log are read.
 #[derive(Debug)]
@@ -26,14 +26,15 @@ impl Scan {
     pub(super) fn read(
         &mut self,
         replica: &dyn Replica,
+        sizes: &Sizes,
         mut row: impl FnMut(Change) -> Result<(), ReplicaError>,
     ) -> Result<(), ReplicaError> {
-        for _ in 0..ROWS_PER_CALL / ROWS_PER_READ {
+        for _ in 0..sizes.rows_per_call.div_ceil(sizes.rows_per_read) {
             if self.is_over() {
                 break;
             }
-            let changes = replica.changes(self.after, self.up_to, ROWS_PER_READ)?;
-            let is_last = changes.len() < ROWS_PER_READ;
+            let changes = replica.changes(self.after, self.up_to, sizes.rows_per_read)?;
+            let is_last = changes.len() < sizes.rows_per_read;
             for change in changes {
                 self.after = change.sequence;
                 row(change)?;
@@ -59,10 +60,10 @@ impl Sum {
     }
 
     /// The work of one call; returns whether all items are added.
-    pub(super) fn add<T>(&mut self, stock: &[T], item: impl Fn(&T) -> u128) -> bool {
-        let piece = stock.iter().skip(self.added).take(ITEMS_PER_CALL);
+    pub(super) fn add<T>(&mut self, stock: &[T], sizes: &Sizes, item: impl Fn(&T) -> u128) -> bool {
+        let piece = stock.iter().skip(self.added).take(sizes.items_per_call);
         piece.for_each(|entry| self.stretch.add(item(entry)));
-        self.added = stock.len().min(self.added + ITEMS_PER_CALL);
+        self.added = stock.len().min(self.added + sizes.items_per_call);
         self.added == stock.len()
     }
 

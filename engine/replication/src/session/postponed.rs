@@ -9,7 +9,7 @@ use ditto_crdt::Sequence;
 
 use super::{Phase, Session};
 use crate::event::CloseReason;
-use crate::limits::{LAZY_PATIENCE_MS, MAX_POSTPONED_MS, MAX_UNSERVED, MIN_POSTPONED_CHANGES};
+use crate::limits::{LAZY_PATIENCE_MS, MAX_POSTPONED_MS};
 use crate::message::Interests;
 use crate::subscription::{Subscriptions, effective_interest};
 use crate::turn::{EagerLinks, Turn};
@@ -50,7 +50,7 @@ impl Session {
     }
 
     fn has_backlog(&self) -> bool {
-        self.backlog >= MIN_POSTPONED_CHANGES
+        self.backlog >= self.link.sizes.postponed_changes
     }
 
     /// Until when others wait for this session, if it brings documents, many, and they are coming.
@@ -97,7 +97,7 @@ impl Session {
                 || interests.added.iter().any(|added| added.checkpoint.is_some())
         };
         if self.postponed.is_some()
-            && self.unserved.len() <= MAX_UNSERVED
+            && self.unserved.len() <= self.link.sizes.unserved
             && !self.unserved.iter().any(goes_on)
         {
             return Ok(());

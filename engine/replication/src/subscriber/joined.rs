@@ -11,7 +11,7 @@ use ditto_crdt::{Delta, Document as Merged, Sequence};
 use super::{Base, Document, Inbound, State, Subscriber};
 use crate::event::CloseReason;
 use crate::known::{KeyHash, key_hash};
-use crate::limits::{MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_JOINED_BATCHES};
+use crate::sizes::Sizes;
 use crate::turn::Turn;
 
 /// What is to be done with a batch whose documents are all there.
@@ -27,16 +27,21 @@ pub(super) enum Join {
 
 impl Subscriber {
     /// Takes the next batch into this one, if something in this one is newer than itself.
-    pub(super) fn join(&mut self, inbound: &mut Inbound, turn: &Turn<'_>) -> Result<Join, CloseReason> {
+    pub(super) fn join(
+        &mut self,
+        inbound: &mut Inbound,
+        sizes: &Sizes,
+        turn: &Turn<'_>,
+    ) -> Result<Join, CloseReason> {
         let Some(end) = inbound.end else { return Ok(Join::Over) };
-        let is_full = inbound.numbers.len() >= MAX_JOINED_BATCHES;
+        let is_full = inbound.numbers.len() >= sizes.joined_batches;
         if inbound.shows <= end.told() || is_full || self.is_reconciling(inbound.last()) {
             return Ok(Join::Over);
         }
         let Some(next) = self.batches.front() else { return Ok(Join::Over) };
         let Some(next_end) = next.end else { return Ok(Join::Waits) };
-        let is_too_large = inbound.documents.len() + next.documents.len() > MAX_BATCH_DOCUMENTS
-            || inbound.bytes + next.bytes > MAX_BATCH_BYTES;
+        let is_too_large = inbound.documents.len() + next.documents.len() > sizes.max_batch_documents
+            || inbound.bytes + next.bytes > sizes.max_batch_bytes;
         if is_too_large || next_end.generation != end.generation {
             return Ok(Join::Over);
         }

@@ -84,7 +84,7 @@ impl Subscriber {
             }
             self.buffered_bytes = self.buffered_bytes.saturating_sub(single.bytes());
             if is_part {
-                self.tears.open(turn.replica.last_sequence(), single.newest, turn.durable);
+                self.tears.open(turn.replica.last_sequence(), single.newest, turn.durable, link.sizes.tears);
             }
             let stale = single.stale.then(|| key_hash(&single.key));
             self.apply_single(single, respondent, link, turn)?;
@@ -155,7 +155,7 @@ impl Subscriber {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let is_held = turn.replica.held(&key)?.is_some();
-        if (is_held || wants(&self.wanted, &key.collection)) && self.may_ask() {
+        if (is_held || wants(&self.wanted, &key.collection)) && self.may_ask(&link.sizes) {
             return self.question(None, key, link, turn);
         }
         // The publisher takes it for delivered, so it must be told otherwise.

@@ -12,8 +12,6 @@ use std::collections::VecDeque;
 
 use ditto_crdt::{Sequence, SiteId};
 
-use crate::limits::MAX_TEARS;
-
 /// The tears of what one publisher has told, in the order in which they opened.
 #[derive(Debug, Default)]
 pub(crate) struct Tears {
@@ -33,10 +31,11 @@ struct Tear {
 }
 
 impl Tears {
-    /// What is applied after `last` may be a part of something of which the publisher had no more than `fence`.
-    pub(super) fn open(&mut self, last: Sequence, fence: Sequence, durable: Sequence) {
+    /// What is applied after `last` may be a part of something of which the publisher had no more than `fence`. At most so many
+    /// tears are told from each other.
+    pub(super) fn open(&mut self, last: Sequence, fence: Sequence, durable: Sequence, most: usize) {
         self.prune(durable);
-        let is_full = self.tears.len() >= MAX_TEARS;
+        let is_full = self.tears.len() >= most;
         match self.tears.back_mut() {
             Some(tear) if is_full || tear.healed.is_none() && tear.from > durable => {
                 (tear.fence, tear.healed) = (tear.fence.max(fence), None);
@@ -112,13 +111,14 @@ impl Tears {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::MAX_TEARS;
 
     const SOME: Sequence = Sequence(100);
 
     #[test]
     fn a_part_is_whole_when_all_is_told_that_there_was() {
         let mut tears = Tears::default();
-        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.heal(Sequence(29), None, Sequence(6), Sequence(6));
         assert_eq!(tears.parts(SOME), Some(Sequence(5)));
         tears.heal(Sequence(30), None, Sequence(8), Sequence(6));
@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn a_part_of_what_the_publisher_has_in_part_waits_for_that_and_for_nothing_newer() {
         let mut tears = Tears::default();
-        tears.open(Sequence(4), Sequence(30), Sequence(4));
-        tears.open(Sequence(6), Sequence(40), Sequence(6));
+        tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
+        tears.open(Sequence(6), Sequence(40), Sequence(6), MAX_TEARS);
         tears.heal(Sequence(50), Some(Sequence(30)), Sequence(8), Sequence(8));
         assert_eq!(tears.parts(SOME), Some(Sequence(5)));
         tears.heal(Sequence(50), Some(Sequence(31)), Sequence(8), Sequence(8));
@@ -141,11 +141,11 @@ mod tests {
     #[test]
     fn tears_of_which_nothing_was_told_are_one_and_memory_is_bounded() {
         let mut tears = Tears::default();
-        tears.open(Sequence(4), Sequence(30), Sequence(4));
-        tears.open(Sequence(6), Sequence(40), Sequence(4));
+        tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
+        tears.open(Sequence(6), Sequence(40), Sequence(4), MAX_TEARS);
         assert_eq!(tears.tears.len(), 1);
         for last in 7..20_000 {
-            tears.open(Sequence(last), Sequence(40 + last), Sequence(last));
+            tears.open(Sequence(last), Sequence(40 + last), Sequence(last), MAX_TEARS);
             assert!(tears.tears.len() <= MAX_TEARS);
         }
         tears.heal(Sequence(40 + 20_000), None, Sequence(20_000), Sequence(20_000));
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_part_is_one_again_if_the_rest_is_lost_before_it_was_durable() {
         let mut tears = Tears::default();
-        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.heal(Sequence(30), None, Sequence(8), Sequence(6));
         tears.lose_after(Sequence(6));
         assert!(tears.are_open());
@@ -163,7 +163,7 @@ mod tests {
         tears.heal(Sequence(30), None, Sequence(8), Sequence(6));
         tears.lose_after(Sequence(8));
         assert!(!tears.are_open());
-        tears.open(Sequence(9), Sequence(40), Sequence(8));
+        tears.open(Sequence(9), Sequence(40), Sequence(8), MAX_TEARS);
         tears.lose_after(Sequence(8));
         assert!(!tears.are_open(), "nothing of it is visible");
     }
@@ -171,11 +171,11 @@ mod tests {
     #[test]
     fn a_publisher_that_lost_its_history_is_not_waited_for() {
         let mut tears = Tears::default();
-        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.meet(SiteId(0), Sequence(7));
         tears.heal(Sequence(7), None, Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None);
-        tears.open(Sequence(4), Sequence(30), Sequence(4));
+        tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.meet(SiteId(2), Sequence(50));
         tears.heal(Sequence(1), Some(Sequence(1)), Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None, "its sequences are others now");

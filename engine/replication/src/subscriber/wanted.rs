@@ -7,7 +7,7 @@ use ditto_crdt::{RunId, Sequence};
 
 use super::Subscriber;
 use crate::event::{CloseReason, Event, Violation};
-use crate::limits::{MAX_INTERESTS, MESSAGE_TARGET_BYTES};
+use crate::limits::MAX_INTERESTS;
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Walk};
 use crate::publisher::Publisher;
 use crate::replica::Checkpoint;
@@ -104,7 +104,7 @@ impl Subscriber {
                     settled_after: 0,
                 },
             );
-            if size >= MESSAGE_TARGET_BYTES {
+            if size >= link.sizes.message_bytes {
                 interests.forgotten |= std::mem::take(&mut self.dropped);
                 self.send_interests(std::mem::take(&mut interests), link, turn);
                 size = 0;
