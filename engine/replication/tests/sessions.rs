@@ -817,3 +817,26 @@ fn nobody_loses_patience_with_who_is_busy_sending() {
     assert!(net.failures(0).is_empty() && net.failures(1).is_empty(), "{:?}", net.failures(1));
     assert_eq!(net.model(1).count(), 71);
 }
+
+#[test]
+fn a_change_that_arrives_right_after_an_eviction_shows_no_half_document() {
+    let (mut net, _, right) = pair();
+    insert(&mut net, 0, "fern", &[("light", 1), ("water", 1)]);
+    net.rest();
+    net.held.insert((1, right));
+    set(&mut net, 0, "fern", "light", 2);
+    net.settle();
+    net.model(1).evict("plants", "fern");
+    net.held.clear();
+    while net.step() || net.tick_due() {
+        let whole = net.model(1).field("plants", "fern", "water").is_some();
+        assert!(
+            whole || net.model(1).visible("plants", "fern").is_none(),
+            "{:?}",
+            net.model(1).visible("plants", "fern")
+        );
+    }
+    net.rest();
+    assert_eq!(net.model(1).field("plants", "fern", "light"), Some(int(2)));
+    net.assert_equal(0, 1);
+}

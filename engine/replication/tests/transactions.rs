@@ -734,3 +734,28 @@ fn what_a_comparison_told_in_part_is_not_whole_before_what_has_changed_of_it_mea
     assert!(!is_torn(&mut net, 1) && !net.statistics(1, right).catching_up);
     net.assert_equal(0, 1);
 }
+
+#[test]
+fn an_answer_to_who_has_evicted_meanwhile_shows_no_half_document() {
+    // The answer arrives before or after the batch was put off once more.
+    for is_told in [false, true] {
+        let mut net = two_with_two_documents(PLANTS);
+        let sessions = both_change_left(&mut net);
+        until_asked(&mut net, sessions);
+        net.held.clear();
+        net.held.insert((1, sessions.1));
+        net.settle();
+        net.model(1).evict("plants", "left");
+        if is_told {
+            net.settle();
+        }
+        net.held.clear();
+        while net.step() || net.tick_due() {
+            let left = net.model(1).visible("plants", "left");
+            assert!(left.is_none_or(|left| left.get("light").is_some()), "half a document");
+        }
+        net.rest();
+        assert_eq!(net.model(1).field("plants", "left", "wind"), Some(int(1)));
+        net.assert_equal(0, 1);
+    }
+}
