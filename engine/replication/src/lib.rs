@@ -22,6 +22,7 @@ mod event;
 mod known;
 mod leaving;
 pub mod limits;
+mod mechanisms;
 mod message;
 mod outbox;
 mod parts;
@@ -38,6 +39,7 @@ mod turn;
 pub mod wire;
 
 pub use event::{CloseReason, Event, SessionId, Statistics, SubscriptionId, Violation};
+pub use mechanisms::Mechanisms;
 pub use replica::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
     IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,

@@ -7,6 +7,7 @@ use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
 use crate::limits::MAX_REASON_BYTES;
+use crate::mechanisms::Mechanisms;
 use crate::message::{Goodbye, Message};
 use crate::publisher::shorten;
 use crate::replica::{PeerId, Replica, ReplicaError};
@@ -70,6 +71,7 @@ pub struct Replicator {
     eager: EagerLinks,
     /// The current run of the store at the last call.
     run: Option<RunId>,
+    mechanisms: Mechanisms,
     now: u64,
 }
 
@@ -89,6 +91,7 @@ impl Replicator {
             mended: false,
             eager: EagerLinks::default(),
             run: None,
+            mechanisms: Mechanisms::default(),
             now: 0,
         }
     }
@@ -262,6 +265,11 @@ impl Replicator {
         self.sessions.get(&session).map(|session| session.link.statistics)
     }
 
+    /// What all sessions have done until now.
+    pub fn mechanisms(&self) -> Mechanisms {
+        self.mechanisms
+    }
+
     /// Bytes of a session that wait for [`Self::poll_transmit`]; 0 if there is no such session.
     pub fn queued_bytes(&self, session: SessionId) -> usize {
         self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
@@ -309,6 +317,7 @@ impl Replicator {
             Err(CloseReason::ScopesChanged)
         };
         let after = session.tears().parts(durable);
+        self.mechanisms.add(std::mem::take(&mut session.link.mechanisms));
         self.mended |= before.is_some() && after != before;
         if let Err(reason) = outcome {
             self.fail(id, reason);

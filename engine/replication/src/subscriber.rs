@@ -314,6 +314,7 @@ impl Subscriber {
             if join != Join::Over {
                 self.batches.push_front(inbound);
                 if join == Join::Further {
+                    link.mechanisms.joined += 1;
                     continue;
                 }
                 return Ok(());

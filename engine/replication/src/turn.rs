@@ -10,6 +10,7 @@ use crate::known::Known;
 use crate::limits::{
     ANSWER_TIMEOUT_MS, LAZY_PATIENCE_MS, MAX_DELTA_BYTES, MAX_LAZY_WAIT_MS, MAX_WAITED_DELTA_BYTES,
 };
+use crate::mechanisms::Mechanisms;
 use crate::message::{Body, Message, Name};
 use crate::outbox::Outbox;
 use crate::replica::{DocumentKey, PeerId, Replica};
@@ -63,6 +64,8 @@ pub(crate) struct Link {
     pub(crate) statistics: Statistics,
     /// When the last part of something long came, or of a batch: the other peer is busy sending, and answers after that.
     pub(crate) heard: u64,
+    /// Since the last call.
+    pub(crate) mechanisms: Mechanisms,
 }
 
 impl Link {
@@ -76,6 +79,7 @@ impl Link {
             known: Known::new(sizes.known_documents),
             statistics: Statistics::default(),
             heard: 0,
+            mechanisms: Mechanisms::default(),
         }
     }
 

@@ -8,6 +8,7 @@
 //! | [`network`] | channels with latency, a width, and an end |
 //! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
 //! | [`climate`] | which faults a seed brings |
+//! | [`sizes`] | how much a peer does at once and remembers |
 //! | `faults` | what goes wrong |
 //! | `workload` | what the applications do |
 //! | [`ledger`] | what the applications were told is done |
@@ -16,6 +17,7 @@
 //! | [`sabotage`] | what must be noticed, done on purpose |
 //! | [`watch`] | stores as replication sees them, watched |
 //! | [`trace`] | what happened |
+//! | [`tally`] | how often what ran |
 //! | [`random`] | the dice |
 //!
 //! A link is an ordered channel, as TCP is, so that "loss" means: it ends, between any two messages, and what was under
@@ -31,6 +33,8 @@ pub mod random;
 pub mod run;
 pub mod sabotage;
 mod script;
+pub mod sizes;
+pub mod tally;
 pub mod topology;
 pub mod trace;
 pub mod watch;

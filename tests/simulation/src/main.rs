@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use ditto_simulation::run::{run, run_all};
+use ditto_simulation::tally::Summary;
 use ditto_simulation::world::Settings;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -25,6 +26,9 @@ struct Arguments {
     /// How many minutes the storms last together, in the time of the simulated world.
     #[arg(long, default_value_t = 1.0, value_parser = minutes)]
     minutes: f64,
+    /// All peers do and remember as much as in production; otherwise most of them less, as the seed decides.
+    #[arg(long)]
+    production: bool,
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -54,18 +58,20 @@ fn main() -> ExitCode {
         peers,
         storm_ms: (arguments.minutes * 60_000.0) as u64,
         traced,
+        small: !arguments.production,
         ..Settings::of(seed)
     };
     let seeds = arguments.seeds.or(arguments.seed.map(|seed| seed..seed + 1)).unwrap_or(0..0);
     let begin = Instant::now();
     let count = seeds.end.saturating_sub(seeds.start);
     let progress = progress(count);
-    let mut failed = Vec::new();
+    let (mut failed, mut summary) = (Vec::new(), Summary::default());
     run_all(
         seeds,
         |seed| settings(seed, false),
         |seed, outcome| {
             progress.inc(1);
+            summary.add(&outcome.tally);
             if !outcome.verdicts.is_empty() {
                 progress.suspend(|| println!("seed {seed} fails:\n    {}", outcome.verdicts.join("\n    ")));
                 failed.push(seed);
@@ -77,6 +83,7 @@ fn main() -> ExitCode {
     if let Some(seed) = arguments.seed.or(failed.first().copied()) {
         println!("\nthe trace of seed {seed}:\n{}", run(settings(seed, true)).trace.join("\n"));
     }
+    println!("\n{summary}");
     println!("\n{count} seeds in {:.1} s, {} fail: {failed:?}", begin.elapsed().as_secs_f64(), failed.len());
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use ditto_crdt::{RunId, Sequence};
 use ditto_peer::StoreReplica;
-use ditto_replication::{Event, LocalPeer, PeerId, Replica, Replicator, SessionId, SubscriptionId};
+use ditto_replication::{Event, LocalPeer, PeerId, Replica, Replicator, SessionId, Sizes, SubscriptionId};
 use ditto_storage::{FaultyStorage, Loss, Place};
 use ditto_store::{Environment, Executor, OpenError, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
@@ -106,6 +106,7 @@ pub struct Peer {
     pub image_is_torn: bool,
     environment: Arc<SimulatedEnvironment>,
     shared: Shared,
+    sizes: Sizes,
     /// `None` while it is down.
     pub process: Option<Process>,
     /// Nobody starts it before that.
@@ -149,23 +150,24 @@ pub fn peer_id(number: usize) -> PeerId {
 
 impl Peer {
     /// A peer that is down, on an empty disk.
-    pub fn new(number: usize, seed: u64, skew: i64, shared: Shared) -> Self {
+    pub fn new(number: usize, seed: u64, skew: i64, sizes: Sizes, shared: Shared) -> Self {
         let storage = FaultyStorage::new(Random::new(seed).draw());
         storage.set_place(Some(place(number)));
-        Self::on(storage, number, seed, skew, shared)
+        Self::on(storage, number, seed, skew, sizes, shared)
     }
 
     /// A peer that is down, on a copy of the disk of another.
     pub fn copy_of(original: &Self, number: usize, seed: u64) -> Self {
         let storage = original.storage.copy(Random::new(seed).draw());
         storage.set_place(Some(place(number)));
-        let mut copy = Self::on(storage, number, seed, original.skew(), original.shared.clone());
+        let mut copy =
+            Self::on(storage, number, seed, original.skew(), original.sizes, original.shared.clone());
         copy.wishes.clone_from(&original.wishes);
         copy.forked = true;
         copy
     }
 
-    fn on(storage: FaultyStorage, number: usize, seed: u64, skew: i64, shared: Shared) -> Self {
+    fn on(storage: FaultyStorage, number: usize, seed: u64, skew: i64, sizes: Sizes, shared: Shared) -> Self {
         let dice = Random::new(seed).draw();
         Self {
             number,
@@ -178,6 +180,7 @@ impl Peer {
                 dice: AtomicU64::new(dice),
             }),
             shared,
+            sizes,
             process: None,
             away: false,
             failed: false,
@@ -225,7 +228,8 @@ impl Peer {
         }
         self.settle(store.last_sequence());
         let replica = Watched::new(StoreReplica::new(store.clone()), self.shared.sabotage);
-        let replicator = Replicator::new(LocalPeer::new(peer_id(self.number), "simulation"));
+        let local = LocalPeer { sizes: self.sizes, ..LocalPeer::new(peer_id(self.number), "simulation") };
+        let replicator = Replicator::new(local);
         self.process = Some(Process {
             store,
             replica,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
+use crate::tally::Tally;
 use crate::world::{Settings, World};
 
 /// What became of a seed.
@@ -16,6 +17,8 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// Differs between two runs that differ in any message.
     pub fingerprint: u64,
+    /// How often what ran.
+    pub tally: Tally,
 }
 
 /// Runs a seed. A panic is one more verdict.
@@ -29,7 +32,12 @@ pub fn run(settings: Settings) -> Outcome {
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
         verdicts.push(format!("panic: {}", text.unwrap_or("without a word")));
     }
-    Outcome { verdicts, trace: world.trace.lines().to_vec(), fingerprint: world.fingerprint }
+    Outcome {
+        verdicts,
+        trace: world.trace.lines().to_vec(),
+        fingerprint: world.fingerprint,
+        tally: world.tally,
+    }
 }
 
 /// Runs each of the `seeds` in one thread, as many at a time as there are cores, and hands the outcomes to `ended` in the

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::Sequence;
-use ditto_replication::{CloseReason, Event, Replica, Violation};
+use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
 use ditto_storage::Loss;
 use ditto_store::StoreError;
 
@@ -16,6 +16,8 @@ use crate::oracle;
 use crate::peer::{Peer, Process, Shared, peer_id};
 use crate::random::Random;
 use crate::sabotage::Sabotage;
+use crate::sizes;
+use crate::tally::{self, Tally};
 use crate::topology::{self, Shape};
 use crate::trace::Trace;
 
@@ -72,13 +74,15 @@ pub struct Settings {
     pub traced: bool,
     /// What is broken on purpose.
     pub sabotage: Option<Sabotage>,
+    /// Whether peers may have smaller [`sizes`] than in production; the seed decides.
+    pub small: bool,
 }
 
 impl Settings {
     /// The world of a seed, one minute long.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        Self { seed, peers: None, storm_ms: 60_000, traced: false, sabotage: None }
+        Self { seed, peers: None, storm_ms: 60_000, traced: false, sabotage: None, small: true }
     }
 }
 
@@ -96,6 +100,8 @@ pub struct World {
     pub climate: Climate,
     /// Who wants what.
     pub wanting: Wanting,
+    /// Peers may have small sizes: then things take longer and cost more.
+    pub small: bool,
     /// Each application inserts ids of its own only.
     pub own_ids: bool,
     /// The dice.
@@ -127,6 +133,8 @@ pub struct World {
     pub change_bytes: u64,
     /// How many documents those changed.
     pub changes: u64,
+    /// How often what ran.
+    pub tally: Tally,
     pub(crate) counter: u64,
     duration: u64,
 }
@@ -137,8 +145,10 @@ pub const START: u64 = 1_700_000_000_000;
 const MAX_HAPPENINGS: u64 = 4_000_000;
 /// No reaping has more steps than this.
 const MAX_REAPING_STEPS: usize = 100;
-/// After so much time in peace nothing moves any more.
+/// After so much time in peace nothing moves any more …
 pub const PEACE_MS: u64 = 600_000;
+/// … nor after so much where a few documents at a time are under way.
+const SMALL_PEACE_MS: u64 = 6 * PEACE_MS;
 
 impl World {
     /// The world of one seed, before anything has happened.
@@ -159,9 +169,13 @@ impl World {
         let mut world = Self::empty(random, climate, settings.traced, settings.sabotage);
         world.duration = settings.storm_ms;
         world.note(|| format!("{peers} peers, {shape:?}, {:?}", settings.seed));
+        let mut dice = sizes::dice(settings.seed);
+        world.small = settings.small && dice.percent(80);
         for _ in 0..peers {
             let skew = world.climate.skew(&mut world.random);
-            world.add_peer(skew);
+            let sizes = if world.small { sizes::draw(&mut dice) } else { Sizes::default() };
+            world.note(|| format!("{sizes:?}"));
+            world.add_peer(skew, sizes);
         }
         for (a, b) in edges {
             world.add_link(a, b);
@@ -179,7 +193,7 @@ impl World {
         let mut world = Self::empty(Random::new(seed), climate, true, None);
         world.stormy = false;
         for _ in 0..peers {
-            world.add_peer(0);
+            world.add_peer(0, Sizes::default());
         }
         for (a, b) in edges {
             world.add_link(*a, *b);
@@ -195,6 +209,7 @@ impl World {
             qualities: Vec::new(),
             climate,
             wanting: Wanting::Everything,
+            small: false,
             own_ids: false,
             random,
             now: START,
@@ -212,15 +227,16 @@ impl World {
             peak_queue: 0,
             change_bytes: 0,
             changes: 0,
+            tally: Tally::new(),
             counter: 0,
             duration: 0,
         }
     }
 
-    fn add_peer(&mut self, skew: i64) {
+    fn add_peer(&mut self, skew: i64, sizes: Sizes) {
         let number = self.peers.len();
         let seed = self.random.draw();
-        self.peers.push(Peer::new(number, seed, skew, self.shared.clone()));
+        self.peers.push(Peer::new(number, seed, skew, sizes, self.shared.clone()));
         self.founders = self.peers.len();
     }
 
@@ -243,6 +259,13 @@ impl World {
 
     /// Storms and peace in turns; judged after each. Ends with the first verdict.
     pub fn run(&mut self) {
+        self.rounds();
+        for peer in 0..self.peers.len() {
+            self.tally_process(peer);
+        }
+    }
+
+    fn rounds(&mut self) {
         let rounds = self.random.between(1, 2);
         for round in 0..rounds {
             self.storm(self.duration / rounds);
@@ -303,7 +326,7 @@ impl World {
         }
         let took = self.last_change.saturating_sub(begin);
         let bound = self.convergence_bound();
-        if took > bound {
+        if took > bound && !self.small {
             self.verdicts.push(format!("it took {took} ms until all was quiet, more than {bound}"));
         }
         if self.links.iter().any(|link| !link.is_still()) {
@@ -329,7 +352,7 @@ impl World {
         for link in 0..self.links.len() {
             self.schedule(1, Happening::Connect { link });
         }
-        self.until(self.now + PEACE_MS);
+        self.until(self.now + if self.small { SMALL_PEACE_MS } else { PEACE_MS });
     }
 
     /// The disk of a peer that is down is replaced by its image. What others have in part of what it told since may be
@@ -506,6 +529,7 @@ impl World {
         loop {
             let Some(process) = &mut self.peers[peer].process else { return };
             let Some((session, bytes)) = process.replicator.poll_transmit() else { return };
+            tally::message(&mut self.tally, &bytes);
             let Some(link) = process.link(session) else { continue };
             let wire = &mut self.links[link];
             let (side, epoch) = (wire.side(peer), wire.epoch);
@@ -618,7 +642,15 @@ impl World {
         self.note(|| format!("peer {peer} ends: {loss:?}"));
         self.interrupted |= self.peers[peer].is_torn() || self.peers[peer].is_torn_on_disk();
         self.end_links_of(peer);
+        self.tally_process(peer);
         self.peers[peer].crash(loss);
+    }
+
+    /// What the process of a peer has done, which ends or is looked at for the last time.
+    fn tally_process(&mut self, peer: usize) {
+        if let Some(process) = &self.peers[peer].process {
+            tally::mechanisms(&mut self.tally, process.replicator.mechanisms());
+        }
     }
 
     /// The process begins, unless it runs, or is not there.

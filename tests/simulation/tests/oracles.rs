@@ -10,7 +10,7 @@ use ditto_simulation::world::Settings;
 fn notices(sabotage: Sabotage, words: &[&str]) {
     let mut others = Vec::new();
     for seed in 0..30 {
-        let settings = Settings { peers: Some(3), ..Settings::of(seed) };
+        let settings = Settings { peers: Some(3), small: false, ..Settings::of(seed) };
         let verdicts = run(Settings { sabotage: Some(sabotage), ..settings }).verdicts;
         if verdicts.iter().any(|verdict| words.iter().any(|word| verdict.contains(word))) {
             assert_eq!(run(settings).verdicts, Vec::<String>::new(), "without sabotage, seed {seed}");

@@ -21,6 +21,11 @@ impl Publisher {
 
     /// Sends a draft as a batch.
     pub(super) fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+        if !draft.items.is_empty() {
+            link.mechanisms.ahead += u64::from(draft.place == Place::Live);
+            link.mechanisms.onward += u64::from(draft.place == Place::Onward);
+            link.mechanisms.partial += u64::from(draft.partial);
+        }
         // What is missing may have changed once more, and moved further, when the walk comes to where it was.
         let goes_on = self.torn > draft.start && !draft.whole;
         if draft.torn || draft.partial || goes_on {

@@ -125,6 +125,7 @@ impl Publisher {
             }
         }
         if !items.is_empty() {
+            link.mechanisms.listed += 1;
             self.send(items, newest, link, turn);
         }
         Ok(true)

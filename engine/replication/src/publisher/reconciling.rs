@@ -91,10 +91,12 @@ impl Publisher {
                     let Some(settled) = self.comparisons.pop_front() else { return Ok(()) };
                     // What was told may be parts of transactions; the walk brings what has changed of them meanwhile.
                     self.torn = self.torn.max(last);
+                    link.mechanisms.reconciled += 1;
                     self.settle(&settled, settled.fence, link);
                 }
                 Next::Walk => {
                     let Some(failed) = self.comparisons.pop_front() else { return Ok(()) };
+                    link.mechanisms.walked_instead += 1;
                     self.walk_instead(&failed, link);
                 }
             }

@@ -45,6 +45,7 @@ impl Session {
                 return Ok(());
             }
         }
+        self.link.mechanisms.postponed += 1;
         self.postponed = Some(Postponed { since: turn.now, brought: None });
         Ok(())
     }

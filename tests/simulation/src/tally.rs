@@ -1,0 +1,79 @@
+//! What has run in a world, counted by name, to see whether the seeds reach everything.
+
+use std::collections::BTreeMap;
+
+use ditto_replication::Mechanisms;
+
+/// How often, by name.
+pub type Tally = BTreeMap<&'static str, u64>;
+
+/// The names of messages by their kind.
+const MESSAGES: [&str; 20] = [
+    "Hello",
+    "Interests",
+    "Walk",
+    "Offer",
+    "Answer",
+    "Batch",
+    "Part",
+    "Acknowledge",
+    "Question",
+    "Rest",
+    "Surplus",
+    "Goodbye",
+    "packed",
+    "Delivery",
+    "Taken",
+    "Symbols",
+    "Inquiry",
+    "Names",
+    "Settled",
+    "Compared",
+];
+
+/// A message was sent.
+pub(crate) fn message(tally: &mut Tally, bytes: &[u8]) {
+    let kind = bytes.first().map_or(0, |kind| usize::from(*kind));
+    *tally.entry(kind.checked_sub(1).and_then(|kind| MESSAGES.get(kind)).unwrap_or(&"other")).or_default() +=
+        1;
+}
+
+/// A process has done this.
+pub(crate) fn mechanisms(tally: &mut Tally, done: Mechanisms) {
+    let named = [
+        ("listed", done.listed),
+        ("told ahead", done.ahead),
+        ("told onward", done.onward),
+        ("in part", done.partial),
+        ("joined", done.joined),
+        ("reconciled", done.reconciled),
+        ("walked instead", done.walked_instead),
+        ("postponed", done.postponed),
+    ];
+    for (name, times) in named {
+        *tally.entry(name).or_default() += times;
+    }
+}
+
+/// The tallies of many worlds.
+#[derive(Debug, Default)]
+pub struct Summary(BTreeMap<&'static str, (u64, u64)>);
+
+impl Summary {
+    /// One more world.
+    pub fn add(&mut self, tally: &Tally) {
+        for (name, times) in tally {
+            let (sum, worlds) = self.0.entry(name).or_default();
+            *sum += times;
+            *worlds += u64::from(*times > 0);
+        }
+    }
+}
+
+impl std::fmt::Display for Summary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let all: Vec<_> =
+            self.0.iter().map(|(name, (sum, worlds))| format!("{name} {sum} (in {worlds})")).collect();
+        write!(f, "how often, and in how many worlds: {}", all.join(", "))
+    }
+}
