@@ -107,7 +107,8 @@ pub const MAX_WAITING_QUESTION_BYTES: usize = 8 * 1024 * 1024;
 pub const MAX_WAITING_SURPLUSES: usize = MAX_WAITING_QUESTIONS / 8;
 /// Batches that are applied as one, because a document of the first is told as it was when the last was told.
 pub const MAX_JOINED_BATCHES: usize = 16;
-/// Commits that may show parts of transactions of one publisher that are remembered each by itself (40 bytes each).
+/// Commits that may show parts of transactions of one publisher that are remembered each by itself (40 bytes each); of more, the
+/// oldest is forgotten.
 pub const MAX_TEARS: usize = 1_024;
 /// Peers of whom is remembered, when they are gone, what they left in part and how far they were offered what was taken.
 pub const MAX_REMEMBERED_PEERS: usize = 1_024;

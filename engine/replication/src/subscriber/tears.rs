@@ -6,7 +6,8 @@
 //! peer is catching up, and tells those who subscribe to it from which of its own sequences on there may be parts.
 //!
 //! So a tear waits for others only that opened, at another peer, before it did itself: no circle of peers waits for each
-//! other. That is why each has its own fence, and why two become one only while nothing of the first was told.
+//! other. That is why each has its own fence, and why two become one only while nothing of the first was told. Nor do they when
+//! there are too many: peers that wait for ever are worse than a part that is shown as whole.
 
 use std::collections::VecDeque;
 
@@ -31,16 +32,16 @@ struct Tear {
 }
 
 impl Tears {
-    /// What is applied after `last` may be a part of something of which the publisher had no more than `fence`. At most so many
-    /// tears are told from each other.
+    /// What is applied after `last` may be a part of something of which the publisher had no more than `fence`. Of more tears than
+    /// `most` the oldest is forgotten: it is not told any more that there may be a part.
     pub(super) fn open(&mut self, last: Sequence, fence: Sequence, durable: Sequence, most: usize) {
         self.prune(durable);
-        let is_full = self.tears.len() >= most;
         match self.tears.back_mut() {
-            Some(tear) if is_full || tear.healed.is_none() && tear.from > durable => {
-                (tear.fence, tear.healed) = (tear.fence.max(fence), None);
-            }
+            Some(tear) if tear.healed.is_none() && tear.from > durable => tear.fence = tear.fence.max(fence),
             _ => self.tears.push_back(Tear { from: Sequence(last.0 + 1), fence, healed: None }),
+        }
+        while self.tears.len() > most {
+            self.tears.pop_front();
         }
     }
 
@@ -148,6 +149,11 @@ mod tests {
             tears.open(Sequence(last), Sequence(40 + last), Sequence(last), MAX_TEARS);
             assert!(tears.tears.len() <= MAX_TEARS);
         }
+        // The oldest were forgotten. Had one of those that were told become one with a later one, peers might wait in a circle.
+        let first = Sequence(20_000 - MAX_TEARS as u64 + 1);
+        assert_eq!(tears.parts(Sequence(30_000)), Some(first));
+        tears.heal(Sequence(39 + first.0), None, Sequence(20_000), Sequence(20_000));
+        assert_eq!(tears.parts(Sequence(30_000)), Some(Sequence(first.0 + 1)));
         tears.heal(Sequence(40 + 20_000), None, Sequence(20_000), Sequence(20_000));
         assert!(!tears.are_open());
     }
