@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Duration, Instant};
 
 use crate::Traffic;
 
@@ -15,13 +16,41 @@ pub(crate) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
     sent: AtomicU64,
     received: AtomicU64,
+    since: Instant,
+    /// When the last byte was received, in nanoseconds since then.
+    heard: AtomicU64,
 }
 
 impl Counters {
+    pub(crate) fn new() -> Self {
+        Self {
+            sent: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            since: Instant::now(),
+            heard: AtomicU64::new(0),
+        }
+    }
+
+    /// When the other side was heard last: at the latest when the socket was opened.
+    pub(crate) fn heard(&self) -> Instant {
+        self.since + Duration::from_nanos(self.heard.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn received(&self, n: usize) {
+        self.received.fetch_add(n as u64, Ordering::Relaxed);
+        // Good for 584 years.
+        let heard = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.heard.store(heard, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sent(&self, n: usize) {
+        self.sent.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
     pub(crate) fn traffic(&self) -> Traffic {
         Traffic { sent: self.sent.load(Ordering::Relaxed), received: self.received.load(Ordering::Relaxed) }
     }
@@ -35,7 +64,7 @@ pub(crate) struct Counted {
 
 impl Counted {
     pub(crate) fn new(socket: impl Socket + 'static) -> Self {
-        Self { socket: Box::new(socket), counters: Arc::default() }
+        Self { socket: Box::new(socket), counters: Arc::new(Counters::new()) }
     }
 
     pub(crate) fn counters(&self) -> Arc<Counters> {
@@ -43,7 +72,7 @@ impl Counted {
     }
 
     fn sent(&self, n: usize) -> usize {
-        self.counters.sent.fetch_add(n as u64, Ordering::Relaxed);
+        self.counters.sent(n);
         n
     }
 }
@@ -57,7 +86,9 @@ impl AsyncRead for Counted {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         let n = buffer.filled().len().saturating_sub(before);
-        self.counters.received.fetch_add(n as u64, Ordering::Relaxed);
+        if n > 0 {
+            self.counters.received(n);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -28,6 +28,7 @@
 //! | `counted` | bytes on the socket |
 //! | `establish` | from a socket to an authenticated link |
 //! | `link` | a link at work, in one task |
+//! | `life` | whether the other side is still there |
 //! | `tcp` | what is set on a TCP connection |
 //! | `registry` | the links of all peers |
 //! | `listen`, `dial` | the two ways to a socket |
@@ -42,6 +43,7 @@ mod dial;
 mod establish;
 pub mod event;
 pub mod frame;
+mod life;
 mod link;
 mod listen;
 mod notices;

@@ -9,8 +9,7 @@ use std::time::Duration;
 use ditto_mesh::{Link, LinkId};
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, split};
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 use yamux::{ConnectionError, FrameDecodeError};
@@ -18,6 +17,7 @@ use yamux::{ConnectionError, FrameDecodeError};
 use crate::establish::{Opened, close, drive};
 use crate::event::{Channel, LinkDown, LinkEvent};
 use crate::frame::{FrameError, MAX_FRAME, read_frame};
+use crate::life::{Signs, speak, watch};
 use crate::registry::Claim;
 use crate::sender::LinkShared;
 use crate::transports::Hub;
@@ -29,9 +29,6 @@ const READ_BUFFER: usize = 16 * 1024;
 
 /// A batch buffer larger than this is given back after use.
 const KEPT_BUFFER: usize = 128 * 1024;
-
-/// More bytes than this sent between two looks show that the other side takes them; pings are smaller.
-const PROGRESS: u64 = 4 * 1024;
 
 /// An admitted link.
 pub(crate) struct Ready {
@@ -105,7 +102,8 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
                 _ => lost(error),
             }
         }
-        reason = tend(&mut link_writer, greeting, &signs, &shared, options) => reason,
+        reason = speak(&mut link_writer, greeting, &signs, options) => reason,
+        reason = watch(&signs, &shared, options) => reason,
         reason = write_channel(Channel::Control, control_writer, &shared, options) => reason,
         reason = write_channel(Channel::Replication, replication_writer, &shared, options) => reason,
         reason = tell_writable(Channel::Control, &shared, hub) => reason,
@@ -167,15 +165,6 @@ fn lost(error: ConnectionError) -> LinkDown {
     }
 }
 
-/// Signs of life, from the reader of the link's own frames to the writer.
-#[derive(Default)]
-struct Signs {
-    /// The other side asks for one.
-    wanted: Notify,
-    /// The other side has given one.
-    given: Notify,
-}
-
 /// Reads the frames of the link itself.
 async fn listen(mut stream: impl AsyncRead + Unpin, signs: &Signs) -> LinkDown {
     loop {
@@ -191,56 +180,6 @@ async fn listen(mut stream: impl AsyncRead + Unpin, signs: &Signs) -> LinkDown {
             Err(FrameError::Io(error)) => return LinkDown::Lost(error.to_string()),
         }
     }
-}
-
-/// Writes the frames of the link itself, and finds out whether the other side is still there.
-async fn tend(
-    stream: &mut (impl AsyncWrite + Unpin),
-    greeting: Option<LinkFrame>,
-    signs: &Signs,
-    link: &LinkShared,
-    options: &Options,
-) -> LinkDown {
-    let mut say = async |frame: LinkFrame| {
-        let written = timeout(options.answer_timeout, stream.write_all(&frame.encode())).await;
-        written.map_err(|_| LinkDown::Silent)?.map_err(|error| LinkDown::Lost(error.to_string()))
-    };
-    let watching = async {
-        if let Some(greeting) = greeting {
-            say(greeting).await?;
-        }
-        let mut seen = link.counters.traffic();
-        let mut next = Instant::now() + options.keep_alive;
-        let mut asked = false;
-        loop {
-            let probe = tokio::select! {
-                () = signs.wanted.notified() => {
-                    say(LinkFrame::Pong).await?;
-                    continue;
-                }
-                () = signs.given.notified() => {
-                    asked = false;
-                    seen = link.counters.traffic();
-                    next = Instant::now() + options.keep_alive;
-                    continue;
-                }
-                () = link.probe.notified(), if !asked => true,
-                () = sleep_until(next) => false,
-            };
-            let now = link.counters.traffic();
-            let alive = now.received > seen.received || now.sent > seen.sent + PROGRESS;
-            if !alive && asked {
-                return Err::<(), _>(LinkDown::Silent);
-            }
-            asked = probe || !alive;
-            if asked {
-                say(LinkFrame::Ping).await?;
-            }
-            seen = now;
-            next = Instant::now() + if asked { options.answer_timeout } else { options.keep_alive };
-        }
-    };
-    watching.await.err().unwrap_or(LinkDown::Silent)
 }
 
 /// Hands the messages of a channel to the consumer, at the consumer's pace. `Ok` when the stream ends.

@@ -9,11 +9,15 @@ pub struct Options {
     pub handshake_timeout: Duration,
     /// To open a TCP connection to one address. 5 s.
     pub connect_timeout: Duration,
-    /// How often is looked whether a byte came from the other side; if none did since the last look, it is asked for a sign
-    /// of life. 4 s.
+    /// When no byte came from the other side for so long, it is asked for a sign of life. 4 s: an idle link costs one short
+    /// packet each way in that time.
     pub keep_alive: Duration,
-    /// If none comes within this time after that, the link is down. 8 s.
+    /// If none comes within this time after that, the link is down. 5 s, so that a peer that has vanished is noticed 9 s after
+    /// its last byte. A Bluetooth link answers within 2 s, unless it is being lost.
     pub answer_timeout: Duration,
+    /// As long as the other side takes what is sent to it, it may be silent for longer, but no longer than this: an answer
+    /// waits behind all that is on its way, and a buffer may take much for a peer that is not there any more. 30 s.
+    pub sending_patience: Duration,
     /// A message of which no byte could be sent for this long takes the link down. 60 s.
     pub stall_timeout: Duration,
     /// How long a closing link may take to say goodbye. 500 ms.
@@ -39,7 +43,8 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(4),
-            answer_timeout: Duration::from_secs(8),
+            answer_timeout: Duration::from_secs(5),
+            sending_patience: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(60),
             goodbye_timeout: Duration::from_millis(500),
             queue_bytes: 256 * 1024,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use ditto_mesh::{LinkId, PeerKey};
 use tokio::sync::Notify;
@@ -91,6 +92,12 @@ impl LinkSender {
     /// Bytes so far; still readable when the link is down.
     pub fn traffic(&self) -> Traffic {
         self.shared.counters.traffic()
+    }
+
+    /// How long nothing has come from the other side, signs of life included; how long ago the last of it came if the link is
+    /// down.
+    pub fn silence(&self) -> Duration {
+        self.shared.counters.heard().elapsed()
     }
 
     /// Closes the link; the other side is told why. [`LinkEvent::Down`](crate::LinkEvent::Down) follows. A dialled peer
