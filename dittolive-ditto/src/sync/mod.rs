@@ -85,8 +85,8 @@ impl Sync {
     /// commit and of those before it that it subscribes to. `peer` is the key of that peer, as presence and
     /// `system:data_sync_info` show it; `None` waits for the first of all. Returns the peer's key.
     ///
-    /// A commit's number is [`QueryResult::commit_id`](crate::dql::QueryResult::commit_id). What was acknowledged is known
-    /// from this opening of the instance on; a peer that is connected acknowledges anew when it connects, one that
+    /// A commit's number is [`QueryResult::commit_id`](crate::dql::QueryResult::commit_id). What was acknowledged before this
+    /// opening of the instance counts as far as it is still known, and is heard anew when the peer connects; one that
     /// subscribes to nothing acknowledges nothing. There is no timeout but your own: dropping the future ends the wait.
     ///
     /// ```no_run

@@ -117,7 +117,7 @@ impl Peer {
             set_parameter(&store, name, value)?;
         }
 
-        let status = SyncStatus::default();
+        let status = SyncStatus::of_earlier(store.replica().known_peers());
         let commits = Arc::new(Notify::new());
         let (durable_sender, durable) = watch::channel(Some(store.durable_sequence()));
         let durability_handle = DurabilityHandle::default();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ditto_crdt::SiteId;
 use ditto_mesh::{LinkKind, PeerKey};
 use ditto_replication::Statistics;
-use ditto_store::{ClockSkew, FutureWrite};
+use ditto_store::{ClockSkew, FutureWrite, KnownPeer};
 use ditto_transport::LinkSender;
 use ditto_value::{Object, Value};
 use parking_lot::Mutex;
@@ -16,7 +16,7 @@ use crate::environment::now_ms;
 /// The virtual collection with a row per remote peer.
 pub(crate) const SYNC_INFO: &str = "system:data_sync_info";
 
-/// Disconnected peers beyond this number are forgotten.
+/// Of more peers than these, those are forgotten that are not connected and were not heard for longest.
 const MAX_REMEMBERED_PEERS: usize = 1024;
 
 /// What is known of one remote peer.
@@ -27,8 +27,12 @@ struct Remote {
     ended: Counters,
     /// The highest local sequence that the peer has acknowledged.
     acknowledged: Option<u64>,
-    /// Milliseconds since 1970.
+    /// When its last documents came, in milliseconds since 1970, as are the following.
     last_received_ms: Option<u64>,
+    /// When anything came over the connections that ended.
+    last_heard_ms: Option<u64>,
+    /// When the last connection ended in this opening, if it has.
+    disconnected_ms: Option<u64>,
     /// The last connection ended before everything was there that the peer had.
     was_catching_up: bool,
 }
@@ -54,10 +58,23 @@ struct Counters {
 pub(crate) struct SyncStatus(Arc<Mutex<BTreeMap<PeerKey, Remote>>>);
 
 impl SyncStatus {
+    /// What the store remembers of peers that were met in earlier openings.
+    pub(crate) fn of_earlier(mut known: Vec<KnownPeer>) -> Self {
+        known.sort_by_key(|known| std::cmp::Reverse(known.met_ms));
+        known.truncate(MAX_REMEMBERED_PEERS);
+        let remote = |KnownPeer { peer, met_ms, acknowledged }| {
+            let acknowledged = acknowledged.map(|sequence| sequence.0);
+            (PeerKey::from(peer), Remote { acknowledged, last_heard_ms: Some(met_ms), ..Remote::default() })
+        };
+        Self(Arc::new(Mutex::new(known.into_iter().map(remote).collect())))
+    }
+
     pub(crate) fn connected(&self, peer: PeerKey, kind: LinkKind, link: LinkSender) {
         let mut remotes = self.0.lock();
         if remotes.len() >= MAX_REMEMBERED_PEERS && !remotes.contains_key(&peer) {
-            remotes.retain(|_, remote| remote.connection.is_some());
+            let lost = remotes.iter().filter(|(_, remote)| remote.connection.is_none());
+            let longest_lost = lost.min_by_key(|(_, remote)| remote.last_heard_ms).map(|(peer, _)| *peer);
+            longest_lost.map(|peer| remotes.remove(&peer));
         }
         let remote = remotes.entry(peer).or_default();
         remote.end();
@@ -121,9 +138,17 @@ fn future_write(write: FutureWrite) -> Value {
 impl Remote {
     fn end(&mut self) {
         self.ended = self.counters();
+        self.last_heard_ms = self.heard_ms();
         if let Some(connection) = self.connection.take() {
             self.was_catching_up = connection.session.catching_up;
+            self.disconnected_ms = Some(now_ms());
         }
+    }
+
+    fn heard_ms(&self) -> Option<u64> {
+        let Some(connection) = &self.connection else { return self.last_heard_ms };
+        let silence = u64::try_from(connection.link.silence().as_millis()).unwrap_or(u64::MAX);
+        Some(now_ms().saturating_sub(silence))
     }
 
     fn counters(&self) -> Counters {
@@ -146,6 +171,7 @@ impl Remote {
         let catching_up = self.connection.as_ref().map(|connection| connection.session.catching_up);
         let catching_up = catching_up.unwrap_or(self.was_catching_up);
         let lazy = self.connection.as_ref().is_some_and(|connection| connection.session.lazy);
+        let disconnected_ms = self.disconnected_ms.filter(|_| self.connection.is_none());
         let counters = self.counters();
         let optional = |number: Option<u64>| number.map_or(Value::Null, Value::from);
         let documents = Object::from_iter([
@@ -161,6 +187,9 @@ impl Remote {
             ("bytes_received".to_owned(), Value::from(counters.bytes_received)),
             ("documents_sent".to_owned(), Value::from(counters.documents_sent)),
             ("documents_received".to_owned(), Value::from(counters.documents_received)),
+            // Signs of life count.
+            ("last_heard_time".to_owned(), optional(self.heard_ms())),
+            ("disconnected_time".to_owned(), optional(disconnected_ms)),
             ("catching_up".to_owned(), Value::Bool(catching_up)),
             // It announces what it has; another peer brings the same.
             ("lazy".to_owned(), Value::Bool(lazy)),

@@ -1,65 +1,11 @@
 //! Whole peers on loopback: what an application may expect of opening, syncing and closing.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
-use std::path::Path;
-use std::sync::mpsc;
-use std::time::Duration;
+mod support;
 
-use ditto_peer::{Connect, Peer, PeerConfig, PeerError, TransportConfig};
+use ditto_peer::{Peer, PeerError, TransportConfig};
 use ditto_value::{Object, Value};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn config(directory: &Path) -> PeerConfig {
-    PeerConfig {
-        database_id: "two-peers".to_owned(),
-        connect: Connect::SmallPeersOnly { private_key: None },
-        directory: directory.to_owned(),
-        device_name: None,
-        in_memory: false,
-        system_parameters: Default::default(),
-    }
-}
-
-fn listen(peer: &Peer) -> String {
-    let mut transports = TransportConfig::default();
-    transports.listen.tcp.enabled = true;
-    transports.listen.tcp.interface_ip = "127.0.0.1".to_owned();
-    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
-    peer.start_sync().unwrap();
-    let result = execute(peer, "SELECT * FROM system:transports_info WHERE _id = 'listen_tcp'");
-    result[0].get("value").and_then(|value| value.as_str().map(str::to_owned)).unwrap()
-}
-
-fn connect(peer: &Peer, address: &str) {
-    let mut transports = TransportConfig::default();
-    transports.connect.tcp_servers.insert(address.to_owned());
-    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
-    peer.start_sync().unwrap();
-}
-
-fn execute(peer: &Peer, statement: &str) -> Vec<Value> {
-    let result = peer.store().execute(statement, &Object::new()).unwrap();
-    result.rows.iter().map(|row| row.value().to_value()).collect()
-}
-
-/// Waits until `query` answers with exactly `rows` rows.
-fn await_rows(peer: &Peer, query: &str, rows: usize) {
-    let (sender, counts) = mpsc::channel();
-    let _observer = peer
-        .store()
-        .observe(
-            query,
-            Object::new(),
-            Box::new(move |result, next| {
-                // The receiver is gone once the wanted number was seen.
-                let _ = sender.send(result.rows.len());
-                next.signal();
-            }),
-        )
-        .unwrap();
-    while counts.recv_timeout(PATIENCE).expect("the rows arrive in time") != rows {}
-}
+use support::{await_rows, config, connect, execute, listen};
 
 #[test]
 fn what_one_peer_writes_the_other_sees_in_both_directions_and_after_a_pause() {

@@ -19,7 +19,7 @@ use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::execute::{self, Scope};
 use crate::layout::{self, DocumentKey, MAX_ID_BYTES};
-use crate::lifecycle::holdings::{Acknowledged, Greeting, ServedInterest};
+use crate::lifecycle::holdings::{Acknowledged, Greeting, KnownPeer, ServedInterest};
 use crate::lifecycle::{conflicts, graves, names};
 use crate::merge::merge_all;
 use crate::store::{Inner, Store};
@@ -449,6 +449,11 @@ impl Replica {
             inner.store_holdings()?;
         }
         Ok(void)
+    }
+
+    /// The remote peers that are remembered, and how far they have what is here.
+    pub fn known_peers(&self) -> Vec<KnownPeer> {
+        self.store.inner.holdings.known_peers()
     }
 
     /// How far a remote peer was offered what was taken from others, if that was ever recorded.

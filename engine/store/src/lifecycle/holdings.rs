@@ -58,6 +58,18 @@ pub struct ServedInterest {
     pub arguments: Vec<u8>,
 }
 
+/// A remote peer that was met, in this opening or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownPeer {
+    /// Its public key.
+    pub peer: [u8; 32],
+    /// When the last session with it began, in milliseconds since 1970.
+    pub met_ms: u64,
+    /// The local sequence up to which it has acknowledged everything that it asked for in that session; `None` if it asked for
+    /// nothing, or has not acknowledged some of it yet.
+    pub acknowledged: Option<Sequence>,
+}
+
 /// What a remote peer has acknowledged.
 #[derive(Clone, Debug, Default)]
 pub struct Acknowledged {
@@ -217,6 +229,22 @@ impl Holdings {
     /// Whether no other peer was ever met.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.read().peers.is_empty()
+    }
+
+    /// All peers that are remembered.
+    pub(crate) fn known_peers(&self) -> Vec<KnownPeer> {
+        let known = |(peer, holder): (&PeerBytes, &Holder)| {
+            let met_ms = holder.row.used_ms;
+            // What it asked for in earlier sessions only says nothing of what it holds by now.
+            let asked_for = holder.interests.values().filter(|held| held.row.used_ms >= met_ms);
+            let acknowledged = asked_for.map(|held| held.row.acknowledged).min();
+            KnownPeer {
+                peer: *peer,
+                met_ms,
+                acknowledged: acknowledged.filter(|up_to| *up_to > Sequence::ZERO),
+            }
+        };
+        self.0.read().peers.iter().map(known).collect()
     }
 
     /// Whether anybody is known to have asked for documents of the collection.

@@ -7,7 +7,7 @@ use ditto_storage::{
     Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage,
 };
 use ditto_store::{
-    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, MAX_CONFLICTS,
+    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS,
     MAX_SEEN_RUNS, Reaped, Refused, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
@@ -314,6 +314,46 @@ fn what_an_acknowledgement_proves_ends_when_its_giver_forgets() {
     assert_eq!(greet(1, 77, true), 0, "it was restored");
     a.acknowledged(&b, 1, Vec::new());
     assert_eq!(greet(1, 77, false), 1);
+}
+
+#[test]
+fn what_a_peer_has_acknowledged_is_known_after_a_restart_and_never_too_much() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    assert_eq!(a.store.replica().known_peers(), []);
+    a.greet(&b);
+    let known = |store: &Store| {
+        let known = store.replica().known_peers();
+        let [KnownPeer { peer, met_ms, acknowledged }] = known[..] else { panic!("{known:?}") };
+        assert_eq!(peer, b.name);
+        (met_ms, acknowledged)
+    };
+    let (met_ms, acknowledged) = known(&a.store);
+    assert_eq!(acknowledged, None, "it asks for nothing");
+    a.serve(&b, "SELECT * FROM d", 1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    a.acknowledged(&b, 1, Vec::new());
+    let first = a.store.last_sequence();
+    a.serve(&b, EVERYTHING, 2);
+    assert_eq!(known(&a.store), (met_ms, None), "it may not have what it asks for since");
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 2})");
+    a.acknowledged(&b, 2, Vec::new());
+    assert_eq!(known(&a.store), (met_ms, Some(first)));
+
+    // In the next session it does not ask for all of this any more.
+    a.clock.advance(1_000);
+    a.greet(&b);
+    a.serve(&b, EVERYTHING, 2);
+    let last = Some(a.store.last_sequence());
+    let now = known(&a.store);
+    assert!(now.0 >= met_ms + 1_000 && now.1 == last, "{now:?}, {last:?}");
+    // It is stored with one of the next commits.
+    a.clock.advance(2_000);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 3})");
+    let image = a.storage.snapshot();
+    let again = a.restored(&*image);
+    assert_eq!(known(&again.store), now);
+    again.store.replica().remote_evicted(&b.name, 1).expect("stored");
+    assert_eq!(known(&again.store), (now.0, None), "what it had may be gone");
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! What a peer tells of its sync with others, in collections that a program reads and observes.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ditto_value::Value;
+use support::{await_that, connect, execute, listen, number, open, subscribe, text};
+
+const INFO: &str = "SELECT _id, documents.sync_session_status AS state, \
+                    documents.synced_up_to_local_commit_id AS synced, \
+                    documents.last_update_received_time AS updated, \
+                    last_heard_time AS heard, disconnected_time AS lost FROM system:data_sync_info";
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// Waits until the only row of the status is in this state, and as it is wanted.
+fn await_state(peer: &ditto_peer::Peer, state: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    let wanted = |rows: &[Value]| rows.iter().any(|row| text(row, "state") == Some(state) && is_wanted(row));
+    let mut rows = await_that(peer, INFO, wanted);
+    assert_eq!(rows.len(), 1);
+    rows.remove(0)
+}
+
+#[test]
+fn the_state_of_a_peer_is_told_from_the_first_meeting_over_its_loss_and_a_restart() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| open(directory.path()));
+    subscribe(&b, "SELECT * FROM c");
+    execute(&a, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let commit = a.store().last_sequence().0;
+    assert_eq!(execute(&a, INFO), [], "nobody was met");
+
+    let begin = now_ms();
+    connect(&b, &listen(&a));
+    let connected = await_state(&a, "Connected", |row| number(row, "synced") >= Some(commit));
+    assert_eq!(text(&connected, "_id"), Some(&*b.peer_key()));
+    assert_eq!(connected.get("lost"), Some(&Value::Null));
+    let heard = number(&connected, "heard").unwrap();
+    assert!((begin..=now_ms()).contains(&heard), "{heard}");
+    let idle = await_state(&a, "Connected", |row| number(row, "heard") > Some(heard + 1_000));
+    assert_eq!(idle.get("updated"), Some(&Value::Null), "signs of life, and no document");
+
+    b.close();
+    let lost = await_state(&a, "Not Connected", |_| true);
+    let (at, heard) = (number(&lost, "lost").unwrap(), number(&lost, "heard").unwrap());
+    assert!(begin <= heard && heard <= at && at <= now_ms(), "heard {heard}, lost {at}");
+    assert_eq!(lost.get("synced"), connected.get("synced"));
+    a.stop_sync();
+    let disabled = await_state(&a, "Disabled", |_| true);
+    assert_eq!(disabled.get("lost"), lost.get("lost"));
+    a.close();
+    drop((a, b));
+
+    let [a, b] = directories.each_ref().map(|directory| open(directory.path()));
+    let known = await_state(&a, "Disabled", |_| true);
+    assert_eq!(text(&known, "_id"), Some(&*b.peer_key()));
+    assert_eq!(known.get("synced"), connected.get("synced"), "what it acknowledged was stored");
+    let heard = number(&known, "heard").unwrap();
+    assert!((begin..=at).contains(&heard), "when it was met last: {heard}");
+    assert_eq!(known.get("lost"), Some(&Value::Null));
+    let address = listen(&a);
+    await_state(&a, "Not Connected", |row| row.get("synced") == connected.get("synced"));
+    subscribe(&b, "SELECT * FROM c");
+    connect(&b, &address);
+    execute(&a, "INSERT INTO c DOCUMENTS ({'_id': 2})");
+    let commit = a.store().last_sequence().0;
+    await_state(&a, "Connected", |row| number(row, "synced") >= Some(commit));
+}
