@@ -105,6 +105,58 @@ fn edits_made_apart_merge_when_the_peers_meet_again() {
 }
 
 #[test]
+fn what_leaves_a_subscription_is_told() {
+    let (a, b) = (Peer::new(), Peer::new());
+    a.execute(
+        "INSERT INTO c DOCUMENTS ({'_id': 1, 'to': 'b'}), ({'_id': 2, 'to': 'b'}), ({'_id': 3, 'to': 'b'})",
+    );
+    let query = "SELECT * FROM c WHERE to = :to";
+    b.ditto.sync().register_subscription((query, json!({"to": "b"}))).unwrap();
+    connect(&b, listen(&a));
+    let told = "SELECT state, documents_left, last_left FROM system:subscriptions WHERE arguments.to = 'b'";
+    await_rows(&b, told, &[r#"{"documents_left":0,"last_left":[],"state":"Serving"}"#]);
+    await_rows(&b, "SELECT COUNT(*) AS n FROM c", &[r#"{"n":3}"#]);
+
+    let (sender, results) = channel();
+    let observer = b.ditto.store().register_observer(told, move |result| {
+        let rows: Vec<serde_json::Value> =
+            result.iter().map(|row| row.deserialize_value().unwrap()).collect();
+        sender.send(rows[0].clone()).ok();
+    });
+    let _observer = observer.unwrap();
+    a.execute("DELETE FROM c WHERE _id = 1");
+    a.execute("UPDATE c SET to = 'somebody else' WHERE _id = 2");
+    let left = wait_for(&results, |row| row["documents_left"] == 1);
+    assert_eq!(left["last_left"][0]["_id"], 2, "a deletion is seen by itself");
+    assert_eq!(b.rows("SELECT _id FROM c ORDER BY _id"), [r#"{"_id":2}"#, r#"{"_id":3}"#], "it stays here");
+
+    // Also when the peer that told it is gone.
+    a.execute("UPDATE c SET to = 'nobody' WHERE _id = 3");
+    a.ditto.sync().stop();
+    let left = wait_for(&results, |row| row["state"] == "Not Connected");
+    assert!(left["documents_left"].as_u64() >= Some(1), "{left}");
+}
+
+#[test]
+fn a_document_that_is_too_large_for_other_peers_is_told() {
+    let (a, b) = (Peer::new(), Peer::new());
+    b.ditto.sync().register_subscription("SELECT * FROM c").unwrap();
+    a.execute("ALTER SYSTEM SET DOCUMENT_SIZE_HARD_LIMIT_BYTES = 134217728");
+    a.execute("INSERT INTO c DOCUMENTS ({'_id': 'giant'}), ({'_id': 'small'})");
+    let part = "x".repeat(14 << 20);
+    for name in ["a", "b", "c", "d", "e"] {
+        a.execute((format!("UPDATE c SET {name} = :part WHERE _id = 'giant'"), json!({"part": part})));
+    }
+    connect(&b, listen(&a));
+    await_rows(&b, "SELECT _id FROM c", &[r#"{"_id":"small"}"#]);
+    let told = "SELECT documents_refused AS n, last_refused.collection AS collection, last_refused._id AS id \
+                FROM system:data_sync_info";
+    await_rows(&a, told, &[r#"{"collection":"c","id":"giant","n":1}"#]);
+    let reason = a.rows("SELECT last_refused.reason AS reason FROM system:data_sync_info");
+    assert!(reason[0].contains("make the document smaller"), "{reason:?}");
+}
+
+#[test]
 fn a_transaction_arrives_whole() {
     let (a, b) = (Peer::new(), Peer::new());
     // The pairs of later transactions lie in two collections, each with a subscription of its own.

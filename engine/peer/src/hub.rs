@@ -9,10 +9,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ditto_crdt::Sequence;
+use ditto_mesh::PeerKey;
 use ditto_replication::{DocumentKey, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId};
 use ditto_store::{Store, StoreError};
 use ditto_transport::{Channel, LinkEvent, LinkId, LinkSender, SendError};
-use ditto_value::Object;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ use crate::clock::SteadyClock;
 use crate::durability::DurabilityHandle;
 use crate::replica::StoreReplica;
 use crate::status::{SYNC_INFO, SyncStatus};
+use crate::subscription_status::{Asked, SUBSCRIPTIONS, SubscriptionStatus};
 
 /// When the housekeeping is tried again after it failed.
 const REAPING_RETRY: Duration = Duration::from_secs(600);
@@ -28,8 +29,7 @@ const REAPING_RETRY: Duration = Duration::from_secs(600);
 pub(crate) enum Command {
     Subscribe {
         id: SubscriptionId,
-        query: String,
-        arguments: Object,
+        asked: Asked,
         answer: blocking::Sender<Result<(), ReplicaError>>,
     },
     Unsubscribe(SubscriptionId),
@@ -57,6 +57,7 @@ pub(crate) struct Hub {
     replica: StoreReplica,
     store: Store,
     status: SyncStatus,
+    subscriptions: SubscriptionStatus,
     durability: DurabilityHandle,
     links: HashMap<LinkId, LinkState>,
     sessions: HashMap<SessionId, LinkId>,
@@ -82,6 +83,7 @@ impl Hub {
         replicator: Replicator,
         store: Store,
         status: SyncStatus,
+        subscriptions: SubscriptionStatus,
         durability: DurabilityHandle,
     ) -> Self {
         Self {
@@ -89,6 +91,7 @@ impl Hub {
             replica: StoreReplica::new(store.clone()),
             store,
             status,
+            subscriptions,
             durability,
             links: HashMap::new(),
             sessions: HashMap::new(),
@@ -173,7 +176,9 @@ impl Hub {
                 let session = SessionId(self.next_session);
                 self.next_session += 1;
                 self.status.connected(peer, kind, outgoing.clone());
+                self.subscriptions.connected(peer);
                 self.status_changed();
+                self.subscriptions_changed();
                 self.links.insert(link, LinkState { session, outgoing, refused: 0, waiting: None });
                 self.sessions.insert(session, link);
                 self.durability.set_eager(true);
@@ -232,14 +237,22 @@ impl Hub {
 
     fn on_command(&mut self, command: Command, links: &mut mpsc::Receiver<LinkEvent>) {
         match command {
-            Command::Subscribe { id, query, arguments, answer } => {
+            Command::Subscribe { id, asked, answer } => {
+                let now = self.clock.now_ms();
                 let outcome =
-                    self.replicator.subscribe(id, &query, &arguments, &mut self.replica, self.clock.now_ms());
+                    self.replicator.subscribe(id, &asked.query, &asked.arguments, &mut self.replica, now);
+                if outcome.is_ok() {
+                    let connected = self.links.values().map(|state| state.outgoing.peer());
+                    self.subscriptions.add(id, asked, connected);
+                    self.subscriptions_changed();
+                }
                 // The caller may have given up.
                 let _ = answer.send(outcome);
             }
             Command::Unsubscribe(id) => {
-                self.replicator.unsubscribe(id, &mut self.replica, self.clock.now_ms())
+                self.replicator.unsubscribe(id, &mut self.replica, self.clock.now_ms());
+                self.subscriptions.remove(id);
+                self.subscriptions_changed();
             }
             Command::UseLinks(events) => *links = events,
             Command::ForgetLinks { done } => {
@@ -261,7 +274,9 @@ impl Hub {
             self.status.progress(peer, statistics);
         }
         self.status.disconnected(peer);
+        self.subscriptions.disconnected(peer);
         self.status_changed();
+        self.subscriptions_changed();
         self.sessions.remove(&state.session);
         self.replicator.disconnected(state.session);
         self.durability.set_eager(!self.links.is_empty());
@@ -305,30 +320,35 @@ impl Hub {
             Event::CaughtUp { session, subscription, .. } => {
                 tracing::debug!(peer = self.peer(session), subscription = subscription.0, "caught up");
                 self.report(session);
+                self.tell_subscription(session, |status, peer| status.serves(subscription, peer, false));
             }
-            Event::CatchingUp { session, .. } => self.report(session),
+            Event::CatchingUp { session, subscription, .. } => {
+                self.report(session);
+                self.tell_subscription(session, |status, peer| status.serves(subscription, peer, true));
+            }
             Event::SubscriptionRefused { session, subscription, reason, .. } => {
-                let subscription = subscription.0;
                 tracing::warn!(
                     peer = self.peer(session),
-                    subscription,
+                    subscription = subscription.0,
                     "the other peer refuses a subscription: {reason}"
                 );
+                self.tell_subscription(session, |status, peer| status.refused(subscription, peer, reason));
             }
-            Event::DocumentRefused { session, key, reason, .. } => self.refused(session, &key, &reason),
+            Event::DocumentRefused { session, key, reason, .. } => self.refused(session, &key, reason),
             Event::DocumentsLeft { session, subscription, keys, .. } => {
-                for key in keys {
+                for key in &keys {
                     tracing::debug!(
                         peer = self.peer(session), subscription = subscription.0, collection = %key.collection,
                         id = readable(&key.id), "a document has left the filter of a subscription; it stays here"
                     );
                 }
+                self.tell_subscription(session, |status, peer| status.left(subscription, peer, &keys));
             }
         }
     }
 
     /// A peer may send any number of documents that are refused, so the log gets the first, the second, the fourth …
-    fn refused(&mut self, session: SessionId, key: &DocumentKey, reason: &str) {
+    fn refused(&mut self, session: SessionId, key: &DocumentKey, reason: String) {
         let link = self.sessions.get(&session).and_then(|link| self.links.get_mut(link));
         let Some(state) = link else { return };
         state.refused += 1;
@@ -337,6 +357,16 @@ impl Hub {
                 peer = state.outgoing.peer().short(), collection = %key.collection, id = readable(&key.id),
                 refused_so_far = state.refused, "a document was refused: {reason}"
             );
+        }
+        self.status.refused(state.outgoing.peer(), key, reason);
+        self.status_changed();
+    }
+
+    /// What became of a subscription at the peer of a session.
+    fn tell_subscription(&self, session: SessionId, tell: impl FnOnce(&SubscriptionStatus, PeerKey)) {
+        if let Some(state) = self.link(session) {
+            tell(&self.subscriptions, state.outgoing.peer());
+            self.subscriptions_changed();
         }
     }
 
@@ -361,6 +391,10 @@ impl Hub {
     /// Only wakes those who observe it, if anybody does.
     fn status_changed(&self) {
         self.store.virtual_collection_changed(SYNC_INFO);
+    }
+
+    fn subscriptions_changed(&self) {
+        self.store.virtual_collection_changed(SUBSCRIPTIONS);
     }
 
     fn close_all(&self, reason: &str) {

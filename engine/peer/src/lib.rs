@@ -34,6 +34,7 @@ mod runtime;
 mod status;
 mod storage_failure;
 mod subscription;
+mod subscription_status;
 mod system_info;
 mod thread_pool;
 mod transport_config;

@@ -34,6 +34,7 @@ use crate::runtime::BackgroundRuntime;
 use crate::status::{SYNC_INFO, SyncStatus};
 use crate::storage_failure::{Attempt, StorageFailure};
 use crate::subscription::Subscription;
+use crate::subscription_status::{Asked, SUBSCRIPTIONS, SubscriptionStatus};
 use crate::system_info::{SYSTEM_INFO, SystemInfo};
 use crate::transport_config::TransportConfig;
 use crate::{backup, key_file, polling, presence, writer_watch};
@@ -60,6 +61,7 @@ struct Running {
     identity: Arc<Identity>,
     store: Store,
     status: SyncStatus,
+    subscriptions: SubscriptionStatus,
     next_subscription: AtomicU64,
     device_name: Mutex<String>,
     transport_config: Arc<Mutex<TransportConfig>>,
@@ -136,9 +138,15 @@ impl Peer {
 
         let local = LocalPeer::new(PeerId(*identity.peer_key().as_bytes()), &config.database_id);
         let (command_sender, commands) = mpsc::unbounded_channel();
-        let hub = Hub::new(Replicator::new(local), store.clone(), status.clone(), durability_handle.clone())
-            .start(Inputs { commands, commits, durable })
-            .map_err(PeerError::Threads)?;
+        let subscriptions = SubscriptionStatus::default();
+        let hub = Hub::new(
+            Replicator::new(local),
+            store.clone(),
+            status.clone(),
+            subscriptions.clone(),
+            durability_handle.clone(),
+        );
+        let hub = hub.start(Inputs { commands, commits, durable }).map_err(PeerError::Threads)?;
 
         let busy = Arc::new(Notify::new());
         runtime.handle().spawn(writer_watch::watch(store.clone(), Arc::clone(&busy)));
@@ -153,6 +161,7 @@ impl Peer {
             identity,
             store,
             status,
+            subscriptions,
             next_subscription: AtomicU64::new(1),
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
             transport_config: Arc::new(Mutex::new(TransportConfig::initial())),
@@ -249,12 +258,18 @@ impl Peer {
     /// The query is not of that form, an argument is missing, or the peer is closed.
     pub fn subscribe(&self, query: &str, arguments: Object) -> Result<Subscription, PeerError> {
         // Here for the typed error; the sync thread compiles it again for its own use.
-        self.0.store.replica().compile(query, &arguments)?;
+        let interest = self.0.store.replica().compile(query, &arguments)?;
         let machinery = self.0.machinery.lock();
         let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
         let id = SubscriptionId(self.0.next_subscription.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = blocking::channel();
-        let command = Command::Subscribe { id, query: query.to_owned(), arguments, answer };
+        let asked = Asked {
+            query: query.to_owned(),
+            arguments,
+            collection: interest.collection,
+            normalized: interest.normalized,
+        };
+        let command = Command::Subscribe { id, asked, answer };
         machinery.commands.send(command).map_err(|_| PeerError::Closed)?;
         let subscription = Subscription::new(id, &machinery.commands);
         match answered.recv_timeout(SUBSCRIBE_PATIENCE) {
@@ -347,6 +362,15 @@ impl Peer {
             status.rows(transports.lock().is_some(), &skews)
         };
         self.0.store.register_virtual_collection(SYNC_INFO, Arc::new(rows));
+        let (subscriptions, transports) = (self.0.subscriptions.clone(), Arc::clone(&self.0.transports));
+        let store = self.0.store.downgrade();
+        let rows = move || {
+            let Some(store) = store.upgrade() else { return Vec::new() };
+            // Nobody can prove yet to be a server.
+            subscriptions
+                .rows(transports.lock().is_some(), |collection| store.sync_scope(collection).allows(false))
+        };
+        self.0.store.register_virtual_collection(SUBSCRIPTIONS, Arc::new(rows));
         let transports = Arc::clone(&self.0.transports);
         let rows = move || transports.lock().as_ref().map(listen_rows).unwrap_or_default();
         self.0.store.register_virtual_collection(TRANSPORTS_INFO, Arc::new(rows));
@@ -445,8 +469,9 @@ impl Running {
 
     /// Wakes those who observe the connections or the sockets.
     fn transports_changed(&self) {
-        self.store.virtual_collection_changed(SYNC_INFO);
-        self.store.virtual_collection_changed(TRANSPORTS_INFO);
+        for changed in [SYNC_INFO, SUBSCRIPTIONS, TRANSPORTS_INFO] {
+            self.store.virtual_collection_changed(changed);
+        }
     }
 
     fn close(&self) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ditto_crdt::SiteId;
 use ditto_mesh::{LinkKind, PeerKey};
-use ditto_replication::Statistics;
+use ditto_replication::{DocumentKey, Statistics};
 use ditto_store::{ClockSkew, FutureWrite, KnownPeer};
 use ditto_transport::LinkSender;
 use ditto_value::{Object, Value};
@@ -18,6 +18,9 @@ pub(crate) const SYNC_INFO: &str = "system:data_sync_info";
 
 /// Of more peers than these, those are forgotten that are not connected and were not heard for longest.
 const MAX_REMEMBERED_PEERS: usize = 1024;
+
+/// The longest `_id` of another peer's document that a row shows, encoded, in bytes.
+const MAX_LISTED_ID_BYTES: usize = 1_024;
 
 /// What is known of one remote peer.
 #[derive(Clone, Default)]
@@ -33,6 +36,9 @@ struct Remote {
     last_heard_ms: Option<u64>,
     /// When the last connection ended in this opening, if it has.
     disconnected_ms: Option<u64>,
+    /// Documents that were not taken over, here or there, in this opening, and the last of them.
+    refused: u64,
+    last_refused: Option<Refused>,
     /// The last connection ended before everything was there that the peer had.
     was_catching_up: bool,
 }
@@ -43,6 +49,15 @@ struct Connection {
     kind: LinkKind,
     link: LinkSender,
     session: Statistics,
+}
+
+/// A document that one side did not take over, or cannot be sent.
+#[derive(Clone)]
+struct Refused {
+    collection: Arc<str>,
+    id: Value,
+    reason: String,
+    time_ms: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -94,6 +109,14 @@ impl SyncStatus {
         }
     }
 
+    pub(crate) fn refused(&self, peer: PeerKey, key: &DocumentKey, reason: String) {
+        if let Some(remote) = self.0.lock().get_mut(&peer) {
+            remote.refused += 1;
+            let (collection, id) = (Arc::clone(&key.collection), listed_id(&key.id));
+            remote.last_refused = Some(Refused { collection, id, reason, time_ms: now_ms() });
+        }
+    }
+
     pub(crate) fn disconnected(&self, peer: PeerKey) {
         if let Some(remote) = self.0.lock().get_mut(&peer) {
             remote.end();
@@ -121,9 +144,26 @@ fn acknowledged(known: Option<u64>, before: &Statistics, now: &Statistics) -> Op
     known.max(Some(now.acknowledged.0).filter(|sequence| *sequence > 0))
 }
 
+/// The encoded `_id` of another peer's document as a row shows it; null if it is too long for that.
+pub(crate) fn listed_id(id: &[u8]) -> Value {
+    if id.len() > MAX_LISTED_ID_BYTES {
+        return Value::Null;
+    }
+    ditto_value::key::decode(id).map_or(Value::Null, |(id, _)| id)
+}
+
 /// A site id as it is shown everywhere.
 fn site(site: SiteId) -> Value {
     Value::String(format!("{:016x}", site.0))
+}
+
+fn refused(refused: &Refused) -> Value {
+    Value::Object(Object::from([
+        ("_id", refused.id.clone()),
+        ("collection", Value::from(&*refused.collection)),
+        ("reason", Value::from(refused.reason.as_str())),
+        ("time", Value::from(refused.time_ms)),
+    ]))
 }
 
 fn future_write(write: FutureWrite) -> Value {
@@ -191,6 +231,8 @@ impl Remote {
             ("last_heard_time".to_owned(), optional(self.heard_ms())),
             ("disconnected_time".to_owned(), optional(disconnected_ms)),
             ("catching_up".to_owned(), Value::Bool(catching_up)),
+            ("documents_refused".to_owned(), Value::from(self.refused)),
+            ("last_refused".to_owned(), self.last_refused.as_ref().map_or(Value::Null, refused)),
             // It announces what it has; another peer brings the same.
             ("lazy".to_owned(), Value::Bool(lazy)),
             ("site".to_owned(), skew.and_then(|skew| skew.site).map_or(Value::Null, site)),

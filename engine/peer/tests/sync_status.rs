@@ -70,3 +70,49 @@ fn the_state_of_a_peer_is_told_from_the_first_meeting_over_its_loss_and_a_restar
     let commit = a.store().last_sequence().0;
     await_state(&a, "Connected", |row| number(row, "synced") >= Some(commit));
 }
+
+const SUBSCRIPTIONS: &str = "SELECT * FROM system:subscriptions ORDER BY subscription";
+
+/// States and reasons, in the order in which was subscribed.
+fn states(rows: &[Value]) -> Vec<(&str, Option<&str>)> {
+    rows.iter().map(|row| (text(row, "state").unwrap(), text(row, "reason"))).collect()
+}
+
+#[test]
+fn what_became_of_each_subscription_at_each_peer_is_told() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| open(directory.path()));
+    execute(&a, "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'theirs': 'LocalPeerOnly'}");
+    execute(&b, "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'ours': 'LocalPeerOnly'}");
+    let [empty, refused, ours] =
+        ["SELECT * FROM c", "SELECT * FROM theirs WHERE x > 1", "SELECT * FROM ours"]
+            .map(|query| subscribe(&b, query));
+    let disabled = execute(&b, SUBSCRIPTIONS);
+    assert_eq!(states(&disabled), [("Disabled", None); 3]);
+    assert_eq!(disabled[1].get("peer"), Some(&Value::Null));
+    assert_eq!(text(&disabled[1], "query"), Some("SELECT * FROM theirs WHERE x > 1"));
+    b.start_sync().unwrap();
+    let alone = await_that(&b, SUBSCRIPTIONS, |rows| states(rows)[0].0 == "Not Connected");
+    assert_eq!(states(&alone)[1].0, "Not Connected");
+
+    connect(&b, &listen(&a));
+    let told = await_that(&b, SUBSCRIPTIONS, |rows| {
+        states(rows)[0].0 == "Serving" && states(rows)[1].0 == "Refused" && text(&rows[0], "peer").is_some()
+    });
+    assert!(told.iter().all(|row| text(row, "peer") == Some(&*a.peer_key())), "{told:?}");
+    assert!(states(&told)[1].1.unwrap().contains("theirs"), "{told:?}");
+    let (state, reason) = states(&told)[2];
+    assert!(state == "Refused" && reason.unwrap().contains("USER_COLLECTION_SYNC_SCOPES"), "{told:?}");
+    // Nobody is asked again for what was asked for.
+    subscribe(&b, "SELECT * FROM theirs WHERE x>1");
+    let again = await_that(&b, SUBSCRIPTIONS, |rows| rows.len() == 4);
+    assert_eq!(states(&again)[3], states(&again)[1]);
+
+    a.close();
+    let lost = await_that(&b, SUBSCRIPTIONS, |rows| states(rows)[0].0 == "Not Connected");
+    assert_eq!(text(&lost[0], "peer"), Some(&*a.peer_key()));
+    for subscription in [empty, refused, ours] {
+        subscription.cancel();
+    }
+    await_that(&b, SUBSCRIPTIONS, |rows| rows.len() == 1);
+}
