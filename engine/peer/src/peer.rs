@@ -266,21 +266,21 @@ impl Peer {
         let asked = Asked {
             query: query.to_owned(),
             arguments,
-            collection: interest.collection,
-            normalized: interest.normalized,
+            collection: Arc::clone(&interest.collection),
+            normalized: interest.normalized.clone(),
         };
         let command = Command::Subscribe { id, asked, answer };
         machinery.commands.send(command).map_err(|_| PeerError::Closed)?;
-        let subscription = Subscription::new(id, &machinery.commands);
         match answered.recv_timeout(SUBSCRIBE_PATIENCE) {
-            Ok(Ok(())) => Ok(subscription),
-            Ok(Err(ReplicaError::Query(message))) => Err(PeerError::Subscription(message)),
-            Ok(Err(error)) => Err(PeerError::Subscription(error.to_string())),
-            Err(RecvTimeoutError::Disconnected) => Err(PeerError::Closed),
-            // The query is one; the sync thread takes it when it has written what it is at, maybe after a transaction
-            // that this very call is a part of.
-            Err(RecvTimeoutError::Timeout) => Ok(subscription),
+            // Without an answer: the query is one; the sync thread takes it when it has written what it is at, maybe after a
+            // transaction that this very call is a part of.
+            Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {}
+            Ok(Err(ReplicaError::Query(message))) => return Err(PeerError::Subscription(message)),
+            Ok(Err(error)) => return Err(PeerError::Subscription(error.to_string())),
+            Err(RecvTimeoutError::Disconnected) => return Err(PeerError::Closed),
         }
+        self.0.store.subscribed(id.0, query, interest);
+        Ok(Subscription::new(id, &machinery.commands, &self.0.store))
     }
 
     /// Copies the database as it is at one moment to `directory`, while others read and write: it must be empty, or is

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ditto_replication::SubscriptionId;
+use ditto_store::{Store, WeakStore};
 use tokio::sync::mpsc;
 
 use crate::hub::Command;
@@ -18,18 +19,24 @@ struct Inner {
     id: SubscriptionId,
     cancelled: AtomicBool,
     commands: mpsc::WeakUnboundedSender<Command>,
+    store: WeakStore,
 }
 
 impl Subscription {
-    pub(crate) fn new(id: SubscriptionId, commands: &mpsc::UnboundedSender<Command>) -> Self {
-        Self(Arc::new(Inner { id, cancelled: AtomicBool::new(false), commands: commands.downgrade() }))
+    pub(crate) fn new(id: SubscriptionId, commands: &mpsc::UnboundedSender<Command>, store: &Store) -> Self {
+        let (commands, store) = (commands.downgrade(), store.downgrade());
+        Self(Arc::new(Inner { id, cancelled: AtomicBool::new(false), commands, store }))
     }
 
     /// Ends the interest; documents that are here stay. Doing it twice, or after the peer was closed, does nothing.
     pub fn cancel(&self) {
-        if !self.0.cancelled.swap(true, Ordering::AcqRel)
-            && let Some(commands) = self.0.commands.upgrade()
-        {
+        if self.0.cancelled.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if let Some(store) = self.0.store.upgrade() {
+            store.unsubscribed(self.0.id.0);
+        }
+        if let Some(commands) = self.0.commands.upgrade() {
             // A sync thread that is gone has no subscriptions either.
             let _ = commands.send(Command::Unsubscribe(self.0.id));
         }

@@ -116,3 +116,30 @@ fn what_became_of_each_subscription_at_each_peer_is_told() {
     }
     await_that(&b, SUBSCRIPTIONS, |rows| rows.len() == 1);
 }
+
+#[test]
+fn evict_says_which_subscriptions_bring_back_what_it_removed() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| open(directory.path()));
+    execute(&a, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1}), ({'_id': 2, 'x': 2}), ({'_id': 3, 'x': 3})");
+    let all = subscribe(&b, "SELECT * FROM c");
+    connect(&b, &listen(&a));
+    await_that(&b, "SELECT _id FROM c", |rows| rows.len() == 3);
+    let report = |peer: &ditto_peer::Peer| {
+        let report = "SELECT evicted, subscribed, subscribed_ids, subscriptions FROM system:evictions";
+        execute(peer, report)[0].to_json()
+    };
+    let (two, one) = (subscribe(&b, "SELECT * FROM c WHERE x = 2"), subscribe(&b, "SELECT * FROM d"));
+    all.cancel();
+    execute(&b, "EVICT FROM c WHERE x > 1");
+    assert_eq!(
+        report(&b),
+        r#"{"evicted":2,"subscribed":1,"subscribed_ids":[2],"subscriptions":["SELECT * FROM c WHERE x = 2"]}"#
+    );
+    await_that(&b, "SELECT _id FROM c", |rows| rows.iter().any(|row| number(row, "_id") == Some(2)));
+    for subscription in [two, one] {
+        subscription.cancel();
+    }
+    execute(&b, "EVICT FROM c");
+    assert_eq!(report(&b), r#"{"evicted":2,"subscribed":0,"subscribed_ids":[],"subscriptions":[]}"#);
+}

@@ -30,6 +30,7 @@ use crate::lifecycle::names::NameFinder;
 use crate::lifecycle::reaper::{self, Reaped, Reaper};
 use crate::lifecycle::recency::Recency;
 use crate::lifecycle::skew::{ClockSkew, Skews};
+use crate::lifecycle::subscribed::{Subscribed, Subscription};
 use crate::observer::{Observer, Observers, SignalNext};
 use crate::parameters::Parameters;
 use crate::recovery;
@@ -94,7 +95,7 @@ pub struct Store {
 }
 
 /// A [`Store`] that may be gone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct WeakStore(Weak<Inner>);
 
 impl WeakStore {
@@ -141,6 +142,7 @@ pub(crate) struct Inner {
     pub recency: Recency,
     pub skews: Skews,
     pub evictions: Evictions,
+    pub subscribed: Subscribed,
     pub conflicts: Conflicts,
     pub age: AgeClock,
     pub reaper: Reaper,
@@ -189,6 +191,7 @@ impl Store {
             recency: Recency::default(),
             skews: Skews::default(),
             evictions: Evictions::default(),
+            subscribed: Subscribed::default(),
             conflicts: Conflicts::default(),
             age: AgeClock::new(catalog.age),
             reaper,
@@ -313,6 +316,17 @@ impl Store {
     /// often.
     pub fn signal_commits(&self, hook: impl Fn() + Send + Sync + 'static) -> CommitSubscription {
         self.inner.feed.subscribe(Hook::Signal(Arc::new(hook)))
+    }
+
+    /// Other peers are asked from now on for what `interest`, the compiled `query`, matches: EVICT says of such documents that
+    /// they come back. `number` names the subscription.
+    pub fn subscribed(&self, number: u64, query: &str, interest: Interest) {
+        self.inner.subscribed.add(number, Subscription { query: query.into(), interest });
+    }
+
+    /// They are not asked any more.
+    pub fn unsubscribed(&self, number: u64) {
+        self.inner.subscribed.remove(number);
     }
 
     /// Makes `rows` what SELECT reads from the virtual collection `name` (`system:…`). Replaces an earlier one

@@ -5,6 +5,8 @@
 //! begins with `/*+ {"#force": true} */`. In a collection that no peer ever asked for or sent documents of there may never be
 //! anybody to wait for: everything is evicted, as the application says, and what existed nowhere else is reported.
 //! Only collections that are never synced (`LocalPeerOnly`) need no report.
+//!
+//! What a subscription of this peer asks for comes back from whoever has it. Maybe that is wanted, so it is evicted and reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use ditto_value::{Object, Value};
 use parking_lot::Mutex;
 
 use super::holdings::Facts;
+use super::subscribed::Subscription;
 use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::layout;
@@ -26,7 +29,7 @@ use crate::store::Inner;
 
 /// The virtual collection.
 pub(crate) const EVICTIONS: &str = "system:evictions";
-/// How many ids of kept documents, and of those that nobody else held, a row lists.
+/// How many ids of documents of each sort, and how many subscriptions, a row lists.
 const MAX_IDS: usize = 100;
 /// The directive that makes EVICT forget what nobody else holds.
 const FORCE: &str = "#force";
@@ -46,6 +49,10 @@ pub(crate) struct Report {
     kept: Listed,
     /// Evicted although nobody else is known to hold it.
     unheld: Listed,
+    /// Evicted although this peer subscribes to them.
+    subscribed: Listed,
+    /// The queries of those subscriptions.
+    subscriptions: Vec<Arc<str>>,
     is_forced: bool,
 }
 
@@ -123,6 +130,15 @@ impl Report {
                 "EVICT kept documents with changes that no other peer has acknowledged, see system:evictions"
             );
         }
+        if let Some(query) = self.subscriptions.first() {
+            tracing::warn!(
+                collection,
+                subscribed = self.subscribed.count,
+                subscriptions = self.subscriptions.len(),
+                "EVICT removed documents that this peer subscribes to by `{query}`: they come back from peers that have them; cancel \
+                 the subscription before EVICT, see system:evictions"
+            );
+        }
         let unheld = self.unheld.count;
         if unheld == 0 || self.is_forced {
             return;
@@ -153,6 +169,8 @@ pub(crate) struct Protection<'t> {
     is_shared: bool,
     /// It is never synced.
     is_local: bool,
+    /// What is asked for in the collection, and whether something of it was evicted.
+    subscriptions: Vec<(Subscription, bool)>,
     report: Report,
 }
 
@@ -172,13 +190,18 @@ impl<'t> Protection<'t> {
             evicted: 0,
             kept: Listed::default(),
             unheld: Listed::default(),
+            subscribed: Listed::default(),
+            subscriptions: Vec::new(),
             is_forced: forced.or(default).unwrap_or(false),
         };
+        let is_local = is_local(inner, &collection.name);
+        let subscriptions = if is_local { Vec::new() } else { inner.subscribed.of(&collection.name) };
         Self {
             inner,
             collection,
             is_shared: collection.shared.load(Ordering::Acquire) || inner.is_asked_for(&collection.name),
-            is_local: is_local(inner, &collection.name),
+            is_local,
+            subscriptions: subscriptions.into_iter().map(|subscription| (subscription, false)).collect(),
             report,
         }
     }
@@ -203,12 +226,26 @@ impl<'t> Protection<'t> {
         if !self.keeps() && !self.is_local && !self.is_held(document_key, record)? {
             self.report.unheld.add(record);
         }
+        let mut is_subscribed = false;
+        for (Subscription { interest, .. }, is_affected) in &mut self.subscriptions {
+            if interest.unfiltered || (interest.matcher)(record.value) {
+                is_subscribed = true;
+                *is_affected = true;
+            }
+        }
+        if is_subscribed {
+            self.report.subscribed.add(record);
+        }
         Ok(())
     }
 
     /// What was done.
     pub(crate) fn report(self) -> Report {
-        self.report
+        let Self { mut report, subscriptions, .. } = self;
+        let affected = subscriptions.into_iter().filter(|(_, is_affected)| *is_affected);
+        let queries: BTreeSet<Arc<str>> = affected.map(|(subscription, _)| subscription.query).collect();
+        report.subscriptions = queries.into_iter().take(MAX_IDS).collect();
+        report
     }
 
     fn is_held(&self, document_key: &[u8], record: &Record<'_>) -> Result<bool, StoreError> {
@@ -249,7 +286,8 @@ pub(crate) fn list(inner: &Inner) -> Vec<Object> {
     let time = |time: Option<u64>| time.map_or(Value::Null, Value::from);
     let row = |(name, known): (&Arc<str>, &Known)| {
         let evictions = inner.collections.get(name).map(|found| found.evictions.load(Ordering::Acquire));
-        let Report { time_ms, evicted, kept, unheld, .. } = &known.last;
+        let Report { time_ms, evicted, kept, unheld, subscribed, subscriptions, .. } = &known.last;
+        let queries = subscriptions.iter().map(|query| Value::from(&**query));
         Object::from([
             ("_id", Value::from(&**name)),
             ("evicted", Value::from(*evicted)),
@@ -257,6 +295,9 @@ pub(crate) fn list(inner: &Inner) -> Vec<Object> {
             ("kept", Value::from(kept.count)),
             ("kept_ids", Value::Array(kept.ids.clone())),
             ("previous_time", time(known.evicted_ms[1])),
+            ("subscribed", Value::from(subscribed.count)),
+            ("subscribed_ids", Value::Array(subscribed.ids.clone())),
+            ("subscriptions", Value::Array(queries.collect())),
             ("time", Value::from(*time_ms)),
             ("unheld", Value::from(unheld.count)),
             ("unheld_ids", Value::Array(unheld.ids.clone())),
@@ -277,6 +318,8 @@ mod tests {
             evicted: 1,
             kept: Listed::default(),
             unheld: Listed::default(),
+            subscribed: Listed::default(),
+            subscriptions: Vec::new(),
             is_forced: false,
         };
         let mut known = Known { last, evicted_ms: [None; 2], warned_ms: None };

@@ -14,6 +14,7 @@
 //! | [`holdings`] | what remote peers are known to hold: whether a write exists elsewhere |
 //! | [`conflicts`] | writes that lost against a deletion, as `system:conflicts` |
 //! | [`evictions`] | what EVICT may forget, and what it kept, as `system:evictions` |
+//! | [`subscribed`] | what this peer subscribes to, so that EVICT can say what comes back |
 //! | [`recency`] | which rows of `replication` are in use |
 //! | [`skew`] | remote clocks that are wrong |
 //! | [`reaper`] | the housekeeping that the owner of the store calls from time to time |
@@ -28,3 +29,4 @@ pub(crate) mod reaper;
 pub(crate) mod recency;
 pub(crate) mod rows;
 pub(crate) mod skew;
+pub(crate) mod subscribed;
