@@ -115,7 +115,9 @@ impl Store {
     /// any long one: the other task gives up after a minute. Reading beside the transaction is fine, and sees what was
     /// before it.
     ///
-    /// Other peers get what a transaction wrote together, if their subscriptions cover all of it.
+    /// Other peers get what a transaction wrote together, if their subscriptions cover all of it, and it is no more than 20,000
+    /// documents and 8 MiB of changes. Of more, or while they are behind, they may see a part, and say so by `catching_up` in
+    /// `system:data_sync_info`.
     ///
     /// ```
     /// use dittolive_ditto::prelude::*;
