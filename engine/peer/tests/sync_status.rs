@@ -83,7 +83,8 @@ fn what_became_of_each_subscription_at_each_peer_is_told() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [a, b] = directories.each_ref().map(|directory| open(directory.path()));
     execute(&a, "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'theirs': 'LocalPeerOnly'}");
-    execute(&b, "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'ours': 'LocalPeerOnly'}");
+    // Nobody is a server yet.
+    execute(&b, "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'ours': 'BigPeerOnly'}");
     let [empty, refused, ours] =
         ["SELECT * FROM c", "SELECT * FROM theirs WHERE x > 1", "SELECT * FROM ours"]
             .map(|query| subscribe(&b, query));
