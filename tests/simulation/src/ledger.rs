@@ -33,11 +33,33 @@ struct Increment {
     sequence: Option<Sequence>,
 }
 
+/// A register that one peer writes alone, in a document that nobody deletes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Register {
+    /// The collection.
+    pub collection: &'static str,
+    /// The document.
+    pub document: String,
+    /// The field.
+    pub field: String,
+}
+
+/// What was written to a register; `None` where it was unset.
+#[derive(Clone, Debug, Default)]
+struct Written {
+    /// With the commits that are there, oldest first.
+    acknowledged: Vec<(Sequence, Option<i64>)>,
+    /// What may be there or not: the write failed, or its disk was replaced by an older image, so that only other peers may know
+    /// of it.
+    perhaps: Vec<Option<i64>>,
+}
+
 /// What one peer wrote, by the sequences of its commits.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     promises: BTreeMap<Promise, Sequence>,
     increments: Vec<Increment>,
+    registers: BTreeMap<Register, Written>,
 }
 
 impl Ledger {
@@ -56,10 +78,23 @@ impl Ledger {
         self.increments.push(Increment { document: document.to_owned(), amount, sequence: None });
     }
 
+    /// A register was written.
+    pub fn write(&mut self, register: Register, value: Option<i64>, sequence: Sequence) {
+        self.registers.entry(register).or_default().acknowledged.push((sequence, value));
+    }
+
+    /// Writing a register failed: nobody knows whether it was written.
+    pub fn perhaps_write(&mut self, register: Register, value: Option<i64>) {
+        self.registers.entry(register).or_default().perhaps.push(value);
+    }
+
     /// The process ended, and this is the last commit that is left. Nobody has been told of the later ones.
     pub fn lost_after(&mut self, last: Sequence) {
         self.promises.retain(|_, sequence| *sequence <= last);
         self.increments.retain(|increment| increment.sequence.is_none_or(|sequence| sequence <= last));
+        for written in self.registers.values_mut() {
+            written.acknowledged.retain(|(sequence, _)| *sequence <= last);
+        }
     }
 
     /// An older image took the place of the disk, and this is its last commit. Others may know of the later ones.
@@ -68,6 +103,18 @@ impl Ledger {
         for increment in &mut self.increments {
             increment.sequence = increment.sequence.filter(|sequence| *sequence <= last);
         }
+        for written in self.registers.values_mut() {
+            let kept = written.acknowledged.partition_point(|(sequence, _)| *sequence <= last);
+            written.perhaps.extend(written.acknowledged.drain(kept..).map(|(_, value)| value));
+        }
+    }
+
+    /// The registers, each with what may be seen of it: what was written last, or what may be there besides.
+    pub fn registers(&self) -> impl Iterator<Item = (&Register, Vec<Option<i64>>)> {
+        self.registers.iter().map(|(register, written)| {
+            let newest = written.acknowledged.last().and_then(|(_, value)| *value);
+            (register, [newest].into_iter().chain(written.perhaps.iter().copied()).collect())
+        })
     }
 
     /// Everything that was promised and not lost.

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
-//! | [`durability`] | at rest | what was acknowledged is there; what was deleted is not; counters add up |
+//! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
 //! | [`torn_transactions`] | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
@@ -33,6 +33,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     coverage::equality(world, &mut verdicts);
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
+    durability::registers(world, &mut verdicts);
     if !world.parts_lost {
         let numbers = 0..world.peers.len();
         verdicts.extend(numbers.filter_map(|peer| torn_transactions(&world.peers, peer, &world.passed_on)));
@@ -86,6 +87,21 @@ pub fn held_in_part(peer: &Peer) -> Vec<usize> {
         return Vec::new();
     }
     parts(peer).into_iter().map(|part| part.owner).collect()
+}
+
+/// Who must have the transactions of a peer: those who subscribe to them, and are joined to it by such.
+pub fn reached_by_transactions(world: &World, owner: usize) -> BTreeSet<usize> {
+    let mut reached = BTreeSet::from([owner]);
+    let mut next = vec![owner];
+    while let Some(peer) = next.pop() {
+        for link in world.links_of(peer) {
+            let other = world.links[link].other(peer);
+            if subscribes(&world.peers[other]) && reached.insert(other) {
+                next.push(other);
+            }
+        }
+    }
+    reached
 }
 
 fn subscribes(peer: &Peer) -> bool {

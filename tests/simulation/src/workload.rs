@@ -2,7 +2,8 @@
 //!
 //! Kinds of documents in `plants`, told apart by the beginning of their `_id`, which goes on with the number of the peer that
 //! inserted them: `keep` is never deleted and collects fields that are written once; `once` is inserted once and perhaps
-//! deleted; `count` is a counter that everybody increments; `churn` is inserted, changed and deleted by everybody.
+//! deleted; `count` is a counter that everybody increments; `churn` is inserted, changed and deleted by everybody; `own` has a `note` that
+//! only this peer writes, and is not deleted either.
 //!
 //! In `pairs` each peer has three documents `a`, `b`, `c`. One transaction writes the same `first` to `a` and `b`, another the same
 //! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ.
@@ -10,7 +11,7 @@
 use ditto_store::{StoreError, TransactionKind};
 use ditto_value::{Object, Value};
 
-use crate::ledger::Promise;
+use crate::ledger::{Promise, Register};
 use crate::oracle;
 use crate::peer::Wish;
 use crate::sabotage::Sabotage;
@@ -26,6 +27,10 @@ fn everything() -> Wish {
 
 /// Subscribes to the documents that belong together.
 pub(crate) const PAIRS: &str = "SELECT * FROM pairs";
+
+fn register(peer: usize, document: &str, field: &str) -> Register {
+    Register { collection: "pairs", document: format!("{peer}-{document}"), field: field.to_owned() }
+}
 
 fn pairs() -> Wish {
     Wish::plain(PAIRS)
@@ -106,7 +111,8 @@ impl World {
             0..23 => self.insert(peer),
             23..55 => self.update(peer),
             55..65 => self.delete(peer),
-            65..71 => self.several(peer),
+            65..68 => self.several(peer),
+            68..71 => self.note_down(peer),
             71..82 => self.count(peer),
             82..94 => self.transaction(peer),
             94..98 if self.climate.evictions => self.evict(peer),
@@ -159,7 +165,9 @@ impl World {
     fn insert(&mut self, peer: usize) -> Result<(), StoreError> {
         self.counter += 1;
         let id = match self.random.below(10) {
-            0..2 => format!("keep-{peer}-{}", self.counter),
+            0 => format!("keep-{peer}-{}", self.counter),
+            1 if self.counter.is_multiple_of(2) => format!("keep-{peer}-{}", self.counter),
+            1 => return self.insert_as(peer, &format!("own-{peer}-{}", self.counter)),
             2..5 => format!("once-{peer}-{}", self.counter),
             _ if self.own_ids => format!("churn-{peer}-{}", self.random.below(12)),
             _ => format!("churn-x-{}", self.random.below(12)),
@@ -172,6 +180,42 @@ impl World {
         let arguments = Object::from([("d", Value::from(document))]);
         self.execute(peer, "INSERT INTO plants DOCUMENTS (:d) ON ID CONFLICT DO UPDATE", &arguments)?;
         Ok(())
+    }
+
+    /// Writes the field that is only written here.
+    fn note_down(&mut self, peer: usize) -> Result<(), StoreError> {
+        let Some(id) = self.pick(peer, &[&format!("own-{peer}-")]) else { return Ok(()) };
+        self.counter += 1;
+        let value = self.random.percent(80).then_some(self.counter as i64);
+        let (statement, arguments) = match value {
+            Some(value) => {
+                let arguments =
+                    Object::from([("id", Value::from(id.as_str())), ("value", Value::from(value))]);
+                ("UPDATE plants SET note = :value WHERE _id = :id", arguments)
+            }
+            None => ("UPDATE plants UNSET note WHERE _id = :id", Object::from([("id", id.as_str())])),
+        };
+        let outcome = self.execute(peer, statement, &arguments);
+        let register = Register { collection: "plants", document: id, field: "note".to_owned() };
+        self.write_down(peer, vec![(register, value)], outcome.map(|_| ()))
+    }
+
+    /// The ledger learns of what was written to registers.
+    fn write_down(
+        &mut self,
+        peer: usize,
+        written: Vec<(Register, Option<i64>)>,
+        outcome: Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let sequence = self.peers[peer].last_sequence();
+        let ledger = &mut self.peers[peer].ledger;
+        for (register, value) in written {
+            match outcome {
+                Ok(()) => ledger.write(register, value, sequence),
+                Err(_) => ledger.perhaps_write(register, value),
+            }
+        }
+        outcome
     }
 
     fn pick(&mut self, peer: usize, kinds: &[&str]) -> Option<String> {
@@ -271,6 +315,7 @@ impl World {
         };
         let Some(process) = &self.peers[peer].process else { return Ok(()) };
         let transaction = process.store.begin(TransactionKind::ReadWrite)?;
+        let mut written = Vec::new();
         for (field, documents) in members {
             for document in *documents {
                 let id = format!("{peer}-{document}");
@@ -281,14 +326,19 @@ impl World {
                 let arguments = Object::from([("d", Value::from(body))]);
                 let statement = "INSERT INTO pairs DOCUMENTS (:d) ON ID CONFLICT DO UPDATE";
                 transaction.execute(statement, &arguments)?;
+                written.push((register(peer, document, field), Some(turn as i64)));
                 if self.shared.sabotage == Some(Sabotage::HalfTransactions) {
                     break;
                 }
             }
         }
-        transaction.commit()?;
+        let is_lost = self.shared.sabotage == Some(Sabotage::LostWrites) && turn.is_multiple_of(2);
+        if is_lost {
+            transaction.rollback();
+        }
+        let outcome = if is_lost { Ok(()) } else { transaction.commit().map(|_| ()) };
         self.note(|| format!("peer {peer}: transaction {turn} of {members:?}"));
-        Ok(())
+        self.write_down(peer, written, outcome)
     }
 
     /// Only of what its owner has, and by one peer only: applications that evict apart from each other can lose the last

@@ -80,3 +80,8 @@ fn bytes_without_a_reason_are_noticed() {
 fn clocks_that_are_not_compared_are_noticed() {
     notices(Sabotage::FalseClocks, &["measures"]);
 }
+
+#[test]
+fn a_transaction_that_was_acknowledged_and_is_lost_is_missed() {
+    notices(Sabotage::LostWrites, &["which is not what was written last"]);
+}

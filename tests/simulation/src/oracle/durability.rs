@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ditto_value::Value;
+use ditto_value::{Object, Value};
 
-use crate::ledger::Promise;
+use crate::ledger::{Promise, Register};
+use crate::oracle;
 use crate::peer::Peer;
 use crate::world::{Wanting, World};
 
@@ -63,6 +64,36 @@ pub fn counters(world: &World, verdicts: &mut Vec<String>) {
             }
         }
     }
+}
+
+/// What its only writer wrote last is seen at itself, and wherever it must have arrived.
+pub fn registers(world: &World, verdicts: &mut Vec<String>) {
+    for author in &world.peers {
+        let subscribers = oracle::reached_by_transactions(world, author.number);
+        for (register, possible) in author.ledger.registers() {
+            let reaches = |peer: &&Peer| {
+                peer.number == author.number
+                    || world.wanting == Wanting::Everything
+                    || register.collection == "pairs" && subscribers.contains(&peer.number)
+            };
+            for peer in world.peers.iter().filter(reaches) {
+                let seen = seen(peer, register);
+                if !possible.contains(&seen) {
+                    let Register { document, field, .. } = register;
+                    verdicts.push(format!(
+                        "{field} of {document} is {seen:?} at peer {}, which is not what was written last: {possible:?}",
+                        peer.number
+                    ));
+                }
+            }
+        }
+    }
+}
+
+fn seen(peer: &Peer, register: &Register) -> Option<i64> {
+    let query = format!("SELECT * FROM {} WHERE _id = :id", register.collection);
+    let rows = peer.rows(&query, &Object::from([("id", register.document.as_str())]));
+    rows.first().and_then(|row| number(row.get(&register.field)?))
 }
 
 fn number(value: &Value) -> Option<i64> {
