@@ -5,6 +5,7 @@
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
+//! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`torn_transactions`] | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |

@@ -94,6 +94,35 @@ impl Process {
     }
 }
 
+/// What a disk has to have when a store is opened on it again.
+#[derive(Clone, Copy, Debug)]
+pub struct Owed {
+    /// What was synced.
+    durable: Sequence,
+    /// The last commit, unless a loss of power may have taken it, and what was synced if it may.
+    least: Sequence,
+    /// The last commit; `None` if one has failed, which may be there or not.
+    most: Option<Sequence>,
+}
+
+impl Owed {
+    /// What an open store has, after such a loss.
+    fn after(process: &Process, loss: Loss, has_failed: bool) -> Self {
+        let (durable, last) = (process.store.durable_sequence(), process.store.last_sequence());
+        let is_whole = loss == Loss::Nothing && !has_failed;
+        Self { durable, least: if is_whole { last } else { durable }, most: (!has_failed).then_some(last) }
+    }
+
+    /// The power failed once more.
+    fn cut_again(&mut self) {
+        self.least = self.durable;
+    }
+
+    fn is_met_by(&self, last: Sequence) -> bool {
+        last >= self.least && self.most.is_none_or(|most| last <= most)
+    }
+}
+
 /// A peer over all its restarts.
 pub struct Peer {
     /// Its place in the world.
@@ -102,6 +131,11 @@ pub struct Peer {
     pub storage: FaultyStorage,
     /// What the disk held some time ago.
     pub image: Option<FaultyStorage>,
+    owed_by_image: Option<Owed>,
+    /// Unless nobody knows.
+    owed: Option<Owed>,
+    /// What its disk had lost although it must not, in words.
+    pub lost: Option<String>,
     /// Whether a transaction of another peer may be in that in part.
     pub image_is_torn: bool,
     environment: Arc<SimulatedEnvironment>,
@@ -164,6 +198,7 @@ impl Peer {
             Self::on(storage, number, seed, original.skew(), original.sizes, original.shared.clone());
         copy.wishes.clone_from(&original.wishes);
         copy.forked = true;
+        copy.owed = original.owed_by_copy();
         copy
     }
 
@@ -173,6 +208,9 @@ impl Peer {
             number,
             storage,
             image: None,
+            owed_by_image: None,
+            owed: None,
+            lost: None,
             image_is_torn: false,
             environment: Arc::new(SimulatedEnvironment {
                 world: Arc::clone(&shared.clock),
@@ -245,7 +283,17 @@ impl Peer {
         Ok(())
     }
 
+    /// What an image of the platter has.
+    fn owed_by_copy(&self) -> Option<Owed> {
+        let process = self.process.as_ref()?;
+        Some(Owed::after(process, Loss::AllUnsynced, self.storage.has_failed()))
+    }
+
     fn settle(&mut self, last: Sequence) {
+        if let Some(owed) = self.owed.take().filter(|owed| !owed.is_met_by(last)) {
+            self.lost =
+                Some(format!("peer {} begins again with {last:?}, but its disk owes {owed:?}", self.number));
+        }
         if std::mem::take(&mut self.restoring) {
             self.ledger.restored_to(last);
         } else {
@@ -256,12 +304,21 @@ impl Peer {
 
     /// Ends the process, and what the disk loses with it.
     pub fn crash(&mut self, loss: Loss) {
-        self.process = None;
+        match (self.process.take(), &mut self.owed) {
+            (Some(process), owed) => *owed = Some(Owed::after(&process, loss, self.storage.has_failed())),
+            (None, Some(owed)) => owed.cut_again(),
+            (None, None) => {}
+        }
         self.sync_due = None;
         self.tick_due = None;
         self.storage = self.storage.restart(loss);
-        if self.shared.sabotage == Some(Sabotage::LostSyncs) {
-            self.storage = FaultyStorage::new(self.boots);
+        match self.shared.sabotage {
+            Some(Sabotage::LostSyncs) => self.storage = FaultyStorage::new(self.boots),
+            Some(Sabotage::SwappedDisks) => {
+                self.storage = FaultyStorage::new(self.boots);
+                self.owed = None;
+            }
+            _ => {}
         }
     }
 
@@ -269,6 +326,7 @@ impl Peer {
     pub fn take_image(&mut self, seed: u64) {
         self.image_is_torn = self.is_torn_on_disk();
         self.image = Some(self.storage.copy(seed));
+        self.owed_by_image = self.owed_by_copy();
     }
 
     /// Whether a transaction of another peer may be in the store in part.
@@ -304,6 +362,7 @@ impl Peer {
             && self.process.is_none()
         {
             self.storage = image.copy(seed);
+            self.owed = self.owed_by_image;
             self.forked = true;
             self.restoring = true;
         }
@@ -315,8 +374,10 @@ impl Peer {
     /// The cause is still there.
     pub fn recover(&mut self) -> Result<(), OpenError> {
         let Some(process) = &self.process else { return Ok(()) };
+        let owed = Owed::after(process, Loss::SomeUnsynced, true);
         process.store.recover()?;
         let last = process.store.last_sequence();
+        self.owed = Some(owed);
         self.failed = false;
         self.settle(last);
         Ok(())

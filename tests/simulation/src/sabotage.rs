@@ -9,6 +9,8 @@ pub enum Sabotage {
     ForgottenCheckpoints,
     /// Disks lose what they have synced.
     LostSyncs,
+    /// Somebody else's empty disk takes the place of one, and nobody says so.
+    SwappedDisks,
     /// Writes are acknowledged that were never made.
     LostWrites,
     /// A document that was deleted is brought back as it was.

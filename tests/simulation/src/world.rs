@@ -619,6 +619,7 @@ impl World {
         match self.peers[peer].recover() {
             Ok(()) => {
                 self.note(|| format!("peer {peer} has recovered"));
+                self.verdicts.extend(self.peers[peer].lost.take());
                 self.connect_all(peer);
                 self.pump(peer);
             }
@@ -662,6 +663,7 @@ impl World {
         let now = self.now;
         match self.peers[peer].start(now) {
             Ok(()) => {
+                self.verdicts.extend(self.peers[peer].lost.take());
                 self.connect_all(peer);
                 self.pump(peer);
             }

@@ -42,8 +42,13 @@ fn acknowledged_writes_that_are_lost_are_missed() {
 }
 
 #[test]
-fn a_disk_that_loses_what_was_synced_is_taken_for_a_copy() {
-    notices(Sabotage::LostSyncs, &["is no copy, but ForkDetected"]);
+fn a_disk_that_loses_what_was_synced_is_noticed_when_it_is_opened_again() {
+    notices(Sabotage::LostSyncs, &["but its disk owes"]);
+}
+
+#[test]
+fn a_history_that_is_gone_without_a_word_is_taken_for_a_copy() {
+    notices(Sabotage::SwappedDisks, &["is no copy, but ForkDetected"]);
 }
 
 #[test]
