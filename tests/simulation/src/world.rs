@@ -113,6 +113,8 @@ pub struct World {
     happenings: u64,
     /// Whether faults and writes still happen.
     pub stormy: bool,
+    /// Ticks come less than so many milliseconds after their time, at random.
+    pub tardiness: u64,
     /// What happened.
     pub trace: Trace,
     /// Differs between two runs that differ in any message.
@@ -143,6 +145,8 @@ pub struct World {
 pub const START: u64 = 1_700_000_000_000;
 /// A world in which more than this happens does not come to rest.
 const MAX_HAPPENINGS: u64 = 4_000_000;
+/// In a storm a tick comes less than this after its time.
+const TARDINESS_MS: u64 = 20;
 /// No reaping has more steps than this.
 const MAX_REAPING_STEPS: usize = 100;
 /// After so much time in peace nothing moves any more …
@@ -217,6 +221,7 @@ impl World {
             queue: BinaryHeap::new(),
             happenings: 0,
             stormy: true,
+            tardiness: 0,
             trace: Trace::new(traced),
             fingerprint: 0,
             interrupted: false,
@@ -283,6 +288,7 @@ impl World {
 
     fn storm(&mut self, duration: u64) {
         self.stormy = true;
+        self.tardiness = TARDINESS_MS;
         self.interrupted = false;
         for link in 0..self.links.len() {
             self.links[link].quality = self.qualities[link];
@@ -306,6 +312,7 @@ impl World {
     /// All faults end, everybody meets everybody that it has a link to, and time passes until nothing moves.
     fn peace(&mut self) {
         self.stormy = false;
+        self.tardiness = 0;
         for peer in 0..self.peers.len() {
             self.peers[peer].repair_disk();
             self.peers[peer].away = false;
@@ -503,7 +510,9 @@ impl World {
             }
         }
         if let Some(timeout) = timeout {
-            let due = timeout.max(now + 1);
+            // Whoever is busy looks at the clock late.
+            let late = self.random.below(self.tardiness.max(1));
+            let due = timeout.max(now + 1) + late;
             if self.peers[peer].tick_due.is_none_or(|present| due < present) {
                 self.peers[peer].tick_due = Some(due);
                 self.schedule(due - now, Happening::Tick { peer });
