@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
+//! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
 //! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`torn_transactions`] | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
@@ -32,6 +33,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     sanity::queues(world, &mut verdicts);
     coverage::neighbours(world, &mut verdicts);
     coverage::equality(world, &mut verdicts);
+    (0..world.links.len()).for_each(|link| verdicts.extend(checkpoints(world, link)));
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
     durability::registers(world, &mut verdicts);
@@ -50,10 +52,16 @@ pub fn judge(world: &mut World) -> Vec<String> {
 pub fn positions(world: &World, link: usize) -> Vec<String> {
     let mut verdicts = Vec::new();
     coverage::positions(world, link, &mut verdicts);
-    verdicts
-        .into_iter()
-        .map(|verdict| format!("at {} a position is ahead of the data: {verdict}", world.now))
-        .collect()
+    let at = |verdict| format!("at {} a position is ahead of the data: {verdict}", world.now);
+    verdicts.into_iter().map(at).collect()
+}
+
+/// Both ends of a link hold everything up to the checkpoints that they have stored.
+pub fn checkpoints(world: &World, link: usize) -> Vec<String> {
+    let mut verdicts = Vec::new();
+    coverage::checkpoints(world, link, &mut verdicts);
+    let at = |verdict| format!("at {} a stored checkpoint is ahead of the data: {verdict}", world.now);
+    verdicts.into_iter().map(at).collect()
 }
 
 /// When all is at rest, everybody says that it has caught up.

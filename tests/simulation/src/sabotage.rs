@@ -5,6 +5,8 @@
 pub enum Sabotage {
     /// Now and then a document is said to be merged that is not.
     DroppedDocuments,
+    /// Checkpoints are stored that are a few changes ahead.
+    EarlyCheckpoints,
     /// No checkpoint is ever found again.
     ForgottenCheckpoints,
     /// Disks lose what they have synced.

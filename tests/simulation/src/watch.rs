@@ -14,6 +14,8 @@ use crate::sabotage::Sabotage;
 
 /// Every so many documents one is dropped by [`Sabotage::DroppedDocuments`].
 const DROPPED_OF: u64 = 40;
+/// So many changes [`Sabotage::EarlyCheckpoints`] are ahead.
+const AHEAD: u64 = 3;
 
 /// A [`StoreReplica`] that is watched.
 pub struct Watched {
@@ -181,6 +183,9 @@ impl Replica for Watched {
                 index += 1;
                 !drops
             });
+        }
+        if self.sabotage == Some(Sabotage::EarlyCheckpoints) {
+            incoming.checkpoints.iter_mut().for_each(|(_, checkpoint)| checkpoint.sequence.0 += AHEAD);
         }
         if self.sabotage == Some(Sabotage::SplitBatches) {
             let Incoming { from, .. } = incoming;

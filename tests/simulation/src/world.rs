@@ -673,6 +673,10 @@ impl World {
         match self.peers[peer].start(now) {
             Ok(()) => {
                 self.verdicts.extend(self.peers[peer].lost.take());
+                for link in self.links_of(peer) {
+                    let found = oracle::checkpoints(self, link);
+                    self.verdicts.extend(found);
+                }
                 self.connect_all(peer);
                 self.pump(peer);
             }
@@ -736,6 +740,8 @@ impl World {
             let ends = self.links[link].ends;
             self.note(|| format!("the link between {} and {} ends", ends[0], ends[1]));
             self.links[link].turn(self.now);
+            let found = oracle::checkpoints(self, link);
+            self.verdicts.extend(found);
             for end in ends {
                 self.peers[end].disconnect(link, self.now);
             }

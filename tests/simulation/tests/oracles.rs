@@ -32,6 +32,11 @@ fn a_position_ahead_of_the_data_is_noticed_in_the_storm() {
 }
 
 #[test]
+fn a_stored_checkpoint_ahead_of_the_data_is_noticed_when_the_session_ends() {
+    notices(Sabotage::EarlyCheckpoints, &["a stored checkpoint is ahead of the data"]);
+}
+
+#[test]
 fn checkpoints_that_are_not_found_again_cost_too_much() {
     notices(Sabotage::ForgottenCheckpoints, &["without change took"]);
 }

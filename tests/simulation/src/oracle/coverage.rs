@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use ditto_crdt::{Sequence, Version};
 use ditto_replication::{DocumentKey, Interest, Replica};
-use ditto_value::ValueRef;
+use ditto_value::{Object, Value, ValueRef};
 
-use crate::peer::{Peer, Process};
+use crate::peer::{Peer, Process, Wish, peer_id};
 use crate::world::{Wanting, World};
 
 /// Every neighbour of every peer holds everything that the peer knows of what the neighbour subscribes to.
@@ -17,7 +17,7 @@ pub fn neighbours(world: &World, verdicts: &mut Vec<String>) {
     for link in &world.links {
         for [from, to] in [link.ends, [link.ends[1], link.ends[0]]] {
             let (from, to) = (&world.peers[from], &world.peers[to]);
-            covered(from, to, Sequence(u64::MAX), held_counts, verdicts);
+            covered(from, to, &to.wishes, Sequence(u64::MAX), held_counts, verdicts);
         }
     }
 }
@@ -30,9 +30,57 @@ pub fn positions(world: &World, link: usize, verdicts: &mut Vec<String>) {
     let ends = world.links[link].ends;
     for [from, to] in [ends, [ends[1], ends[0]]] {
         if let Some(position) = world.position(link, to) {
-            covered(&world.peers[from], &world.peers[to], position, false, verdicts);
+            let (from, to) = (&world.peers[from], &world.peers[to]);
+            covered(from, to, &to.wishes, position, false, verdicts);
         }
     }
+}
+
+/// Each end of a link holds everything up to the checkpoints of the other's history that it has stored for what it subscribes
+/// to now.
+pub fn checkpoints(world: &World, link: usize, verdicts: &mut Vec<String>) {
+    let ends = world.links[link].ends;
+    for [from, to] in [ends, [ends[1], ends[0]]] {
+        let (from, to) = (&world.peers[from], &world.peers[to]);
+        for wish in &to.wishes {
+            if let Some(sequence) = checkpoint(from, to, wish) {
+                covered(from, to, std::slice::from_ref(wish), sequence, false, verdicts);
+            }
+        }
+    }
+}
+
+/// What the subscriber has stored for a subscription, if it lies in the history of the publisher.
+fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequence> {
+    let (from, to) = (publisher.process.as_ref()?, subscriber.process.as_ref()?);
+    let interest = to.replica.compile(&wish.query, &wish.arguments).ok()?;
+    let evictions = to.replica.eviction_count(&interest.collection);
+    let name = effective_interest(&interest.normalized, &wish.arguments, evictions);
+    let stored = to.replica.checkpoint(peer_id(publisher.number), &name).ok()??;
+    let runs = from.replica.runs();
+    let run = runs.iter().position(|(run, _)| *run == stored.run)?;
+    let ends_before = runs.get(run + 1).is_some_and(|(_, first)| stored.sequence >= *first);
+    (!ends_before).then_some(stored.sequence)
+}
+
+/// The capabilities on which it depends what arrives, of two peers of the present build.
+const DECISIVE_CAPABILITIES: u64 = 1 << 3;
+
+/// The name of a checkpoint, as docs/protocol.md says in section 6.
+fn effective_interest(normalized: &str, arguments: &Object, evictions: u64) -> [u8; 16] {
+    let arguments =
+        if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
+    let mut selection = blake3::Hasher::new();
+    selection.update(&(normalized.len() as u64).to_le_bytes());
+    selection.update(normalized.as_bytes());
+    selection.update(&arguments);
+    let mut name = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 1");
+    name.update(&selection.finalize().as_bytes()[..16]);
+    name.update(&evictions.to_le_bytes());
+    name.update(&DECISIVE_CAPABILITIES.to_le_bytes());
+    let mut first = [0; 16];
+    first.copy_from_slice(&name.finalize().as_bytes()[..16]);
+    first
 }
 
 /// Every document that the change log of a peer names, up to a sequence.
@@ -44,16 +92,14 @@ fn documents(process: &Process, up_to: Sequence) -> Vec<DocumentKey> {
 fn covered(
     publisher: &Peer,
     subscriber: &Peer,
+    wishes: &[Wish],
     up_to: Sequence,
     held_counts: bool,
     verdicts: &mut Vec<String>,
 ) {
     let (Some(from), Some(to)) = (&publisher.process, &subscriber.process) else { return };
-    let interests: Vec<Interest> = subscriber
-        .wishes
-        .iter()
-        .filter_map(|wish| from.replica.compile(&wish.query, &wish.arguments).ok())
-        .collect();
+    let interests: Vec<Interest> =
+        wishes.iter().filter_map(|wish| from.replica.compile(&wish.query, &wish.arguments).ok()).collect();
     for key in documents(from, up_to) {
         let mut interests =
             interests.iter().filter(|interest| interest.collection == key.collection).peekable();
