@@ -9,6 +9,7 @@
 //! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
+//! | `excuses` | where parts of transactions may be seen without a word |
 //! | `faults` | what goes wrong |
 //! | `workload` | what the applications do |
 //! | [`ledger`] | what the applications were told is done |
@@ -24,6 +25,7 @@
 //! way is gone.
 
 pub mod climate;
+mod excuses;
 mod faults;
 pub mod ledger;
 pub mod network;

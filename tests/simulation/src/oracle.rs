@@ -7,7 +7,7 @@
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
 //! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
-//! | [`torn_transactions`] | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
+//! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
 //!
@@ -37,10 +37,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
     durability::registers(world, &mut verdicts);
-    if !world.parts_lost {
-        let numbers = 0..world.peers.len();
-        verdicts.extend(numbers.filter_map(|peer| torn_transactions(&world.peers, peer, &world.passed_on)));
-    }
+    torn_transactions(world, &mut verdicts);
     verdicts.extend(world.peers.iter().filter(|peer| peer.is_torn()).map(still_catching_up));
     cost::of_the_storm(world, &mut verdicts);
     cost::of_a_quiet_meeting(world, &mut verdicts);
@@ -70,32 +67,32 @@ fn still_catching_up(peer: &Peer) -> String {
 }
 
 /// A transaction of which a peer sees one document as it was before, and the other as it is after.
-struct Part {
+pub(crate) struct Part {
     /// Whose transaction.
-    owner: usize,
+    pub(crate) owner: usize,
     /// What is seen, in words.
-    seen: String,
+    pub(crate) seen: String,
 }
 
-/// Nobody who subscribes to transactions, and does not say that it shows parts, sees a part of one. `passed_on` names those
-/// of whose transactions somebody who does not subscribe to them holds a part: that comes to whoever has them from there.
-pub fn torn_transactions(peers: &[Peer], number: usize, passed_on: &BTreeSet<usize>) -> Option<String> {
-    let peer = peers.get(number).filter(|peer| subscribes(peer) && !peer.is_torn())?;
-    // Who was restored and does not get back what it wrote before writes apart from that. If its clock is far behind what it
-    // wrote then, its transactions have several stamps.
-    let writes_apart =
-        |owner: usize| peers.get(owner).is_some_and(|owner| owner.forked && !subscribes(owner));
-    let excused = |part: &Part| writes_apart(part.owner) || passed_on.contains(&part.owner);
-    let part = parts(peer).into_iter().find(|part| !excused(part))?;
-    Some(format!("peer {} sees {}", peer.number, part.seen))
-}
-
-/// Of whose transactions a peer that does not subscribe to them holds a part.
-pub fn held_in_part(peer: &Peer) -> Vec<usize> {
-    if subscribes(peer) {
-        return Vec::new();
+/// At rest nobody sees a part of a transaction that must have reached it whole.
+pub fn torn_transactions(world: &World, verdicts: &mut Vec<String>) {
+    for peer in &world.peers {
+        for part in parts(peer) {
+            let owner = part.owner;
+            if reached_by_transactions(world, owner).contains(&peer.number)
+                && !writes_apart(&world.peers, owner)
+                && !world.excuses.may_be_lost(owner)
+            {
+                verdicts.push(format!("at rest peer {} sees {}", peer.number, part.seen));
+            }
+        }
     }
-    parts(peer).into_iter().map(|part| part.owner).collect()
+}
+
+/// Who was restored and does not get back what it wrote before writes apart from that. If its clock is far behind what it
+/// wrote then, its transactions have several stamps.
+pub(crate) fn writes_apart(peers: &[Peer], owner: usize) -> bool {
+    peers.get(owner).is_some_and(|owner| owner.forked && !subscribes(owner))
 }
 
 /// Who must have the transactions of a peer: those who subscribe to them, and are joined to it by such.
@@ -113,11 +110,12 @@ pub fn reached_by_transactions(world: &World, owner: usize) -> BTreeSet<usize> {
     reached
 }
 
-fn subscribes(peer: &Peer) -> bool {
+pub(crate) fn subscribes(peer: &Peer) -> bool {
     peer.wishes.iter().any(|wish| wish.query == workload::PAIRS)
 }
 
-fn parts(peer: &Peer) -> Vec<Part> {
+/// What a peer sees in part.
+pub(crate) fn parts(peer: &Peer) -> Vec<Part> {
     let rows = peer.rows("SELECT _id, first, second FROM pairs", &Object::default());
     let id = |row: &Value| row.get("_id").and_then(Value::as_str).map(str::to_owned);
     let rows: BTreeMap<String, &Value> = rows.iter().filter_map(|row| Some((id(row)?, row))).collect();

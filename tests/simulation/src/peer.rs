@@ -137,7 +137,9 @@ pub struct Peer {
     /// What its disk had lost although it must not, in words.
     pub lost: Option<String>,
     /// Whether a transaction of another peer may be in that in part.
-    pub image_is_torn: bool,
+    image_is_torn: bool,
+    /// Whether one was when the process ended that was the last one, if it is down.
+    ended_torn: bool,
     environment: Arc<SimulatedEnvironment>,
     shared: Shared,
     sizes: Sizes,
@@ -212,6 +214,7 @@ impl Peer {
             owed: None,
             lost: None,
             image_is_torn: false,
+            ended_torn: false,
             environment: Arc::new(SimulatedEnvironment {
                 world: Arc::clone(&shared.clock),
                 skew: AtomicI64::new(skew),
@@ -276,6 +279,7 @@ impl Peer {
             whole_from: Some(Sequence(0)),
             evictions: BTreeMap::new(),
         });
+        self.ended_torn = false;
         self.served.clear();
         for wish in self.wishes.clone() {
             self.subscribe(&wish, now);
@@ -304,6 +308,7 @@ impl Peer {
 
     /// Ends the process, and what the disk loses with it.
     pub fn crash(&mut self, loss: Loss) {
+        self.ended_torn |= self.is_torn() || self.is_torn_on_disk();
         match (self.process.take(), &mut self.owed) {
             (Some(process), owed) => *owed = Some(Owed::after(&process, loss, self.storage.has_failed())),
             (None, Some(owed)) => owed.cut_again(),
@@ -335,18 +340,24 @@ impl Peer {
         self.process.as_ref().is_some_and(|process| process.replicator.shows_parts())
     }
 
-    /// Whether it would be after a loss of power.
+    /// Whether one may be in its store, its image, or in what is left of its store after a loss of power.
     #[must_use]
-    pub fn is_torn_on_disk(&self) -> bool {
+    pub fn is_torn_anywhere(&self) -> bool {
+        self.is_torn() || self.is_torn_on_disk() || self.ended_torn || self.image_is_torn
+    }
+
+    /// Whether one may be in part after a loss of power.
+    fn is_torn_on_disk(&self) -> bool {
         let durable = |process: &Process| process.store.durable_sequence();
         self.process
             .as_ref()
             .is_some_and(|process| process.whole_from.is_none_or(|from| durable(process) < from))
     }
 
-    /// Looks whether all transactions are whole.
-    pub fn look_for_tears(&mut self) {
+    /// Looks whether all transactions are whole; true if they were not at the last look, and are now.
+    pub fn look_for_tears(&mut self) -> bool {
         let is_torn = self.is_torn();
+        let was_torn = self.process.as_ref().is_some_and(|process| process.whole_from.is_none());
         if let Some(process) = &mut self.process {
             process.whole_from = match process.whole_from {
                 _ if is_torn => None,
@@ -354,6 +365,7 @@ impl Peer {
                 since => since,
             };
         }
+        was_torn && !is_torn
     }
 
     /// The image takes the place of the disk of a peer that is down.

@@ -1,7 +1,7 @@
 //! The peers, what is between them, and what happens next: one thread, virtual time, one seed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,6 +11,7 @@ use ditto_storage::Loss;
 use ditto_store::StoreError;
 
 use crate::climate::Climate;
+use crate::excuses::{Excuses, Look};
 use crate::network::{Fate, Link, Quality};
 use crate::oracle;
 use crate::peer::{Peer, Process, Shared, peer_id};
@@ -119,12 +120,8 @@ pub struct World {
     pub trace: Trace,
     /// Differs between two runs that differ in any message.
     pub fingerprint: u64,
-    /// Somebody has ended while a transaction was visible in part, and does not know that any more.
-    interrupted: bool,
-    /// Somebody has told a part of a transaction, and lost the rest with its disk.
-    pub(crate) parts_lost: bool,
-    /// Of whose transactions somebody held a part who does not subscribe to them.
-    pub(crate) passed_on: BTreeSet<usize>,
+    /// Where parts of transactions may be seen although nobody says so.
+    pub(crate) excuses: Excuses,
     /// What was found to be wrong on the way.
     pub verdicts: Vec<String>,
     /// When a store changed last.
@@ -224,9 +221,7 @@ impl World {
             tardiness: 0,
             trace: Trace::new(traced),
             fingerprint: 0,
-            interrupted: false,
-            parts_lost: false,
-            passed_on: BTreeSet::new(),
+            excuses: Excuses::default(),
             verdicts: Vec::new(),
             last_change: START,
             peak_queue: 0,
@@ -289,7 +284,7 @@ impl World {
     fn storm(&mut self, duration: u64) {
         self.stormy = true;
         self.tardiness = TARDINESS_MS;
-        self.interrupted = false;
+        self.forget_excuses();
         for link in 0..self.links.len() {
             self.links[link].quality = self.qualities[link];
             let delay = self.random.below(2_000);
@@ -365,8 +360,8 @@ impl World {
     /// The disk of a peer that is down is replaced by its image. What others have in part of what it told since may be
     /// lost.
     pub fn restore_image(&mut self, peer: usize) {
-        self.parts_lost |= self.interrupted || self.peers.iter().any(Peer::is_torn);
-        self.interrupted |= self.peers[peer].image_is_torn;
+        self.lose_the_rest(peer);
+        self.excuse_all_parts();
         let seed = self.random.draw();
         self.peers[peer].restore(seed);
     }
@@ -483,7 +478,7 @@ impl World {
             self.peak_queue = self.peak_queue.max(process.replicator.queued_bytes(*session));
         }
         self.send(peer);
-        self.peers[peer].look_for_tears();
+        let is_whole_again = self.peers[peer].look_for_tears();
         let Some(process) = &mut self.peers[peer].process else { return };
         let mut events = Vec::new();
         while let Some(event) = process.replicator.poll_event() {
@@ -495,19 +490,15 @@ impl World {
         let unsynced = process.replicator.awaits_durability()
             || process.store.durable_sequence() < process.store.last_sequence();
         let last = process.store.last_sequence();
-        if last > self.peers[peer].seen {
+        let has_changed = last > self.peers[peer].seen;
+        if has_changed {
             let seen = std::mem::replace(&mut self.peers[peer].seen, last);
             self.last_change = now;
             self.trace
                 .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
-            self.passed_on.extend(oracle::held_in_part(&self.peers[peer]));
-            if !self.interrupted
-                && !self.parts_lost
-                && let Some(torn) = oracle::torn_transactions(&self.peers, peer, &self.passed_on)
-            {
-                self.note(|| torn.clone());
-                self.verdicts.push(torn);
-            }
+        }
+        if has_changed || is_whole_again {
+            self.look_at_transactions(peer, Look::Changed);
         }
         if let Some(timeout) = timeout {
             // Whoever is busy looks at the clock late.
@@ -575,6 +566,7 @@ impl World {
                 if !self.peers[peer].forked {
                     self.verdicts.push(format!("peer {peer} is no copy, but {event:?}"));
                 }
+                self.excuse_all_parts();
                 self.peers[peer].answer_fork(*run, *sequence).is_ok()
             }
             Event::DocumentRefused { .. } | Event::SubscriptionRefused { .. } => {
@@ -624,7 +616,6 @@ impl World {
         if !self.peers[peer].failed {
             return;
         }
-        self.interrupted |= self.peers[peer].is_torn_on_disk();
         match self.peers[peer].recover() {
             Ok(()) => {
                 self.note(|| format!("peer {peer} has recovered"));
@@ -650,7 +641,6 @@ impl World {
     /// The process ends.
     pub fn end_process(&mut self, peer: usize, loss: Loss) {
         self.note(|| format!("peer {peer} ends: {loss:?}"));
-        self.interrupted |= self.peers[peer].is_torn() || self.peers[peer].is_torn_on_disk();
         self.end_links_of(peer);
         self.tally_process(peer);
         self.peers[peer].crash(loss);
@@ -677,6 +667,7 @@ impl World {
                     let found = oracle::checkpoints(self, link);
                     self.verdicts.extend(found);
                 }
+                self.look_at_transactions(peer, Look::Opened);
                 self.connect_all(peer);
                 self.pump(peer);
             }
@@ -717,6 +708,7 @@ impl World {
                 return;
             }
             let now = self.now;
+            self.look_at_transactions(peer, Look::Changed);
             match self.peers[peer].connect(link, remote, now) {
                 Ok(()) => self.pump(peer),
                 Err(error) => return self.failed(peer, &error),
@@ -756,7 +748,6 @@ impl World {
 
     /// Somebody uses the disk of a peer a second time, on another machine with a key of its own.
     pub(crate) fn copy(&mut self, original: usize) {
-        self.interrupted |= self.peers[original].is_torn_on_disk();
         let number = self.peers.len();
         let seed = self.random.draw();
         let copy = Peer::copy_of(&self.peers[original], number, seed);

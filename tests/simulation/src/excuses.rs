@@ -1,0 +1,148 @@
+//! Where a part of a transaction may be seen although nobody says so, and until when.
+//!
+//! A peer says that it shows parts, and whoever gets one from it says so as well, as long as the process lives
+//! (docs/architecture.md, section 12). After that a part that is on its disk is seen there without a word, and at those who
+//! get it from there. A part also comes without a word from who does not subscribe to transactions, but holds single documents
+//! of them. So each excuse is of one peer, for the transactions of one owner:
+//!
+//! * until they are whole there, of who began with a part, or whose publisher has lost or changed its history in the middle;
+//! * until they are whole there, and everything has come that was there when they became whole at the other end, of who has a
+//!   link to somebody that shows a part without a word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ditto_crdt::Sequence;
+
+use crate::oracle;
+use crate::peer::Peer;
+use crate::world::World;
+
+/// Why one peer may show parts of what one owner wrote.
+#[derive(Debug, Default)]
+struct Excuse {
+    /// It has a part of which nobody knows any more.
+    forgotten: bool,
+    /// Neighbours that show such a part; with a sequence: until then, at that sequence of theirs.
+    from: BTreeMap<usize, Option<Sequence>>,
+}
+
+/// All excuses of a world.
+#[derive(Debug, Default)]
+pub(crate) struct Excuses {
+    /// By peer and owner.
+    of: BTreeMap<(usize, usize), Excuse>,
+    /// Owners of transactions of which a part was told, and the rest may be lost with their disks.
+    lost: BTreeSet<usize>,
+}
+
+impl Excuses {
+    /// Whether the rest of what an owner has told may be nowhere.
+    pub(crate) fn may_be_lost(&self, owner: usize) -> bool {
+        self.lost.contains(&owner)
+    }
+}
+
+/// What a look at the transactions in a store is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// The store was opened: what is in part there is not known to be.
+    Opened,
+    /// Something has changed.
+    Changed,
+}
+
+impl World {
+    /// Looks for parts of transactions at a peer: those for which there is no excuse are wrong.
+    pub(crate) fn look_at_transactions(&mut self, peer: usize, look: Look) {
+        let mut seen = BTreeMap::new();
+        for part in oracle::parts(&self.peers[peer]) {
+            seen.entry(part.owner).or_insert(part.seen);
+        }
+        self.end_excuses(peer, |owner| !seen.contains_key(&owner));
+        for (owner, what) in seen {
+            if look == Look::Opened {
+                self.excuses.of.entry((peer, owner)).or_default().forgotten = true;
+            }
+            let is_subscribed = oracle::subscribes(&self.peers[peer]);
+            if !is_subscribed || self.excuses.of.contains_key(&(peer, owner)) {
+                self.spread(peer, owner);
+            } else if !self.peers[peer].is_torn()
+                && !oracle::writes_apart(&self.peers, owner)
+                && !self.excuses.may_be_lost(owner)
+            {
+                self.verdicts.push(format!("at {} peer {peer} sees {what}", self.now));
+                self.note(|| format!("peer {peer} sees {what}"));
+            }
+        }
+    }
+
+    /// Of transactions that are whole at a peer, its excuses end, and those that others have because of it will.
+    fn end_excuses(&mut self, peer: usize, is_whole: impl Fn(usize) -> bool) {
+        let last = self.peers[peer].last_sequence();
+        let mut excuses = std::mem::take(&mut self.excuses.of);
+        for ((_, owner), excuse) in &mut excuses {
+            if let Some(until) = excuse.from.get_mut(&peer)
+                && is_whole(*owner)
+            {
+                until.get_or_insert(last);
+            }
+        }
+        excuses.retain(|(excused, owner), excuse| {
+            if *excused != peer || !is_whole(*owner) {
+                return true;
+            }
+            excuse.forgotten = false;
+            excuse
+                .from
+                .retain(|source, until| until.is_none_or(|until| !self.has_told(*source, peer, until)));
+            !excuse.from.is_empty()
+        });
+        self.excuses.of = excuses;
+    }
+
+    /// Whether a neighbour has told everything up to a sequence of its own.
+    fn has_told(&self, source: usize, peer: usize, sequence: Sequence) -> bool {
+        let position = |link: usize| self.position(link, peer).is_some_and(|position| position >= sequence);
+        self.links_of(peer).into_iter().any(|link| self.links[link].other(peer) == source && position(link))
+    }
+
+    /// Whoever has a link to a peer that shows a part without a word may get it.
+    fn spread(&mut self, peer: usize, owner: usize) {
+        for link in self.links_of(peer) {
+            let other = self.links[link].other(peer);
+            self.excuses.of.entry((other, owner)).or_default().from.insert(peer, None);
+        }
+    }
+
+    /// A peer has lost or changed its history: who got a part from it does not wait for the rest.
+    pub(crate) fn excuse_all_parts(&mut self) {
+        for peer in 0..self.peers.len() {
+            for part in oracle::parts(&self.peers[peer]) {
+                self.excuses.of.entry((peer, part.owner)).or_default().forgotten = true;
+                self.spread(peer, part.owner);
+            }
+        }
+    }
+
+    /// The disk of an owner of transactions is about to be replaced by an older image: if anybody has, or may have, a part of
+    /// what it wrote, the rest may be lost.
+    pub(crate) fn lose_the_rest(&mut self, owner: usize) {
+        let has_part = |peer: &Peer| oracle::parts(peer).iter().any(|part| part.owner == owner);
+        let may_have = |peer: &Peer| peer.is_torn_anywhere() || has_part(peer);
+        let is_excused = self.excuses.of.keys().any(|(_, of)| *of == owner);
+        if is_excused || self.peers.iter().any(|peer| peer.number != owner && may_have(peer)) {
+            self.excuses.lost.insert(owner);
+        }
+    }
+
+    /// A storm begins after a time of rest, when everything was whole that could be.
+    pub(crate) fn forget_excuses(&mut self) {
+        self.excuses.of.clear();
+        let parts: BTreeSet<usize> =
+            self.peers.iter().flat_map(oracle::parts).map(|part| part.owner).collect();
+        self.excuses.lost.retain(|owner| parts.contains(owner));
+        for peer in 0..self.peers.len() {
+            self.look_at_transactions(peer, Look::Opened);
+        }
+    }
+}
