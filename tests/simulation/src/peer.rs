@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use ditto_crdt::{RunId, Sequence};
 use ditto_peer::StoreReplica;
 use ditto_replication::{Event, LocalPeer, PeerId, Replica, Replicator, SessionId, Sizes, SubscriptionId};
-use ditto_storage::{FaultyStorage, Loss, Place};
+use ditto_storage::{Batch, FaultyStorage, Keyspace, Loss, Place, Storage};
 use ditto_store::{Environment, Executor, OpenError, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
 
@@ -268,7 +268,7 @@ impl Peer {
             return Err(OpenError::Storage(error));
         }
         self.settle(store.last_sequence());
-        let replica = Watched::new(StoreReplica::new(store.clone()), self.shared.sabotage);
+        let replica = Watched::new(StoreReplica::new(store.clone()), self.number, self.shared.sabotage);
         let local = LocalPeer { sizes: self.sizes, ..LocalPeer::new(peer_id(self.number), "simulation") };
         let replicator = Replicator::new(local);
         self.process = Some(Process {
@@ -323,8 +323,17 @@ impl Peer {
                 self.storage = FaultyStorage::new(self.boots);
                 self.owed = None;
             }
+            Some(Sabotage::RuinedDisks) => self.put(Keyspace::Catalog, b"format"),
             _ => {}
         }
+    }
+
+    /// Writes a row past the store.
+    pub(crate) fn put(&self, keyspace: Keyspace, key: &[u8]) {
+        let mut batch = Batch::new();
+        batch.put(keyspace, key, b"by the simulation");
+        // What fails already needs no more.
+        let _ = self.storage.commit(batch);
     }
 
     /// Remembers what is on the platter.
@@ -337,7 +346,8 @@ impl Peer {
     /// Whether a transaction of another peer may be in the store in part.
     #[must_use]
     pub fn is_torn(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| process.replicator.shows_parts())
+        let never_whole = self.shared.sabotage == Some(Sabotage::NeverWhole);
+        self.process.as_ref().is_some_and(|process| never_whole || process.replicator.shows_parts())
     }
 
     /// Whether one may be in its store, its image, or in what is left of its store after a loss of power.

@@ -29,4 +29,30 @@ pub enum Sabotage {
     Waste,
     /// Peers say that their clocks are right when they are not.
     FalseClocks,
+    /// Everything that waits is counted a thousand times.
+    DeepQueues,
+    /// Nobody is told any more, in times of peace, that something is durable.
+    ForgottenSyncs,
+    /// In times of peace messages vanish, and their links go on.
+    LostMessages,
+    /// Messages arrive as ones of a kind that nobody knows.
+    AlteredMessages,
+    /// It takes long until something is synced.
+    LateSyncs,
+    /// Whoever dials dials again at once, whether or not it is connected.
+    EndlessDialling,
+    /// Peers say that they show parts of transactions, always, and write them in parts.
+    NeverWhole,
+    /// Documents are refused now and then.
+    RefusedDocuments,
+    /// One peer keeps to itself what others subscribe to.
+    RefusedSubscriptions,
+    /// One peer shows something else of a document than what it says that it has.
+    OtherValues,
+    /// A store has a row that belongs to nothing.
+    StrayRows,
+    /// A peer is never started.
+    LostPeers,
+    /// Disks have something on them that is no database.
+    RuinedDisks,
 }

@@ -8,7 +8,7 @@ use ditto_replication::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
     IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
 };
-use ditto_value::Object;
+use ditto_value::{Object, Value};
 
 use crate::sabotage::Sabotage;
 
@@ -21,16 +21,22 @@ const AHEAD: u64 = 3;
 pub struct Watched {
     inner: StoreReplica,
     sabotage: Option<Sabotage>,
+    /// Of a peer that does what only one does.
+    is_first: bool,
     applied: AtomicU64,
     /// What [`Sabotage::SplitBatches`] has not merged yet.
     late: Option<IncomingDocument>,
 }
 
 impl Watched {
-    /// Watches a store.
+    /// Watches the store of a peer.
     #[must_use]
-    pub fn new(inner: StoreReplica, sabotage: Option<Sabotage>) -> Self {
-        Self { inner, sabotage, applied: AtomicU64::new(0), late: None }
+    pub fn new(inner: StoreReplica, number: usize, sabotage: Option<Sabotage>) -> Self {
+        Self { inner, sabotage, is_first: number == 0, applied: AtomicU64::new(0), late: None }
+    }
+
+    fn does(&self, sabotage: Sabotage) -> bool {
+        self.is_first && self.sabotage == Some(sabotage)
     }
 
     /// See [`StoreReplica::answer_fork`].
@@ -79,7 +85,22 @@ impl Replica for Watched {
     }
 
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
-        self.inner.document(key)
+        let mut stored = self.inner.document(key)?;
+        if self.does(Sabotage::OtherValues)
+            && let Some(stored) = stored.as_mut().filter(|stored| stored.alive)
+        {
+            stored.value = Value::from(Object::from([("_id", "another")])).encode();
+        }
+        Ok(stored)
+    }
+
+    fn may_travel(&self, remote: PeerId, collection: &str) -> bool {
+        self.inner.may_travel(remote, collection)
+            && !(self.does(Sabotage::RefusedSubscriptions) && collection == "pairs")
+    }
+
+    fn scopes_revision(&self) -> u64 {
+        self.inner.scopes_revision()
     }
 
     fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
@@ -201,6 +222,12 @@ impl Replica for Watched {
             dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }
         let mut applied = self.inner.apply(incoming)?;
+        if self.sabotage == Some(Sabotage::RefusedDocuments)
+            && let Some(outcome) = applied.outcomes.first_mut()
+            && self.applied.fetch_add(1, Ordering::Relaxed) % DROPPED_OF == DROPPED_OF - 1
+        {
+            *outcome = Err(Refused::NotPermitted("by the simulation".to_owned()));
+        }
         for (index, stated) in dropped {
             let outcome = Outcome { before: None, after: stated, absorbed: false };
             applied.outcomes.insert(index, Ok(outcome));

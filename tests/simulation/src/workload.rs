@@ -327,7 +327,7 @@ impl World {
                 let statement = "INSERT INTO pairs DOCUMENTS (:d) ON ID CONFLICT DO UPDATE";
                 transaction.execute(statement, &arguments)?;
                 written.push((register(peer, document, field), Some(turn as i64)));
-                if self.shared.sabotage == Some(Sabotage::HalfTransactions) {
+                if matches!(self.shared.sabotage, Some(Sabotage::HalfTransactions | Sabotage::NeverWhole)) {
                     break;
                 }
             }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::Sequence;
 use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
-use ditto_storage::Loss;
+use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
 
 use crate::climate::Climate;
@@ -331,6 +331,9 @@ impl World {
         if took > bound && !self.small {
             self.verdicts.push(format!("it took {took} ms until all was quiet, more than {bound}"));
         }
+        if self.shared.sabotage == Some(Sabotage::StrayRows) {
+            self.peers[0].put(Keyspace::Changes, &u64::MAX.to_be_bytes());
+        }
         if self.links.iter().any(|link| !link.is_still()) {
             self.verdicts.push("messages are still under way".to_owned());
         }
@@ -413,7 +416,12 @@ impl World {
                     self.break_link(link);
                 }
             }
-            Happening::Connect { link } => self.connect(link),
+            Happening::Connect { link } => {
+                self.connect(link);
+                if self.shared.sabotage == Some(Sabotage::EndlessDialling) {
+                    self.schedule(0, Happening::Connect { link });
+                }
+            }
             Happening::Start { peer } => self.start(peer),
             Happening::Return { peer } => {
                 self.peers[peer].away = false;
@@ -475,7 +483,8 @@ impl World {
         let Some(process) = &mut self.peers[peer].process else { return };
         process.replicator.committed(&mut process.replica, now);
         for session in process.sessions.values() {
-            self.peak_queue = self.peak_queue.max(process.replicator.queued_bytes(*session));
+            let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 1_000 } else { 1 };
+            self.peak_queue = self.peak_queue.max(times * process.replicator.queued_bytes(*session));
         }
         self.send(peer);
         let is_whole_again = self.peers[peer].look_for_tears();
@@ -510,7 +519,8 @@ impl World {
             }
         }
         if unsynced && self.peers[peer].sync_due.is_none() {
-            let delay = self.random.between(1, 30);
+            let late = if self.shared.sabotage == Some(Sabotage::LateSyncs) { 20_000 } else { 0 };
+            let delay = self.random.between(1, 30) + late;
             self.peers[peer].sync_due = Some(now + delay);
             let boot = self.peers[peer].boots;
             self.schedule(delay, Happening::Sync { peer, boot });
@@ -528,7 +538,7 @@ impl World {
     fn send(&mut self, peer: usize) {
         loop {
             let Some(process) = &mut self.peers[peer].process else { return };
-            let Some((session, bytes)) = process.replicator.poll_transmit() else { return };
+            let Some((session, mut bytes)) = process.replicator.poll_transmit() else { return };
             tally::message(&mut self.tally, &bytes);
             let Some(link) = process.link(session) else { continue };
             let wire = &mut self.links[link];
@@ -536,6 +546,11 @@ impl World {
             let fate = wire.send(side, bytes.len(), self.now, &mut self.random);
             if wire.is_full(side) || self.shared.sabotage == Some(Sabotage::EndlessWaiting) {
                 process.replicator.set_blocked(session, true);
+            }
+            match (self.shared.sabotage, bytes.first_mut()) {
+                (Some(Sabotage::AlteredMessages), Some(first)) if self.random.percent(1) => *first = 0xff,
+                (Some(Sabotage::LostMessages), _) if !self.stormy && self.random.percent(5) => continue,
+                _ => {}
             }
             match fate {
                 Fate::Arrives(delay) => self.schedule(delay, Happening::Arrival { link, epoch, side, bytes }),
@@ -581,6 +596,7 @@ impl World {
         let now = self.now;
         let Some(process) = &mut self.peers[peer].process else { return };
         match process.store.sync() {
+            Ok(_) if self.shared.sabotage == Some(Sabotage::ForgottenSyncs) && !self.stormy => {}
             Ok(durable) => {
                 process.replicator.durable(durable, &mut process.replica, now);
                 self.pump(peer);
@@ -655,7 +671,8 @@ impl World {
 
     /// The process begins, unless it runs, or is not there.
     pub fn start(&mut self, peer: usize) {
-        if self.peers[peer].process.is_some() || self.peers[peer].away {
+        let is_lost = self.shared.sabotage == Some(Sabotage::LostPeers) && peer == 1;
+        if self.peers[peer].process.is_some() || self.peers[peer].away || is_lost {
             return;
         }
         self.note(|| format!("peer {peer} starts"));
