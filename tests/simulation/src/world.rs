@@ -128,8 +128,10 @@ pub struct World {
     pub last_change: u64,
     /// Most bytes that ever waited in one session.
     pub peak_queue: usize,
-    /// Bytes of changes that applications made, if the climate is calm.
+    /// Bytes of changes that applications made, packed.
     pub change_bytes: u64,
+    /// How often two peers were connected.
+    pub meetings: u64,
     /// How many documents those changed.
     pub changes: u64,
     /// How often what ran.
@@ -226,6 +228,7 @@ impl World {
             last_change: START,
             peak_queue: 0,
             change_bytes: 0,
+            meetings: 0,
             changes: 0,
             tally: Tally::new(),
             counter: 0,
@@ -715,6 +718,7 @@ impl World {
         }
         self.note(|| format!("{} and {} are connected", ends[0], ends[1]));
         self.links[link].turn(self.now);
+        self.meetings += 1;
         let epoch = self.links[link].epoch;
         if self.stormy && self.climate.flaps {
             let delay = self.random.between(1, 20_000);
