@@ -50,17 +50,22 @@ pub fn checkpoints(world: &World, link: usize, verdicts: &mut Vec<String>) {
     }
 }
 
-/// What the subscriber has stored for a subscription, if it lies in the history of the publisher.
+/// What the subscriber has stored for a subscription, if it lies in the history of the publisher. If something else that it has
+/// seen does not, as after the publisher was restored, that is a fork, and it is not used.
 fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequence> {
     let (from, to) = (publisher.process.as_ref()?, subscriber.process.as_ref()?);
     let interest = to.replica.compile(&wish.query, &wish.arguments).ok()?;
     let evictions = to.replica.eviction_count(&interest.collection);
     let name = effective_interest(&interest.normalized, &wish.arguments, evictions);
     let stored = to.replica.checkpoint(peer_id(publisher.number), &name).ok()??;
-    let runs = from.replica.runs();
-    let run = runs.iter().position(|(run, _)| *run == stored.run)?;
-    let ends_before = runs.get(run + 1).is_some_and(|(_, first)| stored.sequence >= *first);
-    (!ends_before).then_some(stored.sequence)
+    let (runs, last) = (from.replica.runs(), from.replica.last_sequence());
+    let is_there = |run, sequence| {
+        let Some(index) = runs.iter().position(|(known, _)| *known == run) else { return false };
+        sequence <= last && runs.get(index + 1).is_none_or(|(_, next)| sequence < *next)
+    };
+    let seen = to.replica.remembered(peer_id(publisher.number)).ok()?;
+    let forks = seen.into_iter().any(|(run, sequence)| !is_there(run, sequence));
+    (!forks && is_there(stored.run, stored.sequence)).then_some(stored.sequence)
 }
 
 /// The capabilities on which it depends what arrives, of two peers of the present build.
