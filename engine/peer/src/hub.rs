@@ -335,6 +335,12 @@ impl Hub {
                 self.tell_subscription(session, |status, peer| status.refused(subscription, peer, reason));
             }
             Event::DocumentRefused { session, key, reason, .. } => self.refused(session, &key, reason),
+            Event::LeftInPart { remote } => {
+                tracing::info!(
+                    peer = PeerKey::from(remote.0).short(),
+                    "a peer was lost while it was sending, and has not returned: of its transactions parts may be seen"
+                );
+            }
             Event::DocumentsLeft { session, subscription, keys, .. } => {
                 for key in &keys {
                     tracing::debug!(

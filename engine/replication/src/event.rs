@@ -85,6 +85,12 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A peer has been gone for [`LEFT_PATIENCE_MS`](crate::limits::LEFT_PATIENCE_MS), and of transactions that it was telling there
+    /// may be only parts here. Nobody is told so any more, until it comes back with the rest.
+    LeftInPart {
+        /// That peer.
+        remote: PeerId,
+    },
     /// Documents that a filtered subscription asked for have changed in a way that it does not ask for them any more. They
     /// stay here; whether later changes of them come is for the other peers to decide. Deleted ones are not among them.
     DocumentsLeft {

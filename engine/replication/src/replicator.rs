@@ -6,7 +6,7 @@ use ditto_crdt::{RunId, Sequence};
 use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
-use crate::limits::MAX_REASON_BYTES;
+use crate::limits::{LEFT_PATIENCE_MS, MAX_REASON_BYTES};
 use crate::mechanisms::Mechanisms;
 use crate::message::{Goodbye, Message};
 use crate::publisher::shorten;
@@ -64,7 +64,7 @@ pub struct Replicator {
     /// A session has ended on which others may have relied.
     lost: bool,
     /// What sessions that have ended leave to the next one: what may still be visible in part.
-    left: BTreeMap<PeerId, Tears>,
+    left: BTreeMap<PeerId, Left>,
     /// Something is whole that was visible in part, and the other peers were not told yet.
     mended: bool,
     /// At the last look.
@@ -73,6 +73,21 @@ pub struct Replicator {
     run: Option<RunId>,
     mechanisms: Mechanisms,
     now: u64,
+}
+
+/// What a session that has ended leaves to the next one with the same peer.
+#[derive(Debug)]
+struct Left {
+    tears: Tears,
+    /// When it ended.
+    since: u64,
+}
+
+impl Left {
+    /// When nobody waits for the other peer any more.
+    fn gives_up(&self) -> u64 {
+        self.since + LEFT_PATIENCE_MS
+    }
 }
 
 impl Replicator {
@@ -103,7 +118,7 @@ impl Replicator {
         let begin_of_run =
             || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
         begun.inherit(
-            self.left.remove(&remote).unwrap_or_default(),
+            self.left.remove(&remote).map(|left| left.tears).unwrap_or_default(),
             replica.offered(remote).unwrap_or_else(begin_of_run).min(replica.last_sequence()),
         );
         self.sessions.insert(session, begun);
@@ -123,7 +138,7 @@ impl Replicator {
         let Some((_, first)) = newer.last() else { return };
         let kept = Sequence(first.0.saturating_sub(1));
         let of_sessions = self.sessions.values_mut().map(Session::tears_mut);
-        for tears in of_sessions.chain(self.left.values_mut()) {
+        for tears in of_sessions.chain(self.left.values_mut().map(|left| &mut left.tears)) {
             tears.lose_after(kept);
         }
     }
@@ -138,7 +153,7 @@ impl Replicator {
     /// it is [catching up](Statistics::catching_up); if it has ended, nobody knows when it comes.
     pub fn shows_parts(&self) -> bool {
         let says_so = |session: &Session| session.link.statistics.catching_up && session.tears().are_open();
-        self.sessions.values().any(says_so) || self.left.values().any(Tears::are_open)
+        self.sessions.values().any(says_so) || self.left.values().any(|left| left.tears.are_open())
     }
 
     /// The next session with the same peer goes on where this one ends.
@@ -146,17 +161,29 @@ impl Replicator {
         let Some(session) = self.sessions.get_mut(&session).filter(|session| !session.is_closed()) else {
             return;
         };
-        let (remote, left) = (session.link.remote, session.bequeath());
-        let says_something = |tears: &Tears| tears.parts(self.durable).is_some();
+        let (remote, left) = (session.link.remote, Left { tears: session.bequeath(), since: self.now });
+        let says_something = |left: &Left| left.tears.parts(self.durable).is_some();
         if !says_something(&left) {
             return;
         }
         if self.left.len() >= self.local.sizes.remembered_peers {
-            self.left.retain(|_, tears| says_something(tears));
+            self.left.retain(|_, left| says_something(left));
         }
         if self.left.len() < self.local.sizes.remembered_peers {
             self.left.insert(remote, left);
         }
+    }
+
+    /// Those who left something in part may never return; and whoever gets it from here would wait for them as well.
+    fn give_up(&mut self) {
+        let is_over = |left: &Left| left.tears.are_open() && left.gives_up() <= self.now;
+        self.left.retain(|remote, left| {
+            let given_up = is_over(left);
+            if given_up {
+                self.events.push_back(Event::LeftInPart { remote: *remote });
+            }
+            !given_up
+        });
     }
 
     /// Wants the documents of a query (`SELECT * FROM c [WHERE …]`) from every peer, now and as they change.
@@ -209,9 +236,11 @@ impl Replicator {
         if std::mem::take(&mut self.evicted) {
             self.synchronize(replica, now_ms);
         }
+        self.now = self.now.max(now_ms);
         self.refresh(replica);
         let lost = std::mem::take(&mut self.lost);
         self.mended = false;
+        self.give_up();
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             if self.sessions.get(&session).is_some_and(Session::is_postponed) {
@@ -232,7 +261,8 @@ impl Replicator {
             return Some(self.now);
         }
         let timeouts = self.sessions.values().filter_map(|session| session.timeout(self.eager));
-        timeouts.min().map(|timeout| timeout.max(self.now))
+        let open = self.left.values().filter(|left| left.tears.are_open());
+        timeouts.chain(open.map(Left::gives_up)).min().map(|timeout| timeout.max(self.now))
     }
 
     /// Stops or resumes [`Self::poll_transmit`] for one session whose channel cannot take more at the moment. Nothing
@@ -327,7 +357,9 @@ impl Replicator {
     /// From which local sequence on there may be parts of what others than this peer have told.
     fn parts_of_others(&self, remote: PeerId) -> Option<Sequence> {
         let of_sessions = self.sessions.values().map(|session| (&session.link.remote, session.tears()));
-        let others = of_sessions.chain(&self.left).filter(|(peer, _)| **peer != remote);
+        let others = of_sessions
+            .chain(self.left.iter().map(|(peer, left)| (peer, &left.tears)))
+            .filter(|(peer, _)| **peer != remote);
         others.filter_map(|(_, tears)| tears.parts(self.durable)).min()
     }
 

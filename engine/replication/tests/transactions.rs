@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use ditto_crdt::{RunId, Sequence};
 use ditto_replication::limits::{
-    BATCH_TARGET_BYTES, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_REMEMBERED_PEERS,
+    BATCH_TARGET_BYTES, LEFT_PATIENCE_MS, MAX_BATCH_BYTES, MAX_BATCH_DOCUMENTS, MAX_REMEMBERED_PEERS,
 };
 use ditto_replication::{Event, PeerId, Replica, SessionId};
 use ditto_value::Value;
@@ -423,6 +423,31 @@ fn a_part_is_remembered_however_many_other_peers_have_come_and_gone() {
     until_torn(&mut net, 1);
     net.disconnect(0, 1);
     assert!(net.nodes[1].replicator.shows_parts());
+}
+
+#[test]
+fn nobody_waits_for_ever_for_who_left_a_part_and_never_returns() {
+    let mut net = peers(3);
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    until_torn(&mut net, 1);
+    net.disconnect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
+    net.rest();
+    assert!(net.nodes[1].replicator.shows_parts() && net.statistics(2, at_2).catching_up);
+    let gives_up = net.nodes[1].replicator.next_timeout().expect("somebody is waited for");
+    let waits = gives_up - net.now;
+    assert!(waits <= LEFT_PATIENCE_MS);
+    net.advance(waits);
+    net.rest();
+    assert!(net.nodes.iter().all(|node| !node.replicator.shows_parts()));
+    assert!(!net.statistics(2, at_2).catching_up);
+    assert!(net.nodes[1].events.contains(&Event::LeftInPart { remote: pair::peer_id(0) }));
+    // It is back.
+    net.connect(0, 1);
+    net.rest();
+    assert!(!is_torn(&mut net, 1) && net.nodes.iter().all(|node| !node.replicator.shows_parts()));
+    net.assert_equal(0, 2);
 }
 
 #[test]

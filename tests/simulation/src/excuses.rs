@@ -45,7 +45,7 @@ impl Excuses {
 /// What a look at the transactions in a store is taken for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// The store was opened: what is in part there is not known to be.
+    /// The store was opened, or nobody waits any more for who left something in part: what is in part there is not known to be.
     Opened,
     /// Something has changed.
     Changed,

@@ -509,7 +509,9 @@ impl World {
             self.trace
                 .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
         }
-        if has_changed || is_whole_again {
+        if events.iter().any(|event| matches!(event, Event::LeftInPart { .. })) {
+            self.look_at_transactions(peer, Look::Opened);
+        } else if has_changed || is_whole_again {
             self.look_at_transactions(peer, Look::Changed);
         }
         if let Some(timeout) = timeout {
