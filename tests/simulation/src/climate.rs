@@ -43,6 +43,14 @@ pub struct Climate {
     pub restores: bool,
     /// Some documents are larger than a message part.
     pub large: bool,
+    /// Members change their kinds, counters are unset and restarted, documents are inserted as INITIAL.
+    pub kinds: bool,
+    /// Some peers have indexes, which come and go.
+    pub indexes: bool,
+    /// Some peers are of an older build.
+    pub older: bool,
+    /// Collections stay at home for a while.
+    pub scopes: bool,
 }
 
 impl Climate {
@@ -68,6 +76,10 @@ impl Climate {
             copies: half(15),
             restores: half(20),
             large: half(50),
+            kinds: half(50),
+            indexes: half(30),
+            older: half(15),
+            scopes: half(20),
             latency: 0,
         };
         climate.latency = *random.choose(&[1, 10, 100, 1_000]);

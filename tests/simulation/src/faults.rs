@@ -1,6 +1,7 @@
 //! What goes wrong, one thing at a time, as far as the climate has it.
 
 use ditto_storage::Loss;
+use ditto_value::Object;
 
 use crate::world::{Happening, World};
 
@@ -17,7 +18,7 @@ impl World {
         let delay = self.random.between(100, 2_500) / crowd;
         self.schedule(delay.max(1), Happening::Fault);
         let peer = usize::try_from(self.random.below(self.peers.len() as u64)).unwrap_or(0);
-        match self.random.below(12) {
+        match self.random.below(13) {
             0 if self.climate.crashes => self.crash(peer),
             1 if self.climate.disk_failures => {
                 self.note(|| format!("the disk of peer {peer} will fail"));
@@ -55,6 +56,7 @@ impl World {
                 self.copy(peer);
             }
             11 if self.climate.restores => self.restore(peer),
+            12 if self.climate.scopes => self.keep_back(peer),
             _ => {}
         }
     }
@@ -107,6 +109,31 @@ impl World {
         }
         let delay = self.random.between(100, 15_000);
         self.schedule(delay, Happening::Return { peer });
+    }
+
+    /// What a peer has of a collection stays at home for a while.
+    fn keep_back(&mut self, peer: usize) {
+        let scopes = *self.random.choose(&["{'pairs': 'LocalPeerOnly'}", "{'plants': 'LocalPeerOnly'}"]);
+        self.set_scopes(peer, &format!("ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {scopes}"));
+        let delay = self.random.between(500, 10_000);
+        self.schedule(delay, Happening::Release { peer });
+    }
+
+    /// Everything of a peer may travel.
+    pub(crate) fn release(&mut self, peer: usize) {
+        self.set_scopes(peer, "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES");
+    }
+
+    fn set_scopes(&mut self, peer: usize, statement: &str) {
+        if self.peers[peer].process.is_none() || self.peers[peer].failed {
+            return;
+        }
+        // A session that would have brought the rest of something ends, and the next one may not.
+        self.excuse_all_parts();
+        if let Err(error) = self.execute(peer, statement, &Object::default()) {
+            self.failed(peer, &error);
+        }
+        self.pump(peer);
     }
 
     /// An image of the disk is made, or takes the place of the disk.

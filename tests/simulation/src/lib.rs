@@ -6,6 +6,7 @@
 //! | [`world`] | the peers, what is between them, and what happens next |
 //! | [`topology`] | who has a link to whom |
 //! | [`network`] | channels with latency, a width, and an end |
+//! | `older` | what peers of an older build say and hear |
 //! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
@@ -29,6 +30,7 @@ mod excuses;
 mod faults;
 pub mod ledger;
 pub mod network;
+mod older;
 pub mod oracle;
 pub mod peer;
 pub mod random;

@@ -84,6 +84,8 @@ pub struct Process {
     pub whole_from: Option<Sequence>,
     /// How often had been evicted when the session of a link began: what it brought is held as long as that stays.
     pub evictions: BTreeMap<usize, u64>,
+    /// Which decision on what may travel it began under.
+    pub scopes: BTreeMap<usize, u64>,
 }
 
 impl Process {
@@ -127,6 +129,8 @@ impl Owed {
 pub struct Peer {
     /// Its place in the world.
     pub number: usize,
+    /// Its name to the others.
+    pub key: PeerId,
     /// The disk.
     pub storage: FaultyStorage,
     /// What the disk held some time ago.
@@ -153,6 +157,8 @@ pub struct Peer {
     pub wishes: Vec<Wish>,
     /// What it wrote.
     pub ledger: Ledger,
+    /// It is of an older build.
+    pub older: bool,
     /// Its disk is a copy, or was replaced by an older image: it, or somebody, writes under two histories.
     pub forked: bool,
     restoring: bool,
@@ -200,14 +206,24 @@ impl Peer {
             Self::on(storage, number, seed, original.skew(), original.sizes, original.shared.clone());
         copy.wishes.clone_from(&original.wishes);
         copy.forked = true;
+        copy.older = original.older;
         copy.owed = original.owed_by_copy();
         copy
+    }
+
+    /// A peer that is down, on a copy of the whole machine of another, with its key: nothing tells it that it is one.
+    pub fn clone_of(original: &Self, number: usize, seed: u64) -> Self {
+        let mut clone = Self::copy_of(original, number, seed);
+        clone.storage.set_place(Some(place(original.number)));
+        clone.key = original.key;
+        clone
     }
 
     fn on(storage: FaultyStorage, number: usize, seed: u64, skew: i64, sizes: Sizes, shared: Shared) -> Self {
         let dice = Random::new(seed).draw();
         Self {
             number,
+            key: peer_id(number),
             storage,
             image: None,
             owed_by_image: None,
@@ -227,6 +243,7 @@ impl Peer {
             failed: false,
             wishes: Vec::new(),
             ledger: Ledger::default(),
+            older: false,
             forked: false,
             restoring: false,
             boots: 0,
@@ -269,7 +286,7 @@ impl Peer {
         }
         self.settle(store.last_sequence());
         let replica = Watched::new(StoreReplica::new(store.clone()), self.number, self.shared.sabotage);
-        let local = LocalPeer { sizes: self.sizes, ..LocalPeer::new(peer_id(self.number), "simulation") };
+        let local = LocalPeer { sizes: self.sizes, ..LocalPeer::new(self.key, "simulation") };
         let replicator = Replicator::new(local);
         self.process = Some(Process {
             store,
@@ -278,6 +295,7 @@ impl Peer {
             sessions: BTreeMap::new(),
             whole_from: Some(Sequence(0)),
             evictions: BTreeMap::new(),
+            scopes: BTreeMap::new(),
         });
         self.ended_torn = false;
         self.served.clear();
@@ -452,7 +470,7 @@ impl Peer {
     ///
     /// # Errors
     /// The disk fails.
-    pub fn connect(&mut self, link: usize, remote: usize, now: u64) -> Result<(), StoreError> {
+    pub fn connect(&mut self, link: usize, remote: PeerId, now: u64) -> Result<(), StoreError> {
         let Some(process) = &mut self.process else { return Ok(()) };
         if process.sessions.is_empty() && now >= self.quiet_since + PAUSE_MS {
             process.store.begin_run(false)?;
@@ -461,7 +479,8 @@ impl Peer {
         let session = SessionId(self.sessions);
         process.sessions.insert(link, session);
         process.evictions.insert(link, process.replica.eviction_total());
-        process.replicator.connected(session, peer_id(remote), &mut process.replica, now);
+        process.scopes.insert(link, process.replica.scopes_revision());
+        process.replicator.connected(session, remote, &mut process.replica, now);
         Ok(())
     }
 

@@ -115,6 +115,8 @@ impl World {
             71..82 => self.count(peer),
             82..94 => self.transaction(peer),
             94..98 if self.climate.evictions => self.evict(peer),
+            98 if self.climate.indexes => self.index(peer),
+            99 if self.climate.kinds => self.initial(peer),
             _ => Ok(()),
         }
     }
@@ -238,6 +240,9 @@ impl World {
             return Ok(());
         }
         let value = self.random.below(5);
+        if self.climate.kinds && self.random.percent(30) {
+            return self.change_kind(peer, &id);
+        }
         let statement = match self.random.below(5) {
             0 => "UPDATE plants SET light = :value WHERE _id = :id",
             1 => "UPDATE plants SET height = :value WHERE _id = :id",
@@ -250,6 +255,46 @@ impl World {
             arguments.remove("value");
         }
         self.execute(peer, statement, &arguments)?;
+        Ok(())
+    }
+
+    /// Members of one name become registers, maps and counters.
+    fn change_kind(&mut self, peer: usize, id: &str) -> Result<(), StoreError> {
+        let statements = [
+            "UPDATE plants SET care = {} WHERE _id = :id",
+            "UPDATE plants SET care = 3 WHERE _id = :id",
+            "UPDATE plants SET care = {'water': 7, 'soil': {}} WHERE _id = :id",
+            "UPDATE plants UNSET care WHERE _id = :id",
+            "UPDATE plants UNSET visits WHERE _id = :id",
+            "UPDATE plants SET visits = 5 WHERE _id = :id",
+            "UPDATE plants APPLY visits RESTART WITH 3 WHERE _id = :id",
+        ];
+        let statement = *self.random.choose(&statements);
+        match self.execute(peer, statement, &Object::from([("id", id)])) {
+            // Not everything can be written over everything.
+            Ok(_) | Err(StoreError::Data(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A document that every application brings with it.
+    fn initial(&mut self, peer: usize) -> Result<(), StoreError> {
+        let number = self.random.below(12);
+        let id = if self.own_ids { format!("churn-{peer}-{number}") } else { format!("churn-x-{number}") };
+        let arguments = Object::from([("d", Value::from(self.document(&id)))]);
+        self.execute(peer, "INSERT INTO plants INITIAL DOCUMENTS (:d)", &arguments)?;
+        Ok(())
+    }
+
+    /// An index comes or goes.
+    fn index(&mut self, peer: usize) -> Result<(), StoreError> {
+        let statements = [
+            "CREATE INDEX IF NOT EXISTS by_light ON plants (light)",
+            "CREATE INDEX IF NOT EXISTS by_height ON plants (height, light)",
+            "DROP INDEX IF EXISTS by_light ON plants",
+        ];
+        let statement = *self.random.choose(&statements);
+        self.execute(peer, statement, &Object::default())?;
         Ok(())
     }
 

@@ -13,8 +13,9 @@ use ditto_store::StoreError;
 use crate::climate::Climate;
 use crate::excuses::{Excuses, Look};
 use crate::network::{Fate, Link, Quality};
+use crate::older::without_capabilities;
 use crate::oracle;
-use crate::peer::{Peer, Process, Shared, peer_id};
+use crate::peer::{Peer, Process, Shared};
 use crate::random::Random;
 use crate::sabotage::Sabotage;
 use crate::sizes;
@@ -41,6 +42,8 @@ pub(crate) enum Happening {
     Start { peer: usize },
     /// A peer that was away comes back.
     Return { peer: usize },
+    /// What a peer has kept to itself may travel again.
+    Release { peer: usize },
     /// There is room on the disk again.
     Room { peer: usize },
     /// A failed storage is tried again.
@@ -184,6 +187,9 @@ impl World {
             world.add_link(a, b);
         }
         world.choose_subscriptions();
+        for peer in 0..world.peers.len() {
+            world.peers[peer].older = world.climate.older && world.random.percent(40);
+        }
         let climate = world.climate.clone();
         world.note(|| format!("{climate:?}"));
         world
@@ -324,6 +330,9 @@ impl World {
             link.quality = link.quality.map(|quality| Quality { latency: quality.latency, ..Quality::GOOD });
         }
         self.until(self.now + 1);
+        if self.climate.scopes {
+            (0..self.peers.len()).for_each(|peer| self.release(peer));
+        }
         let begin = self.now;
         self.meet();
         if !self.verdicts.is_empty() {
@@ -430,6 +439,7 @@ impl World {
                 self.peers[peer].away = false;
                 self.start(peer);
             }
+            Happening::Release { peer } => self.release(peer),
             Happening::Room { peer } => self.peers[peer].storage.set_disk_full(false),
             Happening::Recover { peer } => self.recover(peer),
             Happening::Fault => self.fault(),
@@ -541,6 +551,7 @@ impl World {
     }
 
     fn send(&mut self, peer: usize) {
+        let older: Vec<bool> = self.peers.iter().map(|peer| peer.older).collect();
         loop {
             let Some(process) = &mut self.peers[peer].process else { return };
             let Some((session, mut bytes)) = process.replicator.poll_transmit() else { return };
@@ -548,6 +559,9 @@ impl World {
             let Some(link) = process.link(session) else { continue };
             let wire = &mut self.links[link];
             let (side, epoch) = (wire.side(peer), wire.epoch);
+            if wire.ends.iter().any(|end| older[*end]) {
+                bytes = without_capabilities(bytes);
+            }
             let fate = wire.send(side, bytes.len(), self.now, &mut self.random);
             if wire.is_full(side) || self.shared.sabotage == Some(Sabotage::EndlessWaiting) {
                 process.replicator.set_blocked(session, true);
@@ -588,6 +602,11 @@ impl World {
                 }
                 self.excuse_all_parts();
                 self.peers[peer].answer_fork(*run, *sequence).is_ok()
+            }
+            Event::SubscriptionRefused { .. } if self.climate.scopes && self.stormy => {
+                // Where nothing comes any more nobody waits for the rest either.
+                self.excuse_all_parts();
+                true
             }
             Event::DocumentRefused { .. } | Event::SubscriptionRefused { .. } => {
                 self.verdicts.push(format!("peer {peer}: {event:?}"));
@@ -732,6 +751,7 @@ impl World {
             }
             let now = self.now;
             self.look_at_transactions(peer, Look::Changed);
+            let remote = self.peers[remote].key;
             match self.peers[peer].connect(link, remote, now) {
                 Ok(()) => self.pump(peer),
                 Err(error) => return self.failed(peer, &error),
@@ -821,18 +841,23 @@ impl World {
         times * self.links.iter().map(|link| link.bytes).sum::<u64>()
     }
 
-    /// What a peer has applied of what the one at the other end of a link has, and whether it has forgotten something since.
+    /// What a peer has applied of what the one at the other end of a link has, unless it has forgotten something since, or it was
+    /// decided anew what may travel, by which the session ends.
     pub(crate) fn position(&self, link: usize, peer: usize) -> Option<Sequence> {
         let process = self.peers[peer].process.as_ref()?;
         let session = process.sessions.get(&link)?;
         let statistics = process.replicator.statistics(*session)?;
-        let same = process.evictions.get(&link) == Some(&process.replica.eviction_total());
+        let other = self.peers[self.links[link].other(peer)].process.as_ref()?;
+        let decided = |end: &Process| end.scopes.get(&link) == Some(&end.replica.scopes_revision());
+        let same = process.evictions.get(&link) == Some(&process.replica.eviction_total())
+            && decided(process)
+            && decided(other);
         (same && process.replicator.is_ready(*session)).then_some(statistics.remote_position)
     }
 
     /// The peer of an id.
     #[must_use]
     pub fn peer_of(&self, id: &[u8; 32]) -> Option<usize> {
-        (0..self.peers.len()).find(|peer| peer_id(*peer).0 == *id)
+        (0..self.peers.len()).find(|peer| self.peers[*peer].key.0 == *id)
     }
 }

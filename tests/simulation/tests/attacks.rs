@@ -448,3 +448,204 @@ fn a_position_does_not_pass_a_change_that_a_loss_of_power_brings_back() {
     }
     assert_eq!(missed, 0);
 }
+
+/// Both ends of a line of three do something while they do not hear of each other.
+fn apart(world: &mut World, at_0: &[&str], at_2: &[&str]) {
+    world.sever(1, 2);
+    at_0.iter().for_each(|statement| write(world, 0, statement));
+    world.until(world.now + 1);
+    at_2.iter().for_each(|statement| write(world, 2, statement));
+    world.join(1, 2);
+    world.rest();
+}
+
+#[test]
+fn what_was_written_by_a_clock_near_the_end_of_time_can_be_overwritten_everywhere() {
+    const YEAR: i64 = 365 * 86_400_000;
+    for years in [70, 3_900] {
+        let mut world = line(3);
+        world.peers[0].shift_clock(years * YEAR);
+        world.start_all(&[PLANTS]);
+        write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'x': 'far ahead'})");
+        world.rest();
+        write(&mut world, 2, "UPDATE plants SET x = 'now' WHERE _id = 1");
+        write(&mut world, 2, "UPDATE plants SET y = 1 WHERE _id = 1");
+        write(&mut world, 2, "INSERT INTO plants DOCUMENTS ({'_id': 2})");
+        world.rest();
+        agree(&world, &[r#"{"_id":1,"x":"now","y":1}"#, r#"{"_id":2}"#]);
+        write(&mut world, 1, "UPDATE plants UNSET x WHERE _id = 1");
+        world.rest();
+        write(&mut world, 2, "DELETE FROM plants WHERE _id = 1");
+        world.rest();
+        agree(&world, &[r#"{"_id":2}"#]);
+    }
+}
+
+#[test]
+fn increments_at_both_ends_add_up_and_go_with_a_generation_that_was_removed_or_restarted() {
+    let shown = |n: &str| format!(r#"{{"_id":1,"m":{{{n}}}}}"#);
+    let count = |by: i64| format!("UPDATE plants APPLY m.n INCREMENT BY {by} WHERE _id = 1");
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 1, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'm': {}})");
+    world.rest();
+    apart(&mut world, &[&count(1)], &[&count(10)]);
+    agree(&world, &[&shown(r#""n":11"#)]);
+    apart(&mut world, &["UPDATE plants UNSET m.n WHERE _id = 1"], &[&count(100)]);
+    agree(&world, &[&shown("")]);
+    apart(&mut world, &[&count(1)], &[&count(10)]);
+    agree(&world, &[&shown(r#""n":11"#)]);
+    apart(&mut world, &["UPDATE plants APPLY m.n RESTART WITH 1000 WHERE _id = 1"], &[&count(100)]);
+    agree(&world, &[&shown(r#""n":1000"#)]);
+    // Of a map that is removed at both ends the counter is one, in which both go on.
+    let unset = "UPDATE plants UNSET m WHERE _id = 1";
+    apart(&mut world, &[unset, &count(1)], &[unset, &count(10)]);
+    agree(&world, &[&shown(r#""n":11"#)]);
+}
+
+#[test]
+fn kinds_that_change_at_both_ends_hide_no_write_that_came_after() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 1, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'm': {'a': 1}, 'r': 1})");
+    world.rest();
+    apart(
+        &mut world,
+        &["UPDATE plants UNSET m.a WHERE _id = 1", "UPDATE plants SET r = {'b': 2} WHERE _id = 1"],
+        &["UPDATE plants SET m.c = 3 WHERE _id = 1", "UPDATE plants SET r = 4 WHERE _id = 1"],
+    );
+    agree(&world, &[r#"{"_id":1,"m":{"c":3},"r":4}"#]);
+    apart(
+        &mut world,
+        &["UPDATE plants SET m = 5 WHERE _id = 1"],
+        &["UPDATE plants SET m = {} WHERE _id = 1", "UPDATE plants UNSET r WHERE _id = 1"],
+    );
+    agree(&world, &[r#"{"_id":1,"m":{"c":3}}"#]);
+    write(&mut world, 0, "UPDATE plants SET m.d = 6 WHERE _id = 1");
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"m":{"c":3,"d":6}}"#]);
+}
+
+#[test]
+fn initial_documents_of_two_builds_are_one_and_stay_deleted_after_the_burial() {
+    let mut world = line(3);
+    world.start_all(&[PLANTS]);
+    apart(
+        &mut world,
+        &["INSERT INTO plants INITIAL DOCUMENTS ({'_id': 1, 'build': 2})"],
+        &["INSERT INTO plants INITIAL DOCUMENTS ({'_id': 1, 'build': 1})"],
+    );
+    agree(&world, &[r#"{"_id":1,"build":2}"#]);
+    write(&mut world, 1, "DELETE FROM plants WHERE _id = 1");
+    world.rest();
+    for peer in 0..3 {
+        assert_eq!(world.pass_days(peer, 30), 1);
+    }
+    for peer in [0, 2] {
+        let statement = "INSERT INTO plants INITIAL DOCUMENTS ({'_id': 1, 'build': 3})";
+        world.write(peer, statement).expect("the disk works");
+    }
+    world.meet();
+    agree(&world, &[]);
+}
+
+#[test]
+fn a_deletion_that_is_under_way_while_its_document_is_evicted_wins() {
+    for days in [0, 30] {
+        for delay in 0..40 {
+            let mut world = line(3);
+            world.tardiness = 40;
+            world.start_all(&[PLANTS]);
+            write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+            world.rest();
+            write(&mut world, 0, "DELETE FROM plants WHERE _id = 1");
+            world.until(world.now + delay);
+            // It may be deleted here already.
+            world.write(1, "EVICT FROM plants WHERE _id = 1").expect("the disk works");
+            world.rest();
+            (0..3).for_each(|peer| {
+                world.pass_days(peer, days);
+            });
+            world.meet();
+            agree(&world, &[]);
+        }
+    }
+}
+
+#[test]
+fn an_eviction_keeps_what_nobody_else_has() {
+    let mut world = line(2);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    world.rest();
+    world.sever(0, 1);
+    write(&mut world, 1, "UPDATE plants SET x = 1 WHERE _id = 1");
+    assert!(!world.write(1, "EVICT FROM plants WHERE _id = 1").expect("the disk works"));
+    write(&mut world, 0, "UPDATE plants SET y = 2 WHERE _id = 1");
+    world.join(0, 1);
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"x":1,"y":2}"#]);
+    write(&mut world, 1, "EVICT FROM plants WHERE _id = 1");
+    world.rest();
+    agree(&world, &[r#"{"_id":1,"x":1,"y":2}"#]);
+}
+
+#[test]
+fn nothing_is_passed_by_while_a_collection_stays_at_home() {
+    for away in [false, true] {
+        for keeps in 0..3 {
+            let mut world = line(3);
+            world.climate.scopes = true;
+            world.stormy = true;
+            world.start_all(&[PLANTS]);
+            write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+            world.rest();
+            let scope = "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'plants': 'LocalPeerOnly'}";
+            world.write(keeps, scope).expect("the disk works");
+            if away {
+                world.sever(0, 1);
+            }
+            for peer in 0..3 {
+                write(&mut world, peer, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {}}})", 2 + peer));
+                world.until(world.now + 20);
+            }
+            world.join(0, 1);
+            world.rest();
+            let reset = "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES";
+            world.write(keeps, reset).expect("the disk works");
+            world.stormy = false;
+            world.meet();
+            agree(&world, &[r#"{"_id":1}"#, r#"{"_id":2}"#, r#"{"_id":3}"#, r#"{"_id":4}"#]);
+        }
+    }
+}
+
+#[test]
+fn increments_of_two_machines_with_one_key_add_up() {
+    const ROUNDS: usize = 4;
+    let mut world = World::scripted(7, 3, &[(0, 1), (1, 2)]);
+    world.sever(1, 2);
+    world.start_all(&[PLANTS]);
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+    world.rest();
+    world.end_process(2, Loss::Nothing);
+    world.peers[2] = Peer::clone_of(&world.peers[0], 2, 9);
+    world.peers[0].forked = true;
+    world.start(2);
+    for _ in 0..ROUNDS {
+        for (one, other) in [(0, 2), (2, 0)] {
+            world.sever(1, other);
+            world.join(1, one);
+            world.rest();
+            write(&mut world, one, "UPDATE plants APPLY n INCREMENT BY 1 WHERE _id = 1");
+            world.rest();
+        }
+    }
+    world.sever(1, 0);
+    world.join(1, 2);
+    world.rest();
+    world.sever(1, 2);
+    world.join(1, 0);
+    world.rest();
+    agree(&world, &[&format!(r#"{{"_id":1,"n":{}}}"#, 2 * ROUNDS)]);
+}

@@ -6,7 +6,7 @@ use ditto_crdt::{Sequence, Version};
 use ditto_replication::{DocumentKey, Interest, Replica};
 use ditto_value::{Object, Value, ValueRef};
 
-use crate::peer::{Peer, Process, Wish, peer_id};
+use crate::peer::{Peer, Process, Wish};
 use crate::world::{Wanting, World};
 
 /// Every neighbour of every peer holds everything that the peer knows of what the neighbour subscribes to.
@@ -31,9 +31,19 @@ pub fn positions(world: &World, link: usize, verdicts: &mut Vec<String>) {
     for [from, to] in [ends, [ends[1], ends[0]]] {
         if let Some(position) = world.position(link, to) {
             let (from, to) = (&world.peers[from], &world.peers[to]);
-            covered(from, to, &to.wishes, position, false, verdicts);
+            // What is kept back at one end has no position.
+            let mut wishes = to.wishes.clone();
+            wishes.retain(|wish| travels(from, to, wish) && travels(to, from, wish));
+            covered(from, to, &wishes, position, false, verdicts);
         }
     }
+}
+
+/// Whether a peer lets the other have what a subscription asks for.
+fn travels(from: &Peer, to: &Peer, wish: &Wish) -> bool {
+    let Some(process) = &from.process else { return false };
+    let interest = process.replica.compile(&wish.query, &wish.arguments);
+    interest.is_ok_and(|interest| process.replica.may_travel(to.key, &interest.collection))
 }
 
 /// Each end of a link holds everything up to the checkpoints of the other's history that it has stored for what it subscribes
@@ -56,14 +66,15 @@ fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequen
     let (from, to) = (publisher.process.as_ref()?, subscriber.process.as_ref()?);
     let interest = to.replica.compile(&wish.query, &wish.arguments).ok()?;
     let evictions = to.replica.eviction_count(&interest.collection);
-    let name = effective_interest(&interest.normalized, &wish.arguments, evictions);
-    let stored = to.replica.checkpoint(peer_id(publisher.number), &name).ok()??;
+    let decisive = if publisher.older || subscriber.older { 0 } else { DECISIVE_CAPABILITIES };
+    let name = effective_interest(&interest.normalized, &wish.arguments, evictions, decisive);
+    let stored = to.replica.checkpoint(publisher.key, &name).ok()??;
     let (runs, last) = (from.replica.runs(), from.replica.last_sequence());
     let is_there = |run, sequence| {
         let Some(index) = runs.iter().position(|(known, _)| *known == run) else { return false };
         sequence <= last && runs.get(index + 1).is_none_or(|(_, next)| sequence < *next)
     };
-    let seen = to.replica.remembered(peer_id(publisher.number)).ok()?;
+    let seen = to.replica.remembered(publisher.key).ok()?;
     let forks = seen.into_iter().any(|(run, sequence)| !is_there(run, sequence));
     (!forks && is_there(stored.run, stored.sequence)).then_some(stored.sequence)
 }
@@ -72,7 +83,7 @@ fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequen
 const DECISIVE_CAPABILITIES: u64 = 1 << 3;
 
 /// The name of a checkpoint, as docs/protocol.md says in section 6.
-fn effective_interest(normalized: &str, arguments: &Object, evictions: u64) -> [u8; 16] {
+fn effective_interest(normalized: &str, arguments: &Object, evictions: u64, decisive: u64) -> [u8; 16] {
     let arguments =
         if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
     let mut selection = blake3::Hasher::new();
@@ -82,7 +93,7 @@ fn effective_interest(normalized: &str, arguments: &Object, evictions: u64) -> [
     let mut name = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 1");
     name.update(&selection.finalize().as_bytes()[..16]);
     name.update(&evictions.to_le_bytes());
-    name.update(&DECISIVE_CAPABILITIES.to_le_bytes());
+    name.update(&decisive.to_le_bytes());
     let mut first = [0; 16];
     first.copy_from_slice(&name.finalize().as_bytes()[..16]);
     first

@@ -1,6 +1,5 @@
 //! What must hold at each peer by itself.
 
-use crate::peer::peer_id;
 use crate::world::World;
 use ditto_replication::limits::{MAX_BATCH_BYTES, QUEUE_TARGET_BYTES};
 
@@ -48,7 +47,7 @@ pub fn clocks(world: &World, verdicts: &mut Vec<String>) {
             let (peer, other) = (&world.peers[here], &world.peers[there]);
             let expected = other.skew() - peer.skew();
             let skews = peer.process.as_ref().map(|process| process.store.clock_skews()).unwrap_or_default();
-            let of_other = skews.iter().find(|skew| skew.peer == peer_id(there).0);
+            let of_other = skews.iter().find(|skew| skew.peer == other.key.0);
             let known = of_other.and_then(|skew| skew.difference_ms);
             if known.is_none_or(|known| known.abs_diff(expected) > longest) {
                 verdicts.push(format!("peer {here} measures {known:?} of {there}, not {expected}"));
