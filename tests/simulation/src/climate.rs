@@ -33,6 +33,8 @@ pub struct Climate {
     pub days: bool,
     /// Peers come late, leave, and return after weeks.
     pub absences: bool,
+    /// Some of those that leave never return.
+    pub losses: bool,
     /// Subscriptions change.
     pub subscriptions: bool,
     /// Documents are evicted.
@@ -71,6 +73,7 @@ impl Climate {
             clocks: half(60),
             days: half(50),
             absences: half(35),
+            losses: half(15),
             subscriptions: half(50),
             evictions: half(60),
             copies: half(15),

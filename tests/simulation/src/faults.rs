@@ -47,6 +47,7 @@ impl World {
                 let days = self.random.below(12);
                 self.days_for_all(days);
             }
+            7 if self.climate.losses && self.gone.len() < self.founders / 3 => self.lose(peer),
             7 if self.climate.absences => self.leave(peer),
             8 | 9 if self.climate.subscriptions => self.change_subscriptions(peer),
             10 if self.climate.copies
@@ -134,6 +135,17 @@ impl World {
             self.failed(peer, &error);
         }
         self.pump(peer);
+    }
+
+    /// A peer leaves for good.
+    fn lose(&mut self, peer: usize) {
+        if self.peers[peer].process.is_none() {
+            return;
+        }
+        self.note(|| format!("peer {peer} leaves for good"));
+        self.end_process(peer, Loss::Nothing);
+        self.peers[peer].away = true;
+        self.gone.insert(peer);
     }
 
     /// An image of the disk is made, or takes the place of the disk.

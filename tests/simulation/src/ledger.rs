@@ -140,13 +140,13 @@ impl Ledger {
         self.increments.iter().map(|increment| increment.document.clone()).collect()
     }
 
-    /// What a counter has got from this peer.
+    /// What a counter has got from this peer, which another one has heard of, or perhaps has.
     #[must_use]
-    pub fn counted(&self, document: &str) -> Counted {
+    pub fn counted(&self, document: &str, was_heard: bool) -> Counted {
         let mut counted = Counted::default();
         for increment in self.increments.iter().filter(|increment| increment.document == document) {
             let amount = increment.amount;
-            let is_certain = increment.sequence.is_some();
+            let is_certain = was_heard && increment.sequence.is_some();
             counted.certain += if is_certain { amount } else { 0 };
             counted.least += if is_certain || amount < 0 { amount } else { 0 };
             counted.most += if is_certain || amount > 0 { amount } else { 0 };

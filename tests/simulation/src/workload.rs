@@ -392,8 +392,9 @@ impl World {
         let owner = id.split('-').nth(1).and_then(|owner| owner.parse::<usize>().ok());
         let allowed = owner.is_some_and(|owner| (owner + 1) % self.founders == peer);
         let ledger = &self.peers[peer].ledger;
-        // Who holds something for another may be taken back to a time before that.
-        let forgettable = !ledger.concerns(&id) && (!self.climate.restores || !ledger.counts(&id));
+        // Who holds something for another may be taken back to a time before that, or leave for good.
+        let may_miss = self.climate.restores || self.climate.losses;
+        let forgettable = !ledger.concerns(&id) && (!may_miss || !ledger.counts(&id));
         if !allowed || !forgettable {
             return Ok(());
         }

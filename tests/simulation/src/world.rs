@@ -1,7 +1,7 @@
 //! The peers, what is between them, and what happens next: one thread, virtual time, one seed.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -96,6 +96,8 @@ pub struct World {
     pub peers: Vec<Peer>,
     /// Those that were there from the beginning; the others run on copies of their disks.
     pub founders: usize,
+    /// Those that have left for good.
+    pub gone: BTreeSet<usize>,
     /// The links.
     pub links: Vec<Link>,
     /// How the links behave in a storm.
@@ -214,6 +216,7 @@ impl World {
         Self {
             peers: Vec::new(),
             founders: 0,
+            gone: BTreeSet::new(),
             links: Vec::new(),
             qualities: Vec::new(),
             climate,
@@ -319,7 +322,7 @@ impl World {
         self.tardiness = 0;
         for peer in 0..self.peers.len() {
             self.peers[peer].repair_disk();
-            self.peers[peer].away = false;
+            self.peers[peer].away = self.gone.contains(&peer);
             if self.peers[peer].failed {
                 self.schedule(0, Happening::Recover { peer });
             }
@@ -355,7 +358,9 @@ impl World {
     /// sync at each peer of it, and a position that is told late.
     fn convergence_bound(&self) -> u64 {
         const MESSAGES: u64 = 12;
-        let edges: Vec<_> = self.links.iter().map(|link| (link.ends[0], link.ends[1])).collect();
+        let is_there = |link: &&Link| link.ends.iter().all(|end| !self.gone.contains(end));
+        let edges: Vec<_> =
+            self.links.iter().filter(is_there).map(|link| (link.ends[0], link.ends[1])).collect();
         let slowest = self.links.iter().flat_map(|link| link.quality).map(|quality| quality.latency).max();
         let hop = MESSAGES * slowest.unwrap_or(0) + 2_000;
         (topology::diameter(self.peers.len(), &edges) + 1) * hop
@@ -724,6 +729,28 @@ impl World {
         for link in self.links_of(peer) {
             self.schedule(1, Happening::Connect { link });
         }
+    }
+
+    /// Whoever is joined to a peer by links of those that are still there, itself included; nobody if it has left for good.
+    #[must_use]
+    pub fn joined(&self, peer: usize) -> BTreeSet<usize> {
+        self.joined_by(peer, |_| true)
+    }
+
+    /// The same, as far as it is joined by peers for which that holds.
+    pub(crate) fn joined_by(&self, peer: usize, passes: impl Fn(&Peer) -> bool) -> BTreeSet<usize> {
+        let is_there = |peer: usize| !self.gone.contains(&peer);
+        let mut joined: BTreeSet<usize> = [peer].into_iter().filter(|peer| is_there(*peer)).collect();
+        let mut next: Vec<usize> = joined.iter().copied().collect();
+        while let Some(peer) = next.pop() {
+            for link in self.links_of(peer) {
+                let other = self.links[link].other(peer);
+                if is_there(other) && passes(&self.peers[other]) && joined.insert(other) {
+                    next.push(other);
+                }
+            }
+        }
+        joined
     }
 
     pub(crate) fn links_of(&self, peer: usize) -> Vec<usize> {

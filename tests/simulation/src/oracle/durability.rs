@@ -12,8 +12,9 @@ use crate::world::{Wanting, World};
 /// What a peer wrote durably is there, at itself and wherever it must have arrived.
 pub fn promises(world: &World, verdicts: &mut Vec<String>) {
     for author in &world.peers {
+        let joined = world.joined(author.number);
         for promise in author.ledger.promises() {
-            for peer in &world.peers {
+            for peer in joined.iter().map(|number| &world.peers[*number]) {
                 if broken(world, author, peer, promise) {
                     let place = (author.number, peer.number);
                     verdicts
@@ -48,13 +49,15 @@ pub fn counters(world: &World, verdicts: &mut Vec<String>) {
     }
     let counters: BTreeSet<String> = world.peers.iter().flat_map(|peer| peer.ledger.counters()).collect();
     for counter in counters {
-        let (certain, least, most) = world.peers.iter().map(|peer| peer.ledger.counted(&counter)).fold(
-            (0, 0, 0),
-            |(certain, least, most), counted| {
-                (certain + counted.certain, least + counted.least, most + counted.most)
-            },
-        );
-        for peer in &world.peers {
+        for peer in world.peers.iter().filter(|peer| !world.gone.contains(&peer.number)) {
+            let joined = world.joined(peer.number);
+            let (mut certain, mut least, mut most) = (0, 0, 0);
+            for author in &world.peers {
+                let counted = author.ledger.counted(&counter, joined.contains(&author.number));
+                certain += counted.certain;
+                least += counted.least;
+                most += counted.most;
+            }
             let value = peer.document(&counter).and_then(|document| number(document.get("visits")?));
             // The document may be lost with the disk that it was on, before anybody had heard of it.
             let lost = value.is_none() && certain == 0 && (least, most) != (0, 0);
@@ -69,11 +72,12 @@ pub fn counters(world: &World, verdicts: &mut Vec<String>) {
 /// What its only writer wrote last is seen at itself, and wherever it must have arrived.
 pub fn registers(world: &World, verdicts: &mut Vec<String>) {
     for author in &world.peers {
+        let joined = world.joined(author.number);
         let subscribers = oracle::reached_by_transactions(world, author.number);
         for (register, possible) in author.ledger.registers() {
             let reaches = |peer: &&Peer| {
-                peer.number == author.number
-                    || world.wanting == Wanting::Everything
+                joined.contains(&peer.number)
+                    && (peer.number == author.number || world.wanting == Wanting::Everything)
                     || register.collection == "pairs" && subscribers.contains(&peer.number)
             };
             for peer in world.peers.iter().filter(reaches) {

@@ -1,5 +1,6 @@
 //! What must hold at each peer by itself.
 
+use crate::network::Link;
 use crate::world::World;
 use ditto_replication::limits::{MAX_BATCH_BYTES, QUEUE_TARGET_BYTES};
 
@@ -8,7 +9,7 @@ const MAX_WAITING_BYTES: usize = QUEUE_TARGET_BYTES + MAX_BATCH_BYTES;
 
 /// Everybody is there, and what is stored twice agrees.
 pub fn storages(world: &World, verdicts: &mut Vec<String>) {
-    for peer in &world.peers {
+    for peer in world.peers.iter().filter(|peer| !world.gone.contains(&peer.number)) {
         let Some(process) = &peer.process else {
             verdicts.push(format!("peer {} is down", peer.number));
             continue;
@@ -41,7 +42,8 @@ pub fn queues(world: &World, verdicts: &mut Vec<String>) {
 
 /// Each peer knows how wrong the clock of a neighbour is, or its own.
 pub fn clocks(world: &World, verdicts: &mut Vec<String>) {
-    for link in &world.links {
+    let is_there = |link: &&Link| link.ends.iter().all(|end| !world.gone.contains(end));
+    for link in world.links.iter().filter(is_there) {
         let longest = link.quality.iter().map(|quality| quality.longest(1_000)).max().unwrap_or(0) + 1;
         for [here, there] in [link.ends, [link.ends[1], link.ends[0]]] {
             let (peer, other) = (&world.peers[here], &world.peers[there]);
