@@ -31,7 +31,7 @@ struct Excuse {
 pub(crate) struct Excuses {
     /// By peer and owner.
     of: BTreeMap<(usize, usize), Excuse>,
-    /// Owners of transactions of which a part was told, and the rest may be lost with their disks.
+    /// Owners of transactions of which the rest may be nowhere: lost with their disks, or overwritten by what is older.
     lost: BTreeSet<usize>,
 }
 
@@ -131,6 +131,14 @@ impl World {
         let may_have = |peer: &Peer| peer.is_torn_anywhere() || has_part(peer);
         let is_excused = self.excuses.of.keys().any(|(_, of)| *of == owner);
         if is_excused || self.peers.iter().any(|peer| peer.number != owner && may_have(peer)) {
+            self.excuses.lost.insert(owner);
+        }
+    }
+
+    /// An owner of transactions writes one. If it was restored, has only some of its own documents back, and its clock is far
+    /// behind what it wrote then, the transaction has several stamps, so that a part of it may lose.
+    pub(crate) fn write_by_parts(&mut self, owner: usize) {
+        if self.peers[owner].forked && self.peers[owner].is_torn() {
             self.excuses.lost.insert(owner);
         }
     }

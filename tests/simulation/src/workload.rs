@@ -357,6 +357,7 @@ impl World {
             2 | 3 => &[("second", &["b", "c"])],
             _ => &[("first", &["a", "b"]), ("second", &["b", "c"])],
         };
+        self.write_by_parts(peer);
         let Some(process) = &self.peers[peer].process else { return Ok(()) };
         let transaction = process.store.begin(TransactionKind::ReadWrite)?;
         let mut written = Vec::new();
