@@ -78,7 +78,7 @@ pub(crate) struct Interests {
     /// How often the sender has evicted documents, if more often than it said before.
     pub(crate) evictions: Option<u64>,
     /// How much the sender's change log has by now, if that may matter and is more than it said before.
-    pub(crate) durable: Option<Sequence>,
+    pub(crate) changes: Option<Sequence>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -286,6 +286,10 @@ pub(crate) struct Symbols {
     /// How many documents it holds; 0 also if they are too many to be reconciled.
     pub(crate) documents: u64,
     pub(crate) symbols: Vec<Symbol>,
+    /// It holds none …
+    pub(crate) nothing: bool,
+    /// … or too many.
+    pub(crate) too_many: bool,
 }
 
 /// What a publisher wants to know of that.

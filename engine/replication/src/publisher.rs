@@ -117,6 +117,9 @@ struct Served {
     first_batch: u64,
     /// Much of what changed up to here may be held already: it is offered.
     held_in_part: Sequence,
+    /// Of the collection nothing was held there when it was stated that this had changed: what does not match need not be
+    /// offered up to here. If it is taken from elsewhere later, that is said.
+    unheld: Sequence,
     /// What is told of it before the walk comes by.
     listing: Option<Listing>,
 }

@@ -84,7 +84,7 @@ impl Session {
         let run = turn.replica.current_run();
         self.subscriber.told_evictions = turn.replica.eviction_total();
         self.subscriber.first_evictions = self.subscriber.told_evictions;
-        self.subscriber.told_durable = turn.durable;
+        self.subscriber.told_changes = turn.durable;
         self.link.send(&Message::Hello(Hello {
             versions: (PROTOCOL_MIN, PROTOCOL_MAX),
             database: local.database,

@@ -86,7 +86,7 @@ pub(crate) struct Subscriber {
     /// … and as it was told first.
     pub(crate) first_evictions: u64,
     /// How much the own change log has, as the other peer was told.
-    pub(crate) told_durable: Sequence,
+    pub(crate) told_changes: Sequence,
     delivered: Delivered,
     offering: Offering,
     /// Own checkpoints are not to be used.

@@ -476,7 +476,10 @@ fn a_flood_of_questions_that_nobody_reads_the_answers_of_is_bounded() {
 fn questions_that_have_to_wait_are_not_looked_at_again_with_every_message() {
     const COUNT: u64 = 300;
     let mut victim = Victim::new();
-    victim.greet();
+    let mut remote = Model::new(2);
+    remote.insert(1_000, "plants", "moss", &[]);
+    remote.sync();
+    victim.greet_as(remote);
     // What does not match is offered, and as long as that is not answered, what is asked about it waits.
     let interest = [number(1, 1), bytes(2, b"SELECT * FROM plants WHERE light = 2")].concat();
     victim.receive(&message(2, &[number(1, 1), bytes(2, &interest)]));

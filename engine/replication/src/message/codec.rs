@@ -140,8 +140,8 @@ impl Interests {
         if let Some(evictions) = self.evictions {
             out.number(5, evictions);
         }
-        if let Some(durable) = self.durable {
-            out.number(6, durable.0);
+        if let Some(changes) = self.changes {
+            out.number(6, changes.0);
         }
         out.0
     }
@@ -158,7 +158,7 @@ impl Interests {
                 3 => push(&mut interests.removed, content.number("removed")?, MAX_INTERESTS, "removed")?,
                 4 => interests.forgotten = content.number("forgotten")? != 0,
                 5 => interests.evictions = Some(content.number("evictions")?),
-                6 => interests.durable = Some(Sequence(content.number("durable")?)),
+                6 => interests.changes = Some(Sequence(content.number("changes")?)),
                 _ => {}
             }
         }
@@ -576,6 +576,8 @@ impl Symbols {
         if !self.symbols.is_empty() {
             out.bytes(4, &symbols::encode(&self.symbols, self.first as usize, self.documents));
         }
+        out.flag(5, self.nothing);
+        out.flag(6, self.too_many);
         out.0
     }
 
@@ -588,6 +590,8 @@ impl Symbols {
                 2 => message.first = content.number("first")?,
                 3 => message.documents = content.number("documents")?,
                 4 => bytes = content.bytes("symbols", usize::MAX)?,
+                5 => message.nothing = content.number("nothing")? != 0,
+                6 => message.too_many = content.number("too many")? != 0,
                 _ => {}
             }
         }

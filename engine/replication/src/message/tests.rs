@@ -52,13 +52,13 @@ fn interests() -> impl Strategy<Value = Interests> {
     let removed = prop::collection::vec(any::<u64>(), 0..4);
     let numbers = (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()));
     (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<bool>(), numbers).prop_map(
-        |(generation, added, removed, forgotten, (evictions, durable))| Interests {
+        |(generation, added, removed, forgotten, (evictions, changes))| Interests {
             generation,
             added,
             removed,
             forgotten,
             evictions,
-            durable: durable.map(Sequence),
+            changes: changes.map(Sequence),
         },
     )
 }
@@ -110,10 +110,10 @@ fn stretch(items: &[u128], first: u64, end: u64) -> Vec<Symbol> {
 fn reconciliations() -> impl Strategy<Value = Message> {
     let hashes = || prop::collection::vec(any::<u128>(), 0..9);
     prop_oneof![
-        (any::<u64>(), 0..9_000_u64, 0..9_u64, hashes(), 0..1_000_000_u64).prop_map(
-            |(generation, first, length, items, documents)| {
+        (any::<u64>(), 0..9_000_u64, 0..9_u64, hashes(), 0..1_000_000_u64, any::<[bool; 2]>()).prop_map(
+            |(generation, first, length, items, documents, [nothing, too_many])| {
                 let symbols = stretch(&items, first, first + length);
-                Message::Symbols(Symbols { generation, first, documents, symbols })
+                Message::Symbols(Symbols { generation, first, documents, symbols, nothing, too_many })
             }
         ),
         (any::<[u64; 2]>(), hashes()).prop_map(|([generation, symbols], items)| {
@@ -277,7 +277,7 @@ fn the_documented_vectors_are_what_is_written() {
                 removed: Vec::new(),
                 forgotten: false,
                 evictions: None,
-                durable: None,
+                changes: None,
             }),
             "02020105130201050f53454c454354202a2046524f4d2063",
         ),
@@ -391,6 +391,8 @@ fn the_documented_vectors_are_what_is_written() {
                 first: 0,
                 documents: 1,
                 symbols: stretch(&[item], 0, 4),
+                nothing: false,
+                too_many: false,
             }),
             "10020106010954e9fa1e8023839bedd3c1a4ad2fdde84b87bddb9d00e9fa1e8023839bedd3c1a4ad2fdde84b87bddb9d02000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
         ),
@@ -425,7 +427,8 @@ fn limits_are_checked_before_anything_is_kept() {
     assert_eq!(Message::decode(&many), Err(DecodeError::Limit("removed")));
     let symbols = |first: usize, documents: usize, length| {
         let symbols = stretch(&[], first as u64, (first + length) as u64);
-        let message = Symbols { generation: 1, first: first as u64, documents: documents as u64, symbols };
+        let (first, documents) = (first as u64, documents as u64);
+        let message = Symbols { generation: 1, first, documents, symbols, nothing: false, too_many: false };
         Message::decode(&Message::Symbols(message).encode()).is_ok()
     };
     assert!(symbols(MAX_SYMBOLS, MAX_RECONCILED_DOCUMENTS, SYMBOLS_PER_MESSAGE));

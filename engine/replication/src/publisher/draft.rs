@@ -204,6 +204,7 @@ impl Publisher {
         let (since, before) = sent.map_or((start, None), |(since, before)| (since, Some(before)));
         let candidate = Candidate { hash, key, interest, sequence, since, before };
         let unfiltered = served.iter().any(|served| served.interest.unfiltered);
+        let unheld = known.is_none() && served.iter().all(|served| sequence <= served.unheld);
         let doubtful = sent.is_none() && served.iter().any(|served| sequence <= served.held_in_part);
         if unfiltered && sent.is_none() && !theirs && !self.lazy && !doubtful {
             return candidate.read(turn.replica, link, turn.events);
@@ -215,7 +216,7 @@ impl Publisher {
         if held.newest != sequence {
             return Ok(Weighed::Moved);
         }
-        if before == Some(held.version) {
+        if before == Some(held.version) || unheld && !matching {
             return Ok(Weighed::Nothing);
         }
         if self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none() {

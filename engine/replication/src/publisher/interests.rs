@@ -4,6 +4,7 @@ use ditto_crdt::{RunId, Sequence};
 use ditto_value::{Object, Value};
 
 use super::{Publisher, Served, shorten};
+use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
 use crate::limits::{MAX_INTERESTS, MAX_REASON_BYTES};
 use crate::message::{AddedInterest, Interests, Message, Start, Walk};
@@ -30,8 +31,8 @@ impl Publisher {
         {
             link.forget_acknowledged();
         }
-        if let (Some(before), Some(durable)) = (self.reconciles_with, interests.durable) {
-            self.reconciles_with = Some(before.max(durable));
+        if let (Some(before), Some(changes)) = (self.reconciles_with, interests.changes) {
+            self.reconciles_with = Some(before.max(changes));
         }
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
@@ -122,7 +123,10 @@ impl Publisher {
             .filter(|_| !self.distrust)
             .and_then(|checkpoint| locate(checkpoint, runs, turn.replica.last_sequence()))
             .unwrap_or(Sequence(0));
-        let reconciled = checkpoint == Sequence(0) && self.may_reconcile(turn.durable, &link.sizes);
+        let reconciled =
+            checkpoint == Sequence(0) && self.may_reconcile(interest.unfiltered, turn.durable, &link.sizes);
+        let holds_nothing =
+            self.generation == 1 && self.reconciles_with == Some(Sequence(0)) && link.can(TAKEN);
         let start = if reconciled { comparison.fence } else { checkpoint };
         let selection = selection(&interest.normalized, &added.arguments).to_le_bytes();
         let query = interest.normalized.clone();
@@ -138,6 +142,7 @@ impl Publisher {
             first_batch: if reconciled { u64::MAX } else { 0 },
             // Without a checkpoint nobody knows; see `walk_instead`.
             held_in_part: if checkpoint == Sequence(0) { Sequence(0) } else { self.seen },
+            unheld: if holds_nothing { turn.durable } else { Sequence(0) },
             listing: self.listing(&interest, checkpoint, turn.durable, &link.sizes),
             interest,
             start,

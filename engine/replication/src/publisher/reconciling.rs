@@ -3,6 +3,7 @@
 use ditto_crdt::Sequence;
 
 use super::{Candidate, Draft, Place, Publisher, Weighed};
+use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::message::{Interests, Message, Names, Settled, Symbols};
@@ -11,10 +12,13 @@ use crate::sizes::Sizes;
 use crate::turn::{Link, Turn};
 
 impl Publisher {
-    /// Whether an interest without a checkpoint is reconciled: not if one of the two peers holds next to nothing.
-    pub(super) fn may_reconcile(&self, durable: Sequence, sizes: &Sizes) -> bool {
-        let changes = self.reconciles_with.map_or(0, |theirs| theirs.0).min(durable.0);
-        changes >= sizes.reconciled_changes && self.comparisons.len() < sizes.reconciliations
+    /// Whether an interest without a checkpoint is reconciled: not if one of the two peers holds next to nothing. With a filter it
+    /// is worth while for the little that the other peer holds: all that does not match would have to be offered to it.
+    pub(super) fn may_reconcile(&self, unfiltered: bool, durable: Sequence, sizes: &Sizes) -> bool {
+        let theirs = self.reconciles_with.map_or(0, |theirs| theirs.0);
+        let least = sizes.reconciled_changes;
+        let holds_enough = if unfiltered { theirs >= least } else { theirs > 0 };
+        holds_enough && durable.0 >= least && self.comparisons.len() < sizes.reconciliations
     }
 
     /// The other peer wants other things than before, or has forgotten what it held: what was compared until now
@@ -170,10 +174,13 @@ impl Publisher {
             served.from = served.from.max(self.position);
         }
         let held_in_part = if comparison.is_mostly_held() { comparison.fence } else { Sequence(0) };
+        let is_unheld = comparison.is_nothing_held && link.can(TAKEN);
+        let unheld = if is_unheld { comparison.fence } else { Sequence(0) };
         for (id, _) in &comparison.interests {
             if let Some(served) = self.served.get_mut(id) {
                 (served.start, served.from) = (Sequence(0), Sequence(0));
                 served.held_in_part = held_in_part;
+                served.unheld = unheld;
             }
         }
         // Nothing of a draft was sent; the walk comes by again.

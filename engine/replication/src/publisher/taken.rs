@@ -66,7 +66,7 @@ impl Publisher {
     fn has_passed(&self, change: Sequence, served: &Served) -> bool {
         let is_on_its_way =
             |draft: &Draft| draft.place == Place::Walk && draft.start < change && change <= draft.end;
-        change <= self.position.max(served.from)
+        change <= self.position.max(served.from).max(served.unheld)
             || self.ahead.has_told(change)
             || self.large.as_ref().is_some_and(is_on_its_way)
     }

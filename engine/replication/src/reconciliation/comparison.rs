@@ -23,6 +23,8 @@ const SYMBOL_BYTES: u64 = 22;
 const NAME_BYTES: u64 = 32;
 /// Inquiries for names that may be open at once.
 const OPEN_INQUIRIES: usize = 4;
+/// More documents than can be told.
+const TOO_MANY: u64 = u64::MAX;
 /// With fewer symbols than this, the estimate may be twice too large.
 const ENOUGH_FOR_AN_ESTIMATE: usize = 64;
 
@@ -45,6 +47,8 @@ pub(crate) struct Comparison {
     walk_bytes: (u64, u64),
     /// How many documents the subscriber holds; `None` before it has said so.
     documents: Option<u64>,
+    /// The subscriber has said that it holds none.
+    pub(crate) is_nothing_held: bool,
     /// Symbols that were received and not yet compared.
     arrived: Vec<Symbol>,
     /// How many were received and asked for, in all.
@@ -109,6 +113,7 @@ impl Comparison {
             others: Vec::new(),
             walk_bytes: (0, 0),
             documents: None,
+            is_nothing_held: false,
             arrived: Vec::new(),
             received: 0,
             requested: FIRST_SYMBOLS,
@@ -128,6 +133,7 @@ impl Comparison {
     /// What the subscriber has said of what it holds is not true any more.
     pub(crate) fn disregard(&mut self) {
         self.documents = None;
+        self.is_nothing_held = false;
     }
 
     /// A row that the subscriber lacks; each is returned once.
@@ -167,7 +173,8 @@ impl Comparison {
             // Fewer than it was asked for were enough.
             return Ok(());
         }
-        self.documents = Some(symbols.documents);
+        self.documents = Some(if symbols.too_many { TOO_MANY } else { symbols.documents });
+        self.is_nothing_held = symbols.nothing && symbols.documents == 0;
         self.arrived.extend(symbols.symbols);
         self.waiting_since = Some(now).filter(|_| received < self.requested);
         Ok(())
@@ -210,7 +217,12 @@ impl Comparison {
         if matches!(self.stage, Stage::Stocktaking) {
             self.take_stock(replica, sizes)?;
             if self.stock.len() + self.others.len() > sizes.reconciled_documents {
-                return Ok(Next::Walk);
+                if self.documents.is_some() {
+                    return Ok(Next::Walk);
+                }
+                // What is walked for depends on how much is held there.
+                self.waiting_since.get_or_insert(now);
+                return Ok(Next::Wait);
             }
             if !self.scan.is_over() {
                 return Ok(Next::More);
@@ -274,7 +286,7 @@ impl Comparison {
             self.waiting_since.get_or_insert(now);
             return Ok(Some(Next::Wait));
         };
-        if documents == 0 {
+        if documents == 0 || documents == TOO_MANY {
             return Ok(Some(Next::Walk));
         }
         if !self.arrived.is_empty() {

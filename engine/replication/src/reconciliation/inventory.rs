@@ -110,6 +110,8 @@ impl Inventory {
             first: self.sent as u64,
             documents: self.stock.len() as u64,
             symbols: Vec::new(),
+            nothing: self.stock.is_empty() && !self.is_too_large,
+            too_many: self.is_too_large,
         };
         if self.stock.is_empty() {
             // Nothing, or more than can be told: no symbols, whatever is wanted.

@@ -181,10 +181,10 @@ impl Subscriber {
         interests.generation = self.generation;
         self.reconsider_offers(!interests.removed.is_empty());
         // Without a checkpoint it depends on this what the publisher does.
-        if interests.added.iter().any(|added| added.checkpoint.is_none()) && turn.durable > self.told_durable
-        {
-            self.told_durable = turn.durable;
-            interests.durable = Some(turn.durable);
+        let last = turn.replica.last_sequence();
+        if interests.added.iter().any(|added| added.checkpoint.is_none()) && last > self.told_changes {
+            self.told_changes = last;
+            interests.changes = Some(last);
         }
         link.send(&Message::Interests(interests));
     }
