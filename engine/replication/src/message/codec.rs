@@ -77,14 +77,14 @@ impl Hello {
 
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut hello = Hello::default();
-        let mut database = None;
+        let (mut database, mut site, mut run) = (None, None, None);
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => hello.versions.0 = content.number("lowest version")?,
                 2 => hello.versions.1 = content.number("highest version")?,
                 3 => database = Some(content.array("database")?),
-                4 => hello.site = SiteId(u64::from_le_bytes(content.array("site")?)),
-                5 => hello.run = read_run(content, "run")?,
+                4 => site = Some(SiteId(u64::from_le_bytes(content.array("site")?))),
+                5 => run = Some(read_run(content, "run")?),
                 6 => hello.durable = Sequence(content.number("durable")?),
                 7 => {
                     let Checkpoint { run, sequence } = read_checkpoint(content, "seen")?;
@@ -97,6 +97,8 @@ impl Hello {
             }
         }
         hello.database = database.ok_or(DecodeError::Missing("database"))?;
+        hello.site = site.ok_or(DecodeError::Missing("site"))?;
+        hello.run = run.ok_or(DecodeError::Missing("run"))?;
         Ok(hello)
     }
 }
@@ -202,10 +204,11 @@ impl Walk {
 
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut walk = Walk::default();
+        let mut run = None;
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => walk.generation = content.number("generation")?,
-                2 => walk.run = read_run(content, "run")?,
+                2 => run = Some(read_run(content, "run")?),
                 3 => {
                     let mut start = Start::default();
                     let mut inner = content.fields("start")?;
@@ -225,6 +228,7 @@ impl Walk {
                 _ => {}
             }
         }
+        walk.run = run.ok_or(DecodeError::Missing("run"))?;
         Ok(walk)
     }
 }
@@ -317,11 +321,12 @@ impl Batch {
                 2 => batch.documents.push(SentDocument::decode(content.fields("document")?)?),
                 3 => {
                     let mut end = BatchEnd::default();
+                    let mut run = None;
                     let mut inner = content.fields("end")?;
                     while let Some((field, content)) = inner.field()? {
                         match field {
                             1 => end.generation = content.number("generation")?,
-                            2 => end.run = read_run(content, "run")?,
+                            2 => run = Some(read_run(content, "run")?),
                             3 => end.sequence = Sequence(content.number("sequence")?),
                             4 => end.caught_up = content.number("caught up")? != 0,
                             5 => end.newest = Some(Sequence(content.number("newest")?)),
@@ -329,6 +334,7 @@ impl Batch {
                             _ => {}
                         }
                     }
+                    end.run = run.ok_or(DecodeError::Missing("run"))?;
                     batch.end = Some(end);
                 }
                 _ => {}

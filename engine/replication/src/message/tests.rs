@@ -438,6 +438,35 @@ fn limits_are_checked_before_anything_is_kept() {
     assert_eq!(Message::decode(&vec![6; MAX_MESSAGE_BYTES + 1]), Err(DecodeError::Limit("message")));
 }
 
+#[test]
+fn a_position_without_the_run_that_it_lies_in_is_refused() {
+    let message = |kind, write: fn(&mut Writer)| {
+        let mut out = Writer::kind(kind);
+        write(&mut out);
+        Message::decode(&out.0)
+    };
+    let hello = |site, run| {
+        let mut out = Writer::kind(1);
+        out.bytes(3, &[7; 16]);
+        for (field, id) in [(4, site), (5, run)] {
+            if let Some(id) = id {
+                out.bytes(field, &u64::to_le_bytes(id));
+            }
+        }
+        Message::decode(&out.0)
+    };
+    assert!(hello(Some(1), Some(2)).is_ok());
+    assert_eq!(hello(None, Some(2)), Err(DecodeError::Missing("site")));
+    assert_eq!(hello(Some(1), None), Err(DecodeError::Missing("run")));
+    assert_eq!(message(3, |out| out.number(1, 1)), Err(DecodeError::Missing("run")));
+    assert_eq!(
+        message(6, |out| out.structure(3, |out| out.number(3, 9))),
+        Err(DecodeError::Missing("run")),
+        "the end of a batch"
+    );
+    assert!(message(6, |out| out.number(1, 1)).is_ok(), "a batch that goes on");
+}
+
 /// The table at the end of *Limits and violations*.
 #[test]
 fn the_documented_limits_are_those_of_the_code() {
