@@ -7,6 +7,7 @@
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
 //! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
+//! | [`half_document`] | always | what is seen of a document is all of it |
 //! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
@@ -20,7 +21,9 @@ pub mod sanity;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ditto_value::{Object, Value};
+use ditto_crdt::Sequence;
+use ditto_replication::Replica;
+use ditto_value::{Object, Value, ValueRef};
 
 use crate::peer::Peer;
 use crate::workload;
@@ -62,6 +65,32 @@ pub fn checkpoints(world: &World, link: usize) -> Vec<String> {
     coverage::checkpoints(world, link, &mut verdicts);
     let at = |verdict| format!("at {} a stored checkpoint is ahead of the data: {verdict}", world.now);
     verdicts.into_iter().map(at).collect()
+}
+
+/// Fields that everything that inserts such a document writes, and nothing takes away.
+fn always_there(collection: &str, id: &str) -> &'static [&'static str] {
+    let mut parts = id.split('-');
+    match (collection, parts.next(), parts.next()) {
+        ("plants", Some("keep" | "once" | "count" | "churn" | "own"), _) => &["light", "name"],
+        ("pairs", _, Some("a")) => &["first"],
+        ("pairs", _, Some("c")) => &["second"],
+        _ => &[],
+    }
+}
+
+/// No document of which only a part has arrived is visible. Looks at what has changed after a sequence.
+pub fn half_document(peer: &Peer, after: Sequence) -> Option<String> {
+    let process = peer.process.as_ref()?;
+    let changes = process.replica.changes(after, Sequence(u64::MAX), usize::MAX).ok()?;
+    changes.iter().find_map(|change| {
+        let stored = process.replica.document(&change.key).ok()?.filter(|stored| stored.alive)?;
+        let document = ValueRef::from_stored(&stored.value).to_value();
+        let id = document.get("_id").and_then(Value::as_str).unwrap_or_default();
+        let lacks = |field: &&&str| document.get(field).is_none();
+        let missing = always_there(&change.key.collection, id).iter().find(lacks)?;
+        let number = peer.number;
+        Some(format!("peer {number} sees half of a document, without {missing}: {}", document.to_json()))
+    })
 }
 
 /// When all is at rest, everybody says that it has caught up.

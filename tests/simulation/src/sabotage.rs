@@ -17,6 +17,8 @@ pub enum Sabotage {
     LostWrites,
     /// A document that was deleted is brought back as it was.
     Resurrection,
+    /// Documents are inserted without a field that all have.
+    HalfDocuments,
     /// Increments are made twice.
     DoubleCounting,
     /// Of a transaction a part is committed by itself.

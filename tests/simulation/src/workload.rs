@@ -153,7 +153,9 @@ impl World {
         self.counter += 1;
         let light = self.random.below(5);
         let mut body = Object::from([("_id", Value::from(id)), ("light", Value::from(light))]);
-        body.insert("name", format!("plant {}", self.counter));
+        if self.shared.sabotage != Some(Sabotage::HalfDocuments) {
+            body.insert("name", format!("plant {}", self.counter));
+        }
         if self.climate.large && self.random.percent(3) {
             body.insert("rings", self.rings());
         }

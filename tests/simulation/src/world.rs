@@ -523,6 +523,10 @@ impl World {
             self.last_change = now;
             self.trace
                 .note(now - START, || format!("peer {peer} changes {}", self.peers[peer].changed(seen)));
+            if let Some(half) = oracle::half_document(&self.peers[peer], seen) {
+                self.note(|| half.clone());
+                self.verdicts.push(half);
+            }
         }
         if events.iter().any(|event| matches!(event, Event::LeftInPart { .. })) {
             self.look_at_transactions(peer, Look::Opened);

@@ -649,3 +649,23 @@ fn increments_of_two_machines_with_one_key_add_up() {
     world.rest();
     agree(&world, &[&format!(r#"{{"_id":1,"n":{}}}"#, 2 * ROUNDS)]);
 }
+
+#[test]
+fn a_change_that_is_under_way_while_its_document_is_evicted_shows_no_half_of_it() {
+    for delay in 0..60 {
+        let mut world = World::scripted(delay, 2, &[(0, 1)]);
+        world.tardiness = 40;
+        world.start_all(&[PLANTS]);
+        write(
+            &mut world,
+            0,
+            "INSERT INTO plants DOCUMENTS ({'_id': 'keep-0-1', 'light': 1, 'name': 'fern'})",
+        );
+        world.rest();
+        write(&mut world, 0, "UPDATE plants SET height = 1 WHERE _id = 'keep-0-1'");
+        world.until(world.now + delay);
+        write(&mut world, 1, "EVICT FROM plants WHERE _id = 'keep-0-1'");
+        world.rest();
+        agree(&world, &[r#"{"_id":"keep-0-1","height":1,"light":1,"name":"fern"}"#]);
+    }
+}

@@ -177,3 +177,8 @@ fn a_peer_that_is_not_there_is_noticed() {
 fn a_disk_that_cannot_be_opened_again_is_noticed() {
     notices(Sabotage::RuinedDisks, "cannot be opened again");
 }
+
+#[test]
+fn half_a_document_is_noticed() {
+    notices(Sabotage::HalfDocuments, "sees half of a document");
+}
