@@ -669,3 +669,31 @@ fn a_change_that_is_under_way_while_its_document_is_evicted_shows_no_half_of_it(
         agree(&world, &[r#"{"_id":"keep-0-1","height":1,"light":1,"name":"fern"}"#]);
     }
 }
+
+#[test]
+fn who_has_everything_from_others_does_not_wait_for_a_peer_that_never_returns() {
+    let mut world = World::scripted(7, 4, &[(0, 1), (0, 2), (1, 2), (1, 3)]);
+    world.sever(0, 1);
+    world.sever(1, 2);
+    world.start_all(&[PLANTS]);
+    for id in 0..1_000 {
+        write(&mut world, 0, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
+    }
+    world.rest();
+    assert_eq!(world.show(2, PLANTS).len(), 1_000);
+    world.join(0, 1);
+    let end = world.now + 10_000;
+    while !world.peers[1].is_torn() && world.now < end {
+        world.until(world.now + 1);
+    }
+    assert!(world.peers[1].is_torn(), "it is in the middle of a backlog");
+    world.sever(0, 1);
+    world.sever(0, 2);
+    world.end_process(0, Loss::Nothing);
+    world.join(1, 2);
+    world.meet();
+    for peer in 1..4 {
+        assert_eq!(world.show(peer, PLANTS).len(), 1_000, "peer {peer}");
+        assert!(!world.peers[peer].is_torn(), "peer {peer} is still catching up");
+    }
+}
