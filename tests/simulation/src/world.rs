@@ -669,10 +669,9 @@ impl World {
             Ok(()) => {
                 self.note(|| format!("peer {peer} has recovered"));
                 self.verdicts.extend(self.peers[peer].lost.take());
-                // What is a part again is said to be one as soon as a session has begun.
-                self.look_at_transactions(peer, Look::Opened);
                 self.connect_all(peer);
                 self.pump(peer);
+                self.look_at_transactions(peer, Look::Changed);
             }
             Err(_) => self.schedule(1_000, Happening::Recover { peer }),
         }
