@@ -272,7 +272,8 @@ impl Publisher {
             self.offers_from = None;
         }
         let idle = self.draft.is_none() && self.window_is_open(&sizes);
-        if self.parts.is_some() && idle && self.told_caught_up && self.position >= turn.durable {
+        if self.parts.is_some() && idle && self.told_caught_up && self.position >= turn.durable.max(self.torn)
+        {
             let parts = turn.parts_of_others.filter(|parts| *parts <= self.position);
             if self.parts != parts {
                 self.parts = parts;

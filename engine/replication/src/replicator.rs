@@ -65,6 +65,8 @@ pub struct Replicator {
     lost: bool,
     /// What sessions that have ended leave to the next one: what may still be visible in part.
     left: BTreeMap<PeerId, Left>,
+    /// The newest local sequence when there was something in part the last time.
+    torn_up_to: Sequence,
     /// Something is whole that was visible in part, and the other peers were not told yet.
     mended: bool,
     /// At the last look.
@@ -103,6 +105,7 @@ impl Replicator {
             evicted: false,
             lost: false,
             left: BTreeMap::new(),
+            torn_up_to: Sequence(0),
             mended: false,
             eager: EagerLinks::default(),
             run: None,
@@ -337,6 +340,7 @@ impl Replicator {
             subscriptions: &self.subscriptions,
             eager,
             parts_of_others,
+            torn_up_to: self.torn_up_to,
         };
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_closed()) else { return };
         let before = session.tears().parts(durable);
@@ -349,6 +353,9 @@ impl Replicator {
         let after = session.tears().parts(durable);
         self.mechanisms.add(std::mem::take(&mut session.link.mechanisms));
         self.mended |= before.is_some() && after != before;
+        if before.is_some() || after.is_some() {
+            self.torn_up_to = turn.replica.last_sequence();
+        }
         if let Err(reason) = outcome {
             self.fail(id, reason);
         }

@@ -30,6 +30,8 @@ pub(crate) struct Turn<'a> {
     /// From which local sequence on there may be parts of transactions for whose rest other peers than the one of the session
     /// are waited for.
     pub(crate) parts_of_others: Option<Sequence>,
+    /// Up to this local sequence there were parts of transactions of others, or what they lacked.
+    pub(crate) torn_up_to: Sequence,
 }
 
 /// The links on which documents come without being asked for: what arrives there need not arrive elsewhere too.

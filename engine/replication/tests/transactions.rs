@@ -359,6 +359,36 @@ fn who_gets_a_part_from_a_peer_that_waits_for_the_rest_waits_as_well() {
 }
 
 #[test]
+fn a_part_is_not_whole_while_its_rest_has_moved_behind_what_is_durable() {
+    let mut net = peers(3);
+    net.nodes[0].syncs = false;
+    a_transaction_that_a_walk_tears(&mut net);
+    // The rest comes by itself, in a commit of its own.
+    let last = net.model(0).last_sequence();
+    net.model(0).sync_up_to(Sequence(last.0 - 1));
+    net.connect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
+    net.settle();
+    assert!(is_torn(&mut net, 1) && is_torn(&mut net, 2));
+    net.nodes[1].syncs = false;
+    net.nodes[0].syncs = true;
+    net.advance(1);
+    net.settle();
+    assert!(!is_torn(&mut net, 1));
+    // What was the row of the rest is durable now, but there is nothing in it any more.
+    let (rest, now) = (net.model(1).last_sequence(), net.now);
+    net.model(1).set(now, "plants", "right", "water", int(1));
+    net.model(1).sync_up_to(rest);
+    net.advance(1);
+    net.settle();
+    assert!(is_torn(&mut net, 2) && net.statistics(2, at_2).catching_up);
+    net.nodes[1].syncs = true;
+    net.rest();
+    assert!(!is_torn(&mut net, 2) && !net.statistics(2, at_2).catching_up);
+    net.assert_equal(1, 2);
+}
+
+#[test]
 fn a_part_stays_one_when_the_session_ends_that_brought_it() {
     let mut net = peers(3);
     a_transaction_that_a_walk_tears(&mut net);

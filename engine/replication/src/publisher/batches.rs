@@ -27,7 +27,7 @@ impl Publisher {
             link.mechanisms.partial += u64::from(draft.partial);
         }
         // What is missing may have changed once more, and moved further, when the walk comes to where it was.
-        let goes_on = self.torn > draft.start && !draft.whole;
+        let goes_on = self.torn.max(turn.torn_up_to) > draft.start && !draft.whole;
         if draft.torn || draft.partial || goes_on {
             self.torn = self.torn.max(draft.last);
         }
