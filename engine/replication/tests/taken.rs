@@ -108,6 +108,36 @@ fn what_was_taken_before_a_restart_is_offered_to_a_publisher_that_was_away() {
 }
 
 #[test]
+fn everything_that_was_taken_is_offered_however_it_lies_in_the_change_log() {
+    let mut net = Net::new(3);
+    net.subscribe(2, PLANTS);
+    net.subscribe(1, BRIGHT);
+    let now = net.now;
+    let ids: Vec<String> = (0..1_400).map(|number| format!("fern {number}")).collect();
+    for id in &ids {
+        net.model(0).insert(now, "plants", id, &[("light", int(1))]);
+    }
+    net.connect(0, 2);
+    net.rest();
+    net.disconnect(0, 2);
+    for id in &ids {
+        assert!(net.model(0).delete(now, "plants", id));
+    }
+    net.connect(0, 1);
+    net.rest();
+    // Not all rows of the first thousand are offered, and the next reading comes to the end of the log.
+    let now = net.now;
+    for number in 0..600 {
+        net.model(1).insert(now, "mosses", &format!("moss {number}"), &[]);
+    }
+    net.connect(1, 2);
+    net.rest();
+    for id in &ids {
+        assert_eq!(net.model(1).visible("plants", id), None, "{id}");
+    }
+}
+
+#[test]
 fn an_offer_of_what_was_taken_that_was_not_answered_is_made_again() {
     let mut net = with_an_old_copy_at_2(delete);
     net.connect(1, 2);

@@ -14,9 +14,7 @@ use super::Subscriber;
 use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{
-    MAX_OFFER_ITEMS, OFFER_TARGET_BYTES, QUEUE_TARGET_BYTES, ROWS_PER_CALL, ROWS_PER_READ, TAKEN_DELAY_MS,
-};
+use crate::limits::{OFFER_TARGET_BYTES, TAKEN_DELAY_MS};
 use crate::message::{Message, Offer, OfferItem, offered_size};
 use crate::publisher::Publisher;
 use crate::replica::Change;
@@ -86,14 +84,14 @@ impl Subscriber {
         if turn.now < due || !has_room(link) {
             return Ok(());
         }
-        let start = self.offering.up_to;
+        let (start, sizes) = (self.offering.up_to, link.sizes);
         let (mut items, mut bytes, mut rows) = (Vec::new(), 0, 0);
-        'offer: while self.offering.up_to < turn.durable && rows < ROWS_PER_CALL {
-            let changes = turn.replica.changes(self.offering.up_to, turn.durable, ROWS_PER_READ)?;
-            let is_last = changes.len() < ROWS_PER_READ;
+        'offer: while self.offering.up_to < turn.durable && rows < sizes.rows_per_call {
+            let changes = turn.replica.changes(self.offering.up_to, turn.durable, sizes.rows_per_read)?;
+            let is_last = changes.len() < sizes.rows_per_read;
             rows += changes.len();
             for change in changes {
-                if items.len() >= MAX_OFFER_ITEMS || bytes >= OFFER_TARGET_BYTES {
+                if items.len() >= sizes.offer_items || bytes >= OFFER_TARGET_BYTES {
                     break 'offer;
                 }
                 self.offering.up_to = self.offering.up_to.max(change.sequence);
@@ -156,7 +154,7 @@ impl Subscriber {
 }
 
 fn has_room(link: &Link) -> bool {
-    link.outbox.bytes() <= QUEUE_TARGET_BYTES
+    link.outbox.bytes() <= link.sizes.queue_bytes
 }
 
 /// A change as it is offered, if it is.
