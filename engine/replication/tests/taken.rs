@@ -138,6 +138,30 @@ fn everything_that_was_taken_is_offered_however_it_lies_in_the_change_log() {
 }
 
 #[test]
+fn what_is_told_of_an_offer_has_the_number_of_an_interest_that_there_is() {
+    let mut net = with_an_old_copy_at_2(delete);
+    net.connect(1, 2);
+    net.settle();
+    // 0 may tell nothing more before 1 acknowledges something.
+    net.nodes[1].syncs = false;
+    let now = net.now;
+    for number in 0..500 {
+        net.model(0).insert(now, "plants", &format!("moss {number}"), &[("light", int(1))]);
+    }
+    net.settle();
+    net.advance(TAKEN_DELAY_MS);
+    net.settle();
+    assert_eq!(net.kinds.get(&TAKEN), Some(&1));
+    net.unsubscribe(1, SubscriptionId(1));
+    net.subscribe(1, "SELECT * FROM plants WHERE light = 3");
+    net.settle();
+    net.nodes[1].syncs = true;
+    net.rest();
+    assert!(net.failures(1).is_empty(), "{:?}", net.failures(1));
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+}
+
+#[test]
 fn an_offer_of_what_was_taken_that_was_not_answered_is_made_again() {
     let mut net = with_an_old_copy_at_2(delete);
     net.connect(1, 2);
