@@ -11,6 +11,7 @@
 use ditto_store::{StoreError, TransactionKind};
 use ditto_value::{Object, Value};
 
+use crate::excuses::Look;
 use crate::ledger::{Promise, Register};
 use crate::oracle;
 use crate::peer::Wish;
@@ -74,6 +75,8 @@ impl World {
             let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
             self.note(|| format!("peer {peer} ends subscription {index}"));
             self.peers[peer].renounce(index, now);
+            // Who does not subscribe to transactions any more may hold a part, and pass it on.
+            self.look_at_transactions(peer, Look::Changed);
         } else {
             let wish = self.filtered();
             self.note(|| format!("peer {peer} subscribes {wish:?}"));
