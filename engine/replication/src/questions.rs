@@ -44,8 +44,8 @@ pub(crate) struct Respondent {
 pub(crate) struct Owed {
     pub(crate) question: u64,
     pub(crate) key: DocumentKey,
-    /// Their hashes; `None` for the whole document.
-    pub(crate) lacked: Option<HashSet<u128>>,
+    /// Hashes of what it is known to hold; `None` if nothing is known.
+    pub(crate) held: Option<Vec<u128>>,
     /// The version at which all else is held by the other peer; `None` if a local write came in between.
     pub(crate) settled: Option<Version>,
 }
@@ -179,12 +179,8 @@ pub(crate) fn has_room(link: &Link) -> bool {
 
 /// Sends a surplus; gives it back if it is not durable yet.
 fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>, CloseReason> {
-    let excerpt = match &owed.lacked {
-        Some(lacked) => {
-            let (_, mut known) = turn.replica.entry_hashes(&owed.key)?;
-            known.retain(|hash| !lacked.contains(hash));
-            turn.replica.delta_lacking(&owed.key, &known)?
-        }
+    let excerpt = match &owed.held {
+        Some(held) => turn.replica.delta_lacking(&owed.key, held)?,
         None => turn.replica.delta_since(&owed.key, Sequence(0))?,
     };
     let Some(excerpt) = excerpt else { return Ok(None) };
@@ -201,7 +197,7 @@ fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>,
         // Our own stream has brought it meanwhile.
         return Ok(None);
     }
-    if owed.lacked.is_none() || owed.settled == Some(excerpt.version) {
+    if owed.held.is_none() || owed.settled == Some(excerpt.version) {
         link.known.sent(hash, excerpt.newest, excerpt.version);
     }
     let Excerpt { version, newest, delta } = excerpt;

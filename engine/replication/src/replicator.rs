@@ -398,6 +398,7 @@ impl Replicator {
     /// Notices evictions. The others are told with the next [`Self::tick`]: whoever ended a subscription before has
     /// said so by then, and does not get back what was evicted.
     fn refresh(&mut self, replica: &mut dyn Replica) {
+        self.notice_recovery(replica);
         self.eager = self.eager_links();
         self.evicted |= self.subscriptions.refresh(replica);
     }

@@ -623,8 +623,7 @@ impl Subscriber {
             return Ok(());
         }
         if document.state == State::Ready(Base::Filled) {
-            owe(document.lacked.as_ref(), &document.key, outcome, document.stated, respondent);
-            return Ok(());
+            return owe(document.lacked.as_ref(), &document.key, outcome, document.stated, respondent, turn);
         }
         // We hold more than was stated. Usually our own stream carries it …
         let Entry { sent, .. } = link.known.get(hash).unwrap_or_default();

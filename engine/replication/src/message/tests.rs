@@ -434,7 +434,7 @@ fn the_documented_vectors_are_what_is_written() {
                 removed: vec![1],
                 forgotten: true,
                 evictions: Some(7),
-                durable: Some(Sequence(301)),
+                changes: Some(Sequence(301)),
             }),
             "02020205340202051c53454c454354202a2046524f4d20632057484552452061203d203a620704a1616201090c030802000000000000000409060108010a070cad02",
         ),

@@ -4,16 +4,19 @@ use std::collections::HashSet;
 
 use ditto_crdt::Version;
 
+use crate::event::CloseReason;
 use crate::message::{Found, bits};
 use crate::questions::{Owed, Respondent};
 use crate::replica::{DocumentKey, Outcome};
+use crate::turn::Turn;
 
 #[derive(Debug)]
 pub(super) struct Lacked {
     pub(super) question: u64,
-    pub(super) hashes: Option<HashSet<u128>>,
+    /// Of the hashes that were mentioned, those that it knows and those that it does not; `None` if it was asked for everything.
+    hashes: Option<(Vec<u128>, HashSet<u128>)>,
     /// Version of our copy when we asked.
-    pub(super) asked: Version,
+    asked: Version,
 }
 
 /// A question of ours without an answer.
@@ -48,26 +51,47 @@ impl Lacked {
         if found.lacked.is_empty() {
             return None;
         }
-        let lacked = hashes.iter().enumerate();
-        let lacked = lacked.filter(|(index, _)| bits::get(&found.lacked, *index)).map(|(_, hash)| *hash);
-        Some(Self { question: open.question, hashes: Some(lacked.collect()), asked: open.version })
+        let (mut known, mut unknown) = (Vec::new(), HashSet::new());
+        for (index, hash) in hashes.iter().enumerate() {
+            if bits::get(&found.lacked, index) {
+                unknown.insert(*hash);
+            } else {
+                known.push(*hash);
+            }
+        }
+        Some(Self { question: open.question, hashes: Some((known, unknown)), asked: open.version })
     }
 }
 
-/// Promises the other peer what it lacks, unless there is nothing.
+/// Promises the other peer what it lacks, unless there is nothing: everything but what it is known to hold, since what it
+/// lacked may be replaced by something else by then.
 pub(super) fn owe(
     lacked: Option<&Lacked>,
     key: &DocumentKey,
     outcome: Outcome,
     stated: Version,
     respondent: &mut Respondent,
-) {
-    let Some(lacked) = lacked.filter(|_| outcome.after != stated) else { return };
-    let untouched = outcome.before.unwrap_or_default() == lacked.asked;
+    turn: &Turn<'_>,
+) -> Result<(), CloseReason> {
+    let Some(Lacked { question, hashes, asked }) = lacked.filter(|_| outcome.after != stated) else {
+        return Ok(());
+    };
+    let untouched = outcome.before.unwrap_or_default() == *asked;
+    let held = match hashes {
+        None => None,
+        // Everything else that is here now was here when it was asked for, or came with the answer.
+        Some((_, unknown)) if untouched => {
+            let (_, mut here) = turn.replica.entry_hashes(key)?;
+            here.retain(|hash| !unknown.contains(hash));
+            Some(here)
+        }
+        Some((known, _)) => Some(known.clone()),
+    };
     respondent.owe(Owed {
-        question: lacked.question,
+        question: *question,
         key: key.clone(),
-        lacked: lacked.hashes.clone(),
+        held,
         settled: untouched.then_some(outcome.after),
     });
+    Ok(())
 }

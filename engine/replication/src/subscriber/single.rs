@@ -136,7 +136,7 @@ impl Subscriber {
                     };
                     link.known.merged(key_hash(&key), versions, stated, met, applied.last);
                     if let Reason::Answer(lacked, _) = &reason {
-                        owe(lacked.as_ref(), &key, outcome, stated, respondent);
+                        owe(lacked.as_ref(), &key, outcome, stated, respondent, turn)?;
                     }
                 }
                 Err(refused) => turn.events.push_back(link.refused(key.clone(), refused.to_string())),
