@@ -814,3 +814,21 @@ fn an_answer_to_who_has_evicted_meanwhile_shows_no_half_document() {
         net.assert_equal(0, 1);
     }
 }
+
+#[test]
+fn a_member_of_an_older_transaction_is_a_part_while_another_member_has_moved_behind_what_is_durable() {
+    let mut net = two_with_two_documents(PLANTS);
+    net.nodes[0].syncs = false;
+    write_both(&mut net, 0, 1);
+    let now = net.now;
+    net.model(0).set(now, "plants", "right", "wind", int(1));
+    let durable = net.model(0).last_sequence();
+    net.model(0).set(now, "plants", "left", "wind", int(1));
+    net.model(0).sync_up_to(durable);
+    net.advance(1);
+    net.settle();
+    assert!(!is_torn(&mut net, 1) || net.nodes[1].replicator.shows_parts());
+    net.nodes[0].syncs = true;
+    net.rest();
+    net.assert_equal(0, 1);
+}

@@ -15,6 +15,9 @@ use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
 use crate::turn::{Link, Turn};
 
+/// Missing rows whose commits one step looks at; with more, it is as if one of them had several members.
+const MAX_LOOKS: usize = 256;
+
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     pub(super) place: Place,
@@ -35,7 +38,7 @@ pub(super) struct Draft {
     pub(super) whole: bool,
     /// A transaction may be in it in part.
     pub(super) torn: bool,
-    /// A transaction is in it in part: it is cut, or what has changed again of it comes later.
+    /// A transaction may be in it in part: it is cut, or what has changed again of it comes later.
     pub(super) partial: bool,
     /// From where on there could be parts of transactions of others when the rows were read.
     pub(super) parts: Option<Sequence>,
@@ -169,8 +172,7 @@ impl Publisher {
         draft.last = turn.replica.last_sequence();
         draft.whole = !torn && seen.len() as u64 == draft.end.0 - start.0;
         let is_cut = turn.replica.commit_of(draft.end)?.1 > draft.end;
-        draft.partial =
-            is_cut || !draft.whole && has_part_of_a_commit(&seen, start, draft.end, turn.replica)?;
+        draft.partial = is_cut || !draft.whole && lacks_a_member(&seen, start, draft.end, turn.replica)?;
         draft.torn = torn || !draft.items.is_empty() && tears_a_commit(&seen, turn.durable, turn.replica)?;
         Ok(draft)
     }
@@ -301,27 +303,25 @@ impl Candidate {
     }
 }
 
-/// Whether members of a commit among `seen`, which are the rows after `start` up to `end`, have changed again: they have rows
-/// elsewhere. Of the rows of such a commit one is beside one that is missing.
-fn has_part_of_a_commit(
+/// Whether of some commit with several members one has changed again and has its row elsewhere, by the rows that are missing among
+/// `seen`, which are those after `start` up to `end`. The others may be among these, also in what has changed them again since.
+fn lacks_a_member(
     seen: &[Sequence],
     start: Sequence,
     end: Sequence,
     replica: &dyn Replica,
 ) -> Result<bool, ReplicaError> {
-    for (index, sequence) in seen.iter().enumerate() {
-        let before = index.checked_sub(1).and_then(|index| seen.get(index)).unwrap_or(&start);
-        let is_beside = |missing: u64| {
-            let (first, last) = replica.commit_of(*sequence)?;
-            Ok::<_, ReplicaError>((first.0..=last.0).contains(&missing))
-        };
-        if before.0 + 1 < sequence.0 && is_beside(sequence.0 - 1)? {
-            return Ok(true);
+    let (mut missing, mut looks) = (start.0 + 1, 0);
+    for next in seen.iter().map(|row| row.0).chain([end.0 + 1]) {
+        while missing < next {
+            let (first, last) = replica.commit_of(Sequence(missing))?;
+            looks += 1;
+            if first < last || looks > MAX_LOOKS {
+                return Ok(true);
+            }
+            missing += 1;
         }
-        let after = seen.get(index + 1).map_or(end.0 + 1, |next| next.0);
-        if sequence.0 + 1 < after && is_beside(sequence.0 + 1)? {
-            return Ok(true);
-        }
+        missing = next + 1;
     }
     Ok(false)
 }
