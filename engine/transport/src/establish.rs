@@ -8,34 +8,19 @@ use ditto_mesh::identity::PROTOCOL;
 use ditto_mesh::{HandshakeRefused, Identity, PeerKey, Refusal, RefusedBy, Remote};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, copy, sink};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
-use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 use yamux::{ConnectionError, FrameDecodeError};
 
 use crate::counted::Counted;
 use crate::frame::{FrameError, read_frame};
+use crate::mux::{Mux, MuxError, Stream};
 use crate::wire::{CONTROL, Cause, LINK, LinkFrame, MAX_LINK_FRAME, REPLICATION};
-
-/// The plaintext of the largest TLS record.
-const TLS_RECORD: usize = 16 * 1024;
-
-/// The header of a yamux frame.
-const YAMUX_HEADER: usize = 12;
-
-/// Streams of one link, those of later versions included.
-const MAX_STREAMS: usize = 16;
-
-/// Bytes that the other side may have sent and we have not read, over all streams of a link.
-const MAX_UNREAD: usize = 16 * 1024 * 1024;
 
 /// How long, and for how many bytes, a refused connection is kept open so that the alert arrives.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
-
-pub(crate) type Mux = yamux::Connection<Compat<BufWriter<TlsStream<Counted>>>>;
-pub(crate) type Stream = Compat<yamux::Stream>;
 
 /// Why there is no link.
 #[derive(Debug)]
@@ -111,8 +96,8 @@ async fn linger(mut socket: Counted) {
 
 /// Opens the streams and greets; the other side has greeted back when this returns.
 pub(crate) async fn open_dialed(tls: TlsStream<Counted>, number: u64) -> Result<Opened, Failure> {
-    let mut mux = multiplex(tls, yamux::Mode::Client);
-    let mut open = async || poll_fn(|cx| mux.poll_new_outbound(cx)).await.map(|stream| stream.compat());
+    let mut mux = Mux::new(tls, yamux::Mode::Client);
+    let mut open = async || poll_fn(|cx| mux.poll_new_outbound(cx)).await;
     let (mut link, mut control, mut replication) = (open().await?, open().await?, open().await?);
 
     let greeting = [&[LINK][..], &LinkFrame::Greeting { number }.encode()].concat();
@@ -130,13 +115,13 @@ pub(crate) async fn open_dialed(tls: TlsStream<Counted>, number: u64) -> Result<
 
 /// Waits for the streams and the greeting of the dialer. The greeting is still to be answered.
 pub(crate) async fn open_accepted(tls: TlsStream<Counted>) -> Result<Opened, Failure> {
-    let mut mux = multiplex(tls, yamux::Mode::Server);
+    let mut mux = Mux::new(tls, yamux::Mode::Server);
     let (mut link, mut control, mut replication) = (None, None, None);
     let mut naming = FuturesUnordered::new();
     let (mut link, control, replication) = loop {
         let (name, stream) = tokio::select! {
             stream = poll_fn(|cx| mux.poll_next_inbound(cx)) => {
-                let mut stream = stream.ok_or(Failure::Violation("closed before the greeting"))??.compat();
+                let mut stream = stream?;
                 naming.push(async move { stream.read_u8().await.map(|name| (name, stream)) });
                 continue;
             }
@@ -164,12 +149,11 @@ pub(crate) async fn open_accepted(tls: TlsStream<Counted>) -> Result<Opened, Fai
 }
 
 /// Moves bytes between the socket and the streams until the connection ends. Streams that nobody knows are reset.
-pub(crate) async fn drive(mux: &mut Mux) -> ConnectionError {
+pub(crate) async fn drive(mux: &mut Mux) -> MuxError {
     loop {
         match poll_fn(|cx| mux.poll_next_inbound(cx)).await {
-            Some(Ok(unknown)) => drop(unknown),
-            Some(Err(error)) => return error,
-            None => return ConnectionError::Closed,
+            Ok(unknown) => drop(unknown),
+            Err(error) => return error,
         }
     }
 }
@@ -194,15 +178,6 @@ pub(crate) async fn close(
         poll_fn(|cx| mux.poll_close(cx)).await.map_err(Failure::from)
     };
     let _ = timeout(patience, closing).await;
-}
-
-fn multiplex(tls: TlsStream<Counted>, mode: yamux::Mode) -> Mux {
-    let mut config = yamux::Config::default();
-    config.set_max_num_streams(MAX_STREAMS);
-    config.set_max_connection_receive_window(Some(MAX_UNREAD));
-    // A frame and its header share a TLS record: one record and, for small messages, one packet.
-    config.set_split_send_size(TLS_RECORD - YAMUX_HEADER);
-    yamux::Connection::new(BufWriter::with_capacity(TLS_RECORD, tls).compat(), config, mode)
 }
 
 /// Runs `work` on streams of `mux`.
@@ -243,9 +218,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl From<ConnectionError> for Failure {
-    fn from(error: ConnectionError) -> Self {
-        match error {
+impl From<MuxError> for Failure {
+    fn from(error: MuxError) -> Self {
+        let ended = match error {
+            MuxError::Violation => return Self::Violation("broken multiplexing (yamux)"),
+            MuxError::Ended(ended) => ended,
+        };
+        match ended {
             ConnectionError::Io(error) | ConnectionError::Decode(FrameDecodeError::Io(error)) => error.into(),
             ConnectionError::Decode(_) => Self::Violation("malformed multiplexing"),
             _ => Self::Io(io::Error::new(io::ErrorKind::ConnectionAborted, "closed by the other side")),

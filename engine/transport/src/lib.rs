@@ -26,6 +26,7 @@
 //! | [`mod@frame`] | messages on a byte stream |
 //! | [`wire`] | what the two ends of a link say to each other below the channels |
 //! | `counted` | bytes on the socket |
+//! | `mux` | streams on a connection |
 //! | `establish` | from a socket to an authenticated link |
 //! | `link` | a link at work, in one task |
 //! | `life` | whether the other side is still there |
@@ -46,6 +47,7 @@ pub mod frame;
 mod life;
 mod link;
 mod listen;
+mod mux;
 mod notices;
 pub mod options;
 mod queue;

@@ -18,6 +18,7 @@ use crate::establish::{Opened, close, drive};
 use crate::event::{Channel, LinkDown, LinkEvent};
 use crate::frame::{FrameError, MAX_FRAME, read_frame};
 use crate::life::{Signs, speak, watch};
+use crate::mux::MuxError;
 use crate::registry::Claim;
 use crate::sender::LinkShared;
 use crate::transports::Hub;
@@ -96,7 +97,7 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
         reason = &mut listen => reason,
         result = &mut deliver => result.err().unwrap_or_else(gone),
         error = drive(&mut mux) => {
-            connected = false;
+            connected = matches!(error, MuxError::Violation);
             match listen.as_mut().now_or_never() {
                 Some(goodbye @ LinkDown::ByPeer(_)) => goodbye,
                 _ => lost(error),
@@ -155,12 +156,12 @@ fn gone() -> LinkDown {
     LinkDown::Lost("the other side ended its streams".to_owned())
 }
 
-fn lost(error: ConnectionError) -> LinkDown {
+fn lost(error: MuxError) -> LinkDown {
     match error {
-        ConnectionError::Io(error) | ConnectionError::Decode(FrameDecodeError::Io(error)) => {
-            LinkDown::Lost(error.to_string())
-        }
-        ConnectionError::Closed => LinkDown::Lost("closed by the other side".to_owned()),
+        MuxError::Ended(
+            ConnectionError::Io(error) | ConnectionError::Decode(FrameDecodeError::Io(error)),
+        ) => LinkDown::Lost(error.to_string()),
+        MuxError::Ended(ConnectionError::Closed) => LinkDown::Lost("closed by the other side".to_owned()),
         error => LinkDown::Violation(error.to_string()),
     }
 }

@@ -6,13 +6,13 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::*;
 use crate::counted::Counted;
 use crate::establish::{Failure, Opened, drive, open_dialed, secure};
 use crate::listen::{Caller, welcome};
-use crate::wire::{Cause, LinkFrame, MAX_LINK_FRAME};
+use crate::wire::{CONTROL, Cause, LINK, LinkFrame, MAX_LINK_FRAME, REPLICATION};
 
 fn shared(id: &str, key: &str) -> Authority {
     Authority::SharedKey { database_id: id.into(), key: key.into() }
@@ -230,6 +230,68 @@ async fn a_long_link_frame_closes_the_link() {
     assert!(matches!(reason, LinkDown::Violation(_)), "{reason:?}");
 }
 
+/// The kinds of yamux frames, and their flags.
+const DATA: u8 = 0;
+const WINDOW_UPDATE: u8 = 1;
+const PING: u8 = 2;
+const SYN: u8 = 1;
+const ACK: u8 = 2;
+
+/// A yamux frame; `length` is that of the body, or what the kind has in its place.
+fn frame(kind: u8, flags: u8, stream: u8, length: u32, body: &[u8]) -> Vec<u8> {
+    [&[0, kind, 0, flags, 0, 0, 0, stream], &length.to_be_bytes()[..], body].concat()
+}
+
+fn data(flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
+    frame(DATA, flags, stream, body.len() as u32, body)
+}
+
+/// The connection of a peer that has greeted, and writes its yamux frames by hand: 1 is the stream of the link, 3 that of the
+/// control channel and 5 of the replication channel.
+async fn handwritten(acceptor: &mut TestPeer) -> TlsStream<Counted> {
+    let socket = TcpStream::connect(&acceptor.listen()).await.unwrap();
+    let identity = Identity::new(&Identity::generate().unwrap(), &playground()).unwrap();
+    let mut tls = secure(Counted::new(socket), &identity, true).await.unwrap().tls;
+    let greeting = [&[LINK][..], &LinkFrame::Greeting { number: 0 }.encode()].concat();
+    let opening = [data(SYN, 1, &greeting), data(SYN, 3, &[CONTROL]), data(SYN, 5, &[REPLICATION])].concat();
+    tls.write_all(&opening).await.unwrap();
+    tls.flush().await.unwrap();
+    acceptor.up().await;
+    tls
+}
+
+/// Everything that still comes, as far as it is text.
+async fn last_words(mut tls: TlsStream<Counted>) -> String {
+    let mut words = Vec::new();
+    timeout(PATIENCE, tls.read_to_end(&mut words)).await.expect("the connection stays open").unwrap();
+    String::from_utf8_lossy(&words).into_owned()
+}
+
+#[tokio::test]
+async fn who_breaks_the_multiplexing_is_told_so_and_nothing_after_that_arrives() {
+    let violations = [
+        ("more than the window", data(0, 5, &[0; 300 * 1024])),
+        ("a stream that is open already", data(SYN, 5, &[2])),
+        ("a stream that the acceptor would open", data(SYN, 2, &[9])),
+        ("a window beyond 32 bits", frame(WINDOW_UPDATE, 0, 5, u32::MAX, &[])),
+        ("a pong that nobody asked for", frame(PING, ACK, 0, 77, &[])),
+    ];
+    for (what, violation) in violations {
+        let mut acceptor = TestPeer::new(&playground());
+        let mut tls = handwritten(&mut acceptor).await;
+        let message = |content| data(0, 3, &[1, 0, 0, 0, content]);
+        tls.write_all(&message(7)).await.unwrap();
+        tls.flush().await.unwrap();
+        assert_eq!(acceptor.message().await, (Channel::Control, vec![7]), "{what}");
+        tls.write_all(&[violation, message(8)].concat()).await.unwrap();
+        tls.flush().await.unwrap();
+        let (_, reason) = acceptor.down().await;
+        assert!(matches!(&reason, LinkDown::Violation(_)), "{what}: {reason:?}");
+        let words = last_words(tls).await;
+        assert!(words.contains(&reason.to_string()), "{what}: {words:?}");
+    }
+}
+
 #[tokio::test]
 async fn streams_of_a_later_version_are_declined_without_harm() {
     let mut acceptor = TestPeer::new(&playground());
@@ -237,7 +299,7 @@ async fn streams_of_a_later_version_are_declined_without_harm() {
     acceptor.up().await;
     let mut unknown = std::future::poll_fn(|cx| rogue.mux.poll_new_outbound(cx)).await.unwrap();
     let talking = async {
-        futures::AsyncWriteExt::write_all(&mut unknown, &[9, 1, 2, 3]).await.unwrap();
+        unknown.write_all(&[9, 1, 2, 3]).await.unwrap();
         rogue.control.write_all(&[2, 0, 0, 0, 7, 7]).await.unwrap();
         std::future::pending::<()>().await;
     };
