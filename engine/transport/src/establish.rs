@@ -173,9 +173,10 @@ pub(crate) async fn close(
 ) {
     let closing = async {
         if let Some(goodbye) = goodbye {
-            alongside(mux, async { Ok(link.write_all(&goodbye.encode()).await?) }).await?;
+            // Closed all the same if that stream is gone.
+            let _ = alongside(mux, async { Ok(link.write_all(&goodbye.encode()).await?) }).await;
         }
-        poll_fn(|cx| mux.poll_close(cx)).await.map_err(Failure::from)
+        poll_fn(|cx| mux.poll_close(cx)).await
     };
     let _ = timeout(patience, closing).await;
 }

@@ -3,12 +3,15 @@
 //! Everything of a link happens in one task: moving bytes, reading and writing each channel, keeping alive. A message so
 //! crosses no thread on its way to the socket, and the link is gone when its task is.
 
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ditto_mesh::{Link, LinkId};
 use futures::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, split};
+use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -52,6 +55,7 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
     let (control_reader, control_writer) = split(control);
     let (replication_reader, replication_writer) = split(replication);
     let signs = Signs::default();
+    let closed = SetOnce::new();
     let told = AtomicBool::new(false);
     let since = Instant::now();
 
@@ -72,9 +76,10 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
         hub.deliver(up).await?;
         told.store(true, Ordering::Relaxed);
         info!("link up");
+        // To the end of both: when the connection has ended, what has arrived still counts.
         tokio::try_join!(
-            read_channel(Channel::Control, control_reader, link.id, hub),
-            read_channel(Channel::Replication, replication_reader, link.id, hub),
+            read_channel(Channel::Control, control_reader, link.id, &closed, hub),
+            read_channel(Channel::Replication, replication_reader, link.id, &closed, hub),
         )?;
         Ok(())
     });
@@ -95,7 +100,8 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
         biased;
         reason = &mut closing => reason,
         reason = &mut listen => reason,
-        result = &mut deliver => result.err().unwrap_or_else(gone),
+        result = &mut deliver => result.err().unwrap_or_else(|| ended(Channel::Control)),
+        channel = closed.wait() => ended(channel),
         error = drive(&mut mux) => {
             connected = matches!(error, MuxError::Violation);
             match listen.as_mut().now_or_never() {
@@ -152,8 +158,9 @@ fn goodbye(reason: &LinkDown) -> Option<LinkFrame> {
     Some(LinkFrame::Goodbye { cause, reason: reason.to_string() })
 }
 
-fn gone() -> LinkDown {
-    LinkDown::Lost("the other side ended its streams".to_owned())
+/// A link is all of its streams: it is of no use when one of them carries nothing any more.
+fn ended(stream: impl Display) -> LinkDown {
+    LinkDown::Violation(format!("the {stream} stream was closed without a goodbye"))
 }
 
 fn lost(error: MuxError) -> LinkDown {
@@ -177,17 +184,18 @@ async fn listen(mut stream: impl AsyncRead + Unpin, signs: &Signs) -> LinkDown {
             Err(FrameError::TooLong(length)) => {
                 return LinkDown::Violation(format!("a link frame of {length} bytes"));
             }
-            Err(FrameError::End) => return gone(),
+            Err(FrameError::End) => return ended("link"),
             Err(FrameError::Io(error)) => return LinkDown::Lost(error.to_string()),
         }
     }
 }
 
-/// Hands the messages of a channel to the consumer, at the consumer's pace. `Ok` when the stream ends.
+/// Hands the messages of a channel to the consumer, at the consumer's pace. `Ok` when the stream ends, which `closed` tells.
 async fn read_channel(
     channel: Channel,
     stream: impl AsyncRead + Unpin,
     link: LinkId,
+    closed: &SetOnce<Channel>,
     hub: &Hub,
 ) -> Result<(), LinkDown> {
     let mut stream = BufReader::with_capacity(READ_BUFFER, stream);
@@ -195,7 +203,11 @@ async fn read_channel(
         match read_frame(&mut stream, MAX_FRAME).await {
             Ok(bytes) => hub.deliver(LinkEvent::Message { link, channel, bytes }).await?,
             Err(FrameError::TooLong(length)) => return Err(LinkDown::FrameTooLong { channel, length }),
-            Err(FrameError::End) => return Ok(()),
+            Err(FrameError::End) => {
+                // The first one counts.
+                let _ = closed.set(channel);
+                return Ok(());
+            }
             Err(FrameError::Io(error)) => return Err(LinkDown::Lost(error.to_string())),
         }
     }
@@ -215,7 +227,8 @@ async fn write_channel(
         while !rest.is_empty() {
             match timeout(options.stall_timeout, stream.write(rest)).await {
                 Ok(Ok(n)) if n > 0 => rest = rest.get(n..).unwrap_or_default(),
-                Ok(Ok(_)) => return gone(),
+                Ok(Ok(_)) => return ended(channel),
+                Ok(Err(error)) if error.kind() == ErrorKind::WriteZero => return ended(channel),
                 Ok(Err(error)) => return LinkDown::Lost(error.to_string()),
                 Err(_) => return LinkDown::Stalled { channel, after: options.stall_timeout },
             }

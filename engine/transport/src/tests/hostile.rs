@@ -236,6 +236,8 @@ const WINDOW_UPDATE: u8 = 1;
 const PING: u8 = 2;
 const SYN: u8 = 1;
 const ACK: u8 = 2;
+const FIN: u8 = 4;
+const RST: u8 = 8;
 
 /// A yamux frame; `length` is that of the body, or what the kind has in its place.
 fn frame(kind: u8, flags: u8, stream: u8, length: u32, body: &[u8]) -> Vec<u8> {
@@ -258,6 +260,31 @@ async fn handwritten(acceptor: &mut TestPeer) -> TlsStream<Counted> {
     tls.flush().await.unwrap();
     acceptor.up().await;
     tls
+}
+
+#[tokio::test]
+async fn a_link_of_which_the_other_side_ends_one_stream_ends() {
+    for (stream, name) in [(1, "link"), (3, "control"), (5, "replication")] {
+        for flag in [FIN, RST] {
+            let mut acceptor = TestPeer::new(&playground());
+            let mut tls = handwritten(&mut acceptor).await;
+            let message = data(0, 5, &[1, 0, 0, 0, 7]);
+            tls.write_all(&[message, frame(DATA, flag, stream, 0, &[])].concat()).await.unwrap();
+            tls.flush().await.unwrap();
+            let mut event = acceptor.next().await;
+            // What came before on another stream may count or not.
+            if stream == 5 || matches!(event, LinkEvent::Message { .. }) {
+                assert!(matches!(event, LinkEvent::Message { .. }), "{name}: {event:?}");
+                event = acceptor.next().await;
+            }
+            let LinkEvent::Down { reason: LinkDown::Violation(reason), .. } = event else {
+                panic!("{name}: {event:?}")
+            };
+            assert_eq!(reason, format!("the {name} stream was closed without a goodbye"));
+            let words = last_words(tls).await;
+            assert_eq!(words.contains(&reason), (stream, flag) != (1, RST), "{name}: {words:?}");
+        }
+    }
 }
 
 /// Everything that still comes, as far as it is text.
