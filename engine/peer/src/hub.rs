@@ -8,7 +8,7 @@ use std::sync::{Arc, mpsc as blocking};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{RunId, Sequence};
 use ditto_mesh::PeerKey;
 use ditto_replication::{DocumentKey, Event, PeerId, ReplicaError, Replicator, SessionId, SubscriptionId};
 use ditto_store::{Store, StoreError};
@@ -18,12 +18,17 @@ use tokio::time::Instant;
 
 use crate::clock::SteadyClock;
 use crate::durability::DurabilityHandle;
+use crate::forks::{Answer, Forks};
 use crate::replica::StoreReplica;
 use crate::status::{SYNC_INFO, SyncStatus};
 use crate::subscription_status::{Asked, SUBSCRIPTIONS, SubscriptionStatus};
 
 /// When the housekeeping is tried again after it failed.
 const REAPING_RETRY: Duration = Duration::from_secs(600);
+
+/// At most 248 bytes, so that the link's goodbye has room for it.
+const FORKS_TOO_OFTEN: &str = "the other peer claims again and again to have seen another history of this database; if two \
+    machines run copies of one directory, remove the file peer-key in one of them and start it again";
 
 /// What the application asks of the sync thread.
 pub(crate) enum Command {
@@ -61,6 +66,7 @@ pub(crate) struct Hub {
     durability: DurabilityHandle,
     links: HashMap<LinkId, LinkState>,
     sessions: HashMap<SessionId, LinkId>,
+    forks: Forks,
     next_session: u64,
     clock: SteadyClock,
     /// Since when there has been no session, while there is none.
@@ -95,6 +101,7 @@ impl Hub {
             durability,
             links: HashMap::new(),
             sessions: HashMap::new(),
+            forks: Forks::default(),
             next_session: 1,
             clock: SteadyClock::start(),
             quiet_since: 0,
@@ -311,8 +318,8 @@ impl Hub {
                     state.outgoing.close(reason.to_string());
                 }
             }
-            Event::ForkDetected { run, sequence, .. } => {
-                if let Err(error) = self.replica.answer_fork(run, sequence) {
+            Event::ForkDetected { session, remote, run, sequence } => {
+                if let Err(error) = self.answer_fork(session, remote, run, sequence) {
                     tracing::error!(%error, "the copied database cannot take a new identity");
                     self.close_all("the database was copied and cannot take a new identity");
                 }
@@ -349,6 +356,42 @@ impl Hub {
                     );
                 }
                 self.tell_subscription(session, |status, peer| status.left(subscription, peer, &keys));
+            }
+        }
+    }
+
+    /// The other peer has seen a history that this database does not have.
+    fn answer_fork(
+        &mut self,
+        session: SessionId,
+        remote: PeerId,
+        run: RunId,
+        sequence: Sequence,
+    ) -> Result<(), StoreError> {
+        match self.forks.claimed(session, remote) {
+            Answer::NewIdentity => {
+                tracing::warn!(
+                    peer = PeerKey::from(remote.0).short(),
+                    ?run,
+                    ?sequence,
+                    "this database was copied or restored, for another peer has seen of it what it does not have: it continues \
+                     under a new identity"
+                );
+                self.replica.answer_fork(run, sequence)
+            }
+            Answer::Record => self.replica.record_claim(run, sequence),
+            Answer::Refuse => {
+                if let Some(state) = self.link(session)
+                    && self.replicator.is_ready(session)
+                {
+                    tracing::warn!(
+                        peer = state.outgoing.peer().short(),
+                        "the sync session ended: {FORKS_TOO_OFTEN}"
+                    );
+                    state.outgoing.close(FORKS_TOO_OFTEN);
+                }
+                self.replicator.disconnected(session);
+                Ok(())
             }
         }
     }

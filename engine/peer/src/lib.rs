@@ -24,6 +24,7 @@ mod disk_usage;
 mod durability;
 mod environment;
 mod error;
+mod forks;
 mod hub;
 mod key_file;
 mod peer;

@@ -25,12 +25,18 @@ impl StoreReplica {
     /// # Errors
     /// The storage failed; nothing may be told until the store is opened again.
     pub fn answer_fork(&self, run: RunId, sequence: Sequence) -> Result<(), StoreError> {
-        tracing::warn!(
-            ?run,
-            ?sequence,
-            "this database was copied or restored: it continues under a new identity"
-        );
-        // The claim is recorded as what a peer called nobody has seen of us; the new run makes it durable.
+        self.record_claim(run, sequence)?;
+        // Makes the claim durable as well.
+        self.0.store().begin_run(true)?;
+        Ok(())
+    }
+
+    /// Records a claim that is answered already by a new site id and run.
+    ///
+    /// # Errors
+    /// The storage failed.
+    pub fn record_claim(&self, run: RunId, sequence: Sequence) -> Result<(), StoreError> {
+        // As what a peer called nobody has seen of us.
         self.0.apply(store::Incoming {
             from: NOBODY.0,
             origin: NOBODY.origin(),
@@ -39,7 +45,6 @@ impl StoreReplica {
             seen: Some(store::Checkpoint { run, sequence }),
             evictions: None,
         })?;
-        self.0.store().begin_run(true)?;
         Ok(())
     }
 }

@@ -282,6 +282,10 @@ impl Session {
         let oldest = runs.first().map_or(Sequence(0), |(_, first)| *first);
         for (run, sequence) in &hello.seen {
             let (run, sequence) = (*run, *sequence);
+            // Whoever has seen nothing of a run says nothing about it.
+            if sequence == Sequence(0) {
+                continue;
+            }
             let ours = locate(Checkpoint { run, sequence }, &runs, last);
             self.publisher.seen = self.publisher.seen.max(ours.unwrap_or_default());
             // The first runs of a long history are forgotten: a claim from that time says nothing.
