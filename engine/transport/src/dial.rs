@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ditto_mesh::{Backoff, Link, LinkKind, PeerKey, Redundant, Refusal};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, field, info_span};
 
@@ -127,43 +127,43 @@ async fn reach(target: &Target, options: &Options) -> io::Result<TcpStream> {
 /// From a connected socket to an admitted link.
 async fn dial(hub: &Hub, socket: Counted, kind: LinkKind, address: &str) -> Result<Ready, Failure> {
     let counters = socket.counters();
-    let establishing = async {
-        let mut secured = secure(socket, &hub.identity, true).await?;
-        tracing::Span::current().record("peer", secured.remote.peer.short());
-        let link = Link {
-            id: hub.next_link(),
-            peer: secured.remote.peer,
-            instance: secured.remote.instance,
-            kind,
-            dialed: true,
-            number: hub.identity.next_dial(),
-        };
-        let redundant = |redundant| match redundant {
-            Redundant::SelfConnection => Failure::Violation("it is this peer"),
-            Redundant::Existing { .. } => Failure::Redundant(link.peer),
-        };
-        let claim = match hub.registry.offer(link) {
-            Ok(claim) => claim,
-            Err(reason) => {
-                let _ = timeout(hub.options.goodbye_timeout, secured.tls.shutdown()).await;
-                return Err(redundant(reason));
-            }
-        };
-        let opened = open_dialed(secured.tls, link.number).await.map_err(|failure| match failure {
-            Failure::Goodbye { cause: Cause::Redundant, .. } => Failure::Redundant(link.peer),
-            failure => failure,
-        })?;
-        let sender = LinkSender::new(link.id, link.peer, counters, hub.options.queue_bytes);
-        match hub.registry.admit(link, &sender) {
-            Ok(older) => Ok(Ready { opened, link, address: address.to_owned(), sender, claim, older }),
-            Err(reason) => {
-                let failure = redundant(reason);
-                decline(opened, "another link to this peer is kept", hub.options.goodbye_timeout).await;
-                Err(failure)
-            }
+    let (deadline, patience) = (Instant::now() + hub.options.handshake_timeout, hub.options.goodbye_timeout);
+    let secured = timeout_at(deadline, secure(socket, &hub.identity, true)).await;
+    let mut secured = secured.unwrap_or(Err(Failure::TimedOut))?;
+    tracing::Span::current().record("peer", secured.remote.peer.short());
+    let link = Link {
+        id: hub.next_link(),
+        peer: secured.remote.peer,
+        instance: secured.remote.instance,
+        kind,
+        dialed: true,
+        number: hub.identity.next_dial(),
+    };
+    let redundant = |redundant| match redundant {
+        Redundant::SelfConnection => Failure::Violation("it is this peer"),
+        Redundant::Existing { .. } => Failure::Redundant(link.peer),
+    };
+    let claim = match hub.registry.offer(link) {
+        Ok(claim) => claim,
+        Err(reason) => {
+            let _ = timeout(patience, secured.tls.shutdown()).await;
+            return Err(redundant(reason));
         }
     };
-    timeout(hub.options.handshake_timeout, establishing).await.unwrap_or(Err(Failure::TimedOut))
+    let opened = open_dialed(secured.tls, link.number, deadline, patience).await;
+    let opened = opened.map_err(|failure| match failure {
+        Failure::Goodbye { cause: Cause::Redundant, .. } => Failure::Redundant(link.peer),
+        failure => failure,
+    })?;
+    let sender = LinkSender::new(link.id, link.peer, counters, hub.options.queue_bytes);
+    match hub.registry.admit(link, &sender) {
+        Ok(older) => Ok(Ready { opened, link, address: address.to_owned(), sender, claim, older }),
+        Err(reason) => {
+            let failure = redundant(reason);
+            decline(opened, "another link to this peer is kept", patience).await;
+            Err(failure)
+        }
+    }
 }
 
 fn span(kind: LinkKind, address: &str) -> tracing::Span {

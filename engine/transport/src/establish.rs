@@ -9,7 +9,7 @@ use ditto_mesh::{HandshakeRefused, Identity, PeerKey, Refusal, RefusedBy, Remote
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use yamux::{ConnectionError, FrameDecodeError};
 
@@ -94,31 +94,61 @@ async fn linger(mut socket: Counted) {
     let _ = timeout(LINGER, last_words).await;
 }
 
-/// Opens the streams and greets; the other side has greeted back when this returns.
-pub(crate) async fn open_dialed(tls: TlsStream<Counted>, number: u64) -> Result<Opened, Failure> {
-    let mut mux = Mux::new(tls, yamux::Mode::Client);
+/// The streams of a connection, as far as they are known.
+#[derive(Default)]
+struct Streams {
+    link: Option<Stream>,
+    control: Option<Stream>,
+    replication: Option<Stream>,
+}
+
+/// Opens the streams and greets; the other side has greeted back when this returns. A connection on which that fails is closed
+/// with a reason, which may take `patience` more than until `deadline`.
+pub(crate) async fn open_dialed(
+    tls: TlsStream<Counted>,
+    number: u64,
+    deadline: Instant,
+    patience: Duration,
+) -> Result<Opened, Failure> {
+    let (mut mux, mut streams) = (Mux::new(tls, yamux::Mode::Client), Streams::default());
+    let greeted = timeout_at(deadline, greet(&mut mux, &mut streams, number)).await;
+    conclude(mux, streams, greeted.unwrap_or(Err(Failure::TimedOut)), patience).await
+}
+
+/// Waits for the streams and the greeting of the dialer. The greeting is still to be answered. `deadline` and `patience` as in
+/// [`open_dialed`].
+pub(crate) async fn open_accepted(
+    tls: TlsStream<Counted>,
+    deadline: Instant,
+    patience: Duration,
+) -> Result<Opened, Failure> {
+    let (mut mux, mut streams) = (Mux::new(tls, yamux::Mode::Server), Streams::default());
+    let greeted = timeout_at(deadline, await_greeting(&mut mux, &mut streams)).await;
+    conclude(mux, streams, greeted.unwrap_or(Err(Failure::TimedOut)), patience).await
+}
+
+async fn greet(mux: &mut Mux, streams: &mut Streams, number: u64) -> Result<u64, Failure> {
     let mut open = async || poll_fn(|cx| mux.poll_new_outbound(cx)).await;
-    let (mut link, mut control, mut replication) = (open().await?, open().await?, open().await?);
+    let link = streams.link.insert(open().await?);
+    let control = streams.control.insert(open().await?);
+    let replication = streams.replication.insert(open().await?);
 
     let greeting = [&[LINK][..], &LinkFrame::Greeting { number }.encode()].concat();
-    let answer = alongside(&mut mux, async {
+    let answer = alongside(mux, async {
         link.write_all(&greeting).await?;
         control.write_all(&[CONTROL]).await?;
         replication.write_all(&[REPLICATION]).await?;
-        first_frame(&mut link).await
+        first_frame(link).await
     });
     match answer.await? {
-        LinkFrame::Greeting { .. } => Ok(Opened { mux, link, control, replication, number }),
+        LinkFrame::Greeting { .. } => Ok(number),
         _ => Err(Failure::Violation("the first frame is not a greeting")),
     }
 }
 
-/// Waits for the streams and the greeting of the dialer. The greeting is still to be answered.
-pub(crate) async fn open_accepted(tls: TlsStream<Counted>) -> Result<Opened, Failure> {
-    let mut mux = Mux::new(tls, yamux::Mode::Server);
-    let (mut link, mut control, mut replication) = (None, None, None);
+async fn await_greeting(mux: &mut Mux, streams: &mut Streams) -> Result<u64, Failure> {
     let mut naming = FuturesUnordered::new();
-    let (mut link, control, replication) = loop {
+    while streams.link.is_none() || streams.control.is_none() || streams.replication.is_none() {
         let (name, stream) = tokio::select! {
             stream = poll_fn(|cx| mux.poll_next_inbound(cx)) => {
                 let mut stream = stream?;
@@ -128,23 +158,51 @@ pub(crate) async fn open_accepted(tls: TlsStream<Counted>) -> Result<Opened, Fai
             Some(named) = naming.next() => named?,
         };
         let place = match name {
-            LINK => &mut link,
-            CONTROL => &mut control,
-            REPLICATION => &mut replication,
+            LINK => &mut streams.link,
+            CONTROL => &mut streams.control,
+            REPLICATION => &mut streams.replication,
             _ => continue,
         };
-        if place.replace(stream).is_some() {
+        if place.is_some() {
             return Err(Failure::Violation("a stream was opened twice"));
         }
-        match (link.take(), control.take(), replication.take()) {
-            (Some(link), Some(control), Some(replication)) => break (link, control, replication),
-            some => (link, control, replication) = some,
-        }
-    };
+        *place = Some(stream);
+    }
     drop(naming);
-    match alongside(&mut mux, first_frame(&mut link)).await? {
-        LinkFrame::Greeting { number } => Ok(Opened { mux, link, control, replication, number }),
+    let link = streams.link.as_mut().ok_or(NO_STREAM)?;
+    match alongside(mux, first_frame(link)).await? {
+        LinkFrame::Greeting { number } => Ok(number),
         _ => Err(Failure::Violation("the first frame is not a greeting")),
+    }
+}
+
+const NO_STREAM: Failure = Failure::Violation("a stream is missing");
+
+/// Makes of the parts what was opened, or closes them. The other side is told what it does wrong, if there is a stream for that.
+async fn conclude(
+    mut mux: Mux,
+    streams: Streams,
+    greeted: Result<u64, Failure>,
+    patience: Duration,
+) -> Result<Opened, Failure> {
+    let Streams { mut link, control, replication } = streams;
+    match greeted {
+        Ok(number) => Ok(Opened {
+            mux,
+            link: link.ok_or(NO_STREAM)?,
+            control: control.ok_or(NO_STREAM)?,
+            replication: replication.ok_or(NO_STREAM)?,
+            number,
+        }),
+        Err(failure @ (Failure::Violation(_) | Failure::TimedOut)) => {
+            let goodbye = LinkFrame::Goodbye { cause: Cause::Other, reason: failure.to_string() };
+            match &mut link {
+                Some(link) => close(&mut mux, link, Some(goodbye), patience).await,
+                None => close(&mut mux, &mut sink(), None, patience).await,
+            }
+            Err(failure)
+        }
+        Err(failure) => Err(failure),
     }
 }
 

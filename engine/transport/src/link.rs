@@ -151,7 +151,7 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
 /// What the other side is told when we close; nothing if it is gone or closed itself.
 fn goodbye(reason: &LinkDown) -> Option<LinkFrame> {
     let cause = match reason {
-        LinkDown::ByPeer(_) | LinkDown::Lost(_) | LinkDown::Silent | LinkDown::Stalled { .. } => return None,
+        LinkDown::ByPeer(_) | LinkDown::Lost(_) => return None,
         LinkDown::Superseded => Cause::Redundant,
         _ => Cause::Other,
     };

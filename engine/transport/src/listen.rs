@@ -11,7 +11,7 @@ use ditto_mesh::{Link, LinkKind};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, field, info, info_span};
 
@@ -168,27 +168,26 @@ pub(crate) async fn welcome(hub: Arc<Hub>, socket: Counted, caller: Caller, admi
 
 async fn answer(hub: &Hub, socket: Counted, caller: &Caller) -> Result<Ready, Failure> {
     let counters = socket.counters();
-    let establishing = async {
-        let secured = secure(socket, &hub.identity, false).await?;
-        tracing::Span::current().record("peer", secured.remote.peer.short());
-        let opened = open_accepted(secured.tls).await?;
-        let link = Link {
-            id: hub.next_link(),
-            peer: secured.remote.peer,
-            instance: secured.remote.instance,
-            kind: caller.kind,
-            dialed: false,
-            number: opened.number,
-        };
-        let sender = LinkSender::new(link.id, link.peer, counters, hub.options.queue_bytes);
-        let claim = hub.registry.claim(link.id);
-        match hub.registry.admit(link, &sender) {
-            Ok(older) => Ok(Ready { opened, link, address: caller.address.clone(), sender, claim, older }),
-            Err(_) => {
-                decline(opened, "another link to this peer is kept", hub.options.goodbye_timeout).await;
-                Err(Failure::Redundant(link.peer))
-            }
-        }
+    let (deadline, patience) = (Instant::now() + hub.options.handshake_timeout, hub.options.goodbye_timeout);
+    let secured = timeout_at(deadline, secure(socket, &hub.identity, false)).await;
+    let secured = secured.unwrap_or(Err(Failure::TimedOut))?;
+    tracing::Span::current().record("peer", secured.remote.peer.short());
+    let opened = open_accepted(secured.tls, deadline, patience).await?;
+    let link = Link {
+        id: hub.next_link(),
+        peer: secured.remote.peer,
+        instance: secured.remote.instance,
+        kind: caller.kind,
+        dialed: false,
+        number: opened.number,
     };
-    timeout(hub.options.handshake_timeout, establishing).await.unwrap_or(Err(Failure::TimedOut))
+    let sender = LinkSender::new(link.id, link.peer, counters, hub.options.queue_bytes);
+    let claim = hub.registry.claim(link.id);
+    match hub.registry.admit(link, &sender) {
+        Ok(older) => Ok(Ready { opened, link, address: caller.address.clone(), sender, claim, older }),
+        Err(_) => {
+            decline(opened, "another link to this peer is kept", patience).await;
+            Err(Failure::Redundant(link.peer))
+        }
+    }
 }

@@ -6,11 +6,12 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::Instant;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::*;
 use crate::counted::Counted;
-use crate::establish::{Failure, Opened, drive, open_dialed, secure};
+use crate::establish::{Failure, Opened, drive, open_accepted, open_dialed, secure};
 use crate::listen::{Caller, welcome};
 use crate::wire::{CONTROL, Cause, LINK, LinkFrame, MAX_LINK_FRAME, REPLICATION};
 
@@ -204,9 +205,8 @@ async fn rogue(address: &str) -> Opened {
 }
 
 async fn rogue_on(socket: TcpStream) -> Opened {
-    let identity = Identity::new(&Identity::generate().unwrap(), &playground()).unwrap();
-    let secured = secure(Counted::new(socket), &identity, true).await.unwrap();
-    open_dialed(secured.tls, 0).await.unwrap()
+    let secured = secure(Counted::new(socket), &identity(), true).await.unwrap();
+    open_dialed(secured.tls, 0, Instant::now() + PATIENCE, PATIENCE).await.unwrap()
 }
 
 #[tokio::test]
@@ -250,16 +250,88 @@ fn data(flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
 
 /// The connection of a peer that has greeted, and writes its yamux frames by hand: 1 is the stream of the link, 3 that of the
 /// control channel and 5 of the replication channel.
-async fn handwritten(acceptor: &mut TestPeer) -> TlsStream<Counted> {
-    let socket = TcpStream::connect(&acceptor.listen()).await.unwrap();
-    let identity = Identity::new(&Identity::generate().unwrap(), &playground()).unwrap();
-    let mut tls = secure(Counted::new(socket), &identity, true).await.unwrap().tls;
+async fn handwritten(acceptor: &mut TestPeer) -> (TlsStream<Counted>, Up) {
     let greeting = [&[LINK][..], &LinkFrame::Greeting { number: 0 }.encode()].concat();
     let opening = [data(SYN, 1, &greeting), data(SYN, 3, &[CONTROL]), data(SYN, 5, &[REPLICATION])].concat();
-    tls.write_all(&opening).await.unwrap();
+    let tls = says(&acceptor.listen(), &opening).await;
+    (tls, acceptor.up().await)
+}
+
+/// A connection on which this has been written after the handshake.
+async fn says(address: &str, bytes: &[u8]) -> TlsStream<Counted> {
+    let socket = TcpStream::connect(address).await.unwrap();
+    let mut tls = secure(Counted::new(socket), &identity(), true).await.unwrap().tls;
+    tls.write_all(bytes).await.unwrap();
     tls.flush().await.unwrap();
-    acceptor.up().await;
     tls
+}
+
+fn identity() -> Identity {
+    Identity::new(&Identity::generate().unwrap(), &playground()).unwrap()
+}
+
+#[tokio::test]
+async fn who_opens_a_link_in_a_wrong_way_is_told_so() {
+    let ping = [&[LINK][..], &LinkFrame::Ping.encode()].concat();
+    let openings = [
+        ([data(SYN, 1, &ping), data(SYN, 3, &[CONTROL]), data(SYN, 5, &[REPLICATION])], "not a greeting"),
+        ([data(SYN, 1, &ping), data(SYN, 3, &[CONTROL]), data(SYN, 5, &[CONTROL])], "opened twice"),
+        ([data(SYN, 1, &ping), data(SYN, 2, &[]), Vec::new()], "broken multiplexing"),
+    ];
+    let acceptor = TestPeer::new(&playground());
+    let address = acceptor.listen();
+    for (opening, reason) in openings {
+        let words = last_words(says(&address, &opening.concat()).await).await;
+        assert!(words.contains(reason), "{reason}: {words:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_greet_in_time_is_told_so() {
+    for dialed in [true, false] {
+        let (ours, theirs) = duplex(64 * 1024);
+        let (our_identity, their_identity) = (identity(), identity());
+        let (ours, theirs) = tokio::join!(
+            secure(Counted::new(ours), &our_identity, dialed),
+            secure(Counted::new(theirs), &their_identity, !dialed),
+        );
+        let (ours, mut theirs) = (ours.unwrap().tls, theirs.unwrap().tls);
+        let soon = Instant::now() + Duration::from_millis(10);
+        let opened = if dialed {
+            open_dialed(ours, 0, soon, PATIENCE).await
+        } else {
+            theirs.write_all(&data(SYN, 1, &[LINK])).await.unwrap();
+            theirs.flush().await.unwrap();
+            open_accepted(ours, soon, PATIENCE).await
+        };
+        assert!(matches!(opened, Err(Failure::TimedOut)));
+        let words = last_words(theirs).await;
+        assert!(words.contains("no answer in time"), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_silent_or_reads_nothing_is_told_why_the_link_ends() {
+    let silent = Options {
+        keep_alive: Duration::from_millis(20),
+        answer_timeout: Duration::from_millis(200),
+        ..Options::default()
+    };
+    let stalled = Options {
+        keep_alive: Duration::from_secs(3600),
+        stall_timeout: Duration::from_millis(300),
+        ..Options::default()
+    };
+    for (options, reason) in [(silent, "does not answer"), (stalled, "has read nothing")] {
+        let mut acceptor = TestPeer::with(&playground(), options, 64);
+        let (tls, up) = handwritten(&mut acceptor).await;
+        if reason == "has read nothing" {
+            up.outgoing.try_send(Channel::Replication, vec![0; MAX_FRAME]).unwrap();
+        }
+        let (words, (_, down)) = tokio::join!(last_words(tls), acceptor.down());
+        assert!(down.to_string().contains(reason), "{down}");
+        assert!(words.contains(reason), "{reason}");
+    }
 }
 
 #[tokio::test]
@@ -267,7 +339,7 @@ async fn a_link_of_which_the_other_side_ends_one_stream_ends() {
     for (stream, name) in [(1, "link"), (3, "control"), (5, "replication")] {
         for flag in [FIN, RST] {
             let mut acceptor = TestPeer::new(&playground());
-            let mut tls = handwritten(&mut acceptor).await;
+            let (mut tls, _) = handwritten(&mut acceptor).await;
             let message = data(0, 5, &[1, 0, 0, 0, 7]);
             tls.write_all(&[message, frame(DATA, flag, stream, 0, &[])].concat()).await.unwrap();
             tls.flush().await.unwrap();
@@ -305,7 +377,7 @@ async fn who_breaks_the_multiplexing_is_told_so_and_nothing_after_that_arrives()
     ];
     for (what, violation) in violations {
         let mut acceptor = TestPeer::new(&playground());
-        let mut tls = handwritten(&mut acceptor).await;
+        let (mut tls, _) = handwritten(&mut acceptor).await;
         let message = |content| data(0, 3, &[1, 0, 0, 0, content]);
         tls.write_all(&message(7)).await.unwrap();
         tls.flush().await.unwrap();
@@ -469,7 +541,11 @@ async fn a_dialer_that_does_not_judge_us_is_refused_and_told_why() {
     config.dangerous().set_certificate_verifier(Arc::new(Gullible));
     let socket = Counted::new(TcpStream::connect(&address).await.unwrap());
     let tls = TlsConnector::from(Arc::new(config)).connect(Identity::server_name(), socket).await.unwrap();
-    let Err(Failure::Refused(refusal)) = open_dialed(tls.into(), 0).await else { panic!("not refused") };
+    let Err(Failure::Refused(refusal)) =
+        open_dialed(tls.into(), 0, Instant::now() + PATIENCE, PATIENCE).await
+    else {
+        panic!("not refused")
+    };
     let reason = HandshakeRefused::WrongSharedKey;
     assert_eq!(refusal, Refusal { reason, by: RefusedBy::Them });
     let Problem::Refused { refusal, .. } = acceptor.problem().await else { panic!("not refused") };
