@@ -57,6 +57,10 @@ pub const MAX_BUFFERED_DOCUMENTS: usize = WINDOW_DOCUMENTS + 2 * MAX_BATCH_DOCUM
 pub const ROWS_PER_CALL: usize = 8_192;
 /// A large document counts as one more of them for each of so many bytes.
 pub const BYTES_PER_ROW: usize = 1_024;
+/// A row counts as so many more of them for each filter that may have to be asked about it …
+pub const ROWS_PER_FILTER: usize = 4;
+/// … and as at most so many.
+pub const MAX_ROWS_PER_ROW: usize = 32;
 /// Rows of the change log that are read at once.
 pub const ROWS_PER_READ: usize = 1_024;
 /// Changes that are new while the walk has farther to go than this are told before it gets there, at most so many at once.
@@ -87,6 +91,9 @@ pub const MAX_INTERESTS: usize = 1_000;
 pub const MAX_QUERY_BYTES: usize = 64 * 1024;
 /// Length of encoded query arguments, in bytes.
 pub const MAX_ARGUMENT_BYTES: usize = 128 * 1024;
+/// Queries and arguments of all interests of one peer in one session together, in bytes; further interests are refused. What they
+/// are compiled to takes some fifty times as much.
+pub const MAX_INTEREST_BYTES: usize = 1024 * 1024;
 /// Length of the name of a collection, in bytes.
 pub const MAX_COLLECTION_BYTES: usize = 1_024;
 /// Length of an encoded `_id`, in bytes.

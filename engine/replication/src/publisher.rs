@@ -101,6 +101,8 @@ pub(crate) struct Publisher {
 #[derive(Debug)]
 struct Served {
     interest: Interest,
+    /// Length of its query and arguments.
+    asked_bytes: usize,
     /// What the other peer held when it stated the interest: the base of deltas.
     start: Sequence,
     /// Rows up to here have been considered.

@@ -7,7 +7,7 @@ mod model;
 mod pair;
 
 use ditto_crdt::Sequence;
-use ditto_replication::limits::{MAX_BUFFERED_BYTES, MAX_MESSAGE_BYTES, PART_BYTES};
+use ditto_replication::limits::{MAX_BUFFERED_BYTES, MAX_INTEREST_BYTES, MAX_MESSAGE_BYTES, PART_BYTES};
 use ditto_replication::{
     CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
 };
@@ -495,6 +495,22 @@ fn questions_that_have_to_wait_are_not_looked_at_again_with_every_message() {
     victim.receive(&message(5, &[number(1, 1)]));
     let answers = victim.sent().iter().filter(|sent| sent[0] == 10).count();
     assert_eq!((victim.failure(), answers as u64), (None, COUNT));
+}
+
+#[test]
+fn subscriptions_that_are_too_long_together_are_refused_in_words() {
+    let mut victim = Victim::new();
+    victim.greet();
+    let filter = |number: u64| format!("SELECT * FROM plants WHERE light = {}{number}", "0".repeat(60_000));
+    for id in 1..=20_u64 {
+        let interest = [number(1, id), bytes(2, filter(id).as_bytes())].concat();
+        victim.receive(&message(2, &[number(1, id), bytes(2, &interest)]));
+    }
+    assert_eq!(victim.failure(), None);
+    let refused = b"subscribe to fewer";
+    let refusals = victim.sent();
+    let refusals = refusals.iter().filter(|sent| sent.windows(refused.len()).any(|part| part == refused));
+    assert_eq!(refusals.count(), 20 - MAX_INTEREST_BYTES / 60_050);
 }
 
 #[test]

@@ -10,7 +10,9 @@ use ditto_crdt::{Sequence, Version};
 use super::{Publisher, Served};
 use crate::event::CloseReason;
 use crate::known::{KeyHash, key_hash};
-use crate::limits::{BYTES_PER_ROW, MAX_LARGE_DOCUMENTS, OFFER_TARGET_BYTES};
+use crate::limits::{
+    BYTES_PER_ROW, MAX_LARGE_DOCUMENTS, MAX_ROWS_PER_ROW, OFFER_TARGET_BYTES, ROWS_PER_FILTER,
+};
 use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
 use crate::turn::{Link, Turn};
@@ -114,6 +116,9 @@ impl Publisher {
         let (mut offered, mut offered_bytes, mut large) = (0, 0, 0);
         let mut torn = false;
         let mut boundary = None;
+        // Each row may be asked about by each of them, whatever that costs.
+        let filters = self.served.values().filter(|served| !served.interest.unfiltered).count();
+        let cost = (1 + filters * ROWS_PER_FILTER).min(MAX_ROWS_PER_ROW);
         let mut seen = Vec::new();
         'walk: while draft.end < up_to {
             let changes = turn.replica.changes(draft.end, up_to, sizes.rows_per_read)?;
@@ -127,7 +132,7 @@ impl Publisher {
                     draft.end = boundary.filter(|_| !full).unwrap_or(draft.end);
                     break 'walk;
                 }
-                *rows = rows.saturating_sub(1);
+                *rows = rows.saturating_sub(cost);
                 let sequence = change.sequence;
                 draft.end = sequence;
                 seen.push(sequence);

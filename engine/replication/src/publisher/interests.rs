@@ -6,7 +6,7 @@ use ditto_value::{Object, Value};
 use super::{Publisher, Served, shorten};
 use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
-use crate::limits::{MAX_INTERESTS, MAX_REASON_BYTES};
+use crate::limits::{MAX_INTEREST_BYTES, MAX_INTERESTS, MAX_REASON_BYTES};
 use crate::message::{AddedInterest, Interests, Message, Start, Walk};
 use crate::reconciliation::{Comparison, naming::Naming};
 use crate::replica::{Checkpoint, ReplicaError, ServedInterest};
@@ -103,6 +103,14 @@ impl Publisher {
             refused: Some(shorten(reason, MAX_REASON_BYTES)),
             ..Start::default()
         };
+        let asked_bytes = added.query.len() + added.arguments.len();
+        let others: usize = self.served.values().map(|served| served.asked_bytes).sum();
+        if others + asked_bytes > MAX_INTEREST_BYTES {
+            return Ok(refuse(format!(
+                "the queries and arguments of all subscriptions together are longer than {MAX_INTEREST_BYTES} bytes: \
+                 subscribe to fewer, or to wider ones"
+            )));
+        }
         let Some(arguments) = arguments(&added.arguments) else {
             return Ok(refuse("the arguments are not a CBOR map with text keys".to_owned()));
         };
@@ -145,6 +153,7 @@ impl Publisher {
             unheld: if holds_nothing { turn.durable } else { Sequence(0) },
             listing: self.listing(&interest, checkpoint, turn.durable, &link.sizes),
             interest,
+            asked_bytes,
             start,
             from: start,
             generation,
