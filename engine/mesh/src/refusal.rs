@@ -44,8 +44,11 @@ pub enum HandshakeRefused {
     /// A certificate that no version of this protocol issues.
     #[error("malformed certificate: not one that a peer of this database issues")]
     Malformed,
-    /// The certificate is no longer, or not yet, valid.
-    #[error("expired certificate: log in again, and check the clocks of both devices")]
+    /// The certificate is no longer, or not yet, valid at the one moment at which all are judged; no clock is asked.
+    #[error(
+        "expired certificate: it is not valid on 2026-05-28 at 20:26:40 UTC, when every certificate is judged, whatever the \
+         clocks say; the peer that shows it must issue one that is, best from 1970 to 9999"
+    )]
     Expired,
     /// The peer dialled itself.
     #[error("self-connection: the address leads back to this very peer; remove it from the connect list")]

@@ -214,6 +214,15 @@ fn an_expired_certificate_of_ours_is_called_so() {
 }
 
 #[test]
+fn what_is_said_of_an_expired_certificate_names_the_moment_and_blames_no_clock() {
+    // 20,601 days after the first of 1970.
+    assert_eq!(JUDGED_AT.as_secs(), 20_601 * 86_400 + 20 * 3_600 + 26 * 60 + 40);
+    let said = HandshakeRefused::Expired.to_string();
+    assert!(said.contains("not valid on 2026-05-28 at 20:26:40 UTC"), "{said}");
+    assert!(!said.contains("check the clock"), "{said}");
+}
+
+#[test]
 fn key_pairs_of_both_pkcs8_versions_are_read_and_others_refused() {
     let v2 = Identity::generate().unwrap();
     let authority = shared("a", "secret");
