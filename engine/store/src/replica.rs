@@ -122,7 +122,7 @@ pub struct Incoming {
     pub checkpoints: Vec<([u8; 16], Checkpoint)>,
     /// Highest sequence of a run of the sender that was seen; never lowers what is recorded.
     pub seen: Option<Checkpoint>,
-    /// [`ReplicaStore::eviction_total`] when it was found out that merging leaves no gap; `None` if nothing depends on that.
+    /// [`Replica::eviction_total`] when it was found out that merging leaves no gap; `None` if nothing depends on that.
     pub evictions: Option<u64>,
 }
 
