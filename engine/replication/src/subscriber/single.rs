@@ -77,7 +77,8 @@ impl Subscriber {
                 return Ok(true);
             }
             let Some(single) = self.singles.pop_front() else { return Ok(true) };
-            let is_part = single.newest > self.whole_up_to && wants(&self.wanted, &single.key.collection);
+            let is_part =
+                single.newest > self.whole_up_to && self.is_wanted(&single.key.collection, subscriptions);
             if is_part && self.fall_behind(subscriptions, link, turn) {
                 self.singles.push_front(single);
                 return Ok(false);
@@ -93,6 +94,12 @@ impl Subscriber {
                 publisher.distrust_origins(turn.replica.last_sequence());
             }
         }
+    }
+
+    /// Whether documents of the collection are asked for, or are going to be: of who is subscribed to later.
+    fn is_wanted(&self, collection: &str, subscriptions: &Subscriptions) -> bool {
+        let is_subscribed = || subscriptions.selected.values().any(|all| &*all.collection == collection);
+        wants(&self.wanted, collection) || self.wanted.is_empty() && is_subscribed()
     }
 
     fn apply_single(
