@@ -126,8 +126,8 @@ impl fmt::Debug for Interest {
 }
 
 /// A position in the history of a publisher: everything of that run up to and including the sequence,
-/// and everything of the runs before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// and everything of the runs before it. The default is none: no run has that number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     /// A run of the publisher.
     pub run: RunId,

@@ -492,3 +492,24 @@ fn no_more_is_on_its_way_than_the_subscriber_takes_whatever_comes_together() {
     assert!(net.model(1).visible("plants", "oak").is_some());
     net.assert_equal(0, 1);
 }
+
+#[test]
+fn an_interest_that_was_refused_for_a_while_begins_anew() {
+    let mut net = with_an_old_copy_at_2(delete);
+    net.subscribe(1, "SELECT * FROM pots WHERE light = 1");
+    net.rest();
+    net.disconnect(0, 1);
+    net.model(0).set_local("plants", true);
+    net.connect(0, 1);
+    net.rest();
+    net.connect(1, 2);
+    net.rest();
+    net.rest();
+    assert!(net.model(1).visible("plants", "fern").is_some());
+    net.disconnect(0, 1);
+    net.model(0).set_local("plants", false);
+    net.connect(0, 1);
+    net.rest();
+    net.rest();
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+}

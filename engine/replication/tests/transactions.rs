@@ -663,28 +663,40 @@ fn a_commit_that_is_cut_goes_on_after_a_lost_session_and_is_in_part_until_then()
     net.assert_equal(0, 1);
 }
 
-#[test]
-fn a_commit_that_is_cut_stays_in_part_while_all_of_the_rest_has_changed_again() {
-    const REST: usize = 50;
-    let mut net = peers(2);
-    let (left, right) = net.connect(0, 1);
-    net.settle();
+/// Documents beyond those that a batch takes of one commit.
+const REST: usize = 50;
+
+/// A commit of which the rest waits, because so much of it is not acknowledged.
+fn insert_more_than_a_batch(net: &mut Net, left: SessionId) {
     let now = net.now;
     net.model(0).commit(now, |transaction| {
         for id in 0..MAX_BATCH_DOCUMENTS + REST {
             transaction.insert("plants", &format!("{id}"), &[]);
         }
     });
-    // So much is not acknowledged that the rest has to wait.
     net.held.insert((0, left));
     net.settle();
     assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);
+}
+
+/// All of the rest changes again, and that does not become durable.
+fn change_the_rest(net: &mut Net) {
     net.nodes[0].syncs = false;
+    let now = net.now;
     net.model(0).commit(now, |transaction| {
         for id in MAX_BATCH_DOCUMENTS..MAX_BATCH_DOCUMENTS + REST {
             transaction.set("plants", &format!("{id}"), "turn", int(1));
         }
     });
+}
+
+#[test]
+fn a_commit_that_is_cut_stays_in_part_while_all_of_the_rest_has_changed_again() {
+    let mut net = peers(2);
+    let (left, right) = net.connect(0, 1);
+    net.settle();
+    insert_more_than_a_batch(&mut net, left);
+    change_the_rest(&mut net);
     net.held.clear();
     net.rest();
     assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);
@@ -720,27 +732,13 @@ fn what_another_session_told_in_part_is_not_whole_before_what_has_changed_of_it_
 /// The first session has told the part, and its checkpoint; nothing of it has a row behind that.
 #[test]
 fn a_commit_that_is_cut_is_in_part_for_another_session_as_well() {
-    const REST: usize = 50;
     let mut net = peers(2);
     let (left, _) = net.connect(0, 1);
     net.settle();
-    let now = net.now;
-    net.model(0).commit(now, |transaction| {
-        for id in 0..MAX_BATCH_DOCUMENTS + REST {
-            transaction.insert("plants", &format!("{id}"), &[]);
-        }
-    });
-    net.held.insert((0, left));
-    net.settle();
-    assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);
+    insert_more_than_a_batch(&mut net, left);
     net.disconnect(0, 1);
     net.held.clear();
-    net.nodes[0].syncs = false;
-    net.model(0).commit(now, |transaction| {
-        for id in MAX_BATCH_DOCUMENTS..MAX_BATCH_DOCUMENTS + REST {
-            transaction.set("plants", &format!("{id}"), "turn", int(1));
-        }
-    });
+    change_the_rest(&mut net);
     let (_, right) = net.connect(0, 1);
     net.rest();
     assert_eq!(net.model(1).count(), MAX_BATCH_DOCUMENTS);

@@ -10,7 +10,7 @@ use crate::event::{CloseReason, Event, Violation};
 use crate::limits::MAX_INTERESTS;
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Walk};
 use crate::publisher::Publisher;
-use crate::replica::Checkpoint;
+use crate::replica::{Checkpoint, Incoming};
 use crate::subscription::{Selection, Subscriptions, effective_interest};
 use crate::turn::{Link, Turn};
 
@@ -79,6 +79,7 @@ impl Subscriber {
             let effective = effective_interest(*selection, selected.evictions, capabilities);
             let recorded =
                 if self.distrust { None } else { turn.replica.checkpoint(link.remote, &effective)? };
+            let recorded = recorded.filter(|recorded| *recorded != Checkpoint::default());
             self.last_interest += 1;
             size += selected.query.len() + selected.arguments.len();
             interests.added.push(AddedInterest {
@@ -201,6 +202,7 @@ impl Subscriber {
             return Err(Violation::Unexpected("generation of a walk").into());
         }
         self.confirmed = walk.generation;
+        let mut refused = Vec::new();
         for start in walk.starts {
             let Some(wanted) = self.wanted.get_mut(&start.interest) else {
                 return Err(Violation::Unexpected("walk for an unknown interest").into());
@@ -219,6 +221,9 @@ impl Subscriber {
                 }
                 None => wanted.position = Some(start.sequence),
                 Some(reason) => {
+                    if wanted.recorded.take().is_some() {
+                        refused.push((wanted.effective, Checkpoint::default()));
+                    }
                     for subscription in wanted.subscriptions(subscriptions) {
                         turn.events.push_back(Event::SubscriptionRefused {
                             session: link.session,
@@ -229,6 +234,14 @@ impl Subscriber {
                     }
                 }
             }
+        }
+        if !refused.is_empty() {
+            // What is taken elsewhere meanwhile is not compared with what this publisher has, so that it is to be when it serves
+            // the interest again.
+            let from = link.remote;
+            let void =
+                Incoming { from, documents: Vec::new(), checkpoints: refused, seen: None, evictions: None };
+            turn.replica.apply(void)?;
         }
         self.prepare_inventory(walk.generation, walk.run);
         // From now on nothing arrives under the numbers of interests that were removed before.
