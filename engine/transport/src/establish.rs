@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ditto_mesh::identity::PROTOCOL;
 use ditto_mesh::{HandshakeRefused, Identity, PeerKey, Refusal, RefusedBy, Remote};
-use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -151,7 +151,13 @@ async fn await_greeting(mux: &mut Mux, streams: &mut Streams) -> Result<u64, Fai
     while streams.link.is_none() || streams.control.is_none() || streams.replication.is_none() {
         let (name, stream) = tokio::select! {
             stream = poll_fn(|cx| mux.poll_next_inbound(cx)) => {
-                let mut stream = stream?;
+                let mut stream = match stream {
+                    Ok(stream) => stream,
+                    Err(error) => {
+                        find_link(&mut naming, streams);
+                        return Err(error.into());
+                    }
+                };
                 naming.push(async move { stream.read_u8().await.map(|name| (name, stream)) });
                 continue;
             }
@@ -164,6 +170,7 @@ async fn await_greeting(mux: &mut Mux, streams: &mut Streams) -> Result<u64, Fai
             _ => continue,
         };
         if place.is_some() {
+            find_link(&mut naming, streams);
             return Err(Failure::Violation("a stream was opened twice"));
         }
         *place = Some(stream);
@@ -173,6 +180,18 @@ async fn await_greeting(mux: &mut Mux, streams: &mut Streams) -> Result<u64, Fai
     match alongside(mux, first_frame(link)).await? {
         LinkFrame::Greeting { number } => Ok(number),
         _ => Err(Failure::Violation("the first frame is not a greeting")),
+    }
+}
+
+/// The stream for a goodbye may be there, and only its name not read.
+fn find_link<F>(naming: &mut FuturesUnordered<F>, streams: &mut Streams)
+where
+    F: Future<Output = io::Result<(u8, Stream)>>,
+{
+    while let Some(Some(named)) = naming.next().now_or_never() {
+        if let Ok((LINK, stream)) = named {
+            streams.link.get_or_insert(stream);
+        }
     }
 }
 
