@@ -1,74 +1,23 @@
 //! Whole peers and their directories: copied, backed up, taken away, closed by many at once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ditto_peer::{Connect, Peer, PeerConfig, PeerError, TransportConfig};
+use ditto_peer::{Peer, PeerError};
 use ditto_storage::StorageError;
 use ditto_store::{BackupError, StoreError, TransactionKind};
 use ditto_value::{Object, Value};
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn open(directory: &Path) -> Peer {
-    let config = PeerConfig {
-        database_id: "storage".to_owned(),
-        connect: Connect::SmallPeersOnly { private_key: None },
-        directory: directory.to_owned(),
-        device_name: None,
-        in_memory: false,
-        system_parameters: Default::default(),
-    };
-    Peer::open(config).unwrap()
-}
-
-/// Listens on one loopback port, and answers which.
-fn listen(peer: &Peer) -> String {
-    let mut transports = TransportConfig::default();
-    transports.listen.tcp.enabled = true;
-    transports.listen.tcp.interface_ip = "127.0.0.1".to_owned();
-    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
-    peer.start_sync().unwrap();
-    address(peer)
-}
-
-fn address(peer: &Peer) -> String {
-    let result = execute(peer, "SELECT * FROM system:transports_info WHERE _id = 'listen_tcp'");
-    result[0].get("value").and_then(|value| value.as_str().map(str::to_owned)).unwrap()
-}
-
-fn connect(peer: &Peer, address: &str) {
-    let mut transports = TransportConfig::default();
-    transports.connect.tcp_servers.insert(address.to_owned());
-    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
-    peer.start_sync().unwrap();
-}
-
-fn execute(peer: &Peer, statement: &str) -> Vec<Value> {
-    let result = peer.store().execute(statement, &Object::new()).unwrap();
-    result.rows.iter().map(|row| row.value().to_value()).collect()
-}
+use support::{PATIENCE, await_that, connect, execute, listen, open};
 
 fn await_rows(peer: &Peer, query: &str, rows: usize) {
-    let (sender, counts) = mpsc::channel();
-    let _observer = peer
-        .store()
-        .observe(
-            query,
-            Object::new(),
-            Box::new(move |result, next| {
-                // The receiver is gone once the wanted number was seen.
-                let _ = sender.send(result.rows.len());
-                next.signal();
-            }),
-        )
-        .unwrap();
-    while counts.recv_timeout(PATIENCE).expect("the rows arrive in time") != rows {}
+    await_that(peer, query, |found| found.len() == rows);
 }
 
 /// Lets two peers that want everything meet, checks that each gets what the other wrote, and that they end up equal.

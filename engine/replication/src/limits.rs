@@ -61,6 +61,8 @@ pub const BYTES_PER_ROW: usize = 1_024;
 pub const ROWS_PER_FILTER: usize = 4;
 /// … and as at most so many.
 pub const MAX_ROWS_PER_ROW: usize = 32;
+/// Missing rows whose commits one step of the walk looks at; with more, it is as if one of them had several members.
+pub const MAX_COMMIT_LOOKS: usize = 256;
 /// Rows of the change log that are read at once.
 pub const ROWS_PER_READ: usize = 1_024;
 /// Changes that are new while the walk has farther to go than this are told before it gets there, at most so many at once.

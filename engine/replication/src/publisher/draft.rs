@@ -11,14 +11,12 @@ use super::{Publisher, Served};
 use crate::event::CloseReason;
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
-    BYTES_PER_ROW, MAX_LARGE_DOCUMENTS, MAX_ROWS_PER_ROW, OFFER_TARGET_BYTES, ROWS_PER_FILTER,
+    BYTES_PER_ROW, MAX_COMMIT_LOOKS, MAX_LARGE_DOCUMENTS, MAX_ROWS_PER_ROW, OFFER_TARGET_BYTES,
+    ROWS_PER_FILTER,
 };
 use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
 use crate::turn::{Link, Turn};
-
-/// Missing rows whose commits one step looks at; with more, it is as if one of them had several members.
-const MAX_LOOKS: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -321,7 +319,7 @@ fn lacks_a_member(
         while missing < next {
             let (first, last) = replica.commit_of(Sequence(missing))?;
             looks += 1;
-            if first < last || looks > MAX_LOOKS {
+            if first < last || looks > MAX_COMMIT_LOOKS {
                 return Ok(true);
             }
             missing += 1;

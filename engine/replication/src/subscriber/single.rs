@@ -13,7 +13,7 @@ use crate::leaving;
 use crate::limits::MAX_BUFFERED_BYTES;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
-use crate::replica::{DocumentKey, Incoming, IncomingDocument};
+use crate::replica::{DocumentKey, Incoming, IncomingDocument, ReplicaError};
 use crate::subscription::Subscriptions;
 use crate::turn::{Link, Turn};
 
@@ -151,9 +151,7 @@ impl Subscriber {
         }
         Ok(())
     }
-}
 
-impl Subscriber {
     /// A document was on its way when something was evicted: merged onto what is left of it, it might show half of it.
     fn ask_again(
         &mut self,
@@ -161,13 +159,16 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let is_held = turn.replica.held(&key)?.is_some();
-        if (is_held || wants(&self.wanted, &key.collection)) && self.may_ask(&link.sizes) {
-            return self.question(None, key, link, turn);
+        if turn.replica.held(&key)?.is_none() && !wants(&self.wanted, &key.collection) {
+            // The publisher takes it for delivered, so it must be told otherwise.
+            self.dropped = true;
+            return Ok(());
         }
-        // The publisher takes it for delivered, so it must be told otherwise.
-        self.dropped = true;
-        Ok(())
+        if !self.may_ask(&link.sizes) {
+            // It would never come again in this session.
+            return Err(ReplicaError::Evicted.into());
+        }
+        self.question(None, key, link, turn)
     }
 }
 
