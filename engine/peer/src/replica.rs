@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_replication::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
-    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest, Stored,
 };
 use ditto_store::{Store, StoreError, replica as store};
 use ditto_value::Object;
@@ -42,7 +42,7 @@ impl StoreReplica {
             origin: NOBODY.origin(),
             documents: Vec::new(),
             checkpoints: Vec::new(),
-            seen: Some(store::Checkpoint { run, sequence }),
+            seen: Some(store::Seen { run, sequence, durable: sequence }),
             evictions: None,
         })?;
         Ok(())
@@ -210,13 +210,14 @@ impl Replica for StoreReplica {
         Ok(checkpoint.map(|store::Checkpoint { run, sequence }| Checkpoint { run, sequence }))
     }
 
-    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError> {
-        self.0.remembered(&remote.0).map_err(failed)
+    fn remembered(&self, remote: PeerId) -> Result<Vec<Seen>, ReplicaError> {
+        let seen = |store::Seen { run, sequence, durable }| Seen { run, sequence, durable };
+        Ok(self.0.remembered(&remote.0).map_err(failed)?.into_iter().map(seen).collect())
     }
 
     fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {
         let answered = self.0.remembered(&NOBODY.0).unwrap_or_default();
-        answered.iter().any(|(of, up_to)| *of == run && sequence <= *up_to)
+        answered.iter().any(|answered| answered.run == run && sequence <= answered.sequence)
     }
 
     fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError> {
@@ -235,7 +236,7 @@ impl Replica for StoreReplica {
                 .into_iter()
                 .map(|(interest, at)| (interest, checkpoint(at)))
                 .collect(),
-            seen: incoming.seen.map(checkpoint),
+            seen: incoming.seen.map(|Seen { run, sequence, durable }| store::Seen { run, sequence, durable }),
             evictions: incoming.evictions,
         });
         let applied = applied.map_err(failed)?;

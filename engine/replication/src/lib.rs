@@ -42,7 +42,8 @@ pub use event::{CloseReason, Event, SessionId, Statistics, SubscriptionId, Viola
 pub use mechanisms::Mechanisms;
 pub use replica::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
-    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest,
+    Stored,
 };
 pub use replicator::{LocalPeer, Replicator};
 pub use sizes::Sizes;

@@ -7,7 +7,7 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use crate::limits::MAX_MESSAGE_BYTES;
 use crate::reconciliation::symbols::Symbol;
-use crate::replica::{Checkpoint, DocumentKey};
+use crate::replica::{Checkpoint, DocumentKey, Seen};
 use crate::wire::{DecodeError, Fields, Writer};
 
 pub(crate) mod bits;
@@ -58,8 +58,8 @@ pub(crate) struct Hello {
     pub(crate) run: RunId,
     /// Last durable sequence of the sender.
     pub(crate) durable: Sequence,
-    /// Per run of the receiver, the highest sequence that the sender has seen.
-    pub(crate) seen: Vec<(RunId, Sequence)>,
+    /// Per run of the receiver, how far the sender has seen it.
+    pub(crate) seen: Vec<Seen>,
     pub(crate) capabilities: u64,
     /// How often the sender has evicted documents.
     pub(crate) evictions: u64,
@@ -162,6 +162,8 @@ pub(crate) struct BatchEnd {
     pub(crate) caught_up: bool,
     /// But from this sequence on there may be parts of transactions that the sender is still waiting for itself.
     pub(crate) parts: Option<Sequence>,
+    /// The last durable sequence, if it is neither of the above.
+    pub(crate) durable: Option<Sequence>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

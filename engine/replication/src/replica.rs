@@ -135,6 +135,25 @@ pub struct Checkpoint {
     pub sequence: Sequence,
 }
 
+/// How far a peer has seen the history of another one: of whoever has less of it, the history was lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// A run of the publisher.
+    pub run: RunId,
+    /// The newest change that was told: a local sequence of the publisher.
+    pub sequence: Sequence,
+    /// How much was durable at the publisher when it was told, if that is more. What is told rests on all of that: a document
+    /// that has moved to a later place in the change log is not told where it was before.
+    pub durable: Sequence,
+}
+
+impl Seen {
+    /// The last sequence that the history must have.
+    pub fn rests_on(&self) -> Sequence {
+        self.durable.max(self.sequence)
+    }
+}
+
 /// A document that another peer sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncomingDocument {
@@ -155,8 +174,8 @@ pub struct Incoming {
     pub documents: Vec<IncomingDocument>,
     /// Positions in the sender's history, by effective interest, that hold once the documents are merged.
     pub checkpoints: Vec<([u8; 16], Checkpoint)>,
-    /// Highest sequence of a run of the sender that this peer has seen now; never lowers what is recorded.
-    pub seen: Option<Checkpoint>,
+    /// How far a run of the sender is seen now; never lowers what is recorded.
+    pub seen: Option<Seen>,
     /// [`Replica::eviction_total`] when it was found out that merging leaves no gap; `None` if nothing depends on that.
     pub evictions: Option<u64>,
 }
@@ -356,8 +375,8 @@ pub trait Replica {
     /// The position in `remote`'s history that was applied for an effective interest.
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError>;
 
-    /// The highest sequence seen of each run of `remote`.
-    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError>;
+    /// How far each run of `remote` was seen.
+    fn remembered(&self, remote: PeerId) -> Result<Vec<Seen>, ReplicaError>;
 
     /// Whether a claim to have seen `sequence` of our `run`, which our history does not hold, has already
     /// made this store take a new site id (recorded in the catalog by whoever handles

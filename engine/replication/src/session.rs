@@ -79,7 +79,7 @@ impl Session {
     /// Sends the first message.
     pub(crate) fn greet(&mut self, local: &LocalPeer, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         let mut seen = turn.replica.remembered(self.link.remote)?;
-        seen.sort_by_key(|(_, sequence)| std::cmp::Reverse(*sequence));
+        seen.sort_by_key(|seen| std::cmp::Reverse(seen.sequence));
         seen.truncate(MAX_RUNS);
         let run = turn.replica.current_run();
         self.subscriber.told_evictions = turn.replica.eviction_total();
@@ -252,17 +252,17 @@ impl Session {
         let (session, remote) = (self.link.session, self.link.remote);
         self.settle_forks(hello, turn);
         let recorded = turn.replica.remembered(remote)?;
-        let is_behind = recorded.iter().any(|(_, sequence)| *sequence > hello.durable);
+        let is_behind = recorded.iter().any(|seen| seen.rests_on() > hello.durable);
         let clock_ms = Some(hello.clock_ms).filter(|clock| *clock > 0);
         let greeting = Greeting { site: hello.site, evictions: hello.evictions, is_behind, clock_ms };
         if turn.replica.greeted(remote, greeting)? {
             self.link.forget_acknowledged();
         }
         // The sequences of all runs are those of one log.
-        let seen = recorded.iter().map(|(_, sequence)| sequence.0).max().unwrap_or(0);
+        let seen = recorded.iter().map(|seen| seen.sequence.0).max().unwrap_or(0);
         self.backlog = hello.durable.0.saturating_sub(seen);
-        if let Some((run, sequence)) = recorded.into_iter().find(|(run, _)| *run == hello.run) {
-            self.subscriber.remember(Checkpoint { run, sequence });
+        if let Some(seen) = recorded.into_iter().find(|seen| seen.run == hello.run) {
+            self.subscriber.remember(seen);
         }
         self.link.meet(hello.capabilities);
         self.subscriber.tears.meet(hello.site, hello.durable);
@@ -280,14 +280,16 @@ impl Session {
         let runs = turn.replica.runs();
         let last = turn.replica.last_sequence();
         let oldest = runs.first().map_or(Sequence(0), |(_, first)| *first);
-        for (run, sequence) in &hello.seen {
-            let (run, sequence) = (*run, *sequence);
+        for seen in &hello.seen {
+            let (run, sequence) = (seen.run, seen.rests_on());
             // Whoever has seen nothing of a run says nothing about it.
             if sequence == Sequence(0) {
                 continue;
             }
             let ours = locate(Checkpoint { run, sequence }, &runs, last);
-            self.publisher.seen = self.publisher.seen.max(ours.unwrap_or_default());
+            if ours.is_some() {
+                self.publisher.seen = self.publisher.seen.max(seen.sequence);
+            }
             // The first runs of a long history are forgotten: a claim from that time says nothing.
             let long_ago = oldest > Sequence(1) && sequence < oldest;
             if ours.is_some() || long_ago || turn.replica.claim_answered(run, sequence) {

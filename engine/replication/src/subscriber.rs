@@ -28,7 +28,7 @@ use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::reconciliation::Inventory;
-use crate::replica::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Outcome, PeerId};
+use crate::replica::{DocumentKey, Incoming, IncomingDocument, Outcome, PeerId, Seen};
 use crate::sizes::Sizes;
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
@@ -69,8 +69,8 @@ pub(crate) struct Subscriber {
     last_question: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
-    /// Highest position seen, as recorded last.
-    seen: Option<Checkpoint>,
+    /// How far its present run is seen, as recorded last.
+    seen: Option<Seen>,
     /// Documents arrived that were not wanted any more.
     dropped: bool,
     /// Of applied batches, the documents that are not held as they were sent.
@@ -524,7 +524,7 @@ impl Subscriber {
                 })
                 .collect(),
             checkpoints: self.advance(end, last_batch),
-            seen: self.see(end.run, end.told()),
+            seen: self.see(end),
             evictions: inbound
                 .documents
                 .iter()

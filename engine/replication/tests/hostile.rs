@@ -532,7 +532,7 @@ fn a_forged_position_is_only_believed_of_its_own_sender() {
     let own = victim.model.remembered(peer_id(3)).unwrap_or_default();
     assert!(own.is_empty());
     let of_sender = victim.model.remembered(peer_id(1)).unwrap_or_default();
-    assert_eq!(of_sender.first().map(|seen| seen.1), Some(Sequence(u64::MAX)));
+    assert_eq!(of_sender.first().map(|seen| seen.sequence), Some(Sequence(u64::MAX)));
 }
 
 #[test]

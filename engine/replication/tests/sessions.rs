@@ -421,6 +421,42 @@ fn a_restored_directory_is_noticed_and_continues_as_someone_else() {
     assert!(net.bytes - before < 1024);
 }
 
+#[test]
+fn what_was_told_rests_on_what_had_moved_past_it() {
+    let mut net = Net::new(2);
+    net.subscribe(0, PLANTS);
+    net.subscribe(1, PLANTS);
+    for plant in 0..200 {
+        insert(&mut net, 0, &format!("plant {plant}"), &[("light", 1)]);
+    }
+    net.rest();
+    let image = net.model(0).image();
+    set(&mut net, 0, "plant 7", "light", 2);
+    net.connect(0, 1);
+    let seen = |net: &mut Net| net.model(1).remembered(peer_id(0)).expect("usable").first().copied();
+    while seen(&mut net).is_none() {
+        assert!(net.step(), "nothing was told");
+    }
+    let told = seen(&mut net).expect("something was told");
+    assert!(told.sequence < Sequence(200) && told.durable == Sequence(201), "{told:?}");
+    assert_eq!(net.model(1).field("plants", "plant 7", "light"), None, "it has moved to the end of the log");
+    // There it is where it was at first, which is behind what was told. The end of that is not lost, for the image has it.
+    net.restart(0);
+    net.model(0).restore(&image);
+    net.subscribe(0, PLANTS);
+    net.connect(0, 1);
+    net.settle();
+    let fork = net.nodes[0].events.iter().find_map(|event| match event {
+        Event::ForkDetected { run, sequence, .. } => Some((*run, *sequence)),
+        _ => None,
+    });
+    assert_eq!(fork, Some((told.run, told.durable)));
+    net.model(0).take_new_site(told.run, told.durable);
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(net.model(1).field("plants", "plant 7", "light"), Some(int(1)));
+}
+
 fn forks(net: &Net, peer: usize) -> usize {
     net.nodes[peer].events.iter().filter(|event| matches!(event, Event::ForkDetected { .. })).count()
 }

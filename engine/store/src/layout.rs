@@ -299,18 +299,24 @@ pub(crate) fn seen_prefix(remote: &[u8; 32]) -> Vec<u8> {
     [&[TAG_SEEN][..], remote].concat()
 }
 
-/// `replication` value of what was seen of one run: sequence (8) ‖ when that was, in milliseconds (8).
-pub(crate) fn encode_seen(sequence: Sequence, used_ms: u64) -> Vec<u8> {
-    [sequence.0.to_be_bytes(), used_ms.to_be_bytes()].concat()
+/// `replication` value of what was seen of one run: sequence (8) ‖ when that was, in milliseconds (8), and, if more than that was
+/// durable there, ‖ how much (8).
+pub(crate) fn encode_seen(sequence: Sequence, durable: Sequence, used_ms: u64) -> Vec<u8> {
+    let mut value = [sequence.0.to_be_bytes(), used_ms.to_be_bytes()].concat();
+    if durable > sequence {
+        value.extend(durable.0.to_be_bytes());
+    }
+    value
 }
 
-/// Reads a value written by [`encode_seen`].
-pub(crate) fn decode_seen(value: &[u8]) -> Option<Sequence> {
+/// Reads a value written by [`encode_seen`]: the sequence, and what was durable or 0.
+pub(crate) fn decode_seen(value: &[u8]) -> Option<(Sequence, Sequence)> {
     let mut reader = Reader(value);
     let sequence = Sequence(reader.u64()?);
     reader.u64()?;
+    let durable = if reader.0.is_empty() { Sequence::ZERO } else { Sequence(reader.u64()?) };
     reader.end()?;
-    Some(sequence)
+    Some((sequence, durable))
 }
 
 /// `replication` key of what was seen of one run: [`seen_prefix`] ‖ run id (8); the value is [`encode_seen`].

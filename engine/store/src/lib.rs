@@ -102,7 +102,7 @@ pub use lifecycle::skew::{ClockSkew, FutureWrite};
 pub use observer::{Observer, SignalNext};
 pub use replica::{
     Applied, Change, Checkpoint, Excerpt, Incoming, IncomingDocument, Interest, Matcher, Outcome, Refused,
-    Replica, StoredDocument,
+    Replica, Seen, StoredDocument,
 };
 pub use result::{QueryResult, Row};
 pub use scopes::SyncScope;

@@ -98,6 +98,17 @@ impl std::fmt::Debug for Interest {
     }
 }
 
+/// How far the history of a remote peer was seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// A run of that peer.
+    pub run: RunId,
+    /// The newest of its local sequences that was told.
+    pub sequence: Sequence,
+    /// How much was durable there when it was told, if that is more; otherwise any smaller number.
+    pub durable: Sequence,
+}
+
 /// A document that a remote peer sent.
 #[derive(Clone, Debug)]
 pub struct IncomingDocument {
@@ -120,8 +131,8 @@ pub struct Incoming {
     pub documents: Vec<IncomingDocument>,
     /// Positions in the sender's history that hold once the documents are merged, by effective interest.
     pub checkpoints: Vec<([u8; 16], Checkpoint)>,
-    /// Highest sequence of a run of the sender that was seen; never lowers what is recorded.
-    pub seen: Option<Checkpoint>,
+    /// How far a run of the sender was seen; never lowers what is recorded.
+    pub seen: Option<Seen>,
     /// [`Replica::eviction_total`] when it was found out that merging leaves no gap; `None` if nothing depends on that.
     pub evictions: Option<u64>,
 }
@@ -395,11 +406,11 @@ impl Replica {
         Ok(Some(Checkpoint { run, sequence }))
     }
 
-    /// The highest sequence seen of each run of `remote`.
+    /// How far each run of `remote` was seen.
     ///
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Corrupt`].
-    pub fn remembered(&self, remote: &[u8; 32]) -> Result<Vec<(RunId, Sequence)>, StoreError> {
+    pub fn remembered(&self, remote: &[u8; 32]) -> Result<Vec<Seen>, StoreError> {
         let prefix = layout::seen_prefix(remote);
         let snapshot = self.store.inner.storage.snapshot();
         snapshot
@@ -408,7 +419,9 @@ impl Replica {
                 let (key, value) = row?;
                 let run = key.get(prefix.len()..).and_then(layout::decode_sequence_key);
                 match (run, layout::decode_seen(&value)) {
-                    (Some(run), Some(sequence)) => Ok((RunId(run.0), sequence)),
+                    (Some(run), Some((sequence, durable))) => {
+                        Ok(Seen { run: RunId(run.0), sequence, durable })
+                    }
                     _ => Err(StoreError::corrupt("what was seen of a run cannot be read")),
                 }
             })
@@ -506,8 +519,10 @@ impl Replica {
             let key = layout::seen_key(&incoming.from, seen.run);
             let known = inner.storage.get(Keyspace::Replication, &key)?;
             let known = known.and_then(|row| layout::decode_seen(&row));
-            if known.is_none_or(|known| known < seen.sequence) {
-                let value = layout::encode_seen(seen.sequence, now_ms);
+            let (sequence, durable) = known.unwrap_or_default();
+            if known.is_none() || sequence < seen.sequence || durable.max(sequence) < seen.durable {
+                let (sequence, durable) = (sequence.max(seen.sequence), durable.max(seen.durable));
+                let value = layout::encode_seen(sequence, durable, now_ms);
                 transaction.put_row(Keyspace::Replication, key, value);
             }
         }

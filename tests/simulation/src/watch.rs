@@ -6,7 +6,8 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_peer::StoreReplica;
 use ditto_replication::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
-    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest,
+    Stored,
 };
 use ditto_value::{Object, Value};
 
@@ -184,7 +185,7 @@ impl Replica for Watched {
         }
     }
 
-    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError> {
+    fn remembered(&self, remote: PeerId) -> Result<Vec<Seen>, ReplicaError> {
         self.inner.remembered(remote)
     }
 

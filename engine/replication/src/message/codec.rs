@@ -14,7 +14,7 @@ use crate::limits::{
     WINDOW_BATCHES,
 };
 use crate::reconciliation::symbols;
-use crate::replica::Checkpoint;
+use crate::replica::{Checkpoint, Seen};
 use crate::wire::{Content, DecodeError, Fields, Writer};
 
 pub(super) fn version(out: &mut Writer, field: u64, version: Version) {
@@ -63,10 +63,13 @@ impl Hello {
         out.bytes(4, &self.site.0.to_le_bytes());
         run(&mut out, 5, self.run);
         out.nonzero(6, self.durable.0);
-        for (seen, sequence) in &self.seen {
+        for seen in &self.seen {
             out.structure(7, |out| {
-                run(out, 1, *seen);
-                out.nonzero(2, sequence.0);
+                run(out, 1, seen.run);
+                out.nonzero(2, seen.sequence.0);
+                if seen.durable > seen.sequence {
+                    out.number(3, seen.durable.0);
+                }
             });
         }
         out.nonzero(8, self.capabilities);
@@ -87,8 +90,7 @@ impl Hello {
                 5 => run = Some(read_run(content, "run")?),
                 6 => hello.durable = Sequence(content.number("durable")?),
                 7 => {
-                    let Checkpoint { run, sequence } = read_checkpoint(content, "seen")?;
-                    push(&mut hello.seen, (run, sequence), MAX_RUNS, "seen")?;
+                    push(&mut hello.seen, read_seen(content)?, MAX_RUNS, "seen")?;
                 }
                 8 => hello.capabilities = content.number("capabilities")?,
                 9 => hello.evictions = content.number("evictions")?,
@@ -101,6 +103,20 @@ impl Hello {
         hello.run = run.ok_or(DecodeError::Missing("run"))?;
         Ok(hello)
     }
+}
+
+fn read_seen(content: Content<'_>) -> Result<Seen, DecodeError> {
+    let mut fields = content.fields("seen")?;
+    let (mut run, mut seen) = (None, Seen::default());
+    while let Some((field, content)) = fields.field()? {
+        match field {
+            1 => run = Some(read_run(content, "seen")?),
+            2 => seen.sequence = Sequence(content.number("seen")?),
+            3 => seen.durable = Sequence(content.number("seen")?),
+            _ => {}
+        }
+    }
+    Ok(Seen { run: run.ok_or(DecodeError::Missing("seen"))?, ..seen })
 }
 
 fn read_checkpoint(content: Content<'_>, name: &'static str) -> Result<Checkpoint, DecodeError> {
@@ -308,6 +324,9 @@ impl Batch {
                 if let Some(parts) = end.parts {
                     out.number(6, parts.0);
                 }
+                if let Some(durable) = end.durable {
+                    out.number(7, durable.0);
+                }
             });
         }
         out.0
@@ -331,6 +350,7 @@ impl Batch {
                             4 => end.caught_up = content.number("caught up")? != 0,
                             5 => end.newest = Some(Sequence(content.number("newest")?)),
                             6 => end.parts = Some(Sequence(content.number("parts")?)),
+                            7 => end.durable = Some(Sequence(content.number("durable")?)),
                             _ => {}
                         }
                     }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::limits::{MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE};
 use crate::reconciliation::{naming::Naming, symbols::Stretch};
-use crate::replica::DocumentKey;
+use crate::replica::{DocumentKey, Seen};
 
 fn bytes(limit: usize) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..limit)
@@ -21,6 +21,14 @@ fn checkpoints() -> impl Strategy<Value = Checkpoint> {
         .prop_map(|(run, sequence)| Checkpoint { run: RunId(run), sequence: Sequence(sequence) })
 }
 
+fn seen() -> impl Strategy<Value = Seen> {
+    (any::<[u64; 2]>(), prop::option::of(1..1_000_u64)).prop_map(|([run, sequence], more)| Seen {
+        run: RunId(run),
+        sequence: Sequence(sequence >> 1),
+        durable: Sequence(more.map_or(0, |more| (sequence >> 1) + more)),
+    })
+}
+
 fn bodies() -> impl Strategy<Value = Body> {
     prop_oneof![bytes(40).prop_map(Body::Inline), any::<u64>().prop_map(Body::Parts)]
 }
@@ -30,20 +38,19 @@ fn names() -> impl Strategy<Value = Name> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 6]>(), prop::collection::vec(checkpoints(), 0..5))
-        .prop_map(|(versions, database, [site, run, durable, capabilities, evictions, clock_ms], seen)| {
-            Hello {
-                versions,
-                database,
-                site: SiteId(site),
-                run: RunId(run),
-                durable: Sequence(durable),
-                seen: seen.into_iter().map(|seen| (seen.run, seen.sequence)).collect(),
-                capabilities,
-                evictions,
-                clock_ms,
-            }
-        })
+    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 6]>(), prop::collection::vec(seen(), 0..5)).prop_map(
+        |(versions, database, [site, run, durable, capabilities, evictions, clock_ms], seen)| Hello {
+            versions,
+            database,
+            site: SiteId(site),
+            run: RunId(run),
+            durable: Sequence(durable),
+            seen,
+            capabilities,
+            evictions,
+            clock_ms,
+        },
+    )
 }
 
 fn interests() -> impl Strategy<Value = Interests> {
@@ -90,10 +97,10 @@ fn batches() -> impl Strategy<Value = Batch> {
                 SentDocument { interest, id, before, after, delta, complete }
             });
     let optional = || prop::option::of(any::<u64>().prop_map(Sequence));
-    let end = (any::<[u64; 3]>(), optional(), any::<bool>(), optional()).prop_map(
-        |([generation, run, sequence], newest, caught_up, parts)| {
+    let end = (any::<[u64; 3]>(), optional(), any::<bool>(), optional(), optional()).prop_map(
+        |([generation, run, sequence], newest, caught_up, parts, durable)| {
             let sequence = Sequence(sequence);
-            BatchEnd { generation, run: RunId(run), sequence, newest, caught_up, parts }
+            BatchEnd { generation, run: RunId(run), sequence, newest, caught_up, parts, durable }
         },
     );
     (any::<u64>(), prop::collection::vec(document, 0..4), prop::option::of(end))
@@ -258,7 +265,7 @@ fn the_documented_vectors_are_what_is_written() {
                 site: SiteId(1),
                 run: RunId(2),
                 durable: Sequence(300),
-                seen: vec![(RunId(3), Sequence(4))],
+                seen: vec![Seen { run: RunId(3), sequence: Sequence(4), durable: Sequence(0) }],
                 capabilities: 0,
                 evictions: 0,
                 clock_ms: 0,
@@ -300,6 +307,7 @@ fn the_documented_vectors_are_what_is_written() {
                     newest: None,
                     caught_up: true,
                     parts: None,
+                    durable: None,
                 }),
             }),
             "060201051e0201050231780910050000000000000000000000000000000b0201000e01071002010508020000000000000006090801",
@@ -322,6 +330,7 @@ fn the_documented_vectors_are_what_is_written() {
                     newest: None,
                     caught_up: true,
                     parts: None,
+                    durable: None,
                 }),
             }),
             "060201051a020111100f1e2d3c4b5a49788695a4b3c2d1e0ff0b0201000e01071002010508020000000000000006090801",
@@ -361,9 +370,10 @@ fn the_documented_vectors_are_what_is_written() {
                     newest: None,
                     caught_up: true,
                     parts: Some(Sequence(7)),
+                    durable: Some(Sequence(11)),
                 }),
             }),
-            "0602020712020105080200000000000000060908010c07",
+            "0602020714020105080200000000000000060908010c070e0b",
         ),
         (
             Message::Rest(Rest {
@@ -415,12 +425,15 @@ fn the_documented_vectors_are_what_is_written() {
                 site: SiteId(1),
                 run: RunId(2),
                 durable: Sequence(300),
-                seen: vec![(RunId(3), Sequence(4)), (RunId(5), Sequence(0))],
+                seen: vec![
+                    Seen { run: RunId(3), sequence: Sequence(4), durable: Sequence(8) },
+                    Seen { run: RunId(5), ..Seen::default() },
+                ],
                 capabilities: 31,
                 evictions: 6,
                 clock_ms: 1_780_000_000_000,
             }),
-            "0102010402071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0c0308030000000000000004040f0a03080500000000000000101f12061480909282e733",
+            "0102010402071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0e03080300000000000000040406080f0a03080500000000000000101f12061480909282e733",
         ),
         (
             Message::Interests(Interests {
@@ -499,6 +512,7 @@ fn the_documented_vectors_are_what_is_written() {
                     newest: Some(Sequence(12)),
                     caught_up: false,
                     parts: None,
+                    durable: None,
                 }),
             }),
             "060203071002010508020000000000000006090a0c",

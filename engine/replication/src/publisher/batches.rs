@@ -132,6 +132,7 @@ impl Publisher {
             newest: Some(newest).filter(|newest| *newest > flight.end),
             caught_up: self.told_caught_up,
             parts: self.parts.filter(|_| self.told_caught_up),
+            durable: Some(turn.durable).filter(|durable| *durable > newest.max(flight.end)),
         });
         link.statistics.documents_sent += flight.documents.len() as u64;
         link.send(&Message::Batch(message));

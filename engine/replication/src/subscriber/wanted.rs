@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use ditto_crdt::{RunId, Sequence};
+use ditto_crdt::Sequence;
 
 use super::Subscriber;
 use crate::event::{CloseReason, Event, Violation};
 use crate::limits::MAX_INTERESTS;
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Walk};
 use crate::publisher::Publisher;
-use crate::replica::{Checkpoint, Incoming};
+use crate::replica::{Checkpoint, Incoming, Seen};
 use crate::subscription::{Selection, Subscriptions, effective_interest};
 use crate::turn::{Link, Turn};
 
@@ -274,17 +274,24 @@ impl Subscriber {
         checkpoints
     }
 
-    pub(super) fn see(&mut self, run: RunId, sequence: Sequence) -> Option<Checkpoint> {
-        let known = self.seen.filter(|seen| seen.run == run && seen.sequence >= sequence);
-        if known.is_some() {
+    /// How far the publisher's history is seen with the end of a batch, if that is further than before.
+    pub(super) fn see(&mut self, end: BatchEnd) -> Option<Seen> {
+        let before = self.seen.filter(|seen| seen.run == end.run);
+        let known = before.unwrap_or(Seen { run: end.run, ..Seen::default() });
+        let now = Seen {
+            sequence: known.sequence.max(end.told()),
+            durable: known.durable.max(end.durable.unwrap_or_default()),
+            ..known
+        };
+        if before == Some(now) {
             return None;
         }
-        self.seen = Some(Checkpoint { run, sequence });
+        self.seen = Some(now);
         self.seen
     }
 
     /// What is recorded of the other peer's present run already.
-    pub(crate) fn remember(&mut self, seen: Checkpoint) {
+    pub(crate) fn remember(&mut self, seen: Seen) {
         self.seen = Some(seen);
     }
 

@@ -13,7 +13,7 @@ use ditto_crdt::{
 };
 use ditto_replication::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
-    Outcome, PeerId, Refused, Replica, ReplicaError, ServedInterest, Stored,
+    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest, Stored,
 };
 use ditto_value::{Object, Value, ValueRef, key};
 
@@ -29,7 +29,7 @@ struct State {
     newest_stamp: Hlc,
     runs: Vec<(RunId, Sequence)>,
     checkpoints: BTreeMap<(PeerId, [u8; 16]), Checkpoint>,
-    seen: BTreeMap<(PeerId, RunId), Sequence>,
+    seen: BTreeMap<(PeerId, RunId), Seen>,
     evictions: BTreeMap<String, u64>,
     answered: Vec<(RunId, Sequence)>,
     site: SiteId,
@@ -573,10 +573,10 @@ impl Replica for Model {
         Ok(self.state.checkpoints.get(&(remote, *interest)).copied())
     }
 
-    fn remembered(&self, remote: PeerId) -> Result<Vec<(RunId, Sequence)>, ReplicaError> {
+    fn remembered(&self, remote: PeerId) -> Result<Vec<Seen>, ReplicaError> {
         self.usable()?;
         let of_remote = self.state.seen.iter().filter(|((peer, _), _)| *peer == remote);
-        Ok(of_remote.map(|((_, run), sequence)| (*run, *sequence)).collect())
+        Ok(of_remote.map(|(_, seen)| *seen).collect())
     }
 
     fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {
@@ -624,8 +624,9 @@ impl Replica for Model {
             self.state.checkpoints.insert((incoming.from, interest), checkpoint);
         }
         if let Some(seen) = incoming.seen {
-            let highest = self.state.seen.entry((incoming.from, seen.run)).or_default();
-            *highest = (*highest).max(seen.sequence);
+            let known = self.state.seen.entry((incoming.from, seen.run)).or_default();
+            let (sequence, durable) = (known.sequence.max(seen.sequence), known.durable.max(seen.durable));
+            *known = Seen { sequence, durable, ..seen };
         }
         Ok(Applied { last: self.state.last, outcomes })
     }

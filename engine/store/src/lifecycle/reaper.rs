@@ -400,7 +400,7 @@ impl Reaping<'_> {
                     continue;
                 }
                 if tag == layout::TAG_SEEN {
-                    let sequence = layout::decode_seen(&value).unwrap_or_default();
+                    let (sequence, _) = layout::decode_seen(&value).unwrap_or_default();
                     seen.by_peer.entry(peer).or_default().push((sequence, key.to_vec()));
                 }
                 ages.push((key.to_vec(), inner.recency.of(&key, &value, self.age.wall_ms)));

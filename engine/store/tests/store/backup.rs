@@ -9,7 +9,7 @@ use std::thread;
 
 use ditto_storage::{Batch, DiskStorage, FaultyStorage, Keyspace, Loss, MemoryStorage, Storage};
 use ditto_store::{
-    BackupError, BackupProgress, Checkpoint, Incoming, OpenError, Store, StoreError, StoreOptions,
+    BackupError, BackupProgress, Checkpoint, Incoming, OpenError, Seen, Store, StoreError, StoreOptions,
     TransactionKind,
 };
 use ditto_value::Object;
@@ -79,7 +79,7 @@ fn a_backup_is_one_moment_however_much_is_written_meanwhile() {
         origin: 1,
         documents: Vec::new(),
         checkpoints: vec![([2; 16], checkpoint)],
-        seen: Some(checkpoint),
+        seen: Some(Seen { run: checkpoint.run, sequence: checkpoint.sequence, durable: checkpoint.sequence }),
         evictions: None,
     };
     store.replica().apply(incoming).expect("applies");

@@ -7,8 +7,8 @@ use ditto_storage::{
     Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage,
 };
 use ditto_store::{
-    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS,
-    MAX_SEEN_RUNS, Reaped, Refused, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
+    Acknowledged, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS, MAX_SEEN_RUNS,
+    Reaped, Refused, Seen, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
@@ -1010,7 +1010,8 @@ fn of_the_runs_of_a_peer_the_newest_are_remembered() {
     let replica = a.store.replica();
     let count = MAX_SEEN_RUNS as u64 + 6;
     for number in 1..=count {
-        let seen = Some(Checkpoint { run: RunId(1_000 - number), sequence: Sequence(number) });
+        let seen =
+            Some(Seen { run: RunId(1_000 - number), sequence: Sequence(number), durable: Sequence::ZERO });
         for from in [[7; 32], [0; 32]] {
             let empty = Incoming {
                 from,
@@ -1026,7 +1027,7 @@ fn of_the_runs_of_a_peer_the_newest_are_remembered() {
     assert_eq!(a.after(DAY_MS).replication, 6);
     let remembered = replica.remembered(&[7; 32]).expect("reads");
     assert_eq!(remembered.len(), MAX_SEEN_RUNS);
-    assert!(remembered.iter().all(|(run, sequence)| sequence.0 > 6 && run.0 + sequence.0 == 1_000));
+    assert!(remembered.iter().all(|seen| seen.sequence.0 > 6 && seen.run.0 + seen.sequence.0 == 1_000));
     assert_eq!(replica.remembered(&[0; 32]).expect("reads").len() as u64, count, "claims that were answered");
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ditto_crdt::{RunId, Sequence, Version};
 use ditto_storage::{Batch, Direction, Keyspace, MemoryStorage, Storage};
 use ditto_store::replica::Outcome;
-use ditto_store::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Refused, Store};
+use ditto_store::{Checkpoint, DocumentKey, Incoming, IncomingDocument, Refused, Seen, Store};
 use proptest::prelude::*;
 
 use crate::lifecycle::Peer;
@@ -130,15 +130,25 @@ fn checkpoints_and_seen_runs_are_stored_with_the_data() {
     let (interest, run_id) = ([3; 16], RunId(9));
     let checkpoint = Checkpoint { run: run_id, sequence: Sequence(40) };
     assert_eq!(replica.checkpoint(&PEER, &interest).expect("reads"), None);
-    let seen = |sequence| Some(Checkpoint { run: run_id, sequence: Sequence(sequence) });
-    let batch =
-        Incoming { checkpoints: vec![(interest, checkpoint)], seen: seen(50), ..incoming(Vec::new()) };
+    let seen =
+        |sequence, durable| Seen { run: run_id, sequence: Sequence(sequence), durable: Sequence(durable) };
+    let batch = Incoming {
+        checkpoints: vec![(interest, checkpoint)],
+        seen: Some(seen(50, 0)),
+        ..incoming(Vec::new())
+    };
     let applied = replica.apply(batch).expect("applies");
     assert_eq!(applied.last, Sequence::ZERO);
-    replica.apply(Incoming { seen: seen(45), ..incoming(Vec::new()) }).expect("applies");
+    let after = |now| {
+        replica.apply(Incoming { seen: Some(now), ..incoming(Vec::new()) }).expect("applies");
+        replica.remembered(&PEER).expect("reads")
+    };
+    assert_eq!(after(seen(45, 0)), [seen(50, 0)]);
+    assert_eq!(after(seen(50, 60)), [seen(50, 60)]);
+    assert_eq!(after(seen(55, 58)), [seen(55, 60)], "neither is lowered");
+    assert_eq!(after(seen(61, 0)), [seen(61, 0)], "and only the greater one is kept");
     assert_eq!(replica.checkpoint(&PEER, &interest).expect("reads"), Some(checkpoint));
     assert_eq!(replica.checkpoint(&[8; 32], &interest).expect("reads"), None);
-    assert_eq!(replica.remembered(&PEER).expect("reads"), [(run_id, Sequence(50))]);
     assert_eq!(replica.remembered(&[8; 32]).expect("reads"), []);
     store.sync().expect("syncs");
     assert_eq!(store.durable_sequence(), Sequence::ZERO);

@@ -75,7 +75,7 @@ fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequen
         sequence <= last && runs.get(index + 1).is_none_or(|(_, next)| sequence < *next)
     };
     let seen = to.replica.remembered(publisher.key).ok()?;
-    let forks = seen.into_iter().any(|(run, sequence)| !is_there(run, sequence));
+    let forks = seen.into_iter().any(|seen| !is_there(seen.run, seen.rests_on()));
     (!forks && is_there(stored.run, stored.sequence)).then_some(stored.sequence)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ditto_crdt::{RunId, Sequence, Version};
 use ditto_storage::{Direction, FaultyStorage, Keyspace, Loss, MemoryStorage, Snapshot};
 use ditto_store::{
-    Checkpoint, DocumentKey, Durability, Incoming, IncomingDocument, Store, StoreError, StoreOptions,
+    Checkpoint, DocumentKey, Durability, Incoming, IncomingDocument, Seen, Store, StoreError, StoreOptions,
     TransactionKind,
 };
 use ditto_value::{Object, Value};
@@ -584,7 +584,7 @@ impl World {
             origin: ORIGIN,
             documents,
             checkpoints: vec![([1; 16], checkpoint)],
-            seen: Some(checkpoint),
+            seen: Some(Seen { run: RunId(5), sequence: upto, durable: upto }),
             evictions: None,
         };
         self.note(format!("receives {whole} documents"));
