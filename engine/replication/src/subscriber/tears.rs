@@ -11,14 +11,16 @@
 
 use std::collections::VecDeque;
 
-use ditto_crdt::{Sequence, SiteId};
+use ditto_crdt::{RunId, Sequence, SiteId};
 
 /// The tears of what one publisher has told, in the order in which they opened.
 #[derive(Debug, Default)]
 pub(crate) struct Tears {
     tears: VecDeque<Tear>,
-    /// The identity under which the publisher has told it; under another one it has other sequences.
+    /// The identity under which the publisher has told it; under another one it has other sequences …
     site: SiteId,
+    /// … unless it took that in the middle of a session, and told the last of it in this run.
+    run: RunId,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +63,14 @@ impl Tears {
         }
     }
 
-    /// The publisher greets: it is this site, and has no more than that.
-    pub(crate) fn meet(&mut self, site: SiteId, durable: Sequence) {
-        let is_same = std::mem::replace(&mut self.site, site) == site;
+    /// The publisher tells something in this run.
+    pub(super) fn told_in(&mut self, run: RunId) {
+        self.run = run;
+    }
+
+    /// The publisher greets: it is this site, in this run, and has no more than that.
+    pub(crate) fn meet(&mut self, site: SiteId, run: RunId, durable: Sequence) {
+        let is_same = std::mem::replace(&mut self.site, site) == site || self.run == run;
         self.limit(if is_same { durable } else { Sequence(0) });
     }
 
@@ -178,12 +185,18 @@ mod tests {
     fn a_publisher_that_lost_its_history_is_not_waited_for() {
         let mut tears = Tears::default();
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
-        tears.meet(SiteId(0), Sequence(7));
+        tears.meet(SiteId(0), RunId(3), Sequence(7));
         tears.heal(Sequence(7), None, Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None);
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
-        tears.meet(SiteId(2), Sequence(50));
+        tears.meet(SiteId(2), RunId(4), Sequence(50));
         tears.heal(Sequence(1), Some(Sequence(1)), Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None, "its sequences are others now");
+        // What it has told since it changed its identity has the sequences that it has now.
+        tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
+        tears.told_in(RunId(5));
+        tears.meet(SiteId(3), RunId(5), Sequence(50));
+        tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
+        assert!(tears.are_open(), "it has a part itself");
     }
 }
