@@ -5,7 +5,7 @@
 //! get it from there. A part also comes without a word from who does not subscribe to transactions, but holds single documents
 //! of them. So each excuse is of one peer, for the transactions of one owner:
 //!
-//! * until they are whole there, of who began with a part, or whose publisher has lost or changed its history in the middle;
+//! * until they are whole on the disk there, of who began with a part, or whose publisher has lost or changed its history in the middle;
 //! * until they are whole there, and everything has come that was there when they became whole at the other end, of who has a
 //!   link to somebody that shows a part without a word.
 
@@ -79,6 +79,7 @@ impl World {
     /// Of transactions that are whole at a peer, its excuses end, and those that others have because of it will.
     fn end_excuses(&mut self, peer: usize, is_whole: impl Fn(usize) -> bool) {
         let last = self.peers[peer].last_sequence();
+        let is_durable = self.peers[peer].durable_sequence() == last;
         let mut excuses = std::mem::take(&mut self.excuses.of);
         for ((_, owner), excuse) in &mut excuses {
             if let Some(until) = excuse.from.get_mut(&peer)
@@ -91,11 +92,12 @@ impl World {
             if *excused != peer || !is_whole(*owner) {
                 return true;
             }
-            excuse.forgotten = false;
+            // If its storage fails before that, the part is back.
+            excuse.forgotten &= !is_durable;
             excuse
                 .from
                 .retain(|source, until| until.is_none_or(|until| !self.has_told(*source, peer, until)));
-            !excuse.from.is_empty()
+            excuse.forgotten || !excuse.from.is_empty()
         });
         self.excuses.of = excuses;
     }

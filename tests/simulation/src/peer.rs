@@ -560,6 +560,12 @@ impl Peer {
     pub fn last_sequence(&self) -> Sequence {
         self.process.as_ref().map_or(Sequence(0), |process| process.store.last_sequence())
     }
+
+    /// How much of that a loss of power would leave.
+    #[must_use]
+    pub fn durable_sequence(&self) -> Sequence {
+        self.process.as_ref().map_or(Sequence(0), |process| process.store.durable_sequence())
+    }
 }
 
 fn place(number: usize) -> Place {

@@ -65,8 +65,11 @@ const STORIES: [(u64, &str); 7] = [
 ];
 
 /// The same with the small sizes of the seed.
-const SMALL_STORIES: [(u64, &str); 1] =
-    [(1885, "what comes by itself from a peer that is subscribed to later may be a part")];
+const SMALL_STORIES: [(u64, &str); 3] = [
+    (1885, "what comes by itself from a peer that is subscribed to later may be a part"),
+    (1921, "what was told rests on all that was durable when it was told"),
+    (2032, "a publisher that takes another identity in a session may still be waiting for the rest"),
+];
 
 #[test]
 fn stories_that_went_wrong_once_go_well() {
