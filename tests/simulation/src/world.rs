@@ -137,6 +137,8 @@ pub struct World {
     pub change_bytes: u64,
     /// How often two peers were connected.
     pub meetings: u64,
+    /// How often the disk of a peer was replaced by an older image.
+    pub restores: u64,
     /// How many documents those changed.
     pub changes: u64,
     /// How often what ran.
@@ -240,6 +242,7 @@ impl World {
             peak_queue: 0,
             change_bytes: 0,
             meetings: 0,
+            restores: 0,
             changes: 0,
             tally: Tally::new(),
             counter: 0,
@@ -382,6 +385,7 @@ impl World {
     /// The disk of a peer that is down is replaced by its image. What others have in part of what it told since may be
     /// lost.
     pub fn restore_image(&mut self, peer: usize) {
+        self.restores += 1;
         self.lose_the_rest(peer);
         self.excuse_all_parts();
         let seed = self.random.draw();

@@ -15,7 +15,7 @@ const FEW_SUBSCRIPTIONS: u64 = 4;
 /// acknowledgement, position …
 const BYTES_PER_CHANGE: u64 = 100;
 /// … and so much for each meeting: what is said at first, what was under way when the last one ended, and what has to be compared
-/// because somebody has forgotten something.
+/// because somebody has forgotten something. Whoever was restored compares everything anew, both ways: as at another meeting.
 const BYTES_PER_MEETING: u64 = 2_000;
 /// Where nothing fails, the links of a spanning tree carry that, and the others so much for each document that changed, which is
 /// announced both ways, or comes twice as long as it is not decided which links are the tree.
@@ -49,7 +49,7 @@ pub fn of_the_storm(world: &World, verdicts: &mut Vec<String>) {
     let tree = if world.climate.is_calm() { world.peers.len() as u64 - 1 } else { links };
     let most = tree * (world.change_bytes + BYTES_PER_CHANGE * world.changes)
         + links.saturating_sub(tree) * BYTES_PER_ANNOUNCEMENT * world.changes
-        + BYTES_PER_MEETING * world.meetings;
+        + BYTES_PER_MEETING * (world.meetings + world.restores);
     // An older build neither reconciles nor packs.
     if world.bytes() > most && !world.climate.older {
         let (bytes, changes, size) = (world.bytes(), world.changes, world.change_bytes);
