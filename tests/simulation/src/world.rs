@@ -119,6 +119,8 @@ pub struct World {
     happenings: u64,
     /// Whether faults and writes still happen.
     pub stormy: bool,
+    /// Whether scopes may hold back collections.
+    scoped: bool,
     /// Ticks come less than so many milliseconds after their time, at random.
     pub tardiness: u64,
     /// What happened.
@@ -233,6 +235,7 @@ impl World {
             queue: BinaryHeap::new(),
             happenings: 0,
             stormy: true,
+            scoped: false,
             tardiness: 0,
             trace: Trace::new(traced),
             fingerprint: 0,
@@ -300,6 +303,7 @@ impl World {
 
     fn storm(&mut self, duration: u64) {
         self.stormy = true;
+        self.scoped = self.climate.scopes;
         self.tardiness = TARDINESS_MS;
         self.forget_excuses();
         for link in 0..self.links.len() {
@@ -338,8 +342,9 @@ impl World {
             link.quality = link.quality.map(|quality| Quality { latency: quality.latency, ..Quality::GOOD });
         }
         self.until(self.now + 1);
-        if self.climate.scopes {
+        if self.scoped {
             (0..self.peers.len()).for_each(|peer| self.release(peer));
+            self.scoped = false;
         }
         let begin = self.now;
         self.meet();
@@ -620,7 +625,7 @@ impl World {
                 self.excuse_all_parts();
                 self.peers[peer].answer_fork(*run, *sequence).is_ok()
             }
-            Event::SubscriptionRefused { .. } if self.climate.scopes && self.stormy => {
+            Event::SubscriptionRefused { .. } if self.scoped => {
                 // Where nothing comes any more nobody waits for the rest either.
                 self.excuse_all_parts();
                 true
