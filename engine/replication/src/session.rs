@@ -265,7 +265,7 @@ impl Session {
             self.subscriber.remember(seen);
         }
         self.link.meet(hello.capabilities);
-        self.subscriber.tears.meet(hello.site, hello.run, hello.durable);
+        self.subscriber.tears.meet(hello.site, hello.durable);
         self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.link.can(RECONCILIATION));
         self.goes_second = local.peer > remote;
         self.publisher.offers_later = self.goes_second;

@@ -496,7 +496,6 @@ impl Subscriber {
         self.buffered_bytes = self.buffered_bytes.saturating_sub(inbound.bytes);
         self.buffered_documents = self.buffered_documents.saturating_sub(inbound.count);
         let last_batch = inbound.last();
-        self.tears.told_in(end.run);
         if self.is_part(&inbound) {
             self.tears.open(
                 turn.replica.last_sequence(),

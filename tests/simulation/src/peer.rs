@@ -494,6 +494,13 @@ impl Peer {
         }
     }
 
+    /// Whether a collection is never synced.
+    #[must_use]
+    pub fn keeps_at_home(&self, collection: &str) -> bool {
+        let process = self.process.as_ref();
+        process.is_some_and(|process| !process.store.sync_scope(collection).allows(false))
+    }
+
     /// Continues under another identity, because somebody has seen a history that this disk does not have.
     ///
     /// # Errors

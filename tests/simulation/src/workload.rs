@@ -391,7 +391,7 @@ impl World {
         self.write_down(peer, written, outcome)
     }
 
-    /// Only of what its owner has, and by one peer only: applications that evict apart from each other can lose the last
+    /// Only of what its owner has and may tell (of what stays at home everything is forgotten), and by one peer only: applications that evict apart from each other can lose the last
     /// copy.
     fn evict(&mut self, peer: usize) -> Result<(), StoreError> {
         let Some(id) = self.pick(peer, &["keep", "once", "churn", "count"]) else { return Ok(()) };
@@ -401,7 +401,7 @@ impl World {
         // Who holds something for another may be taken back to a time before that, or leave for good.
         let may_miss = self.climate.restores || self.climate.losses;
         let forgettable = !ledger.concerns(&id) && (!may_miss || !ledger.counts(&id));
-        if !allowed || !forgettable {
+        if !allowed || !forgettable || self.peers[peer].keeps_at_home("plants") {
             return Ok(());
         }
         let arguments = Object::from([("id", id.as_str())]);

@@ -11,16 +11,16 @@
 
 use std::collections::VecDeque;
 
-use ditto_crdt::{RunId, Sequence, SiteId};
+use ditto_crdt::{Sequence, SiteId};
 
 /// The tears of what one publisher has told, in the order in which they opened.
 #[derive(Debug, Default)]
 pub(crate) struct Tears {
     tears: VecDeque<Tear>,
-    /// The identity under which the publisher has told it; under another one it has other sequences …
+    /// The identity under which the publisher greeted last.
     site: SiteId,
-    /// … unless it took that in the middle of a session, and told the last of it in this run.
-    run: RunId,
+    /// That is another than before. It may have another history, or have taken it in the middle of a session.
+    is_other: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,20 +63,25 @@ impl Tears {
         }
     }
 
-    /// The publisher tells something in this run.
-    pub(super) fn told_in(&mut self, run: RunId) {
-        self.run = run;
+    /// The publisher greets: it is this site, and has no more than that.
+    pub(crate) fn meet(&mut self, site: SiteId, durable: Sequence) {
+        self.is_other = std::mem::replace(&mut self.site, site) != site && !self.tears.is_empty();
+        self.limit(durable);
     }
 
-    /// The publisher greets: it is this site, in this run, and has no more than that.
-    pub(crate) fn meet(&mut self, site: SiteId, run: RunId, durable: Sequence) {
-        let is_same = std::mem::replace(&mut self.site, site) == site || self.run == run;
-        self.limit(if is_same { durable } else { Sequence(0) });
-    }
-
-    /// The publisher has another history, and tells all of it.
-    pub(super) fn begin_anew(&mut self) {
-        self.limit(Sequence(0));
+    /// Whether the publisher starts at each checkpoint that it was told, which says that it has the history of before. If not, it
+    /// tells all of another one.
+    pub(super) fn resume(&mut self, starts_there: impl IntoIterator<Item = bool>) {
+        let mut is_same = !std::mem::take(&mut self.is_other);
+        for starts_there in starts_there {
+            is_same = starts_there;
+            if !is_same {
+                break;
+            }
+        }
+        if !is_same {
+            self.limit(Sequence(0));
+        }
     }
 
     /// Nothing is promised any more.
@@ -185,18 +190,31 @@ mod tests {
     fn a_publisher_that_lost_its_history_is_not_waited_for() {
         let mut tears = Tears::default();
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
-        tears.meet(SiteId(0), RunId(3), Sequence(7));
+        tears.meet(SiteId(0), Sequence(7));
+        tears.resume([]);
         tears.heal(Sequence(7), None, Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None);
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
-        tears.meet(SiteId(2), RunId(4), Sequence(50));
+        tears.meet(SiteId(2), Sequence(50));
+        tears.resume([]);
         tears.heal(Sequence(1), Some(Sequence(1)), Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None, "its sequences are others now");
-        // What it has told since it changed its identity has the sequences that it has now.
+    }
+
+    #[test]
+    fn a_publisher_with_another_identity_and_the_same_history_is_waited_for() {
+        let mut tears = Tears::default();
+        tears.meet(SiteId(1), Sequence(0));
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
-        tears.told_in(RunId(5));
-        tears.meet(SiteId(3), RunId(5), Sequence(50));
+        tears.meet(SiteId(2), Sequence(50));
+        tears.resume([true, true]);
+        // Interests that are added later say nothing.
+        tears.resume([]);
         tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
         assert!(tears.are_open(), "it has a part itself");
+        tears.meet(SiteId(2), Sequence(50));
+        tears.resume([true, false, true]);
+        tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
+        assert!(!tears.are_open());
     }
 }

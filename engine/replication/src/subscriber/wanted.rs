@@ -8,7 +8,7 @@ use ditto_crdt::Sequence;
 use super::Subscriber;
 use crate::event::{CloseReason, Event, Violation};
 use crate::limits::MAX_INTERESTS;
-use crate::message::{AddedInterest, BatchEnd, Interests, Message, Walk};
+use crate::message::{AddedInterest, BatchEnd, Interests, Message, Start, Walk};
 use crate::publisher::Publisher;
 use crate::replica::{Checkpoint, Incoming, Seen};
 use crate::subscription::{Selection, Subscriptions, effective_interest};
@@ -202,14 +202,16 @@ impl Subscriber {
             return Err(Violation::Unexpected("generation of a walk").into());
         }
         self.confirmed = walk.generation;
+        let starts_there = |start: &Start| {
+            let recorded = self.wanted.get(&start.interest)?.recorded?;
+            (recorded.sequence > Sequence(0)).then_some(recorded.sequence == start.sequence)
+        };
+        self.tears.resume(walk.starts.iter().filter_map(starts_there));
         let mut refused = Vec::new();
         for start in walk.starts {
             let Some(wanted) = self.wanted.get_mut(&start.interest) else {
                 return Err(Violation::Unexpected("walk for an unknown interest").into());
             };
-            if wanted.recorded.is_some_and(|recorded| recorded.sequence != start.sequence) {
-                self.tears.begin_anew();
-            }
             match start.refused {
                 None if start.reconciled => {
                     wanted.fence = Some(start.sequence);
