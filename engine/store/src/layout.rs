@@ -299,13 +299,14 @@ pub(crate) fn seen_prefix(remote: &[u8; 32]) -> Vec<u8> {
     [&[TAG_SEEN][..], remote].concat()
 }
 
-/// `replication` value of what was seen of one run: sequence (8) ‖ when that was, in milliseconds (8), and, if more than that was
-/// durable there, ‖ how much (8).
+/// `replication` value of what was seen of one run: sequence (8) ‖ how much was durable there, if that is more (8) ‖ when that was,
+/// in milliseconds (8).
 pub(crate) fn encode_seen(sequence: Sequence, durable: Sequence, used_ms: u64) -> Vec<u8> {
-    let mut value = [sequence.0.to_be_bytes(), used_ms.to_be_bytes()].concat();
+    let mut value = sequence.0.to_be_bytes().to_vec();
     if durable > sequence {
         value.extend(durable.0.to_be_bytes());
     }
+    value.extend(used_ms.to_be_bytes());
     value
 }
 
@@ -313,8 +314,8 @@ pub(crate) fn encode_seen(sequence: Sequence, durable: Sequence, used_ms: u64) -
 pub(crate) fn decode_seen(value: &[u8]) -> Option<(Sequence, Sequence)> {
     let mut reader = Reader(value);
     let sequence = Sequence(reader.u64()?);
+    let durable = if value.len() > 16 { Sequence(reader.u64()?) } else { Sequence::ZERO };
     reader.u64()?;
-    let durable = if reader.0.is_empty() { Sequence::ZERO } else { Sequence(reader.u64()?) };
     reader.end()?;
     Some((sequence, durable))
 }
@@ -364,6 +365,17 @@ mod tests {
         assert_eq!(decode_run(&run[..23]), None);
         assert_eq!(decode_change(&[2, 0]), None);
         assert_eq!(decode_sequence_key(&[0; 9]), None);
+    }
+
+    #[test]
+    fn what_was_seen_ends_with_when_that_was() {
+        for (durable, kept) in [(Sequence(9), Sequence(9)), (Sequence(7), Sequence::ZERO)] {
+            let value = encode_seen(Sequence(7), durable, 30);
+            assert_eq!(decode_seen(&value), Some((Sequence(7), kept)));
+            assert_eq!(value.last_chunk(), Some(&30_u64.to_be_bytes()), "by this it is reaped");
+            assert_eq!(decode_seen(&value[..value.len() - 1]), None);
+            assert_eq!(decode_seen(&[&value[..], &[0]].concat()), None);
+        }
     }
 
     #[test]
