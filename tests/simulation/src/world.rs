@@ -342,7 +342,7 @@ impl World {
             link.quality = link.quality.map(|quality| Quality { latency: quality.latency, ..Quality::GOOD });
         }
         self.until(self.now + 1);
-        if self.scoped {
+        if self.climate.scopes {
             (0..self.peers.len()).for_each(|peer| self.release(peer));
             self.scoped = false;
         }
