@@ -625,7 +625,7 @@ impl World {
                 self.excuse_all_parts();
                 self.peers[peer].answer_fork(*run, *sequence).is_ok()
             }
-            Event::SubscriptionRefused { .. } if self.scoped => {
+            Event::SubscriptionRefused { .. } if self.scoped || self.climate.scopes && self.stormy => {
                 // Where nothing comes any more nobody waits for the rest either.
                 self.excuse_all_parts();
                 true
