@@ -22,7 +22,7 @@ mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{RunId, Sequence};
 
 use crate::event::{CloseReason, Violation};
 use crate::limits::{LATER_OFFER_MS, MAX_LARGE_DOCUMENTS, POSITION_DELAY_MS};
@@ -93,8 +93,9 @@ pub(crate) struct Publisher {
     /// Highest of our sequences that the other peer had seen before this session. Its checkpoints may lie before that: it has
     /// documents that were told ahead of the walk, or shortly before the end.
     pub(crate) seen: Sequence,
-    /// Checkpoints of the other peer are not to be trusted.
-    pub(crate) distrust: bool,
+    /// Of which runs the other peer was told something, as its greeting claims or in this session; whether this history has all
+    /// that it rests on. Only then is a checkpoint of the run believed, also if the claim was answered long ago.
+    pub(crate) runs_told: BTreeMap<RunId, bool>,
 }
 
 /// An interest of the other peer.

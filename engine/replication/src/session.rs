@@ -79,7 +79,7 @@ impl Session {
     /// Sends the first message.
     pub(crate) fn greet(&mut self, local: &LocalPeer, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         let mut seen = turn.replica.remembered(self.link.remote)?;
-        seen.sort_by_key(|seen| std::cmp::Reverse(seen.sequence));
+        seen.sort_by_key(|seen| std::cmp::Reverse(seen.rests_on()));
         seen.truncate(MAX_RUNS);
         let run = turn.replica.current_run();
         self.subscriber.told_evictions = turn.replica.eviction_total();
@@ -287,6 +287,7 @@ impl Session {
                 continue;
             }
             let ours = locate(Checkpoint { run, sequence }, &runs, last);
+            *self.publisher.runs_told.entry(run).or_insert(true) &= ours.is_some();
             if ours.is_some() {
                 self.publisher.seen = self.publisher.seen.max(seen.sequence);
             }
@@ -295,8 +296,7 @@ impl Session {
             if ours.is_some() || long_ago || turn.replica.claim_answered(run, sequence) {
                 continue;
             }
-            // What the two histories share is unknown: both directions begin at the beginning.
-            self.publisher.distrust = true;
+            // What is known of the other peer may be of the time that is lost: it is asked for everything again.
             self.subscriber.distrust = true;
             let (session, remote) = (self.link.session, self.link.remote);
             turn.events.push_back(Event::ForkDetected { session, remote, run, sequence });

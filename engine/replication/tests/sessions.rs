@@ -7,13 +7,14 @@ mod pair;
 
 use std::collections::BTreeSet;
 
-use ditto_crdt::{Sequence, Version};
+use ditto_crdt::{RunId, Sequence, Version};
 use ditto_replication::limits::{
-    ANSWER_TIMEOUT_MS, MAX_ARGUMENT_BYTES, MAX_DELTA_BYTES, MAX_INTERESTS, MAX_QUERY_BYTES,
+    ANSWER_TIMEOUT_MS, MAX_ARGUMENT_BYTES, MAX_DELTA_BYTES, MAX_INTERESTS, MAX_QUERY_BYTES, MAX_RUNS,
+    MIN_RECONCILED_CHANGES,
 };
 use ditto_replication::{
-    CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, ReplicaError, Replicator, SessionId,
-    SubscriptionId,
+    CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, ReplicaError, Replicator, Seen,
+    SessionId, SubscriptionId,
 };
 use ditto_value::{Object, Value};
 use model::{Model, document_key};
@@ -421,44 +422,154 @@ fn a_restored_directory_is_noticed_and_continues_as_someone_else() {
     assert!(net.bytes - before < 1024);
 }
 
-#[test]
-fn what_was_told_rests_on_what_had_moved_past_it() {
-    let mut net = Net::new(2);
+const POTS: &str = "SELECT * FROM pots";
+
+/// Kinds of messages.
+const WALK: u8 = 3;
+const SETTLED: u8 = 19;
+
+/// Peer 0 has lost a change that each subscriber had been told around: a document had moved past the end of what was told, and is
+/// back where it was, which is behind that. The end of what was told is not lost. Returns what the first subscriber had seen.
+fn restored_to_where_a_document_had_not_moved(net: &mut Net, subscribers: &[usize]) -> Seen {
     net.subscribe(0, PLANTS);
-    net.subscribe(1, PLANTS);
     for plant in 0..200 {
-        insert(&mut net, 0, &format!("plant {plant}"), &[("light", 1)]);
+        insert(net, 0, &format!("plant {plant}"), &[("light", 1)]);
     }
     net.rest();
     let image = net.model(0).image();
-    set(&mut net, 0, "plant 7", "light", 2);
-    net.connect(0, 1);
-    let seen = |net: &mut Net| net.model(1).remembered(peer_id(0)).expect("usable").first().copied();
-    while seen(&mut net).is_none() {
-        assert!(net.step(), "nothing was told");
+    set(net, 0, "plant 7", "light", 2);
+    for &subscriber in subscribers {
+        net.connect(0, subscriber);
+        while net.model(subscriber).remembered(peer_id(0)).expect("usable").is_empty() {
+            assert!(net.step(), "nothing was told");
+        }
+        net.disconnect(0, subscriber);
+        let told = net.model(subscriber).remembered(peer_id(0)).expect("usable")[0];
+        assert!(told.sequence < Sequence(200) && told.durable == Sequence(201), "{told:?}");
+        let moved = net.model(subscriber).field("plants", "plant 7", "light");
+        assert_eq!(moved, None, "it has moved to the end of the log");
     }
-    let told = seen(&mut net).expect("something was told");
-    assert!(told.sequence < Sequence(200) && told.durable == Sequence(201), "{told:?}");
-    assert_eq!(net.model(1).field("plants", "plant 7", "light"), None, "it has moved to the end of the log");
-    // There it is where it was at first, which is behind what was told. The end of that is not lost, for the image has it.
     net.restart(0);
     net.model(0).restore(&image);
     net.subscribe(0, PLANTS);
+    net.model(subscribers[0]).remembered(peer_id(0)).expect("usable")[0]
+}
+
+/// Delivers until a peer finds that its history is not what the other one has seen, and goes on as someone else.
+fn answer_fork(net: &mut Net, peer: usize) -> (RunId, Sequence) {
+    loop {
+        net.collect_events();
+        let found = net.nodes[peer].events.iter().find_map(|event| match event {
+            Event::ForkDetected { run, sequence, .. } => Some((*run, *sequence)),
+            _ => None,
+        });
+        if let Some((run, sequence)) = found {
+            net.model(peer).take_new_site(run, sequence);
+            return (run, sequence);
+        }
+        assert!(net.step(), "no fork is found");
+    }
+}
+
+#[test]
+fn what_was_told_rests_on_what_had_moved_past_it() {
+    let mut net = Net::new(2);
+    net.subscribe(1, PLANTS);
+    let told = restored_to_where_a_document_had_not_moved(&mut net, &[1]);
     net.connect(0, 1);
-    net.settle();
-    let fork = net.nodes[0].events.iter().find_map(|event| match event {
-        Event::ForkDetected { run, sequence, .. } => Some((*run, *sequence)),
-        _ => None,
-    });
-    assert_eq!(fork, Some((told.run, told.durable)));
-    net.model(0).take_new_site(told.run, told.durable);
+    assert_eq!(answer_fork(&mut net, 0), (told.run, told.durable));
     net.rest();
     net.assert_equal(0, 1);
     assert_eq!(net.model(1).field("plants", "plant 7", "light"), Some(int(1)));
 }
 
+#[test]
+fn a_checkpoint_of_a_lost_history_is_not_believed_after_the_fork_was_answered() {
+    let mut net = Net::new(2);
+    net.subscribe(1, PLANTS);
+    restored_to_where_a_document_had_not_moved(&mut net, &[1]);
+    net.connect(0, 1);
+    answer_fork(&mut net, 0);
+    net.disconnect(0, 1);
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(forks(&net, 0), 1, "it was answered");
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn a_checkpoint_of_a_lost_history_is_not_believed_where_another_peer_claimed_it_first() {
+    let mut net = Net::new(3);
+    net.subscribe(1, PLANTS);
+    net.subscribe(2, PLANTS);
+    restored_to_where_a_document_had_not_moved(&mut net, &[1, 2]);
+    net.connect(0, 2);
+    answer_fork(&mut net, 0);
+    net.rest();
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(forks(&net, 0), 1, "one answer serves both");
+    net.assert_equal(0, 2);
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn a_checkpoint_of_a_lost_history_is_not_believed_when_its_interest_is_stated_again_later() {
+    let mut net = Net::new(2);
+    let plants = net.subscribe(1, PLANTS);
+    net.subscribe(1, POTS);
+    restored_to_where_a_document_had_not_moved(&mut net, &[1]);
+    net.unsubscribe(1, plants);
+    net.connect(0, 1);
+    answer_fork(&mut net, 0);
+    net.rest();
+    net.disconnect(0, 1);
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    net.rest();
+    net.assert_equal(0, 1);
+}
+
+#[test]
+fn what_was_told_in_a_session_is_believed_in_it() {
+    let few = "SELECT * FROM plants WHERE light = 1";
+    let mut net = Net::new(2);
+    let id = net.subscribe(1, few);
+    net.connect(0, 1);
+    for plant in 0..2 * MIN_RECONCILED_CHANGES as i64 {
+        insert(&mut net, 0, &format!("plant {plant}"), &[("light", plant % 2)]);
+        insert(&mut net, 1, &format!("other plant {plant}"), &[("light", plant % 2)]);
+    }
+    net.rest();
+    net.unsubscribe(1, id);
+    net.rest();
+    net.kinds.clear();
+    net.subscribe(1, few);
+    net.rest();
+    assert!(net.kinds.contains_key(&WALK) && !net.kinds.contains_key(&SETTLED), "{:?}", net.kinds);
+}
+
 fn forks(net: &Net, peer: usize) -> usize {
     net.nodes[peer].events.iter().filter(|event| matches!(event, Event::ForkDetected { .. })).count()
+}
+
+#[test]
+fn of_many_runs_those_are_claimed_that_rest_on_most() {
+    let mut net = Net::new(2);
+    for opening in 0..=MAX_RUNS as u64 {
+        net.model(0).open();
+        insert(&mut net, 0, &format!("plant {opening}"), &[]);
+        let (run, sequence) = (net.model(0).current_run(), net.model(0).last_sequence());
+        // Much was durable when the first little was told.
+        let durable = Sequence(if opening == 0 { 1_000 } else { 0 });
+        let (documents, checkpoints) = (Vec::new(), Vec::new());
+        let seen = Some(Seen { run, sequence, durable });
+        let told = Incoming { from: peer_id(0), documents, checkpoints, seen, evictions: None };
+        net.model(1).apply(told).expect("usable");
+    }
+    net.connect(0, 1);
+    net.settle();
+    assert_eq!(forks(&net, 0), 1);
 }
 
 #[test]

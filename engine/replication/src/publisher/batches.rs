@@ -125,6 +125,7 @@ impl Publisher {
             }
         }
         let run = turn.replica.current_run();
+        self.runs_told.entry(run).or_insert(true);
         message.end = Some(BatchEnd {
             generation: self.generation,
             run,

@@ -128,7 +128,7 @@ impl Publisher {
         }
         let checkpoint = added
             .checkpoint
-            .filter(|_| !self.distrust)
+            .filter(|checkpoint| self.runs_told.get(&checkpoint.run) == Some(&true))
             .and_then(|checkpoint| locate(checkpoint, runs, turn.replica.last_sequence()))
             .unwrap_or(Sequence(0));
         let reconciled =

@@ -400,8 +400,9 @@ impl Reaping<'_> {
                     continue;
                 }
                 if tag == layout::TAG_SEEN {
-                    let (sequence, _) = layout::decode_seen(&value).unwrap_or_default();
-                    seen.by_peer.entry(peer).or_default().push((sequence, key.to_vec()));
+                    let (sequence, durable) = layout::decode_seen(&value).unwrap_or_default();
+                    let rests_on = sequence.max(durable);
+                    seen.by_peer.entry(peer).or_default().push((rests_on, key.to_vec()));
                 }
                 ages.push((key.to_vec(), inner.recency.of(&key, &value, self.age.wall_ms)));
             }
@@ -440,7 +441,7 @@ impl Reaping<'_> {
     }
 }
 
-/// The runs of remote peers that were seen. Each peer is only told of the newest, by sequence, so others are of no use.
+/// The runs of remote peers that were seen. Each peer is only told of the newest, by what they rest on, so others are of no use.
 #[derive(Default)]
 struct SeenRuns {
     by_peer: BTreeMap<PeerBytes, Vec<(Sequence, Vec<u8>)>>,

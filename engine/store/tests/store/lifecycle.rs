@@ -1,5 +1,6 @@
 //! Death and after: tombstones, graves, lost writes, and what EVICT may forget.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
@@ -1010,8 +1011,9 @@ fn of_the_runs_of_a_peer_the_newest_are_remembered() {
     let replica = a.store.replica();
     let count = MAX_SEEN_RUNS as u64 + 6;
     for number in 1..=count {
-        let seen =
-            Some(Seen { run: RunId(1_000 - number), sequence: Sequence(number), durable: Sequence::ZERO });
+        // When little of the second was told, much was durable.
+        let durable = Sequence(if number == 2 { count } else { 0 });
+        let seen = Some(Seen { run: RunId(1_000 - number), sequence: Sequence(number), durable });
         for from in [[7; 32], [0; 32]] {
             let empty = Incoming {
                 from,
@@ -1027,7 +1029,9 @@ fn of_the_runs_of_a_peer_the_newest_are_remembered() {
     assert_eq!(a.after(DAY_MS).replication, 6);
     let remembered = replica.remembered(&[7; 32]).expect("reads");
     assert_eq!(remembered.len(), MAX_SEEN_RUNS);
-    assert!(remembered.iter().all(|seen| seen.sequence.0 > 6 && seen.run.0 + seen.sequence.0 == 1_000));
+    assert!(remembered.iter().all(|seen| seen.run.0 + seen.sequence.0 == 1_000));
+    let sequences: BTreeSet<u64> = remembered.iter().map(|seen| seen.sequence.0).collect();
+    assert_eq!(sequences, (8..=count).chain([2]).collect());
     assert_eq!(replica.remembered(&[0; 32]).expect("reads").len() as u64, count, "claims that were answered");
 }
 

@@ -60,8 +60,8 @@ pub fn checkpoints(world: &World, link: usize, verdicts: &mut Vec<String>) {
     }
 }
 
-/// What the subscriber has stored for a subscription, if it lies in the history of the publisher. If something else that it has
-/// seen does not, as after the publisher was restored, that is a fork, and it is not used.
+/// What the subscriber has stored for a subscription, if it lies in the history of the publisher, and if all that it was told of
+/// that run does. Otherwise it is not used, as after the publisher was restored.
 fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequence> {
     let (from, to) = (publisher.process.as_ref()?, subscriber.process.as_ref()?);
     let interest = to.replica.compile(&wish.query, &wish.arguments).ok()?;
@@ -75,8 +75,8 @@ fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequen
         sequence <= last && runs.get(index + 1).is_none_or(|(_, next)| sequence < *next)
     };
     let seen = to.replica.remembered(publisher.key).ok()?;
-    let forks = seen.into_iter().any(|seen| !is_there(seen.run, seen.rests_on()));
-    (!forks && is_there(stored.run, stored.sequence)).then_some(stored.sequence)
+    let rests_on = seen.into_iter().find(|seen| seen.run == stored.run)?.rests_on();
+    (is_there(stored.run, rests_on) && is_there(stored.run, stored.sequence)).then_some(stored.sequence)
 }
 
 /// The capabilities on which it depends what arrives, of two peers of the present build.
