@@ -65,20 +65,19 @@ impl Tears {
 
     /// The publisher greets: it is this site, and has no more than that.
     pub(crate) fn meet(&mut self, site: SiteId, durable: Sequence) {
-        self.is_other = std::mem::replace(&mut self.site, site) != site && !self.tears.is_empty();
+        // It may have been another before as well, and gone again before it said more.
+        self.is_other |= std::mem::replace(&mut self.site, site) != site;
+        self.is_other &= !self.tears.is_empty();
         self.limit(durable);
     }
 
     /// Whether the publisher starts at each checkpoint that it was told, which says that it has the history of before. If not, it
-    /// tells all of another one.
-    pub(super) fn resume(&mut self, starts_there: impl IntoIterator<Item = bool>) {
-        let mut is_same = !std::mem::take(&mut self.is_other);
-        for starts_there in starts_there {
-            is_same = starts_there;
-            if !is_same {
-                break;
-            }
-        }
+    /// tells all of another one. Once all interests are answered `is_complete`, and whoever was told no checkpoint has the history of
+    /// before if it is who it was.
+    pub(super) fn resume(&mut self, starts_there: impl IntoIterator<Item = bool>, is_complete: bool) {
+        let all_there = starts_there.into_iter().reduce(|all, starts_there| all && starts_there);
+        let Some(is_same) = all_there.or(is_complete.then_some(!self.is_other)) else { return };
+        self.is_other = false;
         if !is_same {
             self.limit(Sequence(0));
         }
@@ -191,12 +190,12 @@ mod tests {
         let mut tears = Tears::default();
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.meet(SiteId(0), Sequence(7));
-        tears.resume([]);
+        tears.resume([], true);
         tears.heal(Sequence(7), None, Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None);
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.meet(SiteId(2), Sequence(50));
-        tears.resume([]);
+        tears.resume([], true);
         tears.heal(Sequence(1), Some(Sequence(1)), Sequence(4), Sequence(4));
         assert_eq!(tears.parts(Sequence(4)), None, "its sequences are others now");
     }
@@ -207,14 +206,38 @@ mod tests {
         tears.meet(SiteId(1), Sequence(0));
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.meet(SiteId(2), Sequence(50));
-        tears.resume([true, true]);
+        tears.resume([true, true], true);
         // Interests that are added later say nothing.
-        tears.resume([]);
+        tears.resume([], true);
         tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
         assert!(tears.are_open(), "it has a part itself");
         tears.meet(SiteId(2), Sequence(50));
-        tears.resume([true, false, true]);
+        tears.resume([true, false, true], true);
         tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
         assert!(!tears.are_open());
+    }
+
+    #[test]
+    fn who_was_another_one_when_it_greeted_before_is_judged_by_what_it_answers_first() {
+        let other = || {
+            let mut tears = Tears::default();
+            tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
+            tears.meet(SiteId(2), Sequence(50));
+            // The session ended before it answered, and it did not change again.
+            tears.meet(SiteId(2), Sequence(50));
+            // It refuses, or was told no checkpoint, and has more to answer.
+            tears.resume([], false);
+            tears
+        };
+        let waits = |mut tears: Tears| {
+            tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
+            tears.are_open()
+        };
+        for (answers, is_waited_for) in [(vec![], false), (vec![true], true), (vec![false], false)] {
+            let mut tears = other();
+            tears.resume(answers, true);
+            assert_eq!(waits(tears), is_waited_for);
+        }
+        assert!(waits(other()), "it has not said where it starts");
     }
 }

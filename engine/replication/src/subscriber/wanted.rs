@@ -204,9 +204,11 @@ impl Subscriber {
         self.confirmed = walk.generation;
         let starts_there = |start: &Start| {
             let recorded = self.wanted.get(&start.interest)?.recorded?;
-            (recorded.sequence > Sequence(0)).then_some(recorded.sequence == start.sequence)
+            let says = start.refused.is_none() && recorded.sequence > Sequence(0);
+            says.then_some(!start.reconciled && recorded.sequence == start.sequence)
         };
-        self.tears.resume(walk.starts.iter().filter_map(starts_there));
+        let is_complete = walk.generation == self.generation;
+        self.tears.resume(walk.starts.iter().filter_map(starts_there), is_complete);
         let mut refused = Vec::new();
         for start in walk.starts {
             let Some(wanted) = self.wanted.get_mut(&start.interest) else {
