@@ -45,10 +45,10 @@ fn set_row_format(directory: &Path, version: u32) {
 #[test]
 fn rows_of_a_newer_format_are_refused_and_left_alone() {
     let directory = database();
-    set_row_format(directory.path(), 2);
+    set_row_format(directory.path(), 3);
     let error = refusal(directory.path());
-    assert!(error.contains("format version 2") && error.contains("open it with"), "{error}");
-    set_row_format(directory.path(), 1);
+    assert!(error.contains("format version 3") && error.contains("open it with"), "{error}");
+    set_row_format(directory.path(), 2);
     assert_kept(directory.path());
 }
 

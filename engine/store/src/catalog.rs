@@ -158,11 +158,15 @@ pub(crate) fn open(
 ) -> Result<Catalog, OpenError> {
     let snapshot = storage.snapshot();
     let mut batch = Batch::new();
-    let fresh = check_format(&*snapshot)?;
-    if fresh {
+    let format = read_format(&*snapshot)?;
+    let fresh = format.is_none();
+    if format != Some(FORMAT_VERSION) {
+        // Rows of an older format stay as they are until they are written again, but builds of that time cannot read new ones.
         let mut format = layout::FORMAT_MAGIC.to_vec();
         format.extend_from_slice(&FORMAT_VERSION.to_be_bytes());
         batch.put(Keyspace::Catalog, layout::CATALOG_FORMAT, format);
+    }
+    if fresh {
         batch.put(Keyspace::Catalog, layout::CATALOG_DATABASE, options.database_id.as_bytes());
     } else {
         check_database(&*snapshot, &options.database_id)?;
@@ -246,8 +250,8 @@ fn elsewhere(storage: &dyn Storage, snapshot: &dyn Snapshot) -> Result<Option<Pl
     Ok((known.as_deref() != Some(&place[..])).then_some(place))
 }
 
-/// Whether the storage is empty; an error unless the format is one that this build reads.
-fn check_format(snapshot: &dyn Snapshot) -> Result<bool, OpenError> {
+/// The format; `None` if the storage is empty, an error if this build does not read it.
+fn read_format(snapshot: &dyn Snapshot) -> Result<Option<u32>, OpenError> {
     let Some(value) = snapshot.get(Keyspace::Catalog, layout::CATALOG_FORMAT)? else {
         for keyspace in [Keyspace::Catalog, Keyspace::Documents] {
             if let Some(row) = snapshot.prefix(keyspace, &[], Direction::Forward).next() {
@@ -255,11 +259,11 @@ fn check_format(snapshot: &dyn Snapshot) -> Result<bool, OpenError> {
                 return Err(corrupt("format", &[]));
             }
         }
-        return Ok(true);
+        return Ok(None);
     };
     let version = value.strip_prefix(layout::FORMAT_MAGIC.as_slice()).and_then(|rest| Reader(rest).u32());
     match version {
-        Some(FORMAT_VERSION) => Ok(false),
+        Some(known @ 1..=FORMAT_VERSION) => Ok(Some(known)),
         Some(found) => Err(OpenError::UnknownFormat { found }),
         None => Err(corrupt("format", &value)),
     }

@@ -9,8 +9,12 @@ use ditto_crdt::{Hlc, RunId, Sequence, SiteId};
 
 use crate::index::{MAX_INDEX_KEYS, MAX_INDEXED_BYTES};
 
-/// The format that this build writes, and the newest that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format that this build writes, and the newest that it reads; it reads all before it, back to 1.
+///
+/// | format | what is new |
+/// | --- | --- |
+/// | 2 | what was seen of a run may say how much was durable |
+pub const FORMAT_VERSION: u32 = 2;
 
 /// First bytes of the `format` row: tells a database of ours from somebody else's.
 pub(crate) const FORMAT_MAGIC: &[u8; 5] = b"ditto";
@@ -299,8 +303,8 @@ pub(crate) fn seen_prefix(remote: &[u8; 32]) -> Vec<u8> {
     [&[TAG_SEEN][..], remote].concat()
 }
 
-/// `replication` value of what was seen of one run: sequence (8) ‖ how much was durable there, if that is more (8) ‖ when that was,
-/// in milliseconds (8).
+/// `replication` value of what was seen of one run: sequence (8) ‖ how much was durable there, if that is more (8; since format
+/// 2) ‖ when that was, in milliseconds (8).
 pub(crate) fn encode_seen(sequence: Sequence, durable: Sequence, used_ms: u64) -> Vec<u8> {
     let mut value = sequence.0.to_be_bytes().to_vec();
     if durable > sequence {

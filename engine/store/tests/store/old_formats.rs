@@ -7,15 +7,19 @@ use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ditto_crdt::Sequence;
-use ditto_storage::{DiskStorage, Storage};
-use ditto_store::{FORMAT_VERSION, Store};
+use ditto_crdt::{RunId, Sequence};
+use ditto_storage::{DiskStorage, Keyspace, Storage};
+use ditto_store::{FORMAT_VERSION, Incoming, Seen, Store};
 use ditto_value::{Object, Value};
 
 use crate::lifecycle::Peer;
 use crate::support::{assert_consistent, open_in, query, restore, run};
 
 const HOUR_MS: u64 = 3_600_000;
+
+/// A peer of which something was seen, since format 2, and what.
+const SOMEBODY: [u8; 32] = [7; 32];
+const SEEN: Seen = Seen { run: RunId(5), sequence: Sequence(6), durable: Sequence(8) };
 
 fn data(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"))
@@ -84,6 +88,15 @@ fn written() -> Peer {
     a.acknowledged(&b, 1, Vec::new());
     run(&a.store, "ALTER SYSTEM SET tombstone_ttl_hours = 1");
     let _ = a.after(30 * HOUR_MS);
+    let told = Incoming {
+        from: SOMEBODY,
+        origin: 7,
+        documents: Vec::new(),
+        checkpoints: Vec::new(),
+        seen: Some(SEEN),
+        evictions: None,
+    };
+    a.store.replica().apply(told).unwrap();
     // Not buried yet.
     run(&a.store, "INSERT INTO lives DOCUMENTS ({'_id': 'dead'})");
     run(&a.store, "DELETE FROM lives WHERE _id = 'dead'");
@@ -156,15 +169,25 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-#[test]
-fn a_database_of_format_1_opens_for_ever() {
-    let original = data(1);
+fn row_of_format(storage: &dyn Storage) -> Vec<u8> {
+    storage.get(Keyspace::Catalog, b"format").unwrap().unwrap().to_vec()
+}
+
+fn opens_for_ever(format: u32) {
+    let original = data(format);
     let expected = fs::read_to_string(original.join("shown.txt")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     copy(&original.join("storage"), directory.path());
     for opening in 0..3 {
         let storage: Arc<dyn Storage> = Arc::new(DiskStorage::open(directory.path()).unwrap());
+        let written_by = if opening == 0 { format } else { FORMAT_VERSION };
+        assert_eq!(row_of_format(&*storage), [&b"ditto"[..], &written_by.to_be_bytes()].concat());
         let store = open_in(Arc::clone(&storage), 9);
+        assert_eq!(row_of_format(&*storage), [&b"ditto"[..], &FORMAT_VERSION.to_be_bytes()].concat());
+        assert_eq!(
+            store.replica().remembered(&SOMEBODY).unwrap(),
+            if format < 2 { vec![] } else { vec![SEEN] }
+        );
         assert_eq!(shown(&store), expected, "opening {opening}");
         assert_consistent(&store);
         // It can be written to: every document is read and written anew, and what was written is taken back.
@@ -176,4 +199,14 @@ fn a_database_of_format_1_opens_for_ever() {
         assert_consistent(&store);
         store.close().unwrap();
     }
+}
+
+#[test]
+fn a_database_of_format_1_opens_for_ever() {
+    opens_for_ever(1);
+}
+
+#[test]
+fn a_database_of_format_2_opens_for_ever() {
+    opens_for_ever(2);
 }
