@@ -374,8 +374,8 @@ impl Hub {
                     peer = PeerKey::from(remote.0).short(),
                     ?run,
                     ?sequence,
-                    "this database was copied or restored, for another peer has seen of it what it does not have: it continues \
-                     under a new identity"
+                    "this database was copied or restored, for another peer was told what rests on a history that it does not \
+                     have: it continues under a new identity"
                 );
                 self.replica.answer_fork(run, sequence)
             }

@@ -162,7 +162,7 @@ pub(crate) struct BatchEnd {
     pub(crate) caught_up: bool,
     /// But from this sequence on there may be parts of transactions that the sender is still waiting for itself.
     pub(crate) parts: Option<Sequence>,
-    /// The last durable sequence, if it is neither of the above.
+    /// The last durable sequence of the publisher, if that is after both the sequence and the newest.
     pub(crate) durable: Option<Sequence>,
 }
 

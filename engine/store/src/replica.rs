@@ -105,7 +105,7 @@ pub struct Seen {
     pub run: RunId,
     /// The newest of its local sequences that was told.
     pub sequence: Sequence,
-    /// How much was durable there when it was told, if that is more; otherwise any smaller number.
+    /// How much was durable there when it was told. Of a number that is not after the sequence nothing is kept.
     pub durable: Sequence,
 }
 

@@ -5,7 +5,8 @@
 //! get it from there. A part also comes without a word from who does not subscribe to transactions, but holds single documents
 //! of them. So each excuse is of one peer, for the transactions of one owner:
 //!
-//! * until they are whole on the disk there, of who began with a part, or whose publisher has lost or changed its history in the middle;
+//! * until they are whole on the disk there, of who began with a part, or whose publisher has lost or changed its history in
+//!   the middle;
 //! * until they are whole there, and everything has come that was there when they became whole at the other end, of who has a
 //!   link to somebody that shows a part without a word.
 

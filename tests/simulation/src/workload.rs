@@ -2,8 +2,8 @@
 //!
 //! Kinds of documents in `plants`, told apart by the beginning of their `_id`, which goes on with the number of the peer that
 //! inserted them: `keep` is never deleted and collects fields that are written once; `once` is inserted once and perhaps
-//! deleted; `count` is a counter that everybody increments; `churn` is inserted, changed and deleted by everybody; `own` has a `note` that
-//! only this peer writes, and is not deleted either.
+//! deleted; `count` is a counter that everybody increments; `churn` is inserted, changed and deleted by everybody; `own` has a
+//! `note` that only this peer writes, and is not deleted either.
 //!
 //! In `pairs` each peer has three documents `a`, `b`, `c`. One transaction writes the same `first` to `a` and `b`, another the same
 //! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ.
@@ -391,8 +391,8 @@ impl World {
         self.write_down(peer, written, outcome)
     }
 
-    /// Only of what its owner has and may tell (of what stays at home everything is forgotten), and by one peer only: applications that evict apart from each other can lose the last
-    /// copy.
+    /// Only of what its owner has and may tell (of what stays at home everything is forgotten), and by one peer only:
+    /// applications that evict apart from each other can lose the last copy.
     fn evict(&mut self, peer: usize) -> Result<(), StoreError> {
         let Some(id) = self.pick(peer, &["keep", "once", "churn", "count"]) else { return Ok(()) };
         let owner = id.split('-').nth(1).and_then(|owner| owner.parse::<usize>().ok());

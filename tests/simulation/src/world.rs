@@ -119,8 +119,8 @@ pub struct World {
     happenings: u64,
     /// Whether faults and writes still happen.
     pub stormy: bool,
-    /// Whether scopes may hold back collections.
-    scoped: bool,
+    /// Whether scopes may hold back collections: subscriptions to them are refused.
+    pub scoped: bool,
     /// Ticks come less than so many milliseconds after their time, at random.
     pub tardiness: u64,
     /// What happened.
@@ -625,7 +625,7 @@ impl World {
                 self.excuse_all_parts();
                 self.peers[peer].answer_fork(*run, *sequence).is_ok()
             }
-            Event::SubscriptionRefused { .. } if self.scoped || self.climate.scopes && self.stormy => {
+            Event::SubscriptionRefused { .. } if self.scoped => {
                 // Where nothing comes any more nobody waits for the rest either.
                 self.excuse_all_parts();
                 true

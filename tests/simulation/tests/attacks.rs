@@ -595,7 +595,7 @@ fn nothing_is_passed_by_while_a_collection_stays_at_home() {
     for away in [false, true] {
         for keeps in 0..3 {
             let mut world = line(3);
-            world.climate.scopes = true;
+            world.scoped = true;
             world.stormy = true;
             world.start_all(&[PLANTS]);
             write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
@@ -613,6 +613,7 @@ fn nothing_is_passed_by_while_a_collection_stays_at_home() {
             world.rest();
             let reset = "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES";
             world.write(keeps, reset).expect("the disk works");
+            world.scoped = false;
             world.stormy = false;
             world.meet();
             agree(&world, &[r#"{"_id":1}"#, r#"{"_id":2}"#, r#"{"_id":3}"#, r#"{"_id":4}"#]);
