@@ -132,6 +132,12 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|function| function.name.eq_ignore_ascii_case(name))
 }
 
+/// The names of all functions.
+#[cfg(test)]
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FUNCTIONS.iter().map(|function| function.name)
+}
+
 /// A function with almost this name.
 pub(crate) fn similar(name: &str) -> Option<&'static str> {
     /// More differences than this are no slip of the finger.

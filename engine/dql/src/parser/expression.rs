@@ -86,7 +86,12 @@ impl Parser<'_> {
     /// An expression whose operators bind at least as tight as `least`.
     fn operators(&mut self, least: u8) -> Checked<Node> {
         let place = self.place();
-        let mut left = if self.at_word("NOT") { self.not(least)? } else { self.unary()? };
+        let left = if self.at_word("NOT") { self.not(least)? } else { self.unary()? };
+        self.more_operators(left, least, place)
+    }
+
+    /// What follows the first operand, which begins at a place.
+    fn more_operators(&mut self, mut left: Node, least: u8, place: Place) -> Checked<Node> {
         while let Some(infix) = self.infix() {
             if infix.power() < least {
                 break;
@@ -233,10 +238,19 @@ impl Parser<'_> {
     }
 
     fn in_list(&mut self, operand: Expr, negated: bool, tallest: &mut Tallest) -> Checked<Expr> {
+        let place = self.place();
         let list = if self.accept_symbol("(") {
-            let elements = self.list(|parser| Ok(tallest.add(parser.node()?)))?;
+            let mut nodes = self.list(Parser::node)?;
             self.expect_symbol(")")?;
-            Expr::array(elements)
+            let goes_on = self.at_step() || self.infix().is_some_and(|infix| infix.power() > power::COMPARE);
+            match nodes.pop() {
+                // `(a) || b` is no list, but an operand in parentheses.
+                Some(first) if goes_on && nodes.is_empty() => {
+                    let node = self.steps(first, place)?;
+                    tallest.add(self.more_operators(node, power::COMPARE + 1, place)?)
+                }
+                last => Expr::array(nodes.into_iter().chain(last).map(|node| tallest.add(node)).collect()),
+            }
         } else {
             self.right(power::COMPARE, tallest)?
         };

@@ -18,17 +18,27 @@ impl Parser<'_> {
     /// An operand with `.member` and `[index]` steps.
     pub(super) fn postfix(&mut self) -> Checked<Node> {
         let place = self.place();
-        let mut node = self.primary()?;
-        loop {
+        let node = self.primary()?;
+        self.steps(node, place)
+    }
+
+    /// Whether a member or an element of the operand before is meant.
+    pub(super) fn at_step(&self) -> bool {
+        self.at_symbol("[") || self.at_symbol(".") && !matches!(self.peek_second(), TokenKind::Symbol("*"))
+    }
+
+    /// The steps that follow an operand, which begins at a place.
+    pub(super) fn steps(&mut self, mut node: Node, place: Place) -> Checked<Node> {
+        while self.at_step() {
             let mut tallest = Tallest::default();
-            if self.at_symbol(".") && !matches!(self.peek_second(), TokenKind::Symbol("*")) {
-                self.take();
+            if self.accept_symbol(".") {
                 let of = tallest.add(node);
                 let name = self.name("the name of a member")?;
                 let grows = !matches!(of, Expr::Path(_));
                 let member = Expr::member(of, name);
                 node = if grows { tallest.under(member, place)? } else { Node { expr: member, height: 1 } };
-            } else if self.accept_symbol("[") {
+            } else {
+                self.expect_symbol("[")?;
                 let of = Box::new(tallest.add(node));
                 if self.at_symbol(":") {
                     return Err(self
@@ -38,10 +48,9 @@ impl Parser<'_> {
                 let index = Box::new(tallest.add(self.node()?));
                 self.expect_symbol("]")?;
                 node = tallest.under(Expr::Subscript { of, index }, place)?;
-            } else {
-                return Ok(node);
             }
         }
+        Ok(node)
     }
 
     fn primary(&mut self) -> Checked<Node> {

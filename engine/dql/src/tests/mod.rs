@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod dates;
+mod documented;
 mod errors;
 mod functions;
 mod hostile;

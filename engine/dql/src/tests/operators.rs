@@ -121,6 +121,12 @@ fn in_compares_one_by_one() {
         ("height IN (bed, height)", "true"),
         ("[1] IN ([1], [2])", "true"),
         ("1 IN ([1])", "false"),
+        // What goes on after the parenthesis is no list.
+        ("1 IN ([1])[0]", "MISSING"),
+        ("1 IN ([[1]])[0]", "true"),
+        ("1 IN ({'few': [1]}).few", "true"),
+        ("1 NOT IN (1) + 1", "MISSING"),
+        ("6 IN (1, 2) + 1", "MISSING"),
     ]);
 }
 

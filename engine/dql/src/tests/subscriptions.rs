@@ -38,6 +38,7 @@ fn the_normal_form_is_its_own_and_means_the_same() {
         "SELECT * FROM plants p WHERE ANY plants IN p.tags SATISFIES p.plants.x = plants.x END",
         "SELECT * FROM `my-plants` m WHERE m.`my-plants`.x = 1",
         "SELECT * FROM system:data_sync_info WHERE documents.x = 1",
+        "SELECT * FROM plants WHERE height IN (bounds[0]).all AND NOT 1 IN (height + 1) / 2 OR 2 IN 1.5.x",
         "SELECT * FROM COLLECTION plants (a MAP) AS `where` WHERE object_length(`where`) = 1",
     ] {
         let given = Object::new();
