@@ -146,8 +146,13 @@ impl Peer {
 
     /// Subscribes to all of `c`, for as long as the peer is open.
     pub fn subscribe(&self) -> Result<(), Failure> {
+        self.subscribe_to("SELECT * FROM c")
+    }
+
+    /// Subscribes to what a query matches.
+    pub fn subscribe_to(&self, query: &str) -> Result<(), Failure> {
         // Dropping the handle does not cancel the subscription.
-        self.ditto.sync().register_subscription("SELECT * FROM c")?;
+        self.ditto.sync().register_subscription(query)?;
         Ok(())
     }
 

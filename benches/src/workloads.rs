@@ -55,6 +55,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: "observer", run: observe::commit_to_callback },
     Workload { name: "observed-writes", run: observe::writes_with_observers },
     Workload { name: "first-sync", run: sync::first },
+    Workload { name: "filtered-sync", run: sync::filtered },
     Workload { name: "sync-memory", run: footprint::memory_of_first_sync },
     Workload { name: "sync-slope", run: sync::slope },
     Workload { name: "change", run: sync::small_change },

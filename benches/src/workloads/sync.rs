@@ -31,6 +31,15 @@ struct Mesh {
 impl Mesh {
     /// A publisher with documents that listens, and a subscriber that has not started to sync.
     fn new<T: Serialize>(documents: &[T], relayed: bool) -> Result<(Self, Duration), Failure> {
+        Self::subscribed_to("SELECT * FROM c", documents, relayed)
+    }
+
+    /// The same with another subscription.
+    fn subscribed_to<T: Serialize>(
+        query: &str,
+        documents: &[T],
+        relayed: bool,
+    ) -> Result<(Self, Duration), Failure> {
         let directories = [tempdir()?, tempdir()?];
         let [first, second] = &directories;
         let publisher = Peer::open(first.path())?;
@@ -38,7 +47,7 @@ impl Mesh {
         let address = publisher.listen()?;
         let relay = relayed.then(|| Relay::start(address)).transpose()?;
         let subscriber = Peer::open(second.path())?;
-        subscriber.subscribe()?;
+        subscriber.subscribe_to(query)?;
         subscriber.connect_to(relay.as_ref().map_or(address, Relay::address));
         Ok((Self { publisher, subscriber, relay, directories }, loading))
     }
@@ -80,6 +89,31 @@ pub fn first(context: &Context) -> Result<Vec<Line>, Failure> {
         Line::new("first sync, bytes (peer: the documents as JSON)", bytes, Unit::Bytes)
             .against(json)
             .within(Budget::RatioAtMost(0.6)),
+    ])
+}
+
+/// A subscriber with nothing gets the documents of one country out of a large collection, by a filter.
+pub fn filtered(context: &Context) -> Result<Vec<Line>, Failure> {
+    let documents = documents(16, context.scaled(MANY));
+    let Some(country) = documents.first().map(|document| document.country) else { return Ok(Vec::new()) };
+    let matching: Vec<_> = documents.iter().filter(|document| document.country == country).collect();
+    let json = json_bytes(&matching)? as f64;
+    let query = format!("SELECT * FROM c WHERE country = '{country}'");
+    let measure = |relayed| -> Result<(Mesh, Duration), Failure> {
+        context.step("loading the publisher");
+        let (mesh, _) = Mesh::subscribed_to(&query, &documents, relayed)?;
+        context.step("first sync by a filter");
+        let syncing = timed(|| mesh.settle(matching.len()))?;
+        Ok((mesh, syncing))
+    };
+    let (_, syncing) = measure(false)?;
+    let (mesh, _) = measure(true)?;
+    let part = matching.len() as f64 / documents.len() as f64;
+    let name = format!("first sync by a filter that {:.1} % match", 100.0 * part);
+    Ok(vec![
+        Line::rate(format!("{name}, documents of the collection"), documents.len(), syncing),
+        Line::new(format!("{name}, bytes (peer: what matches as JSON)"), mesh.bytes()?, Unit::Bytes)
+            .against(json),
     ])
 }
 
