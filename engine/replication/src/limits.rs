@@ -100,7 +100,7 @@ pub const MAX_INTEREST_BYTES: usize = 1024 * 1024;
 pub const MAX_COLLECTION_BYTES: usize = 1_024;
 /// Length of an encoded `_id`, in bytes.
 pub const MAX_ID_BYTES: usize = 16 * 1024;
-/// Runs of the other peer that a greeting mentions; those are chosen that rest on most.
+/// Runs of the other peer that a greeting mentions; those first of which there are checkpoints, and that rest on most.
 pub const MAX_RUNS: usize = 64;
 /// Length of a reason in words, in bytes; longer ones are cut.
 pub const MAX_REASON_BYTES: usize = 256;

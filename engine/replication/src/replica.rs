@@ -375,7 +375,8 @@ pub trait Replica {
     /// The position in `remote`'s history that was applied for an effective interest.
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError>;
 
-    /// How far each run of `remote` was seen.
+    /// How far each run of `remote` was seen: first the runs of which there is a checkpoint, and each time first what rests on
+    /// most. The first [`MAX_RUNS`](crate::limits::MAX_RUNS) are claimed; without its claim a checkpoint is not believed.
     fn remembered(&self, remote: PeerId) -> Result<Vec<Seen>, ReplicaError>;
 
     /// Whether a claim to have seen `sequence` of our `run`, which our history does not hold, has already

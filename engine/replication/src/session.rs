@@ -79,7 +79,6 @@ impl Session {
     /// Sends the first message.
     pub(crate) fn greet(&mut self, local: &LocalPeer, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         let mut seen = turn.replica.remembered(self.link.remote)?;
-        seen.sort_by_key(|seen| std::cmp::Reverse(seen.rests_on()));
         seen.truncate(MAX_RUNS);
         let run = turn.replica.current_run();
         self.subscriber.told_evictions = turn.replica.eviction_total();

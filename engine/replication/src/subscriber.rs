@@ -496,6 +496,7 @@ impl Subscriber {
         self.buffered_bytes = self.buffered_bytes.saturating_sub(inbound.bytes);
         self.buffered_documents = self.buffered_documents.saturating_sub(inbound.count);
         let last_batch = inbound.last();
+        self.tears.tells(end.run);
         if self.is_part(&inbound) {
             self.tears.open(
                 turn.replica.last_sequence(),

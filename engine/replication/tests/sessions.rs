@@ -573,6 +573,24 @@ fn of_many_runs_those_are_claimed_that_rest_on_most() {
 }
 
 #[test]
+fn a_run_in_which_nothing_changed_is_claimed_like_any_other() {
+    let mut net = Net::new(2);
+    net.subscribe(1, PLANTS);
+    for plant in 0..2 * MIN_RECONCILED_CHANGES as i64 {
+        insert(&mut net, 0, &format!("plant {plant}"), &[]);
+        insert(&mut net, 1, &format!("other plant {plant}"), &[]);
+    }
+    for opening in 0..2 * MAX_RUNS {
+        net.model(0).open();
+        net.kinds.clear();
+        net.connect(0, 1);
+        net.rest();
+        net.disconnect(0, 1);
+        assert_eq!(net.kinds.contains_key(&SETTLED), opening == 0, "opening {opening}");
+    }
+}
+
+#[test]
 fn a_machine_resumed_from_an_image_of_its_memory_lacks_the_run_of_the_session_since() {
     for begins_runs in [false, true] {
         let mut net = Net::new(2);

@@ -279,9 +279,14 @@ impl CollectionState {
     }
 }
 
-/// `replication` key of a checkpoint: tag ‖ remote peer (32) ‖ effective interest (16).
+/// `replication` prefix of the checkpoints of a remote peer: tag ‖ remote peer (32).
+pub(crate) fn checkpoint_prefix(remote: &[u8; 32]) -> Vec<u8> {
+    [&[TAG_CHECKPOINT][..], remote].concat()
+}
+
+/// `replication` key of a checkpoint: [`checkpoint_prefix`] ‖ effective interest (16).
 pub(crate) fn checkpoint_key(remote: &[u8; 32], interest: &[u8; 16]) -> Vec<u8> {
-    [&[TAG_CHECKPOINT][..], remote, interest].concat()
+    [&checkpoint_prefix(remote)[..], interest].concat()
 }
 
 /// `replication` value of a checkpoint: run id (8) ‖ sequence (8) ‖ when it was last of use, in milliseconds (8).

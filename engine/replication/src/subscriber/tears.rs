@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use ditto_crdt::{Sequence, SiteId};
+use ditto_crdt::{RunId, Sequence, SiteId};
 
 /// The tears of what one publisher has told, in the order in which they opened.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(crate) struct Tears {
     site: SiteId,
     /// That is another than before. It may have another history, or have taken it in the middle of a session.
     is_other: bool,
+    /// The run in which it told something last.
+    run: RunId,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +73,18 @@ impl Tears {
         self.limit(durable);
     }
 
-    /// Whether the publisher starts at each checkpoint that it was told, which says that it has the history of before. If not, it
-    /// tells all of another one. Once all interests are answered `is_complete`, and whoever was told no checkpoint has the history of
-    /// before if it is who it was.
-    pub(super) fn resume(&mut self, starts_there: impl IntoIterator<Item = bool>, is_complete: bool) {
-        let all_there = starts_there.into_iter().reduce(|all, starts_there| all && starts_there);
+    /// The publisher tells something in a run.
+    pub(super) fn tells(&mut self, run: RunId) {
+        self.run = run;
+    }
+
+    /// The publisher answers where it starts. Whether it does so at each checkpoint of the run in which it told something last
+    /// (others say nothing: they may be of a history that was lost long ago) says whether it has the history of before. If not,
+    /// it tells all of another one. Once all interests are answered `is_complete`, and whoever was told no such checkpoint has
+    /// the history of before if it is who it was.
+    pub(super) fn resume(&mut self, starts: impl IntoIterator<Item = (RunId, bool)>, is_complete: bool) {
+        let of_last_run = starts.into_iter().filter(|(run, _)| *run == self.run);
+        let all_there = of_last_run.map(|(_, is_there)| is_there).reduce(|all, is_there| all && is_there);
         let Some(is_same) = all_there.or(is_complete.then_some(!self.is_other)) else { return };
         self.is_other = false;
         if !is_same {
@@ -206,13 +215,13 @@ mod tests {
         tears.meet(SiteId(1), Sequence(0));
         tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
         tears.meet(SiteId(2), Sequence(50));
-        tears.resume([true, true], true);
+        tears.resume([(RunId(0), true), (RunId(0), true), (RunId(9), false)], true);
         // Interests that are added later say nothing.
         tears.resume([], true);
         tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
         assert!(tears.are_open(), "it has a part itself");
         tears.meet(SiteId(2), Sequence(50));
-        tears.resume([true, false, true], true);
+        tears.resume([(RunId(0), true), (RunId(0), false), (RunId(0), true)], true);
         tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
         assert!(!tears.are_open());
     }
@@ -221,6 +230,7 @@ mod tests {
     fn who_was_another_one_when_it_greeted_before_is_judged_by_what_it_answers_first() {
         let other = || {
             let mut tears = Tears::default();
+            tears.tells(RunId(7));
             tears.open(Sequence(4), Sequence(30), Sequence(4), MAX_TEARS);
             tears.meet(SiteId(2), Sequence(50));
             // The session ended before it answered, and it did not change again.
@@ -233,11 +243,22 @@ mod tests {
             tears.heal(Sequence(50), Some(Sequence(20)), Sequence(4), Sequence(4));
             tears.are_open()
         };
-        for (answers, is_waited_for) in [(vec![], false), (vec![true], true), (vec![false], false)] {
+        let last = RunId(7);
+        for (answers, is_waited_for) in [
+            (vec![], false),
+            (vec![(last, true)], true),
+            (vec![(last, false)], false),
+            (vec![(last, true), (RunId(1), false)], true),
+            (vec![(RunId(1), true)], false),
+        ] {
             let mut tears = other();
             tears.resume(answers, true);
             assert_eq!(waits(tears), is_waited_for);
         }
         assert!(waits(other()), "it has not said where it starts");
+        let mut tears = other();
+        tears.resume([(last, true)], true);
+        tears.resume([(RunId(1), false)], true);
+        assert!(waits(tears), "an interest is stated again that was ended before the history was lost");
     }
 }

@@ -205,7 +205,7 @@ impl Subscriber {
         let starts_there = |start: &Start| {
             let recorded = self.wanted.get(&start.interest)?.recorded?;
             let says = start.refused.is_none() && recorded.sequence > Sequence(0);
-            says.then_some(!start.reconciled && recorded.sequence == start.sequence)
+            says.then_some((recorded.run, !start.reconciled && recorded.sequence == start.sequence))
         };
         let is_complete = walk.generation == self.generation;
         self.tears.resume(walk.starts.iter().filter_map(starts_there), is_complete);

@@ -4,7 +4,8 @@
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -575,8 +576,12 @@ impl Replica for Model {
 
     fn remembered(&self, remote: PeerId) -> Result<Vec<Seen>, ReplicaError> {
         self.usable()?;
+        let checkpoints = self.state.checkpoints.iter().filter(|((peer, _), _)| *peer == remote);
+        let named: BTreeSet<RunId> = checkpoints.map(|(_, checkpoint)| checkpoint.run).collect();
         let of_remote = self.state.seen.iter().filter(|((peer, _), _)| *peer == remote);
-        Ok(of_remote.map(|(_, seen)| *seen).collect())
+        let mut all: Vec<Seen> = of_remote.map(|(_, seen)| *seen).collect();
+        all.sort_by_key(|seen| Reverse((named.contains(&seen.run), seen.rests_on())));
+        Ok(all)
     }
 
     fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {

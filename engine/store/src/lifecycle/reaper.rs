@@ -7,15 +7,15 @@
 //!    known to have heard of (or nobody can have: see [`Reaping::may_bury`]) are buried.
 //! 2. If `GRAVE_TTL_DAYS` is not 0, graves that are older are removed.
 //! 3. Rows of `commits` of which no member has a row in `changes` any more are removed.
-//! 4. Rows of `replication` are removed: those of all but the newest [`MAX_SEEN_RUNS`] runs of a peer, and what is beyond
-//!    [`MAX_REPLICATION_ROWS`], those first that were not used for longest.
+//! 4. Rows of `replication` are removed: those of all but [`MAX_SEEN_RUNS`] runs of a peer (those stay of which there are
+//!    checkpoints, and that rest on most), and what is beyond [`MAX_REPLICATION_ROWS`], those first that were not used for longest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ditto_crdt::{Record, Sequence};
+use ditto_crdt::{Record, RunId, Sequence};
 use ditto_storage::{Batch, Bytes, Direction, Keyspace, Snapshot};
 use ditto_value::Value;
 use parking_lot::Mutex;
@@ -399,12 +399,13 @@ impl Reaping<'_> {
                 if peer == [0; 32] {
                     continue;
                 }
+                let mut used_ms = inner.recency.of(&key, &value, self.age.wall_ms);
                 if tag == layout::TAG_SEEN {
-                    let (sequence, durable) = layout::decode_seen(&value).unwrap_or_default();
-                    let rests_on = sequence.max(durable);
-                    seen.by_peer.entry(peer).or_default().push((rests_on, key.to_vec()));
+                    used_ms = used_ms.max(seen.row(peer, &key, &value));
+                } else {
+                    seen.checkpoint(peer, &value, used_ms);
                 }
-                ages.push((key.to_vec(), inner.recency.of(&key, &value, self.age.wall_ms)));
+                ages.push((key.to_vec(), used_ms));
             }
         }
         let superseded = seen.superseded();
@@ -441,18 +442,39 @@ impl Reaping<'_> {
     }
 }
 
-/// The runs of remote peers that were seen. Each peer is only told of the newest, by what they rest on, so others are of no use.
+/// The runs of remote peers that were seen. Each peer is only told of those of which there are checkpoints, which are of no use
+/// without, and then of those that rest on most.
 #[derive(Default)]
 struct SeenRuns {
-    by_peer: BTreeMap<PeerBytes, Vec<(Sequence, Vec<u8>)>>,
+    /// When a checkpoint of a run was last of use, in milliseconds.
+    checkpoints: BTreeMap<(PeerBytes, RunId), u64>,
+    /// Whether there is one, what it rests on, and the key.
+    by_peer: BTreeMap<PeerBytes, Vec<(bool, Sequence, Vec<u8>)>>,
 }
 
 impl SeenRuns {
+    /// Takes the value of a checkpoint.
+    fn checkpoint(&mut self, peer: PeerBytes, value: &[u8], used_ms: u64) {
+        let Some((run, _)) = layout::decode_checkpoint(value) else { return };
+        let newest = self.checkpoints.entry((peer, run)).or_default();
+        *newest = used_ms.max(*newest);
+    }
+
+    /// Takes a row of what was seen, and returns when a checkpoint of its run was last of use, or 0.
+    fn row(&mut self, peer: PeerBytes, key: &[u8], value: &[u8]) -> u64 {
+        let (sequence, durable) = layout::decode_seen(value).unwrap_or_default();
+        let run = key.last_chunk().map_or(RunId(0), |run| RunId(u64::from_be_bytes(*run)));
+        let used_ms = self.checkpoints.get(&(peer, run)).copied();
+        let rests_on = sequence.max(durable);
+        self.by_peer.entry(peer).or_default().push((used_ms.is_some(), rests_on, key.to_vec()));
+        used_ms.unwrap_or(0)
+    }
+
     /// The keys of the rows that are of no use.
     fn superseded(self) -> BTreeSet<Vec<u8>> {
-        let of_peer = |mut runs: Vec<(Sequence, Vec<u8>)>| {
+        let of_peer = |mut runs: Vec<(bool, Sequence, Vec<u8>)>| {
             runs.sort_by(|left, right| right.cmp(left));
-            runs.into_iter().skip(MAX_SEEN_RUNS).map(|(_, key)| key)
+            runs.into_iter().skip(MAX_SEEN_RUNS).map(|(.., key)| key)
         };
         self.by_peer.into_values().flat_map(of_peer).collect()
     }

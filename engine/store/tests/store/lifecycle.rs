@@ -1,6 +1,5 @@
 //! Death and after: tombstones, graves, lost writes, and what EVICT may forget.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
@@ -8,8 +7,8 @@ use ditto_storage::{
     Batch, Direction, DiskStorage, FaultyStorage, Keyspace, MemoryStorage, Snapshot, Storage,
 };
 use ditto_store::{
-    Acknowledged, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS, MAX_SEEN_RUNS,
-    Reaped, Refused, Seen, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
+    Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS,
+    MAX_SEEN_RUNS, Reaped, Refused, Seen, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
@@ -1006,7 +1005,7 @@ fn commits_without_a_member_are_removed() {
 }
 
 #[test]
-fn of_the_runs_of_a_peer_the_newest_are_remembered() {
+fn of_the_runs_of_a_peer_those_are_remembered_that_count() {
     let a = Peer::new(1);
     let replica = a.store.replica();
     let count = MAX_SEEN_RUNS as u64 + 6;
@@ -1015,23 +1014,25 @@ fn of_the_runs_of_a_peer_the_newest_are_remembered() {
         let durable = Sequence(if number == 2 { count } else { 0 });
         let seen = Some(Seen { run: RunId(1_000 - number), sequence: Sequence(number), durable });
         for from in [[7; 32], [0; 32]] {
-            let empty = Incoming {
-                from,
-                origin: 7,
-                documents: Vec::new(),
-                checkpoints: Vec::new(),
-                seen,
-                evictions: None,
-            };
+            // Nothing was told for an interest since the third.
+            let checkpoint = Checkpoint { run: RunId(1_000 - number), sequence: Sequence(1) };
+            let checkpoints = if number == 3 { vec![([9; 16], checkpoint)] } else { Vec::new() };
+            let empty =
+                Incoming { from, origin: 7, documents: Vec::new(), checkpoints, seen, evictions: None };
             replica.apply(empty).expect("applies");
         }
     }
+    let before = replica.remembered(&[7; 32]).expect("reads");
     assert_eq!(a.after(DAY_MS).replication, 6);
     let remembered = replica.remembered(&[7; 32]).expect("reads");
-    assert_eq!(remembered.len(), MAX_SEEN_RUNS);
+    assert_eq!(remembered, before[..MAX_SEEN_RUNS]);
     assert!(remembered.iter().all(|seen| seen.run.0 + seen.sequence.0 == 1_000));
-    let sequences: BTreeSet<u64> = remembered.iter().map(|seen| seen.sequence.0).collect();
-    assert_eq!(sequences, (8..=count).chain([2]).collect());
+    let sequences: Vec<u64> = remembered.iter().map(|seen| seen.sequence.0).collect();
+    assert_eq!(sequences[0], 3, "there is a checkpoint of it");
+    let mut rest = sequences[1..].to_vec();
+    rest[..2].sort_unstable();
+    let expected: Vec<u64> = [2, count].into_iter().chain((9..count).rev()).collect();
+    assert_eq!(rest, expected);
     assert_eq!(replica.remembered(&[0; 32]).expect("reads").len() as u64, count, "claims that were answered");
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ditto_crdt::{Sequence, Version};
+use ditto_replication::limits::MAX_RUNS;
 use ditto_replication::{DocumentKey, Interest, Replica};
 use ditto_value::{Object, Value, ValueRef};
 
@@ -53,7 +54,7 @@ pub fn checkpoints(world: &World, link: usize, verdicts: &mut Vec<String>) {
     for [from, to] in [ends, [ends[1], ends[0]]] {
         let (from, to) = (&world.peers[from], &world.peers[to]);
         for wish in &to.wishes {
-            if let Some(sequence) = checkpoint(from, to, wish) {
+            if let Some(sequence) = checkpoint(from, to, wish, verdicts) {
                 covered(from, to, std::slice::from_ref(wish), sequence, false, verdicts);
             }
         }
@@ -61,8 +62,14 @@ pub fn checkpoints(world: &World, link: usize, verdicts: &mut Vec<String>) {
 }
 
 /// What the subscriber has stored for a subscription, if it lies in the history of the publisher, and if all that it was told of
-/// that run does. Otherwise it is not used, as after the publisher was restored.
-fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequence> {
+/// that run does. Otherwise it is not used, as after the publisher was restored. What was told of its run is recorded as long as
+/// there is the checkpoint.
+fn checkpoint(
+    publisher: &Peer,
+    subscriber: &Peer,
+    wish: &Wish,
+    verdicts: &mut Vec<String>,
+) -> Option<Sequence> {
     let (from, to) = (publisher.process.as_ref()?, subscriber.process.as_ref()?);
     let interest = to.replica.compile(&wish.query, &wish.arguments).ok()?;
     let evictions = to.replica.eviction_count(&interest.collection);
@@ -75,7 +82,16 @@ fn checkpoint(publisher: &Peer, subscriber: &Peer, wish: &Wish) -> Option<Sequen
         sequence <= last && runs.get(index + 1).is_none_or(|(_, next)| sequence < *next)
     };
     let seen = to.replica.remembered(publisher.key).ok()?;
-    let rests_on = seen.into_iter().find(|seen| seen.run == stored.run)?.rests_on();
+    if stored.sequence == Sequence(0) {
+        return None;
+    }
+    let Some(seen) = seen.into_iter().take(MAX_RUNS).find(|seen| seen.run == stored.run) else {
+        let numbers = (subscriber.number, publisher.number);
+        verdicts
+            .push(format!("peer {} has a checkpoint of {} that it cannot vouch for", numbers.0, numbers.1));
+        return None;
+    };
+    let rests_on = seen.rests_on();
     (is_there(stored.run, rests_on) && is_there(stored.run, stored.sequence)).then_some(stored.sequence)
 }
 
