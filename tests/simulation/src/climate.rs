@@ -53,6 +53,8 @@ pub struct Climate {
     pub older: bool,
     /// Collections stay at home for a while.
     pub scopes: bool,
+    /// Somebody of a newer build writes what this build does not know.
+    pub newer: bool,
 }
 
 impl Climate {
@@ -83,6 +85,7 @@ impl Climate {
             indexes: half(30),
             older: half(15),
             scopes: half(20),
+            newer: false,
             latency: 0,
         };
         climate.latency = *random.choose(&[1, 10, 100, 1_000]);

@@ -71,8 +71,13 @@ impl World {
                 && !oracle::writes_apart(&self.peers, owner)
                 && !self.excuses.may_be_lost(owner)
             {
-                self.verdicts.push(format!("at {} peer {peer} sees {what}", self.now));
-                self.note(|| format!("peer {peer} sees {what}"));
+                self.spread_from_all(owner);
+                if self.excuses.of.contains_key(&(peer, owner)) {
+                    self.spread(peer, owner);
+                } else {
+                    self.verdicts.push(format!("at {} peer {peer} sees {what}", self.now));
+                    self.note(|| format!("peer {peer} sees {what}"));
+                }
             }
         }
     }
@@ -114,6 +119,19 @@ impl World {
         for link in self.links_of(peer) {
             let other = self.links[link].other(peer);
             self.excuses.of.entry((other, owner)).or_default().from.insert(peer, None);
+        }
+    }
+
+    /// Who has an excuse may say without a word what it shows, also while it waits for somebody else.
+    fn spread_from_all(&mut self, owner: usize) {
+        let mut spread = BTreeSet::new();
+        loop {
+            let excused = self.excuses.of.keys().filter(|(_, of)| *of == owner).map(|(peer, _)| *peer);
+            let shows =
+                |peer: &usize| oracle::parts(&self.peers[*peer]).iter().any(|part| part.owner == owner);
+            let Some(peer) = excused.filter(|peer| !spread.contains(peer)).find(shows) else { return };
+            spread.insert(peer);
+            self.spread(peer, owner);
         }
     }
 

@@ -11,6 +11,8 @@ pub enum Promise {
     Field(String, String),
     /// The deletion of a document that nobody inserts again.
     Deletion(String),
+    /// What this build does not know of a document that nobody deletes.
+    Unknown(String),
 }
 
 impl Promise {
@@ -18,7 +20,7 @@ impl Promise {
     #[must_use]
     pub fn document(&self) -> &str {
         match self {
-            Self::Field(id, _) | Self::Deletion(id) => id,
+            Self::Field(id, _) | Self::Deletion(id) | Self::Unknown(id) => id,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | [`topology`] | who has a link to whom |
 //! | [`network`] | channels with latency, a width, and an end |
 //! | `older` | what peers of an older build say and hear |
+//! | `newer` | what a peer of a newer build writes |
 //! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
@@ -30,6 +31,7 @@ mod excuses;
 mod faults;
 pub mod ledger;
 pub mod network;
+mod newer;
 mod older;
 pub mod oracle;
 pub mod peer;

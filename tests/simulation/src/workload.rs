@@ -118,6 +118,8 @@ impl World {
             71..82 => self.count(peer),
             82..94 => self.transaction(peer),
             94..98 if self.climate.evictions => self.evict(peer),
+            98 if self.climate.newer => self.write_as_newer(peer),
+            99 if self.climate.newer => self.change_as_older(peer),
             98 if self.climate.indexes => self.index(peer),
             99 if self.climate.kinds => self.initial(peer),
             _ => Ok(()),
@@ -224,7 +226,7 @@ impl World {
         outcome
     }
 
-    fn pick(&mut self, peer: usize, kinds: &[&str]) -> Option<String> {
+    pub(crate) fn pick(&mut self, peer: usize, kinds: &[&str]) -> Option<String> {
         let mut living = self.peers[peer].living("plants");
         living.retain(|id| kinds.iter().any(|kind| id.starts_with(kind)));
         if living.is_empty() { None } else { Some(self.random.choose(&living).clone()) }

@@ -49,6 +49,11 @@ fn acknowledged_writes_that_are_lost_are_missed() {
 }
 
 #[test]
+fn what_no_build_knows_yet_must_not_get_lost() {
+    notices(Sabotage::LostWrites, "Unknown(");
+}
+
+#[test]
 fn a_disk_that_loses_what_was_synced_is_noticed_when_it_is_opened_again() {
     notices(Sabotage::LostSyncs, "but its disk owes");
 }

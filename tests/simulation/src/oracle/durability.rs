@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ditto_value::{Object, Value};
 
 use crate::ledger::{Promise, Register};
+use crate::newer::lacks_the_unknown;
 use crate::oracle;
 use crate::peer::Peer;
 use crate::world::{Wanting, World};
@@ -39,6 +40,8 @@ fn broken(world: &World, author: &Peer, peer: &Peer, promise: &Promise) -> bool 
             None => own || all,
         },
         Promise::Deletion(id) => peer.document(id).is_some(),
+        Promise::Unknown(id) if peer.document(id).is_some() => lacks_the_unknown(peer, id),
+        Promise::Unknown(_) => own || all,
     }
 }
 
