@@ -1,6 +1,7 @@
 //! The store as the replication state machine sees it: one trait over another crate's types, call by call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_replication::{
@@ -11,12 +12,12 @@ use ditto_store::{Store, StoreError, replica as store};
 use ditto_value::Object;
 
 /// Lends a [`Store`] to the replication state machine.
-pub struct StoreReplica(store::Replica);
+pub struct StoreReplica(store::Replica, Instant);
 
 impl StoreReplica {
     /// The store must be open; its changes of all origins are published.
     pub fn new(store: Store) -> Self {
-        Self(store.replica())
+        Self(store.replica(), Instant::now())
     }
 
     /// Continues under a new site id and run, because a remote peer has seen `sequence` of `run` and this store has
@@ -55,6 +56,14 @@ const NOBODY: PeerId = PeerId([0; 32]);
 impl Replica for StoreReplica {
     fn site(&self) -> SiteId {
         self.0.site()
+    }
+
+    fn begin_work(&mut self) {
+        self.1 = Instant::now();
+    }
+
+    fn worked_ms(&self) -> u64 {
+        self.1.elapsed().as_millis() as u64
     }
 
     fn wall_clock_ms(&self) -> u64 {

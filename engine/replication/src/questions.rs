@@ -13,7 +13,7 @@ use ditto_crdt::{Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS};
+use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WORK_MS};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::publisher::{Publisher, Standing};
 use crate::replica::{DocumentKey, Excerpt};
@@ -89,7 +89,7 @@ impl Respondent {
             if self.waiting.is_empty() && self.surpluses.is_empty() {
                 return Ok(());
             }
-            if !has_room(link) {
+            if !has_room(link) || turn.replica.worked_ms() >= WORK_MS {
                 break;
             }
             if let Some(question) = self.waiting.pop_front() {

@@ -273,6 +273,16 @@ pub trait Replica {
     /// The identity under which this store writes. Changes after a fork.
     fn site(&self) -> SiteId;
 
+    /// A session begins the work of one call: [`Self::worked_ms`] counts from here.
+    fn begin_work(&mut self) {}
+
+    /// How many milliseconds that has taken, by the owner's clock: filters and documents of other peers may cost much, and other
+    /// sessions wait meanwhile. After [`WORK_MS`](crate::limits::WORK_MS) the rest is put off until the next call. Any answer
+    /// is right; who serves one session, or none that may be hostile, need not measure.
+    fn worked_ms(&self) -> u64 {
+        0
+    }
+
     /// The wall clock, in milliseconds since 1970, for the other peer to compare its own with; 0 to say nothing.
     fn wall_clock_ms(&self) -> u64;
 

@@ -334,6 +334,7 @@ impl Session {
             }
             return Ok(());
         }
+        turn.replica.begin_work();
         self.begin(subscriptions, turn)?;
         let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
         publisher.check_patience(link, turn.now)?;

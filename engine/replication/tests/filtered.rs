@@ -6,12 +6,14 @@ mod model;
 mod pair;
 
 use ditto_replication::Replica;
+use ditto_replication::limits::{MAX_WORK_MS, MIN_RECONCILED_CHANGES, WORK_MS};
 use model::document_key;
 use pair::{Net, int};
 use proptest::prelude::*;
 
 const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
 const OFFER: u8 = 4;
+const SETTLED: u8 = 19;
 
 fn insert(net: &mut Net, peer: usize, id: &str, light: i64) {
     let now = net.now;
@@ -165,4 +167,48 @@ proptest! {
             prop_assert!(!bright || held.contains_key(key), "{id} is missing");
         }
     }
+}
+
+#[test]
+fn a_filter_that_costs_much_is_asked_about_few_documents_in_one_go() {
+    for reconciles in [false, true] {
+        let mut net = Net::new(3);
+        net.subscribe(1, BRIGHT);
+        net.subscribe(2, "SELECT * FROM pots");
+        let count = 2 * MIN_RECONCILED_CHANGES as i64;
+        for plant in 0..count {
+            let now = net.now;
+            net.model(0).insert(now, "plants", &format!("plant {plant}"), &[("light", int(plant % 2))]);
+            if reconciles {
+                net.model(1).insert(now, "plants", &format!("other {plant}"), &[("light", int(plant % 2))]);
+            }
+        }
+        net.model(0).read_ms = WORK_MS / 2;
+        let (_, slow) = net.connect(0, 1);
+        net.connect(0, 2);
+        net.rest();
+        assert_eq!(net.kinds.contains_key(&SETTLED), reconciles);
+        assert_eq!(net.statistics(1, slow).documents_received as i64, count / 2);
+        // The one that is begun before the time is over, and one more whose value is sent.
+        let most = net.model(0).most_read.get();
+        assert!(most <= 4, "{most} documents were read in one go");
+    }
+}
+
+#[test]
+fn a_commit_that_costs_very_much_is_told_in_parts() {
+    let mut net = Net::new(2);
+    net.subscribe(1, BRIGHT);
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for plant in 0..20_i64 {
+            transaction.insert("plants", &format!("plant {plant}"), &[("light", int(plant % 2))]);
+        }
+    });
+    net.model(0).read_ms = MAX_WORK_MS / 2;
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.statistics(1, right).documents_received, 10);
+    let most = net.model(0).most_read.get();
+    assert!(most <= 4, "{most} documents were read in one go");
 }

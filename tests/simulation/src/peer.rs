@@ -159,6 +159,8 @@ pub struct Peer {
     pub ledger: Ledger,
     /// It is of an older build.
     pub older: bool,
+    /// Milliseconds that it says it takes for a document that it reads for others.
+    pub read_ms: u64,
     /// Its disk is a copy, or was replaced by an older image: it, or somebody, writes under two histories.
     pub forked: bool,
     restoring: bool,
@@ -244,6 +246,7 @@ impl Peer {
             wishes: Vec::new(),
             ledger: Ledger::default(),
             older: false,
+            read_ms: 0,
             forked: false,
             restoring: false,
             boots: 0,
@@ -285,7 +288,8 @@ impl Peer {
             return Err(OpenError::Storage(error));
         }
         self.settle(store.last_sequence());
-        let replica = Watched::new(StoreReplica::new(store.clone()), self.number, self.shared.sabotage);
+        let mut replica = Watched::new(StoreReplica::new(store.clone()), self.number, self.shared.sabotage);
+        replica.read_ms = self.read_ms;
         let local = LocalPeer { sizes: self.sizes, ..LocalPeer::new(self.key, "simulation") };
         let replicator = Replicator::new(local);
         self.process = Some(Process {

@@ -27,13 +27,25 @@ pub struct Watched {
     applied: AtomicU64,
     /// What [`Sabotage::SplitBatches`] has not merged yet.
     late: Option<IncomingDocument>,
+    /// Milliseconds that it says a document takes that is read.
+    pub read_ms: u64,
+    /// Documents read since the last work began.
+    reads: AtomicU64,
 }
 
 impl Watched {
     /// Watches the store of a peer.
     #[must_use]
     pub fn new(inner: StoreReplica, number: usize, sabotage: Option<Sabotage>) -> Self {
-        Self { inner, sabotage, is_first: number == 0, applied: AtomicU64::new(0), late: None }
+        Self {
+            inner,
+            sabotage,
+            is_first: number == 0,
+            applied: AtomicU64::new(0),
+            late: None,
+            read_ms: 0,
+            reads: AtomicU64::new(0),
+        }
     }
 
     fn does(&self, sabotage: Sabotage) -> bool {
@@ -52,6 +64,14 @@ impl Watched {
 impl Replica for Watched {
     fn site(&self) -> SiteId {
         self.inner.site()
+    }
+
+    fn begin_work(&mut self) {
+        *self.reads.get_mut() = 0;
+    }
+
+    fn worked_ms(&self) -> u64 {
+        self.read_ms * self.reads.load(Ordering::Relaxed)
     }
 
     fn wall_clock_ms(&self) -> u64 {
@@ -86,6 +106,7 @@ impl Replica for Watched {
     }
 
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let mut stored = self.inner.document(key)?;
         if self.does(Sabotage::OtherValues)
             && let Some(stored) = stored.as_mut().filter(|stored| stored.alive)

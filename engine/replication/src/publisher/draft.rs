@@ -11,8 +11,8 @@ use super::{Publisher, Served};
 use crate::event::CloseReason;
 use crate::known::{KeyHash, key_hash};
 use crate::limits::{
-    BYTES_PER_ROW, MAX_COMMIT_LOOKS, MAX_LARGE_DOCUMENTS, MAX_ROWS_PER_ROW, OFFER_TARGET_BYTES,
-    ROWS_PER_FILTER,
+    BYTES_PER_ROW, MAX_COMMIT_LOOKS, MAX_LARGE_DOCUMENTS, MAX_ROWS_PER_ROW, MAX_WORK_MS, OFFER_TARGET_BYTES,
+    ROWS_PER_FILTER, WORK_MS,
 };
 use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
@@ -118,12 +118,14 @@ impl Publisher {
         let filters = self.served.values().filter(|served| !served.interest.unfiltered).count();
         let cost = (1 + filters * ROWS_PER_FILTER).min(MAX_ROWS_PER_ROW);
         let mut seen = Vec::new();
+        let mut worked_ms = 0;
         'walk: while draft.end < up_to {
             let changes = turn.replica.changes(draft.end, up_to, sizes.rows_per_read)?;
             let last_read = changes.len() < sizes.rows_per_read;
             for change in changes {
                 let full = draft.items.len() >= sizes.max_batch_documents
                     || draft.bytes >= sizes.max_batch_bytes
+                    || worked_ms >= MAX_WORK_MS
                     || large >= MAX_LARGE_DOCUMENTS;
                 if full || boundary.is_some_and(|boundary| change.sequence > boundary) {
                     // Beyond the bounds a commit is cut; the subscriber is behind then and says so.
@@ -156,6 +158,10 @@ impl Publisher {
                         draft.bytes += item.bytes();
                         draft.items.push(item);
                     }
+                }
+                worked_ms = turn.replica.worked_ms();
+                if worked_ms >= WORK_MS {
+                    *rows = 0;
                 }
                 let enough = draft.items.len() >= self.window.batch_documents(&sizes, self.lazy)
                     || draft.bytes >= self.window.batch_bytes(&sizes)

@@ -3,6 +3,7 @@
 use ditto_crdt::Sequence;
 
 use super::symbols::{Stretch, Symbol};
+use crate::limits::WORK_MS;
 use crate::replica::{Change, Replica, ReplicaError};
 use crate::sizes::Sizes;
 
@@ -38,6 +39,9 @@ impl Scan {
             for change in changes {
                 self.after = change.sequence;
                 row(change)?;
+                if replica.worked_ms() >= WORK_MS {
+                    return Ok(());
+                }
             }
             if is_last {
                 self.after = self.up_to;

@@ -63,6 +63,12 @@ pub struct Model {
     pub answers_read: Cell<usize>,
     /// How often documents were read with their values.
     pub documents_read: Cell<usize>,
+    /// Milliseconds that each of these is said to take.
+    pub read_ms: u64,
+    /// How many there had been when the last work began.
+    began: usize,
+    /// Most of them in one go.
+    pub most_read: Cell<usize>,
 }
 
 /// What remote peers said of themselves and acknowledged.
@@ -99,6 +105,9 @@ impl Model {
             others: Others::default(),
             answers_read: Cell::default(),
             documents_read: Cell::default(),
+            read_ms: 0,
+            began: 0,
+            most_read: Cell::default(),
         };
         model.open();
         model
@@ -164,6 +173,9 @@ impl Model {
             others: Others::default(),
             answers_read: Cell::default(),
             documents_read: Cell::default(),
+            read_ms: 0,
+            began: 0,
+            most_read: Cell::default(),
         }
     }
 
@@ -360,6 +372,14 @@ impl Replica for Model {
         self.state.site
     }
 
+    fn begin_work(&mut self) {
+        self.began = self.documents_read.get();
+    }
+
+    fn worked_ms(&self) -> u64 {
+        self.read_ms * (self.documents_read.get() - self.began) as u64
+    }
+
     fn wall_clock_ms(&self) -> u64 {
         self.wall_clock_ms
     }
@@ -401,6 +421,7 @@ impl Replica for Model {
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
         self.usable()?;
         self.documents_read.set(self.documents_read.get() + 1);
+        self.most_read.set(self.most_read.get().max(self.documents_read.get() - self.began));
         let Some(document) = self.state.documents.get(key) else { return Ok(None) };
         let id = key::decode(&key.id).map(|(id, _)| id).unwrap_or(Value::Null);
         let visible = document.visible(&id, &Definitions::default());
