@@ -61,10 +61,11 @@ pub const BYTES_PER_ROW: usize = 1_024;
 pub const ROWS_PER_FILTER: usize = 4;
 /// … and as at most so many.
 pub const MAX_ROWS_PER_ROW: usize = 32;
-/// Milliseconds that one call works for one session, if that is measured; the rest follows at the next timeout. A document more
-/// may be begun before.
+/// Milliseconds that each part of one call works for one session, if that is measured: taking stock, comparing, offering what was
+/// taken, the walk, and answering questions; the rest follows at the next timeout. A document more may be begun before, and a
+/// commit is walked through.
 pub const WORK_MS: u64 = 20;
-/// Milliseconds of one call after which a commit is told in parts, if its rows cost that much.
+/// Milliseconds of a walk after which a commit is told in parts, if its rows cost that much.
 pub const MAX_WORK_MS: u64 = 1_000;
 /// Missing rows whose commits one step of the walk looks at; with more, it is as if one of them had several members.
 pub const MAX_COMMIT_LOOKS: usize = 256;

@@ -223,8 +223,10 @@ impl Publisher {
     pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.more = false;
         self.finish_large(link, turn);
+        turn.replica.begin_work();
         self.reconcile(link, turn)?;
         self.tell_differing(link, turn)?;
+        turn.replica.begin_work();
         let sizes = link.sizes;
         let mut rows = sizes.rows_per_call;
         let mut puts_off = false;

@@ -76,6 +76,7 @@ impl Respondent {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
+        turn.replica.begin_work();
         self.more = false;
         let standing = publisher.standing(turn.durable);
         if self.standing.replace(standing) != Some(standing) {

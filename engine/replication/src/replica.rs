@@ -273,11 +273,11 @@ pub trait Replica {
     /// The identity under which this store writes. Changes after a fork.
     fn site(&self) -> SiteId;
 
-    /// A session begins the work of one call: [`Self::worked_ms`] counts from here.
+    /// A session begins a part of the work of one call: [`Self::worked_ms`] counts from here.
     fn begin_work(&mut self) {}
 
     /// How many milliseconds that has taken, by the owner's clock: filters and documents of other peers may cost much, and other
-    /// sessions wait meanwhile. After [`WORK_MS`](crate::limits::WORK_MS) the rest is put off until the next call. Any answer
+    /// sessions wait meanwhile. After [`WORK_MS`](crate::limits::WORK_MS) the rest of the part is put off until the next call. Any answer
     /// is right; who serves one session, or none that may be hostile, need not measure.
     fn worked_ms(&self) -> u64 {
         0

@@ -334,7 +334,6 @@ impl Session {
             }
             return Ok(());
         }
-        turn.replica.begin_work();
         self.begin(subscriptions, turn)?;
         let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
         publisher.check_patience(link, turn.now)?;
@@ -342,7 +341,9 @@ impl Session {
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
         subscriber.answer_offer(link, turn)?;
         subscriber.acknowledge(link, turn.durable);
+        turn.replica.begin_work();
         subscriber.take_stock(link, turn)?;
+        turn.replica.begin_work();
         subscriber.offer_taken(publisher, link, turn)?;
         publisher.gives_way = *goes_second && subscriber.is_reconciled();
         publisher.pump(link, turn)?;

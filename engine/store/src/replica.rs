@@ -436,7 +436,7 @@ impl Replica {
             };
             all.push(Seen { run: RunId(run.0), sequence, durable });
         }
-        all.sort_by_key(|seen| Reverse((named.contains(&seen.run), seen.rests_on())));
+        all.sort_by_key(|seen| Reverse((named.contains(&seen.run), seen.rests_on(), seen.run)));
         Ok(all)
     }
 

@@ -145,13 +145,21 @@ impl World {
         }
     }
 
-    /// The disk of an owner of transactions is about to be replaced by an older image: if anybody has, or may have, a part of
-    /// what it wrote, the rest may be lost.
-    pub(crate) fn lose_the_rest(&mut self, owner: usize) {
+    /// The disk of a peer is about to be replaced by an older image: if anybody has, or may have, a part of what it wrote, or of
+    /// what somebody wrote whose disk was replaced before, the rest may be lost.
+    pub(crate) fn lose_the_rest(&mut self, restored: usize) {
+        for owner in 0..self.peers.len() {
+            if owner == restored || self.peers[owner].forked {
+                self.lose_the_rest_of(owner, restored);
+            }
+        }
+    }
+
+    fn lose_the_rest_of(&mut self, owner: usize, restored: usize) {
         let has_part = |peer: &Peer| oracle::parts(peer).iter().any(|part| part.owner == owner);
         let may_have = |peer: &Peer| peer.is_torn_anywhere() || has_part(peer);
         let is_excused = self.excuses.of.keys().any(|(_, of)| *of == owner);
-        if is_excused || self.peers.iter().any(|peer| peer.number != owner && may_have(peer)) {
+        if is_excused || self.peers.iter().any(|peer| peer.number != restored && may_have(peer)) {
             self.excuses.lost.insert(owner);
         }
     }

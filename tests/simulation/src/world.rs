@@ -170,7 +170,7 @@ impl World {
     pub fn new(settings: Settings) -> Self {
         let mut random = Random::new(settings.seed);
         let mut climate = Climate::draw(&mut random);
-        // Not drawn, so that the other seeds tell the stories that they have always told.
+        // Not drawn, so that the other seeds tell the stories that they have always told. These come instead of indexes and INITIAL.
         climate.newer = matches!(settings.seed % 10, 3 | 7) && !climate.is_calm();
         let drawn = match random.below(100) {
             0..30 => 2,

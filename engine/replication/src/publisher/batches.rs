@@ -58,7 +58,9 @@ impl Publisher {
         if let Some(aside) = draft.aside {
             self.ahead.reach(aside);
         }
-        let caught_up = end >= draft.durable && !draft.torn && self.torn <= end;
+        // So was what was told there, and it may lack what others have told meanwhile.
+        let durable = if end == draft.end { draft.durable } else { turn.durable };
+        let caught_up = end >= durable && !draft.torn && self.torn <= end;
         let arrived = caught_up && !self.told_caught_up;
         if caught_up && (arrived || !draft.items.is_empty()) {
             let parts = draft.parts.into_iter().chain(turn.parts_of_others).min();

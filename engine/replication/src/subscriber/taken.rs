@@ -14,7 +14,7 @@ use super::Subscriber;
 use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::{OFFER_TARGET_BYTES, TAKEN_DELAY_MS};
+use crate::limits::{OFFER_TARGET_BYTES, TAKEN_DELAY_MS, WORK_MS};
 use crate::message::{Message, Offer, OfferItem, offered_size};
 use crate::publisher::Publisher;
 use crate::replica::Change;
@@ -86,6 +86,7 @@ impl Subscriber {
         }
         let (start, sizes) = (self.offering.up_to, link.sizes);
         let (mut items, mut bytes, mut rows) = (Vec::new(), 0, 0);
+        let mut goes_on = None;
         'offer: while self.offering.up_to < turn.durable && rows < sizes.rows_per_call {
             let changes = turn.replica.changes(self.offering.up_to, turn.durable, sizes.rows_per_read)?;
             let is_last = changes.len() < sizes.rows_per_read;
@@ -101,12 +102,16 @@ impl Subscriber {
                     items.push(item);
                     bytes += size;
                 }
+                if turn.replica.worked_ms() >= WORK_MS {
+                    goes_on = Some(turn.now);
+                    break 'offer;
+                }
             }
             if is_last {
                 self.offering.up_to = turn.durable;
             }
         }
-        self.offering.due = None;
+        self.offering.due = goes_on;
         if !items.is_empty() {
             self.offering.last += 1;
             self.offering.open = Some((self.offering.last, start));

@@ -601,7 +601,7 @@ impl Replica for Model {
         let named: BTreeSet<RunId> = checkpoints.map(|(_, checkpoint)| checkpoint.run).collect();
         let of_remote = self.state.seen.iter().filter(|((peer, _), _)| *peer == remote);
         let mut all: Vec<Seen> = of_remote.map(|(_, seen)| *seen).collect();
-        all.sort_by_key(|seen| Reverse((named.contains(&seen.run), seen.rests_on())));
+        all.sort_by_key(|seen| Reverse((named.contains(&seen.run), seen.rests_on(), seen.run)));
         Ok(all)
     }
 
