@@ -1,6 +1,6 @@
 //! All sessions of one peer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ditto_crdt::{RunId, Sequence};
 use ditto_value::Object;
@@ -71,8 +71,8 @@ pub struct Replicator {
     mended: bool,
     /// At the last look.
     eager: EagerLinks,
-    /// The current run of the store at the last call.
-    run: Option<RunId>,
+    /// The runs of the store when the last one began that was noticed.
+    runs: BTreeSet<RunId>,
     mechanisms: Mechanisms,
     now: u64,
 }
@@ -108,7 +108,7 @@ impl Replicator {
             torn_up_to: Sequence(0),
             mended: false,
             eager: EagerLinks::default(),
-            run: None,
+            runs: BTreeSet::new(),
             mechanisms: Mechanisms::default(),
             now: 0,
         }
@@ -132,13 +132,14 @@ impl Replicator {
     /// of another peer is taken after that: what comes later is not lost.
     fn notice_recovery(&mut self, replica: &dyn Replica) {
         let current = replica.current_run();
-        let before = self.run.replace(current);
-        if before.is_none_or(|before| before == current) {
+        if self.runs.contains(&current) {
             return;
         }
         let runs = replica.runs();
-        let newer = runs.iter().rev().take_while(|(run, _)| Some(*run) != before);
-        let Some((_, first)) = newer.last() else { return };
+        let known = std::mem::replace(&mut self.runs, runs.iter().map(|(run, _)| *run).collect());
+        // The run that was the last one may be lost as well.
+        let newer = runs.iter().filter(|(run, _)| !known.is_empty() && !known.contains(run));
+        let Some(first) = newer.map(|(_, first)| *first).min() else { return };
         let kept = Sequence(first.0.saturating_sub(1));
         let of_sessions = self.sessions.values_mut().map(Session::tears_mut);
         for tears in of_sessions.chain(self.left.values_mut().map(|left| &mut left.tears)) {
