@@ -11,7 +11,7 @@ use ditto_replication::{
 use ditto_store::{Store, StoreError, replica as store};
 use ditto_value::Object;
 
-/// Lends a [`Store`] to the replication state machine.
+/// Lends a [`Store`] to the replication state machine, and remembers when that began the work it is at.
 pub struct StoreReplica(store::Replica, Instant);
 
 impl StoreReplica {

@@ -5,7 +5,9 @@
 mod model;
 mod pair;
 
-use ditto_replication::limits::{FIRST_WINDOW_DOCUMENTS, PART_BYTES, TAKEN_DELAY_MS, WINDOW_BATCHES};
+use ditto_replication::limits::{
+    FIRST_WINDOW_DOCUMENTS, PART_BYTES, TAKEN_DELAY_MS, WINDOW_BATCHES, WORK_MS,
+};
 use ditto_replication::{SessionId, SubscriptionId};
 use ditto_value::Value;
 use pair::{Net, int};
@@ -245,6 +247,41 @@ fn noise(bytes: usize, seed: u64) -> String {
 
 /// What 1 does, or is done to it, between taking the old copy and offering it.
 type Meanwhile = fn(&mut Net, SubscriptionId, SessionId);
+
+#[test]
+fn what_costs_much_to_look_at_is_offered_one_by_one_and_then_nothing_is_due() {
+    let mut net = with_an_old_copy_at_2(delete);
+    for plant in ["ivy", "moss", "palm"] {
+        insert(&mut net, 2, plant);
+    }
+    net.model(1).read_ms = WORK_MS;
+    net.kinds.clear();
+    net.connect(1, 2);
+    pass(&mut net);
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+    assert!(net.kinds[&TAKEN] >= 4, "{:?}", net.kinds);
+    // The last that is looked at is not offered, for it is dead.
+    net.kinds.clear();
+    insert(&mut net, 2, "oak");
+    while net.step() {}
+    assert!(net.model(1).visible("plants", "oak").is_some());
+    let now = net.now;
+    assert!(net.model(2).delete(now, "plants", "oak"));
+    pass(&mut net);
+    assert_eq!(net.kinds.get(&TAKEN), None);
+}
+
+/// Lets time pass until everything that was taken is offered.
+fn pass(net: &mut Net) {
+    let mut turns = 0;
+    for _ in 0..10 {
+        while net.step() || net.tick_due() {
+            turns += 1;
+            assert!(turns < 10_000, "the same is due again and again");
+        }
+        net.advance(TAKEN_DELAY_MS);
+    }
+}
 
 #[test]
 fn nothing_is_due_for_ever_when_what_was_taken_cannot_be_offered() {

@@ -58,7 +58,7 @@ impl Publisher {
         if let Some(aside) = draft.aside {
             self.ahead.reach(aside);
         }
-        // So was what was told there, and it may lack what others have told meanwhile.
+        // What it jumps over was told later than the draft was made, and may be parts whose rest is not told yet.
         let durable = if end == draft.end { draft.durable } else { turn.durable };
         let caught_up = end >= durable && !draft.torn && self.torn <= end;
         let arrived = caught_up && !self.told_caught_up;

@@ -111,7 +111,7 @@ impl Subscriber {
                 self.offering.up_to = turn.durable;
             }
         }
-        self.offering.due = goes_on;
+        self.offering.due = goes_on.filter(|_| self.offering.up_to < turn.durable);
         if !items.is_empty() {
             self.offering.last += 1;
             self.offering.open = Some((self.offering.last, start));
