@@ -71,13 +71,8 @@ impl World {
                 && !oracle::writes_apart(&self.peers, owner)
                 && !self.excuses.may_be_lost(owner)
             {
-                self.spread_from_all(owner);
-                if self.excuses.of.contains_key(&(peer, owner)) {
-                    self.spread(peer, owner);
-                } else {
-                    self.verdicts.push(format!("at {} peer {peer} sees {what}", self.now));
-                    self.note(|| format!("peer {peer} sees {what}"));
-                }
+                self.verdicts.push(format!("at {} peer {peer} sees {what}", self.now));
+                self.note(|| format!("peer {peer} sees {what}"));
             }
         }
     }
@@ -114,24 +109,19 @@ impl World {
         self.links_of(peer).into_iter().any(|link| self.links[link].other(peer) == source && position(link))
     }
 
-    /// Whoever has a link to a peer that shows a part without a word may get it.
+    /// Whoever has a link to a peer that shows a part without a word may get it. Who shows it already, waiting for somebody
+    /// else, may pass it on without a word from now on.
     fn spread(&mut self, peer: usize, owner: usize) {
-        for link in self.links_of(peer) {
-            let other = self.links[link].other(peer);
-            self.excuses.of.entry((other, owner)).or_default().from.insert(peer, None);
-        }
-    }
-
-    /// Who has an excuse may say without a word what it shows, also while it waits for somebody else.
-    fn spread_from_all(&mut self, owner: usize) {
-        let mut spread = BTreeSet::new();
-        loop {
-            let excused = self.excuses.of.keys().filter(|(_, of)| *of == owner).map(|(peer, _)| *peer);
-            let shows =
-                |peer: &usize| oracle::parts(&self.peers[*peer]).iter().any(|part| part.owner == owner);
-            let Some(peer) = excused.filter(|peer| !spread.contains(peer)).find(shows) else { return };
-            spread.insert(peer);
-            self.spread(peer, owner);
+        let mut next = vec![peer];
+        while let Some(peer) = next.pop() {
+            for link in self.links_of(peer) {
+                let other = self.links[link].other(peer);
+                let is_new = !self.excuses.of.contains_key(&(other, owner));
+                self.excuses.of.entry((other, owner)).or_default().from.insert(peer, None);
+                if is_new && oracle::parts(&self.peers[other]).iter().any(|part| part.owner == owner) {
+                    next.push(other);
+                }
+            }
         }
     }
 
