@@ -21,6 +21,7 @@ mod capabilities;
 mod event;
 mod known;
 mod leaving;
+mod left_parts;
 pub mod limits;
 mod mechanisms;
 mod message;

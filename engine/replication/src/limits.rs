@@ -21,8 +21,13 @@ pub const PART_BYTES: usize = 128 * 1024;
 pub const MAX_DELTA_BYTES: usize = 64 * 1024 * 1024;
 /// The same, to a peer that lets all other messages wait for it.
 pub const MAX_WAITED_DELTA_BYTES: usize = 16 * 1024 * 1024;
-/// Deltas that may be under way in parts at once, per direction of a session.
+/// Deltas that may be under way in parts at once, per direction of a session; and of which something is left of earlier sessions.
 pub const MAX_OPEN_PARTS: usize = 64;
+/// What is kept in memory, for all peers that are gone together, of deltas of which not all parts came: the longest delta. Of more,
+/// that of who left first is forgotten.
+pub const MAX_LEFT_PART_BYTES: usize = MAX_DELTA_BYTES;
+/// How long it is kept, in milliseconds.
+pub const LEFT_PARTS_MS: u64 = 600_000;
 /// Of these, answers whose parts are sent before the message that refers to them; so many may wait for that.
 pub const MAX_UNREFERRED_ANSWERS: usize = 8;
 /// And documents that travel in parts for one batch; a commit with more is cut.

@@ -20,6 +20,8 @@ pub struct Mechanisms {
     pub walked_instead: u64,
     /// Sessions that subscribed later, because another one was bringing much.
     pub postponed: u64,
+    /// Long deltas that went on where an earlier session had ended.
+    pub resumed: u64,
 }
 
 impl Mechanisms {
@@ -33,5 +35,6 @@ impl Mechanisms {
         self.reconciled += other.reconciled;
         self.walked_instead += other.walked_instead;
         self.postponed += other.postponed;
+        self.resumed += other.resumed;
     }
 }

@@ -65,6 +65,16 @@ pub(crate) struct Hello {
     pub(crate) evictions: u64,
     /// The wall clock of the sender in milliseconds since 1970; 0 if it does not say.
     pub(crate) clock_ms: u64,
+    /// What the sender has of long deltas of the receiver, from sessions that ended before the rest came.
+    pub(crate) begun: Vec<Begun>,
+}
+
+/// The beginning of a long delta that its receiver has.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Begun {
+    /// Digest of the whole.
+    pub(crate) whole: u128,
+    pub(crate) bytes: u64,
 }
 
 /// What the sender wants from now on, as a change to what it wanted before.
@@ -201,6 +211,10 @@ pub(crate) struct Part {
     pub(crate) bytes: Vec<u8>,
     /// Nothing more comes of it, and no message refers to it.
     pub(crate) dropped: bool,
+    /// Digest of the whole, in its first part. With *dropped* and without a name: what was [`Begun`] of that is of no use any more.
+    pub(crate) whole: Option<u128>,
+    /// In the first part: it goes on after so many bytes that were [`Begun`].
+    pub(crate) after: u64,
 }
 
 /// Everything up to this batch is durable at the sender of this message.
@@ -345,17 +359,7 @@ impl Message {
                 out.0
             }
             Message::Batch(batch) => batch.encode(),
-            Message::Part(part) => {
-                let mut out = Writer::kind(7);
-                out.number(1, part.parts);
-                if part.dropped {
-                    out.flag(4, true);
-                } else {
-                    out.number(2, part.total);
-                    out.bytes(3, &part.bytes);
-                }
-                out.0
-            }
+            Message::Part(part) => part.encode(),
             Message::Acknowledge(acknowledge) => acknowledge.encode(),
             Message::Question(question) => question.encode(),
             Message::Rest(rest) => rest.encode(),

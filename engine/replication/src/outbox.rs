@@ -3,10 +3,12 @@
 //! A part is cut off when the channel takes it, by turns with a message if one waits. So a message waits for one part at most,
 //! whatever the length of the delta, and a long delta is held once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+
+use ditto_crdt::Version;
 
 use crate::limits::{MAX_UNREFERRED_ANSWERS, WINDOW_BYTES};
-use crate::message::{Body, Message, Part, pack};
+use crate::message::{Begun, Body, Message, Part, pack};
 
 /// What the channel has not taken yet.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(crate) struct Outbox {
     /// The names of those that are.
     sent: Vec<u64>,
     last_name: u64,
+    /// What the other peer has of long deltas from earlier sessions: bytes, by digest. It keeps them until they are used or of no use.
+    begun: BTreeMap<u128, usize>,
     /// The next turn is a part's.
     part_next: bool,
     /// The other peer reads packed messages.
@@ -44,15 +48,26 @@ struct Long {
     /// Its name, once a part is sent: names ascend in the order in which they are first used.
     name: Option<u64>,
     sent: usize,
+    /// Its digest, for who goes on with it in another session.
+    whole: Option<u128>,
 }
 
 impl Long {
     fn new(delta: Vec<u8>) -> Self {
-        Self { delta, name: None, sent: 0 }
+        Self { delta, name: None, sent: 0, whole: None }
+    }
+
+    /// One that goes on where an earlier session ended, if it is among what was begun.
+    fn resumed(delta: Vec<u8>, begun: &mut BTreeMap<u128, usize>) -> Self {
+        let whole = Version::of_canonical(&delta).0;
+        // A part has at least one byte.
+        let sent = begun.remove(&whole).unwrap_or(0).min(delta.len().saturating_sub(1));
+        Self { delta, name: None, sent, whole: Some(whole) }
     }
 
     /// The next part; `is_whole` after the last.
     fn part(&mut self, last_name: &mut u64, longest: usize) -> Part {
+        let (whole, after) = if self.name.is_none() { (self.whole, self.sent as u64) } else { (None, 0) };
         let parts = *self.name.get_or_insert_with(|| {
             *last_name += 1;
             *last_name
@@ -60,7 +75,11 @@ impl Long {
         let rest = self.delta.get(self.sent..).unwrap_or_default();
         let bytes = rest.get(..longest).unwrap_or(rest).to_vec();
         self.sent += bytes.len();
-        Part { parts, total: self.delta.len() as u64, bytes, dropped: false }
+        Part { parts, total: self.delta.len() as u64, bytes, dropped: false, whole, after }
+    }
+
+    fn unsent(&self) -> usize {
+        self.delta.len() - self.sent
     }
 
     fn is_whole(&self) -> bool {
@@ -96,13 +115,14 @@ impl Outbox {
 
     /// A long answer, and the message that refers to it.
     pub(crate) fn push_answer(&mut self, delta: Vec<u8>, message: Message) {
-        self.answer_bytes += delta.len();
-        self.answers.push_back((Long::new(delta), message));
+        let long = Long::resumed(delta, &mut self.begun);
+        self.answer_bytes += long.unsent();
+        self.answers.push_back((long, message));
     }
 
     /// Long documents of the next batch that has any.
     pub(crate) fn push_documents(&mut self, deltas: impl Iterator<Item = Vec<u8>>) {
-        self.documents.extend(deltas.map(Long::new));
+        self.documents.extend(deltas.map(|delta| Long::resumed(delta, &mut self.begun)));
     }
 
     /// The names of the long documents, in their order, when all of them are sent.
@@ -117,10 +137,31 @@ impl Outbox {
 
     /// The long documents are not to be sent any more; tells the other peer of those of which it has got something.
     pub(crate) fn drop_documents(&mut self) {
-        let begun = std::mem::take(&mut self.documents).into_iter().filter_map(|long| long.name);
-        let names: Vec<u64> = std::mem::take(&mut self.sent).into_iter().chain(begun).collect();
+        let mut names = std::mem::take(&mut self.sent);
+        for long in std::mem::take(&mut self.documents) {
+            match (long.name, long.whole) {
+                (Some(name), _) => names.push(name),
+                (None, Some(whole)) if long.sent > 0 => {
+                    self.begun.insert(whole, long.sent);
+                }
+                _ => {}
+            }
+        }
         for parts in names {
             self.push(&Message::Part(Part { parts, dropped: true, ..Part::default() }));
+        }
+    }
+
+    /// What the other peer says that it has of long deltas.
+    pub(crate) fn resume(&mut self, begun: &[Begun]) {
+        let said = begun.iter().filter(|begun| begun.bytes > 0);
+        self.begun = said.map(|begun| (begun.whole, begun.bytes as usize)).collect();
+    }
+
+    /// All is told, and nothing was of use any more of what the other peer has of long deltas: it need not keep that.
+    pub(crate) fn forget_begun(&mut self) {
+        for whole in std::mem::take(&mut self.begun).into_keys() {
+            self.push(&Message::Part(Part { dropped: true, whole: Some(whole), ..Part::default() }));
         }
     }
 
@@ -191,7 +232,7 @@ impl Outbox {
 
     /// Bytes of everything.
     pub(crate) fn all_bytes(&self) -> usize {
-        let documents = self.documents.iter().map(|long| long.delta.len() - long.sent);
+        let documents = self.documents.iter().map(Long::unsent);
         self.bytes + self.answer_bytes + documents.sum::<usize>()
     }
 }

@@ -6,6 +6,7 @@ use ditto_crdt::{RunId, Sequence};
 use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
+use crate::left_parts::LeftParts;
 use crate::limits::{LEFT_PATIENCE_MS, MAX_REASON_BYTES};
 use crate::mechanisms::Mechanisms;
 use crate::message::{Goodbye, Message};
@@ -65,6 +66,8 @@ pub struct Replicator {
     lost: bool,
     /// What sessions that have ended leave to the next one: what may still be visible in part.
     left: BTreeMap<PeerId, Left>,
+    /// … and what has come of long deltas.
+    left_parts: LeftParts,
     /// The newest local sequence when there was something in part the last time.
     torn_up_to: Sequence,
     /// Something is whole that was visible in part, and the other peers were not told yet.
@@ -105,6 +108,7 @@ impl Replicator {
             evicted: false,
             lost: false,
             left: BTreeMap::new(),
+            left_parts: LeftParts::default(),
             torn_up_to: Sequence(0),
             mended: false,
             eager: EagerLinks::default(),
@@ -123,6 +127,7 @@ impl Replicator {
         begun.inherit(
             self.left.remove(&remote).map(|left| left.tears).unwrap_or_default(),
             replica.offered(remote).unwrap_or_else(begin_of_run).min(replica.last_sequence()),
+            self.left_parts.take(remote),
         );
         self.sessions.insert(session, begun);
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
@@ -166,6 +171,7 @@ impl Replicator {
             return;
         };
         let (remote, left) = (session.link.remote, Left { tears: session.bequeath(), since: self.now });
+        self.left_parts.keep(remote, session.bequeath_parts(), self.now);
         let says_something = |left: &Left| left.tears.parts(self.durable).is_some();
         if !says_something(&left) {
             return;
@@ -245,6 +251,7 @@ impl Replicator {
         let lost = std::mem::take(&mut self.lost);
         self.mended = false;
         self.give_up();
+        self.left_parts.forget(self.now);
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             if self.sessions.get(&session).is_some_and(Session::is_postponed) {
@@ -266,7 +273,11 @@ impl Replicator {
         }
         let timeouts = self.sessions.values().filter_map(|session| session.timeout(self.eager));
         let open = self.left.values().filter(|left| left.tears.are_open());
-        timeouts.chain(open.map(Left::gives_up)).min().map(|timeout| timeout.max(self.now))
+        timeouts
+            .chain(open.map(Left::gives_up))
+            .chain(self.left_parts.timeout())
+            .min()
+            .map(|timeout| timeout.max(self.now))
     }
 
     /// Stops or resumes [`Self::poll_transmit`] for one session whose channel cannot take more at the moment. Nothing

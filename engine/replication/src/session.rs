@@ -10,7 +10,7 @@ use crate::limits::{
     ANSWER_TIMEOUT_MS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX, PROTOCOL_MIN,
 };
 use crate::message::{Body, Hello, Interests, Message};
-use crate::parts::Reassembly;
+use crate::parts::{Beginning, Reassembly};
 use crate::publisher::{Publisher, locate};
 use crate::questions::{self, Respondent};
 use crate::replica::{Checkpoint, Greeting, PeerId};
@@ -94,6 +94,7 @@ impl Session {
             capabilities: CAPABILITIES,
             evictions: self.subscriber.told_evictions,
             clock_ms: turn.replica.wall_clock_ms(),
+            begun: self.reassembly.begun(),
         }));
         Ok(())
     }
@@ -107,8 +108,9 @@ impl Session {
     }
 
     /// Goes on where an earlier session with this peer ended: with what may still be visible in part, and from the local
-    /// sequence up to which the other peer was offered what was taken from others.
-    pub(crate) fn inherit(&mut self, tears: Tears, offered: Sequence) {
+    /// sequence up to which the other peer was offered what was taken from others, and with what has come of long deltas.
+    pub(crate) fn inherit(&mut self, tears: Tears, offered: Sequence, begun: Vec<Beginning>) {
+        self.reassembly = Reassembly::new(begun);
         self.link.statistics.catching_up = tears.are_open();
         self.subscriber.tears = tears;
         self.subscriber.offer_after(offered);
@@ -117,6 +119,11 @@ impl Session {
     /// What may be visible in part when the session ends.
     pub(crate) fn bequeath(&mut self) -> Tears {
         std::mem::take(&mut self.subscriber.tears)
+    }
+
+    /// What has come of long deltas when the session ends.
+    pub(crate) fn bequeath_parts(&mut self) -> Vec<Beginning> {
+        std::mem::take(&mut self.reassembly).end()
     }
 
     /// What the other peer has told, and may be visible in part.
@@ -196,6 +203,7 @@ impl Session {
             }
             Message::Part(part) => {
                 link.heard = turn.now;
+                link.mechanisms.resumed += u64::from(part.after > 0);
                 reassembly.receive(part)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
@@ -264,6 +272,7 @@ impl Session {
             self.subscriber.remember(seen);
         }
         self.link.meet(hello.capabilities);
+        self.link.outbox.resume(&hello.begun);
         self.subscriber.tears.meet(hello.site, hello.durable);
         self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.link.can(RECONCILIATION));
         self.goes_second = local.peer > remote;

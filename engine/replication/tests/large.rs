@@ -7,8 +7,8 @@ mod pair;
 mod watch;
 
 use ditto_replication::limits::{
-    MAX_BATCH_BYTES, MAX_DELTA_BYTES, MAX_OPEN_PARTS, MAX_QUESTION_HASHES, MAX_WAITED_DELTA_BYTES,
-    PART_BYTES, QUEUE_TARGET_BYTES,
+    LEFT_PARTS_MS, MAX_BATCH_BYTES, MAX_DELTA_BYTES, MAX_OPEN_PARTS, MAX_QUESTION_HASHES,
+    MAX_WAITED_DELTA_BYTES, PART_BYTES, QUEUE_TARGET_BYTES,
 };
 use ditto_replication::{Event, Replica, SessionId};
 use ditto_value::Value;
@@ -191,6 +191,72 @@ fn a_session_that_is_lost_leaves_nothing_in_part_and_repeats_nothing_else() {
     let (_, right) = net.connect(0, 1);
     Watch::default().settle(&mut net);
     assert_eq!(net.statistics(1, right).documents_received, 1);
+}
+
+#[test]
+fn a_document_that_takes_longer_than_any_session_arrives() {
+    let (mut net, _, _) = narrow();
+    insert_large(&mut net, 0, "oak", 100);
+    insert(&mut net, 0, "fern");
+    let mut sessions = 1;
+    while !has(&net, 1, "oak") {
+        let enough = parts(&net) + 10;
+        while parts(&net) < enough && net.step() {}
+        net.disconnect(0, 1);
+        // What is seen is all of it or nothing, and the publisher may be another process.
+        if sessions % 3 == 0 {
+            net.restart(0);
+        }
+        net.advance(1_000);
+        net.connect(0, 1);
+        sessions += 1;
+        assert!(sessions < 13, "it begins anew");
+    }
+    assert!(parts(&net) <= 101 + sessions, "{} parts in {sessions} sessions", parts(&net));
+    Watch::default().settle(&mut net);
+    net.assert_equal(0, 1);
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+    let resumed = net.nodes[1].replicator.mechanisms().resumed;
+    assert!(resumed >= 9, "{resumed} times");
+}
+
+#[test]
+fn a_large_document_that_has_changed_since_the_last_session_begins_anew() {
+    let (mut net, _, _) = narrow();
+    insert_large(&mut net, 0, "oak", 40);
+    deliver_parts(&mut net, 20);
+    net.disconnect(0, 1);
+    let now = net.now;
+    net.model(0).set(now, "plants", "oak", "light", 5);
+    let before = parts(&net);
+    let (left, _) = net.connect(0, 1);
+    Watch::default().settle(&mut net);
+    net.assert_equal(0, 1);
+    assert_eq!(parts(&net) - before, 41 + 1, "all of it, and that what was left is of no use");
+    assert_eq!(net.statistics(0, left).documents_sent, 1);
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+    // Nothing is left of it.
+    net.disconnect(0, 1);
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(parts(&net) - before, 42);
+}
+
+#[test]
+fn what_has_come_of_a_large_document_is_not_kept_for_ever() {
+    let (mut net, _, _) = narrow();
+    insert_large(&mut net, 0, "oak", 40);
+    deliver_parts(&mut net, 20);
+    net.disconnect(0, 1);
+    net.advance(0);
+    assert_eq!(net.nodes[1].replicator.next_timeout(), Some(net.now + LEFT_PARTS_MS));
+    net.advance(LEFT_PARTS_MS);
+    assert_eq!(net.nodes[1].replicator.next_timeout(), None);
+    let before = parts(&net);
+    net.connect(0, 1);
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(parts(&net) - before, 41);
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(crate) fn mechanisms(tally: &mut Tally, done: Mechanisms) {
         ("reconciled", done.reconciled),
         ("walked instead", done.walked_instead),
         ("postponed", done.postponed),
+        ("resumed", done.resumed),
     ];
     for (name, times) in named {
         *tally.entry(name).or_default() += times;

@@ -3,13 +3,13 @@
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use super::{
-    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Body, Compared, Delivery, Exceptions, Found,
+    Acknowledge, AddedInterest, Answer, Batch, BatchEnd, Begun, Body, Compared, Delivery, Exceptions, Found,
     Goodbye, Hello, Inquiry, Interests, Name, Names, Offer, OfferItem, Part, Question, Rest, SentDocument,
     Settled, Start, Surplus, Symbols, Walk,
 };
 use crate::limits::{
     MAX_ARGUMENT_BYTES, MAX_BATCH_DOCUMENTS, MAX_COLLECTION_BYTES, MAX_DELTA_BYTES, MAX_ID_BYTES,
-    MAX_INQUIRY_ITEMS, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_QUERY_BYTES, MAX_QUESTION_HASHES,
+    MAX_INQUIRY_ITEMS, MAX_INTERESTS, MAX_OFFER_ITEMS, MAX_OPEN_PARTS, MAX_QUERY_BYTES, MAX_QUESTION_HASHES,
     MAX_REASON_BYTES, MAX_RECONCILED_DOCUMENTS, MAX_RUNS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE,
     WINDOW_BATCHES,
 };
@@ -75,6 +75,12 @@ impl Hello {
         out.nonzero(8, self.capabilities);
         out.nonzero(9, self.evictions);
         out.nonzero(10, self.clock_ms);
+        for begun in &self.begun {
+            out.structure(11, |out| {
+                out.bytes(1, &begun.whole.to_le_bytes());
+                out.number(2, begun.bytes);
+            });
+        }
         out.0
     }
 
@@ -95,6 +101,7 @@ impl Hello {
                 8 => hello.capabilities = content.number("capabilities")?,
                 9 => hello.evictions = content.number("evictions")?,
                 10 => hello.clock_ms = content.number("clock")?,
+                11 => push(&mut hello.begun, read_begun(content)?, MAX_OPEN_PARTS, "begun")?,
                 _ => {}
             }
         }
@@ -117,6 +124,19 @@ fn read_seen(content: Content<'_>) -> Result<Seen, DecodeError> {
         }
     }
     Ok(Seen { run: run.ok_or(DecodeError::Missing("seen"))?, ..seen })
+}
+
+fn read_begun(content: Content<'_>) -> Result<Begun, DecodeError> {
+    let mut fields = content.fields("begun")?;
+    let mut begun = Begun::default();
+    while let Some((field, content)) = fields.field()? {
+        match field {
+            1 => begun.whole = u128::from_le_bytes(content.array("begun")?),
+            2 => begun.bytes = content.number("begun")?,
+            _ => {}
+        }
+    }
+    Ok(begun)
 }
 
 fn read_checkpoint(content: Content<'_>, name: &'static str) -> Result<Checkpoint, DecodeError> {
@@ -417,6 +437,22 @@ impl Body {
 }
 
 impl Part {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::kind(7);
+        out.nonzero(1, self.parts);
+        if self.dropped {
+            out.flag(4, true);
+        } else {
+            out.number(2, self.total);
+            out.bytes(3, &self.bytes);
+        }
+        if let Some(whole) = self.whole {
+            out.bytes(5, &whole.to_le_bytes());
+        }
+        out.nonzero(6, self.after);
+        out.0
+    }
+
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut part = Part::default();
         while let Some((field, content)) = fields.field()? {
@@ -425,6 +461,8 @@ impl Part {
                 2 => part.total = content.number("total")?,
                 3 => part.bytes = content.bytes("bytes", PART_BYTES)?.to_vec(),
                 4 => part.dropped = content.number("dropped")? != 0,
+                5 => part.whole = Some(u128::from_le_bytes(content.array("whole")?)),
+                6 => part.after = content.number("after")?,
                 _ => {}
             }
         }

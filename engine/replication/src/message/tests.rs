@@ -38,17 +38,22 @@ fn names() -> impl Strategy<Value = Name> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 6]>(), prop::collection::vec(seen(), 0..5)).prop_map(
-        |(versions, database, [site, run, durable, capabilities, evictions, clock_ms], seen)| Hello {
-            versions,
-            database,
-            site: SiteId(site),
-            run: RunId(run),
-            durable: Sequence(durable),
-            seen,
-            capabilities,
-            evictions,
-            clock_ms,
+    let begun = any::<(u128, u64)>().prop_map(|(whole, bytes)| Begun { whole, bytes });
+    let lists = (prop::collection::vec(seen(), 0..5), prop::collection::vec(begun, 0..4));
+    (any::<(u64, u64)>(), any::<[u8; 16]>(), any::<[u64; 6]>(), lists).prop_map(
+        |(versions, database, [site, run, durable, capabilities, evictions, clock_ms], (seen, begun))| {
+            Hello {
+                versions,
+                database,
+                site: SiteId(site),
+                run: RunId(run),
+                durable: Sequence(durable),
+                seen,
+                capabilities,
+                evictions,
+                clock_ms,
+                begun,
+            }
         },
     )
 }
@@ -147,13 +152,14 @@ fn messages() -> impl Strategy<Value = Message> {
         any::<u64>().prop_map(|taken| Message::Compared(Compared { taken })),
         (any::<u64>(), bytes(9)).prop_map(|(offer, wanted)| Message::Answer(Answer { offer, wanted })),
         batches().prop_map(Message::Batch),
-        (any::<u64>(), 0..1_000_u64, bytes(40)).prop_map(|(parts, total, bytes)| Message::Part(Part {
-            parts,
-            total,
-            bytes,
-            dropped: false
-        })),
-        any::<u64>().prop_map(|parts| Message::Part(Part { parts, dropped: true, ..Part::default() })),
+        (any::<[u64; 2]>(), 0..1_000_u64, bytes(40), prop::option::of(any::<u128>())).prop_map(
+            |([parts, after], total, bytes, whole)| {
+                Message::Part(Part { parts, total, bytes, dropped: false, whole, after })
+            }
+        ),
+        (any::<u64>(), prop::option::of(any::<u128>())).prop_map(|(parts, whole)| {
+            Message::Part(Part { parts, dropped: true, whole, ..Part::default() })
+        }),
         (any::<u64>(), prop::collection::vec((any::<u64>(), bytes(9)), 0..3)).prop_map(
             |(batch, exceptions)| {
                 let exceptions =
@@ -269,6 +275,7 @@ fn the_documented_vectors_are_what_is_written() {
                 capabilities: 0,
                 evictions: 0,
                 clock_ms: 0,
+                begun: Vec::new(),
             }),
             "0102010401071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0c\
              030803000000000000000404",
@@ -416,8 +423,26 @@ fn the_documented_vectors_are_what_is_written() {
             "12020105102c94f29252fa8167ca81b719495ed60d",
         ),
         (Message::Settled(Settled { generation: 1, sequence: Sequence(9) }), "1302010409"),
-        (Message::Part(Part { parts: 1, total: 5, bytes: vec![1, 2], dropped: false }), "070201040507020102"),
+        (
+            Message::Part(Part { parts: 1, total: 5, bytes: vec![1, 2], ..Part::default() }),
+            "070201040507020102",
+        ),
         (Message::Part(Part { parts: 1, dropped: true, ..Part::default() }), "0702010801"),
+        (
+            Message::Part(Part {
+                parts: 1,
+                total: 300,
+                bytes: vec![3],
+                dropped: false,
+                whole: Some(7),
+                after: 130,
+            }),
+            "07020104ac020701030b10070000000000000000000000000000000c8201",
+        ),
+        (
+            Message::Part(Part { dropped: true, whole: Some(7), ..Part::default() }),
+            "0708010b1007000000000000000000000000000000",
+        ),
         (
             Message::Hello(Hello {
                 versions: (1, 2),
@@ -432,8 +457,9 @@ fn the_documented_vectors_are_what_is_written() {
                 capabilities: 31,
                 evictions: 6,
                 clock_ms: 1_780_000_000_000,
+                begun: vec![Begun { whole: 7, bytes: 130 }],
             }),
-            "0102010402071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0e03080300000000000000040406080f0a03080500000000000000101f12061480909282e733",
+            "0102010402071030313233343536373839616263646566090801000000000000000b0802000000000000000cac020f0e03080300000000000000040406080f0a03080500000000000000101f12061480909282e7331715031007000000000000000000000000000000048201",
         ),
         (
             Message::Interests(Interests {
@@ -569,10 +595,10 @@ fn the_documented_vectors_are_what_is_written() {
 
 #[test]
 fn limits_are_checked_before_anything_is_kept() {
-    let part = |total| Message::Part(Part { parts: 1, total, bytes: vec![0; 8], dropped: false }).encode();
+    let part = |total| Message::Part(Part { parts: 1, total, bytes: vec![0; 8], ..Part::default() }).encode();
     assert_eq!(Message::decode(&part(u64::MAX)), Err(DecodeError::Limit("total")));
     let bytes = vec![0; PART_BYTES + 1];
-    let long = Message::Part(Part { parts: 1, total: 9, bytes, dropped: false }).encode();
+    let long = Message::Part(Part { parts: 1, total: 9, bytes, ..Part::default() }).encode();
     assert_eq!(Message::decode(&long), Err(DecodeError::Limit("bytes")));
     let many: Vec<u8> = std::iter::once(2).chain([6, 1].repeat(2_000)).collect();
     assert_eq!(Message::decode(&many), Err(DecodeError::Limit("removed")));
@@ -627,7 +653,7 @@ fn the_documented_limits_are_those_of_the_code() {
     }
     let values = values![
         MAX_MESSAGE_BYTES MESSAGE_TARGET_BYTES PACK_MIN_BYTES PACK_MIN_SAVING PART_BYTES MAX_DELTA_BYTES
-        MAX_WAITED_DELTA_BYTES MAX_OPEN_PARTS MAX_UNREFERRED_ANSWERS MAX_LARGE_DOCUMENTS BATCH_TARGET_DOCUMENTS BATCH_TARGET_BYTES MAX_BATCH_DOCUMENTS
+        MAX_WAITED_DELTA_BYTES MAX_OPEN_PARTS MAX_LEFT_PART_BYTES LEFT_PARTS_MS MAX_UNREFERRED_ANSWERS MAX_LARGE_DOCUMENTS BATCH_TARGET_DOCUMENTS BATCH_TARGET_BYTES MAX_BATCH_DOCUMENTS
         MAX_BATCH_BYTES WINDOW_BYTES WINDOW_DOCUMENTS FIRST_WINDOW_DOCUMENTS WINDOW_BATCHES MAX_BUFFERED_BYTES MAX_BUFFERED_DOCUMENTS
         ROWS_PER_CALL BYTES_PER_ROW ROWS_PER_FILTER MAX_ROWS_PER_ROW WORK_MS MAX_WORK_MS MAX_COMMIT_LOOKS ROWS_PER_READ LIVE_ROWS MAX_RANGES_AHEAD MIN_LISTED_CHANGES MAX_LEFT_OUT
         MAX_OFFER_ITEMS MAX_KEPT_ANSWERS OFFER_TARGET_BYTES TAKEN_DELAY_MS SILENT_ROWS POSITION_DELAY_MS MAX_INTERESTS MAX_INTEREST_BYTES MAX_QUERY_BYTES

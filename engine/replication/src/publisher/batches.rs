@@ -139,6 +139,9 @@ impl Publisher {
         });
         link.statistics.documents_sent += flight.documents.len() as u64;
         link.send(&Message::Batch(message));
+        if self.told_caught_up {
+            link.outbox.forget_begun();
+        }
         self.told = flight.end;
         self.silent_since = None;
         self.flights.push_back(flight);
