@@ -32,10 +32,10 @@ use crate::replica::{DocumentKey, Incoming, IncomingDocument, Outcome, PeerId, S
 use crate::sizes::Sizes;
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
-use gap::{Lacked, Open, owe};
+use gap::{Lacked, Open, Purpose, owe};
 use joined::Join;
 use lazy::{Brought, Delivered};
-use single::{Reason, Single};
+use single::Single;
 use taken::Offering;
 pub(crate) use tears::Tears;
 use wanted::{Wanted, wants};
@@ -66,6 +66,8 @@ pub(crate) struct Subscriber {
     unacknowledged: VecDeque<(u64, Sequence)>,
     open: BTreeMap<u64, Open>,
     open_bytes: usize,
+    /// How many of them are [`Purpose::Again`].
+    asked_again: usize,
     last_question: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
@@ -300,7 +302,7 @@ impl Subscriber {
                 self.goes_on = true;
                 return Ok(());
             }
-            if self.batches.front().is_none_or(|batch| batch.end.is_none()) {
+            if self.asked_again > 0 || self.batches.front().is_none_or(|batch| batch.end.is_none()) {
                 return Ok(());
             }
             let Some(mut inbound) = self.batches.pop_front() else { return Ok(()) };
@@ -394,7 +396,7 @@ impl Subscriber {
                 if !self.may_ask(&link.sizes) {
                     break;
                 }
-                self.question(Some((*batch, *next_to_ask)), document.key.clone(), link, turn)?;
+                self.question(Purpose::Gap(*batch, *next_to_ask), document.key.clone(), link, turn)?;
                 document.state = State::Asked;
                 *asked += 1;
             }
@@ -410,7 +412,7 @@ impl Subscriber {
 
     fn question(
         &mut self,
-        batch: Option<(u64, usize)>,
+        purpose: Purpose,
         key: DocumentKey,
         link: &mut Link,
         turn: &mut Turn<'_>,
@@ -420,7 +422,7 @@ impl Subscriber {
         self.last_question += 1;
         let question = self.last_question;
         let evictions = turn.replica.eviction_total();
-        let open = Open { question, batch, key, hashes, version, evictions, asked: turn.now };
+        let open = Open { question, purpose, key, hashes, version, evictions, asked: turn.now };
         self.open_bytes += open.bytes();
         link.statistics.questions_asked += 1;
         link.send(&Message::Question(Question {
@@ -447,12 +449,13 @@ impl Subscriber {
         self.open_bytes -= open.bytes();
         link.statistics.documents_received += u64::from(rest.found.is_some());
         let is_current = open.evictions == turn.replica.eviction_total();
-        let Some((batch, place)) = open.batch else {
-            let Some(found) = rest.found else { return Ok(()) };
-            let reason = Reason::Answer(Lacked::of(&open, &found), open.evictions);
-            let (stated, newest, after) = (found.version, found.newest, self.last_batch);
-            let single = Single { key: open.key, stated, delta, newest, after, reason, stale: false };
-            return self.keep(single);
+        let (batch, place) = match open.purpose {
+            Purpose::Gap(batch, place) => (batch, place),
+            Purpose::Surplus => return self.keep_answer(open, rest.found, delta, self.last_batch),
+            Purpose::Again(after) => {
+                self.asked_again -= 1;
+                return self.keep_answer(open, rest.found, delta, after);
+            }
         };
         let filled_after = self.last_batch;
         let Some(inbound) = self.batches.front_mut().filter(|inbound| inbound.batch == batch) else {
@@ -633,7 +636,7 @@ impl Subscriber {
         let carried = told || to_everything || subscribes && document.state == State::Ready(Base::Met);
         // … otherwise ask what of it the other peer lacks.
         if !carried && self.may_ask(&link.sizes) {
-            self.question(None, document.key.clone(), link, turn)?;
+            self.question(Purpose::Surplus, document.key.clone(), link, turn)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 mod model;
 mod pair;
 
+use ditto_replication::Replica;
 use pair::{Net, int};
 use proptest::prelude::*;
 
@@ -135,4 +136,89 @@ proptest! {
         net.assert_equal(0, 1);
         net.assert_equal(0, 2);
     }
+}
+
+/// Kind of a message, see `docs/protocol.md`.
+const QUESTION: u8 = 9;
+
+#[test]
+fn no_checkpoint_passes_an_answer_that_has_to_be_asked_for_again() {
+    let mut net = Net::new(2);
+    net.subscribe(1, PLANTS);
+    net.subscribe(1, "SELECT * FROM trees");
+    let now = net.now;
+    net.model(0).insert(now, "trees", "oak", &[("light", int(1))]);
+    insert(&mut net, 0, "fern");
+    let (left, right) = net.connect(0, 1);
+    net.rest();
+    // Both change the oak, and the one who is told holds more than that: it asks what of it the other one lacks.
+    net.model(1).set(now, "trees", "oak", "rings", 1);
+    net.model(0).set(now, "trees", "oak", "light", 2);
+    net.held.insert((0, left));
+    net.settle();
+    assert!(net.waiting((0, left)).contains(&QUESTION));
+    // While so much is not acknowledged that nothing is told, the oak changes again. The answer has that.
+    net.nodes[1].syncs = false;
+    for number in 0..1_000 {
+        insert(&mut net, 0, &format!("moss{number}"));
+    }
+    net.settle();
+    net.model(0).set(now, "trees", "oak", "light", 3);
+    let change = net.model(0).last_sequence();
+    net.settle();
+    net.held = [(1, right)].into();
+    while net.waiting((0, left)).contains(&QUESTION) {
+        assert!(net.step());
+    }
+    net.nodes[1].syncs = true;
+    net.settle();
+    // The rest is told behind it, up to the change and beyond, and something is evicted before the answer arrives.
+    net.model(1).evict("plants", "fern");
+    net.held = [(0, left)].into();
+    net.settle();
+    assert!(net.waiting((0, left)).contains(&QUESTION), "it asks again");
+    assert_eq!(net.model(1).field("trees", "oak", "light"), Some(int(2)));
+    assert!(net.statistics(1, right).remote_position < change);
+    net.disconnect(0, 1);
+    net.held.clear();
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(1).field("trees", "oak", "light"), Some(int(3)));
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+}
+
+#[test]
+fn what_waits_for_an_answer_that_was_asked_for_again_goes_on_when_it_is_there() {
+    let mut net = Net::new(2);
+    net.subscribe(1, PLANTS);
+    net.subscribe(1, "SELECT * FROM trees");
+    let now = net.now;
+    net.model(0).insert(now, "trees", "oak", &[("light", int(1))]);
+    insert(&mut net, 0, "fern");
+    let (left, right) = net.connect(0, 1);
+    net.rest();
+    net.model(1).set(now, "trees", "oak", "rings", 1);
+    net.model(0).set(now, "trees", "oak", "light", 2);
+    net.held.insert((0, left));
+    net.settle();
+    // Twice what comes is of no use.
+    for number in 0..2 {
+        assert!(net.waiting((0, left)).contains(&QUESTION));
+        net.held = [(1, right)].into();
+        net.settle();
+        insert(&mut net, 1, "reed");
+        net.model(1).evict("plants", "reed");
+        insert(&mut net, 0, &format!("moss{number}"));
+        net.settle();
+        net.held = [(0, left)].into();
+        net.settle();
+    }
+    assert!(net.waiting((0, left)).contains(&QUESTION));
+    net.held.clear();
+    net.rest();
+    for id in ["moss0", "moss1"] {
+        assert!(net.model(1).visible("plants", id).is_some(), "{id}");
+    }
+    assert_eq!(net.model(1).field("trees", "oak", "light"), Some(int(2)));
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
 }

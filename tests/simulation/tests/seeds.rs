@@ -65,13 +65,15 @@ const STORIES: [(u64, &str); 7] = [
 ];
 
 /// The same with the small sizes of the seed.
-const SMALL_STORIES: [(u64, &str); 6] = [
+const SMALL_STORIES: [(u64, &str); 8] = [
     (1885, "what comes by itself from a peer that is subscribed to later may be a part"),
     (1921, "what was told rests on all that was durable when it was told"),
     (2032, "a publisher that takes another identity in a session may still be waiting for the rest"),
     (17_388, "a run that began right before the storage failed may be lost with it"),
     (44_215, "what was told ahead is whole only when all is told that is durable by now"),
     (60_149, "… also when it begins another run before the next session"),
+    (64_398, "what was not wanted for one interest may be for another that is walked for instead"),
+    (66_201, "no checkpoint passes an answer that has to be asked for again"),
 ];
 
 #[test]

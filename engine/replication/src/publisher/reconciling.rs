@@ -183,8 +183,9 @@ impl Publisher {
                 served.unheld = unheld;
             }
         }
-        // Nothing of a draft was sent; the walk comes by again.
+        // Nothing of a draft was sent; the walk comes by again. What was not wanted for other interests may be for these.
         self.draft = None;
+        self.answers.forget();
         self.detach_large();
         self.ahead.forget();
         (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), Sequence(0));

@@ -23,9 +23,7 @@ pub(super) struct Lacked {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) question: u64,
-    /// The batch that waits for it, and the document's place in what is applied with it; `None` if it is only about what the
-    /// publisher lacks.
-    pub(super) batch: Option<(u64, usize)>,
+    pub(super) purpose: Purpose,
     pub(super) key: DocumentKey,
     pub(super) hashes: Option<Vec<u128>>,
     /// Version of our copy, of which these are the hashes.
@@ -33,6 +31,17 @@ pub(super) struct Open {
     /// How often had been evicted here: what the answer does not repeat may be gone if that has changed.
     pub(super) evictions: u64,
     pub(super) asked: u64,
+}
+
+/// What a question is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// A batch waits for the answer; the document's place in what is applied with it.
+    Gap(u64, usize),
+    /// What the publisher lacks.
+    Surplus,
+    /// Something that came by itself after this batch, and that the publisher takes for told. The batches after that wait.
+    Again(u64),
 }
 
 impl Open {

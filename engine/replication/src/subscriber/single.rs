@@ -5,12 +5,13 @@
 
 use ditto_crdt::{Sequence, Version};
 
-use super::gap::{Lacked, owe};
+use super::gap::{Lacked, Open, Purpose, owe};
 use super::{Subscriber, wants};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::leaving;
 use crate::limits::MAX_BUFFERED_BYTES;
+use crate::message::Found;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::replica::{DocumentKey, Incoming, IncomingDocument, ReplicaError};
@@ -53,9 +54,25 @@ impl Subscriber {
         self.keep(Single { key, stated, delta, newest, after, reason: Reason::Surplus, stale: false })
     }
 
+    /// An answer for which no batch waits is applied after these.
+    pub(super) fn keep_answer(
+        &mut self,
+        open: Open,
+        found: Option<Found>,
+        delta: Vec<u8>,
+        after: u64,
+    ) -> Result<(), CloseReason> {
+        let Some(found) = found else { return Ok(()) };
+        let reason = Reason::Answer(Lacked::of(&open, &found), open.evictions);
+        let (stated, newest) = (found.version, found.newest);
+        self.keep(Single { key: open.key, stated, delta, newest, after, reason, stale: false })
+    }
+
+    /// Those that were asked for again come first: batches wait for them that others wait for.
     pub(super) fn keep(&mut self, single: Single) -> Result<(), CloseReason> {
         self.buffered_bytes += single.bytes();
-        self.singles.push_back(single);
+        let place = self.singles.partition_point(|other| other.after <= single.after);
+        self.singles.insert(place, single);
         if self.buffered_bytes > MAX_BUFFERED_BYTES {
             return Err(Violation::Limit("unacknowledged documents").into());
         }
@@ -109,7 +126,7 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let Single { key, stated, delta, reason, .. } = single;
+        let Single { key, stated, delta, reason, after, .. } = single;
         if matches!(reason, Reason::Surplus) && !self.takes(&key, &delta, link.remote, turn)? {
             return Ok(());
         }
@@ -123,7 +140,7 @@ impl Subscriber {
             }
         };
         if may_leave_gap {
-            return self.ask_again(key, link, turn);
+            return self.ask_again(key, after, link, turn);
         }
         let incoming = Incoming {
             from: link.remote,
@@ -152,10 +169,12 @@ impl Subscriber {
         Ok(())
     }
 
-    /// A document was on its way when something was evicted: merged onto what is left of it, it might show half of it.
+    /// A document was on its way when something was evicted: merged onto what is left of it, it might show half of it. The publisher
+    /// takes it for told, so no position that it told after that counts before the answer is here.
     fn ask_again(
         &mut self,
         key: DocumentKey,
+        after: u64,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
@@ -168,7 +187,8 @@ impl Subscriber {
             // It would never come again in this session.
             return Err(ReplicaError::Evicted.into());
         }
-        self.question(None, key, link, turn)
+        self.asked_again += 1;
+        self.question(Purpose::Again(after), key, link, turn)
     }
 }
 
