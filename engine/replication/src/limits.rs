@@ -70,6 +70,8 @@ pub const MAX_ROWS_PER_ROW: usize = 32;
 /// taken, the walk, and answering questions; the rest follows at the next timeout. A document more may be begun before, and a
 /// commit is walked through.
 pub const WORK_MS: u64 = 20;
+/// Milliseconds that the filters of one session may take together for one document; after that it counts as one that matches.
+pub const MAX_MATCH_MS: u64 = 100;
 /// Milliseconds of a walk after which a commit is told in parts, if its rows cost that much.
 pub const MAX_WORK_MS: u64 = 1_000;
 /// Missing rows whose commits one step of the walk looks at; with more, it is as if one of them had several members.
@@ -136,6 +138,8 @@ pub const MAX_REMEMBERED_PEERS: usize = 1_024;
 pub const LEFT_PATIENCE_MS: u64 = 60_000;
 /// How long the other peer may take to answer anything, in milliseconds.
 pub const ANSWER_TIMEOUT_MS: u64 = 60_000;
+/// If a call comes so much later than one was due, in milliseconds, others are not taken to task for what they have not answered since.
+pub const LATE_MS: u64 = 250;
 
 /// How long an offer on a lazy link waits for another link to bring what is offered, in milliseconds, from the last time
 /// that one brought anything.
@@ -163,6 +167,9 @@ pub const MAX_RECONCILIATIONS: usize = 64;
 pub const FIRST_SYMBOLS: usize = 8;
 /// Symbols of one reconciliation, at 32 bytes each; if they are not enough, the walk begins at 0.
 pub const MAX_SYMBOLS: usize = 1 << 18;
+/// Messages that ask for more of them, in one reconciliation: each costs a pass over all that is held. Who asks for an eighth more each
+/// time needs a hundred.
+pub const MAX_SYMBOL_INQUIRIES: usize = 128;
 /// Symbols in one message, at most 30 bytes each.
 pub const SYMBOLS_PER_MESSAGE: usize = 4_096;
 /// Items that a publisher asks the names of in one message.

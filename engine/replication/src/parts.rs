@@ -59,6 +59,8 @@ impl Reassembly {
         let mut seen = BTreeSet::new();
         all.retain(|beginning| seen.insert(beginning.whole));
         all.truncate(MAX_OPEN_PARTS);
+        // They are counted by their bytes.
+        all.iter_mut().for_each(|beginning| beginning.bytes.shrink_to_fit());
         all
     }
 
@@ -114,6 +116,7 @@ impl Reassembly {
             return Err(Violation::Unexpected("part that goes on with what is not here"));
         };
         bytes.truncate(first.after as usize);
+        bytes.shrink_to_fit();
         Ok(Open { whole, total, bytes })
     }
 
@@ -296,6 +299,8 @@ mod tests {
         let mut reassembly = Reassembly::new(begun);
         assert_eq!(reassembly.receive(first), Ok(()));
         assert_eq!(reassembly.bytes(), 2, "only what it goes on after");
+        let left = reassembly.end();
+        assert!(left.iter().all(|beginning| beginning.bytes.capacity() == 2), "and no more memory");
     }
 
     #[test]

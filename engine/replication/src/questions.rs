@@ -28,11 +28,13 @@ pub(crate) struct Respondent {
     put_off: VecDeque<Question>,
     /// Questions after whose answer the other peer may send a surplus.
     invited: BTreeMap<u64, DocumentKey>,
+    invited_bytes: usize,
     /// Invitations up to this question are forgotten: there were too many.
     forgotten: u64,
     surpluses: VecDeque<Owed>,
     /// Those that something goes before, as things stand.
     put_off_surpluses: VecDeque<Owed>,
+    owed_bytes: usize,
     /// How things stand.
     standing: Option<Standing>,
     /// There is work that waits for nobody but the next call.
@@ -50,6 +52,12 @@ pub(crate) struct Owed {
     pub(crate) settled: Option<Version>,
 }
 
+impl Owed {
+    fn bytes(&self) -> usize {
+        self.key.bytes() + self.held.as_ref().map_or(0, |hashes| 16 * hashes.len())
+    }
+}
+
 impl Respondent {
     /// Takes a question; it is answered by [`Self::pump`].
     pub(crate) fn question(&mut self, question: Question) -> Result<(), CloseReason> {
@@ -63,10 +71,18 @@ impl Respondent {
         Ok(())
     }
 
-    /// Sends `owed` as soon as it is durable.
-    pub(crate) fn owe(&mut self, owed: Owed) {
+    /// Sends `owed` as soon as it is durable: without knowing what of it is held, if that takes too much memory.
+    pub(crate) fn owe(&mut self, mut owed: Owed) -> Result<(), Violation> {
+        if self.owed_bytes + owed.bytes() > MAX_WAITING_QUESTION_BYTES {
+            (owed.held, owed.settled) = (None, None);
+        }
+        self.owed_bytes += owed.bytes();
+        if self.owed_bytes > 2 * MAX_WAITING_QUESTION_BYTES {
+            return Err(Violation::Limit("what it lacks and does not take"));
+        }
         self.surpluses.push_back(owed);
         self.more = true;
+        Ok(())
     }
 
     /// Sends every answer and surplus that is durable and that nothing goes before, as long as the other peer reads them.
@@ -103,8 +119,11 @@ impl Respondent {
                 let is_full =
                     self.surpluses.len() + self.put_off_surpluses.len() >= link.sizes.waiting_surpluses;
                 let waits = !is_full && publisher.has_more_to_tell(&owed.key.collection, turn.durable);
-                let later = if waits { Some(owed) } else { pay(owed, link, turn)? };
-                self.put_off_surpluses.extend(later);
+                let bytes = owed.bytes();
+                match if waits { Some(owed) } else { pay(owed, link, turn)? } {
+                    Some(later) => self.put_off_surpluses.push_back(later),
+                    None => self.owed_bytes -= bytes,
+                }
             }
         }
         self.more = !self.waiting.is_empty() || !self.surpluses.is_empty();
@@ -148,11 +167,7 @@ impl Respondent {
                 link.known.sent(key_hash(&key), excerpt.newest, excerpt.version);
                 link.statistics.documents_sent += 1;
                 if !lacked.is_empty() || question.hashes.is_none() {
-                    if self.invited.len() >= MAX_WAITING_QUESTIONS {
-                        let oldest = self.invited.pop_first();
-                        self.forgotten = oldest.map_or(self.forgotten, |(question, _)| question);
-                    }
-                    self.invited.insert(question.question, key);
+                    self.invite(question.question, key);
                 }
                 Some(Found { version: excerpt.version, newest: excerpt.newest, lacked, ..Found::default() })
             }
@@ -161,15 +176,27 @@ impl Respondent {
         Ok(None)
     }
 
+    fn invite(&mut self, question: u64, key: DocumentKey) {
+        self.invited_bytes += key.bytes();
+        if let Some(before) = self.invited.insert(question, key) {
+            self.invited_bytes -= before.bytes();
+        }
+        while self.invited.len() > MAX_WAITING_QUESTIONS || self.invited_bytes > MAX_WAITING_QUESTION_BYTES {
+            let Some((oldest, key)) = self.invited.pop_first() else { break };
+            self.forgotten = self.forgotten.max(oldest);
+            self.invited_bytes -= key.bytes();
+        }
+    }
+
     /// Which document the other peer sends of its own accord, because an answer of ours did not know all of it; `None` if that
     /// is forgotten.
     pub(crate) fn invited(&mut self, question: u64) -> Result<Option<DocumentKey>, CloseReason> {
-        match self.invited.remove(&question) {
-            None if question > self.forgotten => {
-                Err(Violation::Unexpected("surplus without invitation").into())
-            }
-            invited => Ok(invited),
+        let invited = self.invited.remove(&question);
+        self.invited_bytes -= invited.as_ref().map_or(0, DocumentKey::bytes);
+        if invited.is_none() && question > self.forgotten {
+            return Err(Violation::Unexpected("surplus without invitation").into());
         }
+        Ok(invited)
     }
 }
 
@@ -212,4 +239,53 @@ fn size(question: &Question) -> usize {
     question.collection.len()
         + question.id.len()
         + question.hashes.as_ref().map_or(0, |hashes| 16 * hashes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u64, length: usize) -> DocumentKey {
+        let id = number.to_le_bytes().into_iter().cycle().take(length).collect();
+        DocumentKey { collection: "plants".into(), id }
+    }
+
+    #[test]
+    fn invitations_have_a_bound_in_bytes() -> Result<(), CloseReason> {
+        let mut respondent = Respondent::default();
+        for question in 1..=2_000 {
+            respondent.invite(question, key(question, 16 * 1_024));
+            assert!(respondent.invited_bytes <= MAX_WAITING_QUESTION_BYTES);
+        }
+        assert_eq!(respondent.invited(1)?, None, "it is forgotten");
+        assert_eq!(respondent.invited(2_000)?, Some(key(2_000, 16 * 1_024)));
+        assert!(respondent.invited(2_000).is_err(), "only once");
+        for question in respondent.invited.keys().copied().collect::<Vec<_>>() {
+            respondent.invited(question)?;
+        }
+        assert_eq!(respondent.invited_bytes, 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_owed_has_a_bound_in_bytes() {
+        let mut respondent = Respondent::default();
+        let owed = |question| Owed {
+            question,
+            key: key(question, 1_024),
+            held: Some(vec![question.into(); 8_000]),
+            settled: Some(Version(1)),
+        };
+        let mut taken = 0;
+        while respondent.owe(owed(taken)).is_ok() {
+            taken += 1;
+            assert!(taken < 100_000, "it has no end");
+        }
+        // The hashes of the first, and of the rest the names.
+        assert!(taken > 1_000 && respondent.owed_bytes <= 2 * MAX_WAITING_QUESTION_BYTES + 128_000 + 1_030);
+        let first = respondent.surpluses.front().and_then(|owed| owed.held.as_ref());
+        assert_eq!(first.map(Vec::len), Some(8_000));
+        let last = respondent.surpluses.back();
+        assert!(last.is_some_and(|owed| owed.held.is_none() && owed.settled.is_none()));
+    }
 }

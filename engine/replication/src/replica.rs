@@ -9,6 +9,8 @@ use std::sync::Arc;
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_value::{Object, ValueRef};
 
+use crate::limits::MAX_MATCH_MS;
+
 /// The name of a peer everywhere: the public half of its key pair.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerId(pub [u8; 32]);
@@ -43,6 +45,11 @@ pub struct DocumentKey {
 }
 
 impl DocumentKey {
+    /// Length of both names.
+    pub(crate) fn bytes(&self) -> usize {
+        self.collection.len() + self.id.len()
+    }
+
     /// Whether the document is named by the hash of its `_id`.
     pub fn is_by_hash(&self) -> bool {
         self.id.first() == Some(&0)
@@ -402,7 +409,8 @@ pub trait Replica {
     fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError>;
 }
 
-/// A document without its value, and whether one of the interests asks for it. The value is read only if that depends on it.
+/// A document without its value, and whether one of the interests asks for it. The value is read only if that depends on it. After
+/// [`MAX_MATCH_MS`] it counts as asked for: more may be told than is.
 pub(crate) fn match_against<'a>(
     replica: &dyn Replica,
     key: &DocumentKey,
@@ -412,6 +420,9 @@ pub(crate) fn match_against<'a>(
         return Ok(replica.held(key)?.map(|held| (held, true)));
     }
     let Some(Stored { version, newest, alive, value }) = replica.document(key)? else { return Ok(None) };
-    let is_asked_for = alive && interests.any(|interest| (interest.matcher)(ValueRef::from_stored(&value)));
+    let value_ref = ValueRef::from_stored(&value);
+    let too_late = replica.worked_ms().saturating_add(MAX_MATCH_MS);
+    let is_asked_for =
+        alive && interests.any(|interest| replica.worked_ms() >= too_late || (interest.matcher)(value_ref));
     Ok(Some((Held { version, newest, alive, value_bytes: value.len() }, is_asked_for)))
 }

@@ -7,7 +7,7 @@ use ditto_value::Object;
 
 use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
 use crate::left_parts::LeftParts;
-use crate::limits::{LEFT_PATIENCE_MS, MAX_REASON_BYTES};
+use crate::limits::{LATE_MS, LEFT_PATIENCE_MS, MAX_REASON_BYTES};
 use crate::mechanisms::Mechanisms;
 use crate::message::{Goodbye, Message};
 use crate::publisher::shorten;
@@ -120,7 +120,7 @@ impl Replicator {
 
     /// There is a channel to another peer: authenticated, ordered, without loss until it ends.
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
-        self.now = self.now.max(now_ms);
+        self.advance(now_ms);
         let mut begun = Session::new(session, remote, self.local.sizes, replica.scopes_revision(), self.now);
         let begin_of_run =
             || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
@@ -231,7 +231,7 @@ impl Replicator {
 
     /// The application has changed the store: notices evictions. The changes are told when they are durable.
     pub fn committed(&mut self, replica: &mut dyn Replica, now_ms: u64) {
-        self.now = self.now.max(now_ms);
+        self.advance(now_ms);
         self.refresh(replica);
     }
 
@@ -246,7 +246,7 @@ impl Replicator {
         if std::mem::take(&mut self.evicted) {
             self.synchronize(replica, now_ms);
         }
-        self.now = self.now.max(now_ms);
+        self.advance(now_ms);
         self.refresh(replica);
         let lost = std::mem::take(&mut self.lost);
         self.mended = false;
@@ -338,7 +338,7 @@ impl Replicator {
         now_ms: u64,
         run: impl FnOnce(&mut Session, &LocalPeer, &Subscriptions, &mut Turn<'_>) -> Result<(), CloseReason>,
     ) {
-        self.now = self.now.max(now_ms);
+        self.advance(now_ms);
         self.durable = self.durable.max(replica.durable_sequence());
         self.notice_recovery(replica);
         let (eager, durable, now) = (self.eager, self.durable, self.now);
@@ -405,6 +405,17 @@ impl Replicator {
         let remote = session.link.remote;
         session.close(farewell.as_ref());
         self.events.push_back(Event::SessionFailed { session: id, remote, reason });
+    }
+
+    /// The clock goes on. If what was due comes late, this peer was busy: what others have answered meanwhile may wait behind that, and
+    /// their time begins again.
+    fn advance(&mut self, now_ms: u64) {
+        if now_ms > self.now.saturating_add(LATE_MS)
+            && self.next_timeout().is_some_and(|due| now_ms > due.saturating_add(LATE_MS))
+        {
+            self.sessions.values_mut().for_each(|session| session.link.heard = now_ms);
+        }
+        self.now = self.now.max(now_ms);
     }
 
     /// Notices evictions. The others are told with the next [`Self::tick`]: whoever ended a subscription before has

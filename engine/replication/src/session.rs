@@ -347,6 +347,7 @@ impl Session {
         let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
         publisher.check_patience(link, turn.now)?;
         subscriber.check_patience(link, turn.now)?;
+        turn.replica.begin_work();
         subscriber.process(subscriptions, publisher, respondent, link, turn)?;
         subscriber.answer_offer(link, turn)?;
         subscriber.acknowledge(link, turn.durable);

@@ -22,7 +22,9 @@ use ditto_crdt::{Delta, Sequence, Version};
 use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
 use crate::leaving;
-use crate::limits::{MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES, WINDOW_BATCHES};
+use crate::limits::{
+    MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES, WINDOW_BATCHES, WORK_MS,
+};
 use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Message, Question, Rest, bits};
 use crate::parts::Reassembly;
 use crate::publisher::Publisher;
@@ -61,6 +63,8 @@ pub(crate) struct Subscriber {
     /// What is to be applied next waits for the next call, so that it is known before that it may be a part.
     pub(crate) goes_on: bool,
     buffered_bytes: usize,
+    /// Of hashes that answers among `singles` did not know.
+    lacked_bytes: usize,
     buffered_documents: usize,
     /// Applied batches, and the local sequence that must be durable before they may be acknowledged.
     unacknowledged: VecDeque<(u64, Sequence)>,
@@ -73,6 +77,8 @@ pub(crate) struct Subscriber {
     stale: u64,
     /// How far its present run is seen, as recorded last.
     seen: Option<Seen>,
+    /// How many runs it has begun in this session.
+    runs: usize,
     /// Documents arrived that were not wanted any more.
     dropped: bool,
     /// Of applied batches, the documents that are not held as they were sent.
@@ -113,6 +119,8 @@ struct Inbound {
     is_checked: bool,
     /// How many documents are asked for and not answered.
     asked: usize,
+    /// Of hashes that the answers did not know.
+    lacked_bytes: usize,
     /// None of those before this place is to be asked for.
     next_to_ask: usize,
 }
@@ -235,6 +243,7 @@ impl Subscriber {
                 evictions: 0,
                 is_checked: false,
                 asked: 0,
+                lacked_bytes: 0,
                 next_to_ask: 0,
             });
         }
@@ -306,7 +315,11 @@ impl Subscriber {
                 return Ok(());
             }
             let Some(mut inbound) = self.batches.pop_front() else { return Ok(()) };
-            self.check(&mut inbound, link, turn)?;
+            if turn.replica.worked_ms() >= WORK_MS || !self.check(&mut inbound, link, turn)? {
+                self.batches.push_front(inbound);
+                self.goes_on = true;
+                return Ok(());
+            }
             self.ask(&mut inbound, link, turn)?;
             if inbound.waits() {
                 self.batches.push_front(inbound);
@@ -335,8 +348,9 @@ impl Subscriber {
         }
     }
 
-    /// Finds out for each document whether its delta leaves a gap; anew after an eviction, which may have taken its base.
-    fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<(), CloseReason> {
+    /// Finds out for each document whether its delta leaves a gap; anew after an eviction, which may have taken its base. False if that
+    /// takes long: the next call goes on.
+    fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
         let evictions = turn.replica.eviction_total();
         if std::mem::replace(&mut inbound.evictions, evictions) != evictions {
             let based = |document: &&mut Document| {
@@ -347,8 +361,8 @@ impl Subscriber {
                 inbound.is_checked = false;
             }
         }
-        if std::mem::replace(&mut inbound.is_checked, true) {
-            return Ok(());
+        if inbound.is_checked {
+            return Ok(true);
         }
         inbound.next_to_ask = 0;
         let mut keys = HashSet::with_capacity(inbound.documents.len());
@@ -379,8 +393,12 @@ impl Subscriber {
                     Ok(_) | Err(_) => State::Ready(Base::Whole),
                 }
             };
+            if turn.replica.worked_ms() >= WORK_MS {
+                return Ok(false);
+            }
         }
-        Ok(())
+        inbound.is_checked = true;
+        Ok(true)
     }
 
     /// Asks for what is missing, a bounded number of questions at a time.
@@ -470,7 +488,14 @@ impl Subscriber {
                 document.delta = delta;
                 document.stated = found.version;
                 (document.state, document.lacked) = if is_current {
-                    (State::Ready(Base::Filled), Lacked::of(&open, &found))
+                    let mut lacked = Lacked::of(&open, &found);
+                    if let Some(lacked) = &mut lacked {
+                        if inbound.lacked_bytes + lacked.bytes() > MAX_WAITING_QUESTION_BYTES {
+                            lacked.forget_hashes();
+                        }
+                        inbound.lacked_bytes += lacked.bytes();
+                    }
+                    (State::Ready(Base::Filled), lacked)
                 } else {
                     inbound.is_checked = false;
                     (State::Unchecked, None)
@@ -528,7 +553,7 @@ impl Subscriber {
                 })
                 .collect(),
             checkpoints: self.advance(end, last_batch),
-            seen: self.see(end),
+            seen: self.see(end)?,
             evictions: inbound
                 .documents
                 .iter()

@@ -7,7 +7,11 @@ mod model;
 mod pair;
 
 use ditto_crdt::Sequence;
-use ditto_replication::limits::{MAX_BUFFERED_BYTES, MAX_INTEREST_BYTES, MAX_MESSAGE_BYTES, PART_BYTES};
+use std::sync::atomic::Ordering;
+
+use ditto_replication::limits::{
+    MAX_BUFFERED_BYTES, MAX_INTEREST_BYTES, MAX_MATCH_MS, MAX_MESSAGE_BYTES, PART_BYTES, WORK_MS,
+};
 use ditto_replication::{
     CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
 };
@@ -17,6 +21,52 @@ use pair::{Net, int, peer_id};
 use proptest::prelude::*;
 
 const PLANTS: &str = "SELECT * FROM plants";
+
+#[test]
+fn filters_that_cost_much_count_as_one_that_matches() {
+    let mut net = Net::new(2);
+    for id in ["fern", "oak", "moss"] {
+        let now = net.now;
+        net.model(0).insert(now, "plants", id, &[("light", int(0))]);
+    }
+    for light in 1..=20 {
+        net.subscribe(1, &format!("SELECT * FROM plants WHERE light = {light}"));
+    }
+    net.model(0).match_ms.store(MAX_MATCH_MS / 2, Ordering::Relaxed);
+    net.connect(0, 1);
+    net.rest();
+    net.assert_equal(0, 1);
+    let most = net.model(0).most_worked.get();
+    assert!(most <= WORK_MS + MAX_MATCH_MS, "{most} ms in one go");
+}
+
+#[test]
+fn merges_that_cost_much_are_spread_over_many_calls() {
+    let mut net = Net::new(2);
+    net.subscribe(1, PLANTS);
+    let ids: Vec<String> = (0..20).map(|number| format!("fern{number}")).collect();
+    let now = net.now;
+    for id in &ids {
+        net.model(0).insert(now, "plants", id, &[("light", int(0))]);
+    }
+    net.connect(0, 1);
+    net.rest();
+    net.disconnect(0, 1);
+    // In another session each has to be tried out, and what does not fit is asked for.
+    for (number, id) in ids.iter().enumerate() {
+        net.model(0).set(now, "plants", id, "light", 5);
+        if number % 2 == 0 {
+            net.model(1).set(now, "plants", id, "rings", 5);
+        }
+    }
+    net.model(1).merge_ms = WORK_MS;
+    net.connect(0, 1);
+    net.rest();
+    assert!(ids.iter().all(|id| net.model(1).field("plants", id, "light") == Some(int(5))));
+    assert!(ids.iter().step_by(2).all(|id| net.model(0).field("plants", id, "rings") == Some(int(5))));
+    let most = net.model(1).most_worked.get();
+    assert!(most <= 2 * WORK_MS, "{most} ms in one go");
+}
 
 /// A change to a message on its way.
 #[derive(Clone, Debug)]

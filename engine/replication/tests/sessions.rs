@@ -984,6 +984,32 @@ fn nobody_loses_patience_with_who_is_busy_sending() {
 }
 
 #[test]
+fn who_was_busy_itself_gives_others_their_time_again() {
+    let mut net = Net::new(2);
+    net.subscribe(1, PLANTS);
+    insert(&mut net, 0, "fern", &[("light", 1)]);
+    let (left, right) = net.connect(0, 1);
+    net.rest();
+    // Both change the same, so that one asks the other; nothing arrives there.
+    net.held.insert((0, left));
+    let now = net.now;
+    net.model(1).set(now, "plants", "fern", "rings", 1);
+    net.model(0).set(now, "plants", "fern", "light", 2);
+    net.settle();
+    net.advance(ANSWER_TIMEOUT_MS - 1);
+    assert!(net.nodes[1].replicator.is_ready(right));
+    // Its next call comes a minute late.
+    net.advance(1 + ANSWER_TIMEOUT_MS);
+    assert!(net.nodes[1].replicator.is_ready(right), "the answer may be among what it has not read");
+    net.advance(ANSWER_TIMEOUT_MS - 1);
+    assert!(net.nodes[1].replicator.is_ready(right));
+    net.advance(1);
+    net.collect_events();
+    assert!(!net.nodes[1].replicator.is_ready(right));
+    assert_eq!(net.failures(1).len(), 1);
+}
+
+#[test]
 fn a_change_that_arrives_right_after_an_eviction_shows_no_half_document() {
     let (mut net, _, right) = pair();
     insert(&mut net, 0, "fern", &[("light", 1), ("water", 1)]);

@@ -27,7 +27,7 @@ pub struct Watched {
     applied: AtomicU64,
     /// What [`Sabotage::SplitBatches`] has not merged yet.
     late: Option<IncomingDocument>,
-    /// Milliseconds that it says a document takes that is read.
+    /// Milliseconds that it says a document takes that is read, or tried to merge.
     pub read_ms: u64,
     /// Documents read since the last work began.
     reads: AtomicU64,
@@ -160,6 +160,7 @@ impl Replica for Watched {
         key: &DocumentKey,
         delta: &[u8],
     ) -> Result<Result<Version, Refused>, ReplicaError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         self.inner.merged_version(key, delta)
     }
 

@@ -37,6 +37,8 @@ impl Publisher {
         // Nothing of a draft was sent; the walk comes by again.
         self.draft = None;
         self.answers.forget();
+        self.unsendable.sort_unstable();
+        self.unsendable.dedup();
         if interests.forgotten {
             link.known.clear();
             self.served.values_mut().for_each(|served| served.listing = None);

@@ -16,6 +16,7 @@ use ditto_crdt::Sequence;
 use super::{Candidate, Item, Publisher, Ready};
 use crate::event::CloseReason;
 use crate::known::key_hash;
+use crate::limits::WORK_MS;
 use crate::replica::{DocumentKey, Excerpt, Interest};
 use crate::sizes::Sizes;
 use crate::turn::{Link, Turn};
@@ -99,6 +100,9 @@ impl Publisher {
             self.window.batch_bytes(&sizes),
         )?;
         *rows = rows.saturating_sub(documents.len());
+        if turn.replica.worked_ms() >= WORK_MS {
+            *rows = 0;
+        }
         (listing.complete, listing.over) = (documents.is_empty(), documents.is_empty());
         let (mut items, mut newest) = (Vec::with_capacity(documents.len()), Sequence(0));
         for (key, excerpt) in documents {

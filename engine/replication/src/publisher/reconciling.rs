@@ -6,6 +6,7 @@ use super::{Candidate, Draft, Place, Publisher, Weighed};
 use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
+use crate::limits::WORK_MS;
 use crate::message::{Interests, Message, Names, Settled, Symbols};
 use crate::reconciliation::{Comparison, Next, row};
 use crate::sizes::Sizes;
@@ -75,7 +76,9 @@ impl Publisher {
                 }
                 Next::Ask(inquiry) => link.send(&Message::Inquiry(inquiry)),
                 Next::Send if self.gives_way || !self.window_is_open(&sizes) => return Ok(()),
-                Next::Send if link.outbox.bytes() > sizes.queue_bytes => {
+                Next::Send
+                    if link.outbox.bytes() > sizes.queue_bytes || turn.replica.worked_ms() >= WORK_MS =>
+                {
                     self.more = true;
                     return Ok(());
                 }
@@ -114,7 +117,7 @@ impl Publisher {
         let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
         let mut unsendable = Vec::new();
         for _ in 0..link.sizes.batch_documents {
-            if bytes >= link.sizes.batch_bytes {
+            if bytes >= link.sizes.batch_bytes || turn.replica.worked_ms() >= WORK_MS {
                 break;
             }
             let Some(sequence) = front.lacking() else { break };

@@ -1,6 +1,6 @@
 //! What the other peer has taken from elsewhere, compared with what is known here.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use ditto_crdt::Sequence;
 use ditto_value::ValueRef;
@@ -41,7 +41,7 @@ impl Publisher {
                 Violation::Unexpected("offer of what was taken, before the answer to the last").into()
             );
         }
-        let mut documents = VecDeque::new();
+        let (mut documents, mut seen) = (VecDeque::new(), HashSet::new());
         for item in taken.items {
             if item.interest > self.last_interest {
                 return Err(Violation::Unexpected("offer for an unknown interest").into());
@@ -50,10 +50,14 @@ impl Publisher {
             let Some(served) = self.served.get(&item.interest) else { continue };
             let collection = served.interest.collection.clone();
             let key = DocumentKey { collection, id: item.id.into_key().into() };
-            let Some(stored) = turn.replica.document(&key)? else { continue };
+            // Nobody offers a document twice who wants to know of it.
+            if !seen.insert(key_hash(&key)) {
+                continue;
+            }
+            let Some(held) = turn.replica.held(&key)? else { continue };
             // From here on it hears of every change.
             link.known.meet(key_hash(&key));
-            if self.has_passed(stored.newest, served) && stored.version != item.version {
+            if self.has_passed(held.newest, served) && held.version != item.version {
                 documents.push_back((item.interest, key));
             }
         }
@@ -103,8 +107,8 @@ impl Publisher {
         while bytes < link.sizes.batch_bytes
             && let Some((interest, key)) = differing.documents.pop_front()
         {
-            let Some(stored) = turn.replica.document(&key)? else { continue };
-            let (hash, sequence) = (key_hash(&key), stored.newest);
+            let Some(held) = turn.replica.held(&key)? else { continue };
+            let (hash, sequence) = (key_hash(&key), held.newest);
             let Some(served) = self.served.get(&interest) else { continue };
             if !self.has_passed(sequence, served) {
                 // It has changed; the walk comes by, and brings what it has changed with.

@@ -8,7 +8,7 @@ use super::naming::Naming;
 use super::stock::{Scan, Sum};
 use super::symbols::{Decoder, Inconsistent, Symbol};
 use crate::event::{CloseReason, Violation};
-use crate::limits::{FIRST_SYMBOLS, MAX_RECONCILED_DOCUMENTS};
+use crate::limits::{FIRST_SYMBOLS, MAX_RECONCILED_DOCUMENTS, SYMBOLS_PER_MESSAGE};
 use crate::message::{Inquiry, Names, Symbols};
 use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError, match_against};
 use crate::sizes::Sizes;
@@ -289,7 +289,7 @@ impl Comparison {
         if documents == 0 || documents == TOO_MANY {
             return Ok(Some(Next::Walk));
         }
-        if !self.arrived.is_empty() {
+        if self.has_enough_symbols() {
             let (first, end) = (self.decoder.len(), self.received);
             let sum = self.sum.get_or_insert_with(|| Sum::new(first, end));
             if !sum.add(&self.stock, sizes, |(item, _)| *item) {
@@ -302,7 +302,7 @@ impl Comparison {
         if self.decoder.peel(sizes.items_per_call)? {
             return Ok(Some(Next::More));
         }
-        if !self.arrived.is_empty() {
+        if self.has_enough_symbols() {
             return Ok(Some(Next::More));
         }
         if self.decoder.is_complete()? {
@@ -320,6 +320,12 @@ impl Comparison {
         self.waiting_since = Some(now);
         let inquiry = Inquiry { generation: self.generation, symbols: symbols as u64, items: Vec::new() };
         Ok(Some(Next::Ask(inquiry)))
+    }
+
+    /// Whether to look at those that have arrived, which costs a pass over all that is here: all of those that were asked for, or many.
+    fn has_enough_symbols(&self) -> bool {
+        let are_all = self.received >= self.requested;
+        !self.arrived.is_empty() && (are_all || self.arrived.len() >= SYMBOLS_PER_MESSAGE)
     }
 
     /// Up to which symbol to ask next; `None` if the walk is cheaper.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::naming::Naming;
 use super::stock::{Scan, Sum};
 use crate::event::{CloseReason, Violation};
-use crate::limits::{FIRST_SYMBOLS, MAX_SYMBOLS};
+use crate::limits::{FIRST_SYMBOLS, MAX_SYMBOL_INQUIRIES, MAX_SYMBOLS};
 use crate::message::{Inquiry, Message, Names, Symbols};
 use crate::turn::{Link, Turn};
 
@@ -27,6 +27,8 @@ pub(crate) struct Inventory {
     sent: usize,
     wanted: usize,
     /// Items whose names are asked for, and how many were until now.
+    /// Messages that asked for more symbols.
+    inquiries: usize,
     questions: VecDeque<Vec<u128>>,
     questioned: usize,
 }
@@ -44,6 +46,7 @@ impl Inventory {
             sum: None,
             sent: 0,
             wanted: FIRST_SYMBOLS,
+            inquiries: 0,
             questions: VecDeque::new(),
             questioned: 0,
         }
@@ -60,6 +63,10 @@ impl Inventory {
         let wanted = usize::try_from(inquiry.symbols).unwrap_or(usize::MAX);
         if wanted > MAX_SYMBOLS || self.questioned > MAX_SYMBOLS {
             return Err(Violation::Limit("symbols").into());
+        }
+        self.inquiries += usize::from(wanted > self.wanted);
+        if self.inquiries > MAX_SYMBOL_INQUIRIES {
+            return Err(Violation::Limit("inquiries for symbols").into());
         }
         self.wanted = self.wanted.max(wanted);
         if !inquiry.items.is_empty() {
@@ -139,5 +146,30 @@ impl Inventory {
         };
         let names = items.iter().map(find).collect();
         link.send(&Message::Names(Names { generation: self.generation, names }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ditto_crdt::{RunId, Sequence};
+
+    use super::*;
+
+    #[test]
+    fn symbols_are_not_asked_for_one_by_one() -> Result<(), CloseReason> {
+        let ask = |symbols| Inquiry { generation: 1, symbols, items: Vec::new() };
+        let naming = || Naming::new(RunId(1), Sequence(1), 1);
+        let mut patient = Inventory::new(1, naming());
+        let mut symbols = FIRST_SYMBOLS as u64;
+        while symbols < MAX_SYMBOLS as u64 {
+            symbols = (symbols + (symbols / 8).max(FIRST_SYMBOLS as u64)).min(MAX_SYMBOLS as u64);
+            patient.inquiry(ask(symbols))?;
+            patient.inquiry(ask(symbols))?;
+        }
+        let mut greedy = Inventory::new(1, naming());
+        let first = FIRST_SYMBOLS as u64 + 1;
+        let refused = (first..first + 1_000).find(|symbols| greedy.inquiry(ask(*symbols)).is_err());
+        assert_eq!(refused, Some(first + MAX_SYMBOL_INQUIRIES as u64));
+        Ok(())
     }
 }

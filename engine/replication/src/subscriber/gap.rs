@@ -52,6 +52,16 @@ impl Open {
 }
 
 impl Lacked {
+    /// Bytes of hashes, those that are looked for counted twice.
+    pub(super) fn bytes(&self) -> usize {
+        self.hashes.as_ref().map_or(0, |(known, unknown)| 16 * known.len() + 32 * unknown.len())
+    }
+
+    /// Forgets which entries they are: all of the document is sent back.
+    pub(super) fn forget_hashes(&mut self) {
+        self.hashes = None;
+    }
+
     /// `None` if the other peer knows everything that was mentioned.
     pub(super) fn of(open: &Open, found: &Found) -> Option<Self> {
         let Some(hashes) = &open.hashes else {
@@ -101,6 +111,6 @@ pub(super) fn owe(
         key: key.clone(),
         held,
         settled: untouched.then_some(outcome.after),
-    });
+    })?;
     Ok(())
 }

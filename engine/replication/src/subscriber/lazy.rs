@@ -7,12 +7,14 @@
 //! when a session ends. Whatever is decided costs bytes or time, never documents: the publisher's position does not pass
 //! an offer without an answer.
 
+use std::collections::HashMap;
+
 use super::Subscriber;
 use super::wanted::wants;
 use crate::event::{CloseReason, Violation};
-use crate::known::key_hash;
+use crate::known::{KeyHash, key_hash};
 use crate::message::{Answer, Delivery, Message, Offer, OfferItem, bits};
-use crate::replica::DocumentKey;
+use crate::replica::{DocumentKey, Held};
 use crate::turn::{EagerLinks, Link, Turn};
 
 /// How the publisher was asked to deliver, and the offer that is not answered yet.
@@ -35,6 +37,9 @@ struct Waiting {
     /// The other peer has forgotten documents since it made it: what it offered it may not hold any more.
     stale: bool,
 }
+
+/// What was found of offered documents: each is looked for once in a call, however often it is offered.
+type Looks = HashMap<KeyHash, Option<Held>>;
 
 /// What one batch has brought.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,10 +78,11 @@ impl Subscriber {
     /// Answers the offer if it need not wait any more.
     pub(crate) fn answer_offer(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         let Some(mut waiting) = self.delivered.waiting.take() else { return Ok(()) };
+        let mut looks = Looks::default();
         if self.may_wait(waiting.since, turn.now, turn.eager) {
             // From the first one that was lacking: so each look costs what has come since.
             while let Some(item) = waiting.offer.items.get(waiting.held) {
-                if self.is_lacking(item, waiting.stale, link, turn)? {
+                if self.is_lacking(item, waiting.stale, &mut looks, link, turn)? {
                     self.delivered.waiting = Some(waiting);
                     return Ok(());
                 }
@@ -84,7 +90,7 @@ impl Subscriber {
             }
         }
         let Waiting { offer: Offer { offer, items }, stale, .. } = waiting;
-        let lacking = items.iter().map(|item| self.is_lacking(item, stale, link, turn));
+        let lacking = items.iter().map(|item| self.is_lacking(item, stale, &mut looks, link, turn));
         let wanted = lacking.collect::<Result<Vec<_>, _>>()?;
         link.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
         Ok(())
@@ -96,6 +102,7 @@ impl Subscriber {
         &self,
         item: &OfferItem,
         stale: bool,
+        looks: &mut Looks,
         link: &mut Link,
         turn: &Turn<'_>,
     ) -> Result<bool, CloseReason> {
@@ -103,11 +110,20 @@ impl Subscriber {
         let Some(interest) = self.wanted.get(&item.interest) else { return Ok(false) };
         let key =
             DocumentKey { collection: interest.collection.clone(), id: item.id.clone().into_key().into() };
-        Ok(match turn.replica.held(&key)? {
+        let hash = key_hash(&key);
+        let held = match looks.get(&hash) {
+            Some(held) => *held,
+            None => {
+                let held = turn.replica.held(&key)?;
+                looks.insert(hash, held);
+                held
+            }
+        };
+        Ok(match held {
             None => item.matching && wants(&self.wanted, &key.collection),
             Some(held) if held.version == item.version => {
                 if !stale {
-                    link.known.sent(key_hash(&key), held.newest, held.version);
+                    link.known.sent(hash, held.newest, held.version);
                 }
                 false
             }

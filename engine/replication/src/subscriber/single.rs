@@ -10,7 +10,7 @@ use super::{Subscriber, wants};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::leaving;
-use crate::limits::MAX_BUFFERED_BYTES;
+use crate::limits::{MAX_BUFFERED_BYTES, MAX_WAITING_QUESTION_BYTES, WORK_MS};
 use crate::message::Found;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
@@ -63,7 +63,11 @@ impl Subscriber {
         after: u64,
     ) -> Result<(), CloseReason> {
         let Some(found) = found else { return Ok(()) };
-        let reason = Reason::Answer(Lacked::of(&open, &found), open.evictions);
+        let mut lacked = Lacked::of(&open, &found);
+        if let Some(lacked) = lacked.as_mut().filter(|_| self.lacked_bytes > MAX_WAITING_QUESTION_BYTES) {
+            lacked.forget_hashes();
+        }
+        let reason = Reason::Answer(lacked, open.evictions);
         let (stated, newest) = (found.version, found.newest);
         self.keep(Single { key: open.key, stated, delta, newest, after, reason, stale: false })
     }
@@ -71,6 +75,7 @@ impl Subscriber {
     /// Those that were asked for again come first: batches wait for them that others wait for.
     pub(super) fn keep(&mut self, single: Single) -> Result<(), CloseReason> {
         self.buffered_bytes += single.bytes();
+        self.lacked_bytes += single.lacked_bytes();
         let place = self.singles.partition_point(|other| other.after <= single.after);
         self.singles.insert(place, single);
         if self.buffered_bytes > MAX_BUFFERED_BYTES {
@@ -79,7 +84,8 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Applies those whose turn it is; false if one has to wait until it is known that it may be a part of something.
+    /// Applies those whose turn it is; false if one has to wait until it is known that it may be a part of something, or because that
+    /// takes long.
     pub(super) fn apply_singles(
         &mut self,
         subscriptions: &Subscriptions,
@@ -93,6 +99,9 @@ impl Subscriber {
             if self.singles.front().is_none_or(|single| single.after > applied) {
                 return Ok(true);
             }
+            if turn.replica.worked_ms() >= WORK_MS {
+                return Ok(false);
+            }
             let Some(single) = self.singles.pop_front() else { return Ok(true) };
             let is_part =
                 single.newest > self.whole_up_to && self.is_wanted(&single.key.collection, subscriptions);
@@ -101,6 +110,7 @@ impl Subscriber {
                 return Ok(false);
             }
             self.buffered_bytes = self.buffered_bytes.saturating_sub(single.bytes());
+            self.lacked_bytes = self.lacked_bytes.saturating_sub(single.lacked_bytes());
             if is_part {
                 self.tears.open(turn.replica.last_sequence(), single.newest, turn.durable, link.sizes.tears);
             }
@@ -194,6 +204,13 @@ impl Subscriber {
 
 impl Single {
     fn bytes(&self) -> usize {
-        self.key.collection.len() + self.key.id.len() + self.delta.len()
+        self.key.bytes() + self.delta.len()
+    }
+
+    fn lacked_bytes(&self) -> usize {
+        match &self.reason {
+            Reason::Answer(Some(lacked), _) => lacked.bytes(),
+            Reason::Answer(None, _) | Reason::Surplus => 0,
+        }
     }
 }

@@ -7,7 +7,7 @@ use ditto_crdt::Sequence;
 
 use super::Subscriber;
 use crate::event::{CloseReason, Event, Violation};
-use crate::limits::MAX_INTERESTS;
+use crate::limits::{MAX_INTERESTS, MAX_RUNS};
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Start, Walk};
 use crate::publisher::Publisher;
 use crate::replica::{Checkpoint, Incoming, Seen};
@@ -279,7 +279,7 @@ impl Subscriber {
     }
 
     /// How far the publisher's history is seen with the end of a batch, if that is further than before.
-    pub(super) fn see(&mut self, end: BatchEnd) -> Option<Seen> {
+    pub(super) fn see(&mut self, end: BatchEnd) -> Result<Option<Seen>, Violation> {
         let before = self.seen.filter(|seen| seen.run == end.run);
         let known = before.unwrap_or(Seen { run: end.run, ..Seen::default() });
         let now = Seen {
@@ -288,10 +288,15 @@ impl Subscriber {
             ..known
         };
         if before == Some(now) {
-            return None;
+            return Ok(None);
+        }
+        // Each is remembered.
+        self.runs += usize::from(before.is_none());
+        if self.runs > MAX_RUNS {
+            return Err(Violation::Limit("runs of one session"));
         }
         self.seen = Some(now);
-        self.seen
+        Ok(self.seen)
     }
 
     /// What is recorded of the other peer's present run already.
@@ -343,5 +348,26 @@ impl Wanted {
 
     fn subscriptions(&self, all: &Subscriptions) -> Vec<crate::SubscriptionId> {
         all.selected.get(&self.selection).map_or(Vec::new(), |selected| selected.subscriptions.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ditto_crdt::RunId;
+
+    use super::*;
+
+    #[test]
+    fn a_publisher_does_not_begin_one_run_after_the_other() -> Result<(), Violation> {
+        let end =
+            |run, sequence| BatchEnd { run: RunId(run), sequence: Sequence(sequence), ..BatchEnd::default() };
+        let mut subscriber = Subscriber::default();
+        for run in 1..=MAX_RUNS as u64 {
+            assert!(subscriber.see(end(run, 1))?.is_some());
+            assert!(subscriber.see(end(run, 2))?.is_some());
+            assert!(subscriber.see(end(run, 2))?.is_none());
+        }
+        assert!(subscriber.see(end(1_000, 1)).is_err());
+        Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::{
     Birth, Definitions, Delta, Document, Hlc, HybridClock, Path, RunId, Sequence, SiteId, Stamp, Version,
@@ -63,8 +64,13 @@ pub struct Model {
     pub answers_read: Cell<usize>,
     /// How often documents were read with their values.
     pub documents_read: Cell<usize>,
-    /// Milliseconds that each of these is said to take.
+    /// Milliseconds that each of these is said to take, each merge that is only tried out, and each look of a filter.
     pub read_ms: u64,
+    pub merge_ms: u64,
+    pub match_ms: Arc<AtomicU64>,
+    /// How many of those since the last work began, and most of them.
+    worked: Arc<AtomicU64>,
+    pub most_worked: Cell<u64>,
     /// How many there had been when the last work began.
     began: usize,
     /// Most of them in one go.
@@ -106,6 +112,10 @@ impl Model {
             answers_read: Cell::default(),
             documents_read: Cell::default(),
             read_ms: 0,
+            merge_ms: 0,
+            match_ms: Arc::default(),
+            worked: Arc::default(),
+            most_worked: Cell::default(),
             began: 0,
             most_read: Cell::default(),
         };
@@ -174,6 +184,10 @@ impl Model {
             answers_read: Cell::default(),
             documents_read: Cell::default(),
             read_ms: 0,
+            merge_ms: 0,
+            match_ms: Arc::default(),
+            worked: Arc::default(),
+            most_worked: Cell::default(),
             began: 0,
             most_read: Cell::default(),
         }
@@ -374,10 +388,13 @@ impl Replica for Model {
 
     fn begin_work(&mut self) {
         self.began = self.documents_read.get();
+        self.worked.store(0, Ordering::Relaxed);
     }
 
     fn worked_ms(&self) -> u64 {
-        self.read_ms * (self.documents_read.get() - self.began) as u64
+        let worked = self.worked.load(Ordering::Relaxed);
+        self.most_worked.set(self.most_worked.get().max(worked));
+        worked
     }
 
     fn wall_clock_ms(&self) -> u64 {
@@ -421,6 +438,7 @@ impl Replica for Model {
     fn document(&self, key: &DocumentKey) -> Result<Option<Stored>, ReplicaError> {
         self.usable()?;
         self.documents_read.set(self.documents_read.get() + 1);
+        self.worked.fetch_add(self.read_ms, Ordering::Relaxed);
         self.most_read.set(self.most_read.get().max(self.documents_read.get() - self.began));
         let Some(document) = self.state.documents.get(key) else { return Ok(None) };
         let id = key::decode(&key.id).map(|(id, _)| id).unwrap_or(Value::Null);
@@ -492,6 +510,7 @@ impl Replica for Model {
         key: &DocumentKey,
         delta: &[u8],
     ) -> Result<Result<Version, Refused>, ReplicaError> {
+        self.worked.fetch_add(self.merge_ms, Ordering::Relaxed);
         let mut document = self.state.document_of(key);
         Ok(match Delta::decode(delta) {
             Ok(delta) => {
@@ -517,7 +536,9 @@ impl Replica for Model {
                     None => value.parse().ok(),
                 };
                 let field = field.to_owned();
+                let (worked, match_ms) = (Arc::clone(&self.worked), Arc::clone(&self.match_ms));
                 let matcher = move |value: ValueRef<'_>| {
+                    worked.fetch_add(match_ms.load(Ordering::Relaxed), Ordering::Relaxed);
                     value.get(&field).and_then(|value| value.as_i64()).is_some_and(|n| Some(n) == number)
                 };
                 (collection, Arc::new(matcher))
