@@ -82,7 +82,9 @@ impl Sync {
     }
 
     /// Waits until a commit has reached another peer: until that holds, safe from a loss of power, all documents of this
-    /// commit and of those before it that it subscribes to. `peer` is the key of that peer, as presence and
+    /// commit and of those before it that it subscribes to and may get. One that the peer refuses, or that is too large to travel, holds
+    /// back its commit and all later ones until it changes: `documents_refused` in `system:data_sync_info` tells of it. A collection
+    /// that its sync scope keeps here, and a subscription that is refused, hold back nothing. `peer` is the key of that peer, as presence and
     /// `system:data_sync_info` show it; `None` waits for the first of all. Returns the peer's key.
     ///
     /// A commit's number is [`QueryResult::commit_id`](crate::dql::QueryResult::commit_id). What was acknowledged before this
@@ -94,7 +96,7 @@ impl Sync {
     /// let result = ditto.store().execute("INSERT INTO orders DOCUMENTS ({'_id': 17, 'paid': true})").await?;
     /// if let Some(commit) = result.commit_id() {
     ///     let peer = ditto.sync().commit_reached(commit, None).await?;
-    ///     println!("{peer} has the order");
+    ///     println!("{peer}, if it subscribes to orders, has this one");
     /// }
     /// # Ok(())
     /// # }

@@ -19,6 +19,7 @@ mod listing;
 mod reconciling;
 mod taken;
 mod window;
+mod withheld;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +40,7 @@ pub(crate) use interests::locate;
 use listing::Listing;
 use taken::Differing;
 use window::Window;
+pub(crate) use withheld::Withheld;
 
 /// The publishing half of one session.
 #[derive(Debug, Default)]
@@ -64,6 +66,8 @@ pub(crate) struct Publisher {
     /// Changes up to here may have come from the other peer before it forgot them.
     origin_floor: Sequence,
     flights: VecDeque<Flight>,
+    /// What has not reached the other peer of what was acknowledged, also in earlier sessions.
+    pub(crate) withheld: Withheld,
     window: Window,
     /// Documents of the present position that cannot be sent, and the first sequence that they would say something of.
     unsendable: Vec<(DocumentKey, Sequence)>,
@@ -131,8 +135,8 @@ struct Served {
 #[derive(Debug)]
 struct Flight {
     batch: u64,
-    /// What was sent of each document: everything from this sequence on.
-    documents: Vec<(DocumentKey, Sequence)>,
+    /// What was sent of each document: everything from this sequence on, up to this one.
+    documents: Vec<(DocumentKey, Sequence, Sequence)>,
     unsendable: Vec<(DocumentKey, Sequence)>,
     bytes: usize,
     /// Bytes of what travelled in parts.

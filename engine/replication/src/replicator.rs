@@ -10,7 +10,7 @@ use crate::left_parts::LeftParts;
 use crate::limits::{LATE_MS, LEFT_PATIENCE_MS, MAX_REASON_BYTES};
 use crate::mechanisms::Mechanisms;
 use crate::message::{Goodbye, Message};
-use crate::publisher::shorten;
+use crate::publisher::{Withheld, shorten};
 use crate::replica::{PeerId, Replica, ReplicaError};
 use crate::session::Session;
 use crate::sizes::Sizes;
@@ -68,6 +68,8 @@ pub struct Replicator {
     left: BTreeMap<PeerId, Left>,
     /// … and what has come of long deltas.
     left_parts: LeftParts,
+    /// … and what has not reached the other peer.
+    withheld: BTreeMap<PeerId, Withheld>,
     /// The newest local sequence when there was something in part the last time.
     torn_up_to: Sequence,
     /// Something is whole that was visible in part, and the other peers were not told yet.
@@ -109,6 +111,7 @@ impl Replicator {
             lost: false,
             left: BTreeMap::new(),
             left_parts: LeftParts::default(),
+            withheld: BTreeMap::new(),
             torn_up_to: Sequence(0),
             mended: false,
             eager: EagerLinks::default(),
@@ -129,6 +132,7 @@ impl Replicator {
             replica.offered(remote).unwrap_or_else(begin_of_run).min(replica.last_sequence()),
             self.left_parts.take(remote),
         );
+        *begun.withheld() = self.withheld.remove(&remote).unwrap_or_default();
         self.sessions.insert(session, begun);
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
@@ -172,6 +176,10 @@ impl Replicator {
         };
         let (remote, left) = (session.link.remote, Left { tears: session.bequeath(), since: self.now });
         self.left_parts.keep(remote, session.bequeath_parts(), self.now);
+        let withheld = std::mem::take(session.withheld());
+        if !withheld.is_empty() && self.withheld.len() < self.local.sizes.remembered_peers {
+            self.withheld.insert(remote, withheld);
+        }
         let says_something = |left: &Left| left.tears.parts(self.durable).is_some();
         if !says_something(&left) {
             return;

@@ -11,7 +11,7 @@ use crate::limits::{
 };
 use crate::message::{Body, Hello, Interests, Message};
 use crate::parts::{Beginning, Reassembly};
-use crate::publisher::{Publisher, locate};
+use crate::publisher::{Publisher, Withheld, locate};
 use crate::questions::{self, Respondent};
 use crate::replica::{Checkpoint, Greeting, PeerId};
 use crate::replicator::LocalPeer;
@@ -119,6 +119,11 @@ impl Session {
     /// What may be visible in part when the session ends.
     pub(crate) fn bequeath(&mut self) -> Tears {
         std::mem::take(&mut self.subscriber.tears)
+    }
+
+    /// What has not reached the other peer.
+    pub(crate) fn withheld(&mut self) -> &mut Withheld {
+        &mut self.publisher.withheld
     }
 
     /// What has come of long deltas when the session ends.

@@ -6,7 +6,9 @@ mod model;
 mod pair;
 
 use ditto_crdt::{Sequence, SiteId};
-use ditto_replication::{PeerId, SessionId};
+use ditto_replication::limits::MAX_DELTA_BYTES;
+use ditto_replication::{PeerId, Replica, SessionId};
+use ditto_value::Value;
 
 use model::document_key;
 use pair::{Net, int, peer_id};
@@ -97,6 +99,91 @@ fn a_document_that_was_not_taken_is_an_exception() {
     net.connect(0, 1);
     net.rest();
     assert!(net.model(0).others.unheld.is_empty(), "taken now");
+}
+
+#[test]
+fn no_commit_is_said_to_have_reached_who_refused_a_document_of_it_or_before() {
+    let (mut net, session) = pair();
+    let reached = |net: &Net, session| net.statistics(0, session).acknowledged;
+    net.model(1).refuses = Some(b"bad".to_vec());
+    for id in ["good", "bad", "fine"] {
+        insert(&mut net, 0, id);
+    }
+    net.rest();
+    assert_eq!(reached(&net, session), Sequence(1));
+    insert(&mut net, 0, "more");
+    net.rest();
+    assert_eq!(reached(&net, session), Sequence(1));
+    // Neither when it comes back, which is not told of it again …
+    net.disconnect(0, 1);
+    insert(&mut net, 0, "other");
+    let (session, _) = net.connect(0, 1);
+    net.rest();
+    assert!(net.model(1).visible("c", "other").is_some());
+    assert_eq!(reached(&net, session), Sequence(1));
+    // … but when the document has changed, and it takes it.
+    net.model(1).refuses = None;
+    let now = net.now;
+    net.model(0).set(now, "c", "bad", "a", 2);
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(reached(&net, session), net.model(0).last_sequence());
+}
+
+#[test]
+fn what_is_too_large_to_travel_has_not_reached_anybody() {
+    let (mut net, session) = pair();
+    insert(&mut net, 0, "x");
+    let now = net.now;
+    net.model(0).insert(now, "c", "giant", &[("a", Value::from("x".repeat(MAX_DELTA_BYTES)))]);
+    insert(&mut net, 0, "y");
+    net.rest();
+    assert!(net.model(1).visible("c", "y").is_some());
+    assert_eq!(net.statistics(0, session).acknowledged, Sequence(1));
+    assert!(net.model(0).delete(now, "c", "giant"));
+    net.rest();
+    assert_eq!(net.statistics(0, session).acknowledged, net.model(0).last_sequence());
+}
+
+#[test]
+fn what_was_not_wanted_any_more_and_is_taken_later_has_reached_the_other() {
+    let mut net = Net::new(2);
+    let subscription = net.subscribe(1, EVERYTHING);
+    let (left, right) = net.connect(0, 1);
+    net.rest();
+    insert(&mut net, 0, "x");
+    // It is on its way when the subscription ends.
+    net.held.insert((1, right));
+    net.settle();
+    net.unsubscribe(1, subscription);
+    net.subscribe(1, "SELECT * FROM d");
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(1).visible("c", "x"), None);
+    net.subscribe(1, EVERYTHING);
+    insert(&mut net, 0, "y");
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(net.statistics(0, left).acknowledged, net.model(0).last_sequence());
+}
+
+#[test]
+fn what_is_dead_there_counts_when_its_end_is_known_here() {
+    let (mut net, _) = pair();
+    insert(&mut net, 0, "x");
+    net.rest();
+    net.disconnect(0, 1);
+    let now = net.now;
+    assert!(net.model(1).delete(now, "c", "x"));
+    net.model(0).set(now, "c", "x", "a", 2);
+    insert(&mut net, 0, "y");
+    let (session, _) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(0).visible("c", "x"), None);
+    net.rest();
+    insert(&mut net, 0, "z");
+    net.rest();
+    assert_eq!(net.statistics(0, session).acknowledged, net.model(0).last_sequence());
 }
 
 #[test]

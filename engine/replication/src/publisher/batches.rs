@@ -118,7 +118,7 @@ impl Publisher {
                 delta: parts.map_or_else(|| link.body(delta), Body::Parts),
             });
             let from = candidate.from();
-            flight.documents.push((candidate.key, from));
+            flight.documents.push((candidate.key, from, candidate.sequence));
             if size >= link.sizes.message_bytes {
                 let full = std::mem::take(&mut message);
                 message.batch = full.batch;
@@ -164,12 +164,17 @@ impl Publisher {
                 self.window.widen(&link.sizes);
             }
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
-            for (index, document) in flight.documents.into_iter().enumerate() {
+            for (index, (key, from, sequence)) in flight.documents.into_iter().enumerate() {
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
-                    acknowledged.unheld.push(document);
+                    self.withheld.add(&key, Some(sequence), turn.replica)?;
+                    acknowledged.unheld.push((key, from));
                 } else {
-                    acknowledged.held.push(document);
+                    self.withheld.hold(&key, sequence);
+                    acknowledged.held.push((key, from));
                 }
+            }
+            for (key, _) in &flight.unsendable {
+                self.withheld.add(key, None, turn.replica)?;
             }
             acknowledged.unheld.extend(flight.unsendable);
             // What was on its way before an interest was stated says nothing about it.
@@ -177,7 +182,12 @@ impl Publisher {
                 served.generation <= flight.generation && served.first_batch <= flight.batch
             };
             if self.served.values().all(|served| says(&served)) {
-                link.statistics.acknowledged = link.statistics.acknowledged.max(flight.end);
+                let Self { withheld, served, .. } = self;
+                let is_served = |collection: &str| {
+                    served.values().any(|served| &*served.interest.collection == collection)
+                };
+                let reached = flight.end.min(withheld.bound(turn.replica, is_served)?);
+                link.statistics.acknowledged = link.statistics.acknowledged.max(reached);
             }
             for served in self.served.values().filter(says) {
                 acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
