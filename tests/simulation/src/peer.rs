@@ -146,7 +146,7 @@ pub struct Peer {
     ended_torn: bool,
     environment: Arc<SimulatedEnvironment>,
     shared: Shared,
-    sizes: Sizes,
+    pub(crate) sizes: Sizes,
     /// `None` while it is down.
     pub process: Option<Process>,
     /// Nobody starts it before that.

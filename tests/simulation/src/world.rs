@@ -14,7 +14,7 @@ use crate::climate::Climate;
 use crate::excuses::{Excuses, Look};
 use crate::network::{Fate, Link, Quality};
 use crate::older::without_capabilities;
-use crate::oracle;
+use crate::oracle::{self, sanity};
 use crate::peer::{Peer, Process, Shared};
 use crate::random::Random;
 use crate::sabotage::Sabotage;
@@ -133,8 +133,8 @@ pub struct World {
     pub verdicts: Vec<String>,
     /// When a store changed last.
     pub last_change: u64,
-    /// Most bytes that ever waited in one session.
-    pub peak_queue: usize,
+    /// So many bytes waited in one session, more than so many.
+    pub overfull: Option<(usize, usize)>,
     /// Bytes of changes that applications made, packed.
     pub change_bytes: u64,
     /// How often two peers were connected.
@@ -248,7 +248,7 @@ impl World {
             excuses: Excuses::default(),
             verdicts: Vec::new(),
             last_change: START,
-            peak_queue: 0,
+            overfull: None,
             change_bytes: 0,
             meetings: 0,
             restores: 0,
@@ -515,11 +515,15 @@ impl World {
     /// Sends, looks at events, and makes appointments.
     pub(crate) fn pump(&mut self, peer: usize) {
         let now = self.now;
+        let most = sanity::most_queued(&self.peers[peer].sizes, self.climate.large);
         let Some(process) = &mut self.peers[peer].process else { return };
         process.replicator.committed(&mut process.replica, now);
         for session in process.sessions.values() {
-            let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 1_000 } else { 1 };
-            self.peak_queue = self.peak_queue.max(times * process.replicator.queued_bytes(*session));
+            let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 30 } else { 1 };
+            let queued = times * process.replicator.queued_bytes(*session);
+            if queued > most {
+                self.overfull = Some((queued, most));
+            }
         }
         self.send(peer);
         let is_whole_again = self.peers[peer].look_for_tears();
