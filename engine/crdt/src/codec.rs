@@ -12,6 +12,8 @@ pub struct DecodeError {
     pub position: usize,
     /// What was found where what else was expected.
     pub reason: &'static str,
+    /// They may be well-formed, but are more than anybody takes: see [`Size::check`](crate::Size::check).
+    pub too_large: bool,
 }
 
 pub(crate) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
@@ -50,7 +52,11 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn fail<T>(&self, reason: &'static str) -> Result<T, DecodeError> {
-        Err(DecodeError { position: self.position, reason })
+        Err(DecodeError { position: self.position, reason, too_large: false })
+    }
+
+    pub(crate) fn position(&self) -> usize {
+        self.position
     }
 
     pub(crate) fn left(&self) -> usize {

@@ -34,7 +34,8 @@ use ditto_value::{MAX_DEPTH, ValueRef};
 use crate::codec::{DecodeError, Reader, put_birth, put_bytes, put_stamp, put_varint};
 use crate::document::LifeState;
 use crate::entry::{Content, Counter, EntryKey, Tally, is_amount};
-use crate::{Birth, Document, Kind, MAX_UNKNOWN_PAYLOADS, Path, RunId, Sequence, Slot, Stamp};
+use crate::size::check_length;
+use crate::{Birth, Document, Kind, MAX_UNKNOWN_PAYLOADS, Path, RunId, Sequence, Size, Slot, Stamp};
 
 pub(crate) const FORMAT: u8 = 1;
 /// The fewest bytes that an encoded life, entry, slot and payload have: what a count is checked against.
@@ -93,6 +94,14 @@ impl Delta {
         self.lives.iter().any(|(_, life)| matches!(life, DeltaLife::Living(_)))
     }
 
+    /// Whether all that it says is that births or entries are removed.
+    pub fn only_removes(&self) -> bool {
+        self.lives.iter().all(|(_, life)| match life {
+            DeltaLife::Removed => true,
+            DeltaLife::Living(contents) => contents.iter().all(|(_, content)| content.is_removed()),
+        })
+    }
+
     /// The encoding described in the module's source; one for equal deltas.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -108,24 +117,28 @@ impl Delta {
         out
     }
 
-    /// Reads what another peer sent. Costs at most memory linear in the input.
+    /// Reads what another peer sent. Costs at most memory linear in the input, and bounded by [`MAX_MERGED_BYTES`](crate::MAX_MERGED_BYTES),
+    /// [`MAX_PARTS`](crate::MAX_PARTS) and [`MAX_PATHS_BYTES`](crate::MAX_PATHS_BYTES).
     ///
     /// # Errors
-    /// Anything that [`Delta::encode`] does not write: truncation, stamps past the year 6000, values that are not valid,
+    /// What is beyond these bounds, and anything that [`Delta::encode`] does not write: truncation, stamps past the year 6000, values that are not valid,
     /// paths that are not allowed, births or entries out of order.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
+        check_length(bytes).map_err(|reason| DecodeError { position: 0, reason, too_large: true })?;
         if reader.byte()? != FORMAT {
             return reader.fail("the format of the delta is unknown; a newer build wrote it");
         }
         let count = reader.count(SMALLEST_LIFE)?;
+        let mut size = Size { parts: count, paths: 0 };
+        size.check_at(reader.position())?;
         let mut lives: Vec<(Birth, DeltaLife)> = Vec::with_capacity(count);
         for _ in 0..count {
             let birth = reader.birth()?;
             if lives.last().is_some_and(|(last, _)| *last >= birth) {
                 return reader.fail("births are not in ascending order");
             }
-            lives.push((birth, read_life(&mut reader, birth)?));
+            lives.push((birth, read_life(&mut reader, birth, &mut size)?));
         }
         if reader.is_empty() { Ok(Self { lives }) } else { reader.fail("bytes follow the delta") }
     }
@@ -285,15 +298,18 @@ fn put_amount(out: &mut Vec<u8>, kind: Kind, amount: u64) {
     }
 }
 
-fn read_life(reader: &mut Reader<'_>, birth: Birth) -> Result<DeltaLife, DecodeError> {
+/// Adds to `size` what it reads, before that takes any memory.
+fn read_life(reader: &mut Reader<'_>, birth: Birth, size: &mut Size) -> Result<DeltaLife, DecodeError> {
     let count = match reader.varint()? {
         REMOVED => return Ok(DeltaLife::Removed),
-        NATURAL => return read_natural(reader, birth),
+        NATURAL => return read_natural(reader, birth, size),
         form => usize::try_from(form - LISTED).unwrap_or(usize::MAX),
     };
     if count > reader.left() / SMALLEST_ENTRY {
         return reader.fail("a count is beyond the input");
     }
+    size.parts = size.parts.saturating_add(count);
+    size.check_at(reader.position())?;
     let mut marks = MarkReader { birth: birth.stamp, last: None };
     let mut contents: Vec<(EntryKey, Content)> = Vec::with_capacity(count);
     for _ in 0..count {
@@ -303,7 +319,9 @@ fn read_life(reader: &mut Reader<'_>, birth: Birth) -> Result<DeltaLife, DecodeE
         if contents.last().is_some_and(|(last, _)| *last >= key) {
             return reader.fail("entries are not in ascending order");
         }
-        let content = read_content(reader, &key, &mut marks)?;
+        size.paths = size.paths.saturating_add(key.path.bytes().len());
+        let content = read_content(reader, &key, &mut marks, size)?;
+        size.check_at(reader.position())?;
         contents.push((key, content));
     }
     if natural::write(birth.stamp, contents.iter().map(|(key, content)| (key, content))).is_some() {
@@ -312,23 +330,27 @@ fn read_life(reader: &mut Reader<'_>, birth: Birth) -> Result<DeltaLife, DecodeE
     Ok(DeltaLife::Living(contents))
 }
 
-fn read_natural(reader: &mut Reader<'_>, birth: Birth) -> Result<DeltaLife, DecodeError> {
+fn read_natural(reader: &mut Reader<'_>, birth: Birth, size: &mut Size) -> Result<DeltaLife, DecodeError> {
     let stamp = birth.stamp;
-    let mut contents = Vec::new();
-    let read = natural::read(reader.bytes()?, |path, value| {
+    let (object, own) = natural::check(reader.bytes()?).or_else(|reason| reader.fail(reason))?;
+    size.add(own);
+    size.check_at(reader.position())?;
+    let mut contents = Vec::with_capacity(own.parts);
+    natural::read(object, |path, value| {
         let (kind, content) = match value {
             Some(value) => (Kind::Register, Content::Register { stamp, value: Some(value.into()) }),
             None => (Kind::Map, Content::Map { stamp, present: true }),
         };
         contents.push((EntryKey { path: Path::checked(path), kind }, content));
     });
-    read.map(|_| DeltaLife::Living(contents)).or_else(|reason| reader.fail(reason))
+    Ok(DeltaLife::Living(contents))
 }
 
 fn read_content(
     reader: &mut Reader<'_>,
     key: &EntryKey,
     marks: &mut MarkReader,
+    size: &mut Size,
 ) -> Result<Content, DecodeError> {
     Ok(match key.kind {
         Kind::Register | Kind::Attachment => {
@@ -355,7 +377,10 @@ fn read_content(
                 return reader.fail("the base of a counter is not a number");
             }
             let mut slots = BTreeMap::new();
-            for _ in 0..reader.count(SMALLEST_SLOT)? {
+            let count = reader.count(SMALLEST_SLOT)?;
+            size.add(Size::of_tree(count));
+            size.check_at(reader.position())?;
+            for _ in 0..count {
                 let slot = Slot { run: RunId(reader.u64()?), began: Sequence(reader.varint()?) };
                 let tally = Tally {
                     increments: read_amount(reader, key.kind)?,
@@ -375,6 +400,7 @@ fn read_content(
             if !(1..=MAX_UNKNOWN_PAYLOADS).contains(&count) {
                 return reader.fail("an entry of an unknown kind has no payload or too many");
             }
+            size.add(Size::of_tree(count));
             let mut payloads = BTreeSet::new();
             for _ in 0..count {
                 let payload: (Stamp, Box<[u8]>) = (marks.get(reader)?, reader.bytes()?.into());

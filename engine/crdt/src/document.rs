@@ -6,7 +6,7 @@ use std::collections::btree_map::{BTreeMap, Entry as Place};
 use crate::delta::{Delta, DeltaLife};
 use crate::entry::{Content, Counter, Entry, EntryKey, Joined, Tally};
 use crate::items::Hasher;
-use crate::{Birth, Hlc, Sequence, Slot, Stamp, Version};
+use crate::{Birth, Hlc, Sequence, Size, Slot, Stamp, Version};
 
 /// Everything that is known of one document but its `_id`, which never changes.
 ///
@@ -77,6 +77,21 @@ impl Document {
         if self.is_known() { Version::of(&[&self.canonical()]) } else { Version::NOTHING }
     }
 
+    /// How large it is in memory. Linear in the document.
+    pub fn size(&self) -> Size {
+        let mut size = Size { parts: self.lives.len(), paths: 0 };
+        for (key, entry) in self.living().flat_map(|(_, entries)| entries) {
+            let further = match &entry.content {
+                Content::Counter(counter) => counter.slots.len(),
+                Content::Unknown(payloads) => payloads.len(),
+                Content::Register { .. } | Content::Map { .. } => 0,
+            };
+            size.add(Size { parts: 1, paths: key.path.bytes().len() });
+            size.add(Size::of_tree(further));
+        }
+        size
+    }
+
     /// The time that a write must exceed. O(1).
     pub fn newest_stamp(&self) -> Hlc {
         self.newest.time
@@ -138,14 +153,20 @@ impl Document {
 
     /// Takes over whatever is new in `delta`: the join of both. Linear in the delta, logarithmic in the document.
     pub fn merge(&mut self, delta: &Delta, sequence: Sequence) -> Merged {
+        self.take(delta.clone(), sequence)
+    }
+
+    /// [`Document::merge`], which does not leave the delta in memory a second time.
+    pub fn take(&mut self, delta: Delta, sequence: Sequence) -> Merged {
         let was_alive = self.is_alive();
         let mut total = Joined::default();
         let mut absorbed = false;
-        for (birth, theirs) in &delta.lives {
-            let joined = self.merge_life(*birth, theirs, sequence);
+        for (birth, theirs) in delta.lives {
+            let is_living = matches!(theirs, DeltaLife::Living(_));
+            let joined = self.merge_life(birth, theirs, sequence);
             total.changed |= joined.changed;
             total.surplus |= joined.surplus;
-            absorbed |= matches!(theirs, DeltaLife::Living(_)) && self.removed(*birth);
+            absorbed |= is_living && self.removed(birth);
         }
         if total.changed {
             if !was_alive {
@@ -160,7 +181,7 @@ impl Document {
         self.lives.get(&birth).is_some_and(|life| matches!(life.state, LifeState::Removed))
     }
 
-    fn merge_life(&mut self, birth: Birth, theirs: &DeltaLife, sequence: Sequence) -> Joined {
+    fn merge_life(&mut self, birth: Birth, theirs: DeltaLife, sequence: Sequence) -> Joined {
         match (self.lives.entry(birth), theirs) {
             (Place::Vacant(place), DeltaLife::Removed) => {
                 place.insert(Life { sequence, state: LifeState::Removed });
@@ -168,11 +189,12 @@ impl Document {
             }
             (Place::Vacant(place), DeltaLife::Living(contents)) => {
                 self.newest = self.newest.max(birth.stamp);
-                let mut entries = Entries::new();
-                for (key, content) in contents {
+                let arriving = |(key, content): (EntryKey, Content)| {
                     self.newest = self.newest.max(content.newest());
-                    entries.insert(key.clone(), arriving(content, sequence));
-                }
+                    (key, arriving(content, sequence))
+                };
+                // All at once: nodes that are filled one by one in order stay half empty.
+                let entries: Entries = contents.into_iter().map(arriving).collect();
                 place.insert(Life { sequence, state: LifeState::Living(entries) });
                 Joined { changed: true, surplus: false }
             }
@@ -190,13 +212,13 @@ impl Document {
                         let mut total = Joined::default();
                         for (key, content) in contents {
                             self.newest = self.newest.max(content.newest());
-                            let joined = match entries.get_mut(key) {
+                            let joined = match entries.get_mut(&key) {
                                 Some(entry) => {
                                     let Entry { content: ours, sequence: last } = entry;
-                                    ours.join(content, key.kind, last, sequence)
+                                    ours.join(&content, key.kind, last, sequence)
                                 }
                                 None => {
-                                    entries.insert(key.clone(), arriving(content, sequence));
+                                    entries.insert(key, arriving(content, sequence));
                                     Joined { changed: true, surplus: false }
                                 }
                             };
@@ -318,8 +340,7 @@ fn newer_slots(counter: &Counter, after: Sequence) -> BTreeMap<Slot, Tally> {
 }
 
 /// An entry from a delta, for a place where there was none.
-fn arriving(content: &Content, sequence: Sequence) -> Entry {
-    let mut content = content.clone();
+fn arriving(mut content: Content, sequence: Sequence) -> Entry {
     if let Content::Counter(counter) = &mut content {
         counter.slots.values_mut().for_each(|tally| tally.sequence = sequence);
     }

@@ -40,7 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_value::{MAX_DEPTH, ValueKind, ValueRef};
 
-pub use encode::encode;
+pub use encode::{encode, encode_as};
 pub use insert::{Inserted, insert, insert_binary};
 pub use receive::receive;
 
@@ -195,8 +195,11 @@ impl<'a> Record<'a> {
             _ if self.newest_sequence <= after => Ok(Delta::default().encode()),
             Metadata::Plain(birth) => match natural::of_value(self.value) {
                 Ok(Some(object)) => Ok([natural::head(birth, object.len()).as_slice(), &object].concat()),
+                _ if after == Sequence::ZERO => Ok(self.document()?.canonical()),
                 _ => Ok(self.document()?.delta_since(after).encode()),
             },
+            // Everything, without copying it first.
+            Metadata::General(_) if after == Sequence::ZERO => Ok(self.document()?.canonical()),
             Metadata::General(_) => Ok(self.document()?.delta_since(after).encode()),
         }
     }

@@ -281,3 +281,11 @@ fn refused(refused: store::Refused) -> Refused {
         other => Refused::NotPermitted(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_travels_is_what_is_merged() {
+        assert_eq!(ditto_replication::limits::MAX_DELTA_BYTES, ditto_crdt::MAX_MERGED_BYTES);
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use ditto_crdt::record::{self, Inserted};
-use ditto_crdt::{Delta, Lost, Record, Sequence, Stamp, Version};
+use ditto_crdt::{DecodeError, Delta, Document, Lost, Record, Sequence, Stamp, Version};
 use ditto_storage::{Bytes, Keyspace};
 use ditto_value::Value;
 
@@ -169,16 +169,21 @@ impl<'i> Merging<'i> {
         incoming: &'i IncomingDocument,
         sequence: Sequence,
     ) -> Result<Result<Merged, Refused>, StoreError> {
-        let delta = match Delta::decode(&incoming.delta) {
+        let delta = match read_delta(&incoming.delta) {
             Ok(delta) => delta,
-            Err(error) => return Ok(Err(malformed(error))),
+            Err(refused) => return Ok(Err(refused)),
         };
-        let mut document = known.record.document().map_err(|error| StoreError::corrupt(error.to_string()))?;
+        let mut document = decode(&known.record)?;
         let lost = document.lost_to(&delta);
-        let merged = document.merge(&delta, sequence);
+        let only_removes = delta.only_removes();
+        let merged = document.take(delta, sequence);
         if !merged.changed {
             return Ok(Ok(Merged { record: None, absorbed: merged.absorbed }));
         }
+        let version = match check_merged(&document, only_removes.then_some(&known.record))? {
+            Ok(version) => version,
+            Err(refused) => return Ok(Err(refused)),
+        };
         let is_by_hash =
             layout::split_document_key(known.key).is_some_and(|(_, name)| names::as_hash(name).is_some());
         if is_by_hash && document.is_alive() {
@@ -187,7 +192,7 @@ impl<'i> Merging<'i> {
         if !lost.is_empty() {
             self.report(transaction, known, incoming, lost, sequence)?;
         }
-        let record = record::encode(&document, &known.id);
+        let record = record::encode_as(&document, &known.id, version);
         Ok(Ok(Merged { record: Some(record), absorbed: merged.absorbed }))
     }
 
@@ -242,9 +247,9 @@ impl<'i> Merging<'i> {
 /// A document that was not known.
 fn receive(id: &Option<Value>, incoming: &IncomingDocument, sequence: Sequence) -> Result<Merged, Refused> {
     let Inserted { record, version } = match id {
-        Some(id) => record::receive(id, &incoming.delta, sequence).map_err(malformed)?,
+        Some(id) => record::receive(id, &incoming.delta, sequence).map_err(unreadable)?,
         None => {
-            let received = record::receive(&Value::Null, &incoming.delta, sequence).map_err(malformed)?;
+            let received = record::receive(&Value::Null, &incoming.delta, sequence).map_err(unreadable)?;
             if Record::parse(&received.record).map_err(malformed)?.alive {
                 return Err(malformed(NEEDS_ID));
             }
@@ -253,6 +258,37 @@ fn receive(id: &Option<Value>, incoming: &IncomingDocument, sequence: Sequence) 
     };
     // Only an empty delta has this version.
     Ok(Merged { record: (version != Version::NOTHING).then_some(record), absorbed: false })
+}
+
+/// The version of a document that was merged with what came, which must not become larger than others can take: whoever asks for
+/// it, looks at it or merges with it has to decode it. What only removes parts is taken whatever the size is, if the document was
+/// as large `before`.
+pub(crate) fn check_merged(
+    document: &Document,
+    before: Option<&Record<'_>>,
+) -> Result<Result<Version, Refused>, StoreError> {
+    let checked = document.checked_version().map_err(too_large);
+    let Some(before) = before.filter(|_| checked.is_err()) else { return Ok(checked) };
+    let (size, before) = (document.size(), decode(before)?.size());
+    let is_no_larger = size.parts <= before.parts && size.paths <= before.paths;
+    Ok(if is_no_larger { Ok(document.version()) } else { checked })
+}
+
+fn too_large(reason: impl std::fmt::Display) -> Refused {
+    Refused::TooLarge(format!("the merged document has {reason}"))
+}
+
+fn decode(record: &Record<'_>) -> Result<Document, StoreError> {
+    record.document().map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+/// What another peer sent.
+pub(crate) fn read_delta(bytes: &[u8]) -> Result<Delta, Refused> {
+    Delta::decode(bytes).map_err(unreadable)
+}
+
+fn unreadable(error: DecodeError) -> Refused {
+    if error.too_large { too_large(error.reason) } else { malformed(error) }
 }
 
 fn malformed(error: impl std::fmt::Display) -> Refused {

@@ -12,7 +12,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ditto_crdt::{DecodeError, Delta, Document, Record, RunId, Sequence, SiteId, Version};
+use ditto_crdt::{DecodeError, Document, Record, RunId, Sequence, SiteId, Version};
 use ditto_storage::{Bytes, Direction, Keyspace, prefix_end};
 use ditto_value::{Object, ValueRef};
 
@@ -22,7 +22,7 @@ use crate::execute::{self, Scope};
 use crate::layout::{self, DocumentKey, MAX_ID_BYTES};
 use crate::lifecycle::holdings::{Acknowledged, Greeting, KnownPeer, ServedInterest};
 use crate::lifecycle::{conflicts, graves, names};
-use crate::merge::merge_all;
+use crate::merge::{self, merge_all};
 use crate::store::{Inner, Store};
 use crate::write::parse_record;
 use crate::writer::Holder;
@@ -172,7 +172,7 @@ pub enum Refused {
     /// The delta or the key cannot be read, or breaks a rule.
     #[error("malformed: {0}")]
     Malformed(String),
-    /// The document would pass a limit of the storage.
+    /// The document would become larger than can travel, or than anybody takes: see [`ditto_crdt::Size::check`].
     #[error("too large: {0}")]
     TooLarge(String),
 }
@@ -371,16 +371,21 @@ impl Replica {
         key: &DocumentKey,
         delta: &[u8],
     ) -> Result<Result<Version, Refused>, StoreError> {
-        let delta = match Delta::decode(delta) {
+        let delta = match merge::read_delta(delta) {
             Ok(delta) => delta,
-            Err(error) => return Ok(Err(Refused::Malformed(error.to_string()))),
+            Err(refused) => return Ok(Err(refused)),
         };
-        let mut document = match self.record(key)? {
-            Some(record) => decode(&record)?,
+        let record = self.record(key)?;
+        let known = record.as_deref().map(parse_record).transpose()?;
+        let mut document = match &record {
+            Some(record) => decode(record)?,
             None => Document::new(),
         };
-        document.merge(&delta, Sequence(self.last_sequence().0 + 1));
-        Ok(Ok(document.version()))
+        let only_removes = delta.only_removes();
+        if !document.take(delta, Sequence(self.last_sequence().0 + 1)).changed {
+            return Ok(Ok(known.map_or(Version::NOTHING, |record| record.version)));
+        }
+        merge::check_merged(&document, known.as_ref().filter(|_| only_removes))
     }
 
     /// Compiles a subscription; it may come from a remote peer.

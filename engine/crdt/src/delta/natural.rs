@@ -12,7 +12,7 @@ use super::{FORMAT, NATURAL};
 use crate::codec::{put_birth, put_varint};
 use crate::entry::{Content, EntryKey};
 use crate::path::{MAX_PATH_BYTES, PathError, decode_name, push_name};
-use crate::{Birth, Kind, Stamp, is_attachment_token};
+use crate::{Birth, Kind, Size, Stamp, is_attachment_token};
 
 /// How many times longer than the object the paths of its entries may be together. An object spells a name once that is
 /// part of many paths, so without a bound a short delta could become a huge document.
@@ -83,18 +83,14 @@ fn write_members<'a>(
     }
 }
 
-/// Checks bytes from outside and calls `each` with the path of every entry, in ascending order, and its value if it is a
+/// Calls `each` with the path of every entry of an object that was checked, in ascending order, and its value if it is a
 /// register.
-pub(crate) fn read<'a>(
-    bytes: &'a [u8],
-    mut each: impl FnMut(&[u8], Option<&'a [u8]>),
-) -> Result<(), &'static str> {
-    walk(check(bytes)?, &mut Vec::new(), &mut each);
-    Ok(())
+pub(crate) fn read<'a>(object: ValueRef<'a>, mut each: impl FnMut(&[u8], Option<&'a [u8]>)) {
+    walk(object, &mut Vec::new(), &mut each);
 }
 
-/// Checks bytes from outside.
-pub(crate) fn check(bytes: &[u8]) -> Result<ValueRef<'_>, &'static str> {
+/// Checks bytes from outside; says also how large the entries are.
+pub(crate) fn check(bytes: &[u8]) -> Result<(ValueRef<'_>, Size), &'static str> {
     let object = ValueRef::parse(bytes).map_err(|malformed| malformed.reason)?;
     if object.kind() != ValueKind::Object || object.is_empty() {
         return Err("entries in natural form are not an object with members");
@@ -102,11 +98,13 @@ pub(crate) fn check(bytes: &[u8]) -> Result<ValueRef<'_>, &'static str> {
     if object.get("_id").is_some() {
         return Err("a path is not allowed");
     }
-    let paths = paths_length(object, &mut |_| {}).map_err(|_| "a path is not allowed")?;
+    let mut parts = object.len();
+    let paths =
+        paths_length(object, &mut |object| parts += object.len()).map_err(|_| "a path is not allowed")?;
     if !is_long_enough(bytes, paths) {
         return Err("the paths of entries in natural form are too long for it");
     }
-    Ok(object)
+    Ok((object, Size { parts, paths }))
 }
 
 fn walk<'a>(object: ValueRef<'a>, path: &mut Vec<u8>, each: &mut impl FnMut(&[u8], Option<&'a [u8]>)) {

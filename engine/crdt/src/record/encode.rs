@@ -17,6 +17,11 @@ use crate::{Birth, Definitions, Document, Kind, Sequence, Version};
 
 /// The record of a document. `id` is its `_id`, which becomes a member of the value.
 pub fn encode<'a>(document: &Document, id: impl Tree<'a>) -> Vec<u8> {
+    encode_as(document, id, document.version())
+}
+
+/// [`encode`], by who knows the version already.
+pub fn encode_as<'a>(document: &Document, id: impl Tree<'a>, version: Version) -> Vec<u8> {
     let joints = document.joints();
     let members = shown(&joints, &Definitions::default());
     let mut metadata = MetadataWriter::default();
@@ -25,7 +30,7 @@ pub fn encode<'a>(document: &Document, id: impl Tree<'a>) -> Vec<u8> {
     let birth = metadata.is_plain(document).then(|| document.living_births().next()).flatten();
     let flags = if document.is_alive() { ALIVE } else { 0 } | if birth.is_some() { PLAIN } else { 0 };
     let mut out = Vec::with_capacity(256);
-    put_head(&mut out, flags, document.newest_sequence, document.began, document.version());
+    put_head(&mut out, flags, document.newest_sequence, document.began, version);
     match birth {
         Some(birth) => put_birth(&mut out, birth),
         None => put_bytes(&mut out, &metadata.finish(document)),

@@ -7,6 +7,7 @@ use super::insert::encoded;
 use super::plain::plain_record;
 use crate::codec::{DecodeError, Reader};
 use crate::delta::{self, natural};
+use crate::size::check_length;
 use crate::{Birth, Delta, Document, Sequence, Version};
 
 /// What [`Document::merge`] of a decoded delta into nothing and [`encode`](super::encode) give, in one pass if the sender's
@@ -17,14 +18,16 @@ use crate::{Birth, Delta, Document, Sequence, Version};
 /// As [`Delta::decode`].
 pub fn receive<'a>(id: impl Tree<'a>, delta: &[u8], sequence: Sequence) -> Result<Inserted, DecodeError> {
     if let Some((birth, object)) = natural_entries(delta)
-        && let Ok(body) = natural::check(object)
+        && check_length(delta).is_ok()
+        && let Ok((body, size)) = natural::check(object)
+        && size.check().is_ok()
     {
         // The delta is the whole document, and there is one encoding of it.
         let version = Version::of(&[delta]);
         return Ok(Inserted { record: plain_record(id, body, birth, sequence, version), version });
     }
     let mut document = Document::new();
-    document.merge(&Delta::decode(delta)?, sequence);
+    document.take(Delta::decode(delta)?, sequence);
     Ok(encoded(&document, id))
 }
 

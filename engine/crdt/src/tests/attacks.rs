@@ -1,11 +1,11 @@
 //! The attacks of `attacks.md` that concern one document, each by name and number.
 
-use ditto_value::{Object, Value};
+use ditto_value::{Object, Value, Writer};
 
 use super::peers::{Peer, names_of};
 use crate::{
-    Birth, Definition, Definitions, Delta, Document, Hlc, Kind, Path, Record, RunId, Sequence, SiteId, Slot,
-    Stamp, Version, WriteError, record,
+    Birth, Definition, Definitions, Delta, Document, Hlc, Kind, MAX_PARTS, MAX_PATHS_BYTES, Path, Record,
+    RunId, Sequence, SiteId, Slot, Stamp, Version, WriteError, record,
 };
 
 fn object(json: &str) -> Object {
@@ -483,4 +483,75 @@ fn attack_31_a_document_that_is_created_anew_every_day_grows_by_a_birth_each_tim
     let stored = record::encode(&a.document, &super::peers::id()).len();
     println!("a year of births: {stored} bytes stored, {} sent", a.document.canonical().len());
     assert!((365 * 24..365 * 28 + 100).contains(&stored), "{stored}");
+}
+
+/// A delta of one birth whose entries are listed: so many, by what follows.
+fn listed(entries: usize, what_follows: &[u8]) -> Vec<u8> {
+    let mut delta = crate::delta::natural::head(birth_of_an_attack(), 0);
+    delta.truncate(2 + 24);
+    crate::codec::put_varint(&mut delta, entries as u64 + 2);
+    delta.extend_from_slice(what_follows);
+    delta
+}
+
+fn birth_of_an_attack() -> Birth {
+    Birth { stamp: Stamp::new(Hlc::from_millis(1_000), SiteId(1)), run: RunId(1) }
+}
+
+/// A delta in natural form: groups of 80 members with names of one byte, all below one name of `prefix` bytes, with one value.
+fn dense(groups: usize, prefix: usize, value: i64) -> Vec<u8> {
+    let mut writer = Writer::new();
+    writer.object(|object| {
+        object.object(&"p".repeat(prefix), |object| {
+            for group in 0..groups {
+                object.object(&format!("{group:06}"), |object| {
+                    (b'#'..b'#' + 80).for_each(|name| {
+                        object.value(char::from(name).encode_utf8(&mut [0; 4]), &Value::Int(value))
+                    });
+                });
+            }
+        });
+    });
+    let object = writer.into_bytes();
+    [crate::delta::natural::head(birth_of_an_attack(), object.len()), object].concat()
+}
+
+#[test]
+fn a_short_delta_does_not_become_a_huge_document() {
+    let too_many = MAX_PARTS + 1;
+    let mut slots = vec![2, b'n', 0, 2, 0, 0];
+    crate::codec::put_varint(&mut slots, MAX_PARTS as u64);
+    slots.resize(slots.len() + 12 * MAX_PARTS, 0);
+    let hostile = [
+        ("entries", listed(too_many, &vec![0; 5 * too_many])),
+        ("slots", listed(1, &slots)),
+        ("members", dense(too_many / 81 + 1, 1, 0)),
+        ("paths", dense(15_000, 105, i64::MAX)),
+    ];
+    for (what, delta) in hostile {
+        let error = Delta::decode(&delta).expect_err(what);
+        assert!(error.too_large, "{what}: {error}");
+        assert!(record::receive(&Value::from(1), &delta, Sequence(1)).expect_err(what).too_large, "{what}");
+    }
+}
+
+#[test]
+fn a_document_has_the_size_that_its_delta_was_found_to_have() {
+    let honest = dense(100, 1, 0);
+    let delta = Delta::decode(&honest).unwrap();
+    let mut document = Document::new();
+    document.take(delta, Sequence(1));
+    let size = document.size();
+    assert_eq!(size.parts, 1 + 1 + 100 * 81);
+    assert_eq!(size.paths, 2 + 100 * (2 + 7) + 100 * 80 * (2 + 7 + 2));
+    assert!(size.parts < MAX_PARTS && size.paths < MAX_PATHS_BYTES);
+    assert_eq!(document.checked_version(), Ok(document.version()));
+    assert_eq!(document.canonical(), honest);
+    let path = Path::new(["n"]).unwrap();
+    let stamp = Stamp::new(Hlc::from_millis(2_000), SiteId(1));
+    let slot = Slot { run: RunId(1), began: Sequence(1) };
+    document
+        .increment(&path, Kind::Counter, &Value::from(1), slot, &Definitions::default(), stamp, Sequence(2))
+        .unwrap();
+    assert_eq!(document.size().parts, size.parts + 1 + 1 + 4, "a counter takes more");
 }

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use ditto_crdt::{Definitions, Delta, Document, Hlc, Path, Sequence, SiteId, Stamp};
 use ditto_storage::{Direction, Keyspace, Storage};
-use ditto_store::{IncomingDocument, TransactionKind};
+use ditto_store::{IncomingDocument, Refused, TransactionKind};
 use ditto_value::{Object, Value};
 
-use crate::lifecycle::{Peer, reap};
+use crate::lifecycle::{Peer, incoming, reap};
 use crate::support::{assert_consistent, failure, query, run};
 
 const NOW: u64 = 1_800_000_000_000;
@@ -173,4 +173,65 @@ fn content_bytes(storage: &dyn Storage, keyspace: Keyspace) -> u64 {
     let snapshot = storage.snapshot();
     let rows = snapshot.prefix(keyspace, &[], Direction::Forward);
     rows.map(|row| row.map(|(key, value)| (key.len() + value.len()) as u64).expect("reads")).sum()
+}
+
+/// Somebody who has raised the limit of what may be written.
+fn unbounded(seed: u8) -> Peer {
+    let peer = Peer::new(seed);
+    run(&peer.store, "ALTER SYSTEM SET DOCUMENT_SIZE_HARD_LIMIT_BYTES = 1000000000");
+    peer
+}
+
+/// A document of 40 MiB, there.
+fn large(seed: u8) -> Peer {
+    let peer = unbounded(seed);
+    run(&peer.store, "INSERT INTO c DOCUMENTS ({'_id': 'd', 'small': 1})");
+    let arguments = Object::from([("text", "x".repeat(40 << 20))]);
+    let statement = format!("UPDATE c SET by{seed} = :text");
+    peer.store.execute(&statement, &arguments).expect("as large as it likes");
+    peer
+}
+
+/// What is not taken, and why.
+fn refusals(to: &Peer, from: &Peer, documents: Vec<IncomingDocument>) -> Vec<Refused> {
+    let applied = to.store.replica().apply(incoming(from, documents)).expect("applies");
+    applied.outcomes.into_iter().filter_map(Result::err).collect()
+}
+
+fn fields(peer: &Peer) -> String {
+    query(&peer.store, "SELECT object_keys(c) AS fields FROM c").concat()
+}
+
+#[test]
+fn a_document_that_would_grow_beyond_what_can_travel_is_refused_and_its_removal_is_not() {
+    let (a, b) = (large(1), large(2));
+    let (from_a, from_b) = (a.changes(Sequence::ZERO), b.changes(Sequence::ZERO));
+    let victim = unbounded(3);
+    assert_eq!(refusals(&victim, &a, from_a.clone()), []);
+    let before = fields(&victim);
+    let refused = refusals(&victim, &b, from_b.clone());
+    let [Refused::TooLarge(reason)] = &refused[..] else { panic!("80 MiB are taken: {refused:?}") };
+    assert_eq!(reason, "the merged document has more than 64 MiB; divide it into several");
+    let merged = victim.store.replica().merged_version(&from_b[0].key, &from_b[0].delta).expect("reads");
+    assert_eq!(merged, Err(refused[0].clone()), "nor would they be");
+    assert_eq!(fields(&victim), before, "what was there stays");
+    assert_consistent(&victim.store);
+
+    // A document that has become so large before there was a limit.
+    let arguments = Object::from([("text", "y".repeat(30 << 20))]);
+    a.store.execute("UPDATE c SET more = :text", &arguments).expect("nothing bounds it here");
+    run(&victim.store, "UPDATE c SET later = 1");
+    let grows = victim.changes(Sequence::ZERO);
+    assert!(matches!(refusals(&a, &victim, grows)[..], [Refused::TooLarge(_)]), "it does not grow further");
+    run(&victim.store, "UPDATE c UNSET small");
+    let mut removal = victim.changes(Sequence::ZERO);
+    let at = Sequence(victim.store.last_sequence().0 - 1);
+    removal[0].delta =
+        victim.store.replica().delta_since(&removal[0].key, at).expect("reads").expect("there").delta;
+    assert_eq!(refusals(&a, &victim, removal), [], "but what is removed is");
+    assert!(!fields(&a).contains("small"), "{}", fields(&a));
+    run(&victim.store, "DELETE FROM c");
+    assert_eq!(refusals(&a, &victim, victim.changes(Sequence::ZERO)), []);
+    assert_eq!(show(&a), [""; 0], "and so is the deletion");
+    assert_consistent(&a.store);
 }
