@@ -35,4 +35,4 @@ pub use parameters::MissingArgument;
 pub use parser::parse;
 pub use predicate::{End, Predicate, Test, like_prefix};
 pub use rows::NotADocument;
-pub use subscription::{SubscriptionQuery, subscription};
+pub use subscription::{SubscriptionQuery, subscribed_collection, subscription};

@@ -12,7 +12,7 @@ use crate::ast::{
 use crate::check;
 use crate::error::{Checked, Fault, ParseError, Place};
 use crate::limits::MAX_SUBSCRIPTION_BYTES;
-use crate::parser::parse_unchecked;
+use crate::parser::{Parser, parse_unchecked};
 
 /// A checked subscription.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,16 @@ pub struct SubscriptionQuery {
 /// What the text lacks, which clause is not allowed here, or which argument is missing.
 pub fn subscription(text: &str, arguments: &Object) -> Result<SubscriptionQuery, ParseError> {
     check_subscription(text, arguments).map_err(|fault| fault.into_error(text))
+}
+
+/// Which collection a normal form is about. Reads nothing of what follows the name.
+///
+/// ```
+/// let collection = ditto_dql::subscribed_collection("SELECT * FROM `my-plants` WHERE bed = :bed");
+/// assert_eq!(collection.unwrap().to_string(), "my-plants");
+/// ```
+pub fn subscribed_collection(normalized: &str) -> Option<Collection> {
+    Parser::new(normalized).subscribed_collection().ok()
 }
 
 fn check_subscription(text: &str, arguments: &Object) -> Checked<SubscriptionQuery> {

@@ -285,7 +285,9 @@ fn refused(refused: store::Refused) -> Refused {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn what_travels_is_what_is_merged() {
+    fn the_store_keeps_as_much_as_travels() {
         assert_eq!(ditto_replication::limits::MAX_DELTA_BYTES, ditto_crdt::MAX_MERGED_BYTES);
+        assert_eq!(ditto_replication::limits::MAX_INTERESTS, ditto_store::MAX_REMEMBERED_INTERESTS);
+        assert_eq!(ditto_replication::limits::MAX_INTEREST_BYTES, ditto_store::MAX_REMEMBERED_INTEREST_BYTES);
     }
 }

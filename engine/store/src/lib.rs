@@ -96,7 +96,10 @@ pub use layout::{DocumentKey, FORMAT_VERSION, MAX_COLLECTION_NAME_BYTES, MAX_ID_
 pub use lifecycle::conflicts::{
     MAX_CONFLICT_BYTES, MAX_CONFLICT_FIELDS, MAX_CONFLICT_VALUE_BYTES, MAX_CONFLICTS,
 };
-pub use lifecycle::holdings::{Acknowledged, Greeting, KnownPeer, ServedInterest};
+pub use lifecycle::holdings::{
+    Acknowledged, Greeting, KnownPeer, MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS,
+    ServedInterest,
+};
 pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, MAX_SEEN_RUNS, Reaped};
 pub use lifecycle::skew::{ClockSkew, FutureWrite};
 pub use observer::{Observer, SignalNext};

@@ -11,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use ditto_crdt::{DecodeError, Document, Record, RunId, Sequence, SiteId, Version};
 use ditto_storage::{Bytes, Direction, Keyspace, prefix_end};
@@ -399,7 +400,7 @@ impl Replica {
     /// How often documents were evicted from the collection; survives restarts, never falls.
     pub fn eviction_count(&self, collection: &str) -> u64 {
         let collection = self.store.inner.collections.get(collection);
-        collection.map_or(0, |collection| collection.evictions.load(std::sync::atomic::Ordering::Acquire))
+        collection.map_or(0, |collection| collection.evictions.load(Ordering::Acquire))
     }
 
     /// The position in `remote`'s history that was applied for an effective interest.
@@ -497,10 +498,34 @@ impl Replica {
         self.store.inner.holdings.set_offered(remote, up_to);
     }
 
-    /// A remote peer asks for something, and is served from now on.
+    /// A remote peer asks for something, and is served from now on. Of what it asked for before, at most
+    /// [`MAX_REMEMBERED_INTERESTS`](crate::MAX_REMEMBERED_INTERESTS) are remembered, with the last ones.
     pub fn serves(&self, remote: &[u8; 32], origin: u64, interest: ServedInterest) {
         let inner = &self.store.inner;
         inner.holdings.serves(remote, origin, interest, inner.environment.now_ms());
+        let excess = inner.holdings.excess(remote);
+        let collections = excess.iter().filter_map(|(_, collection)| collection.as_deref());
+        // If the storage fails, they stay until the next time.
+        if !excess.is_empty() && self.remember_sharing(collections).is_ok() {
+            inner.holdings.forget_interests(remote, excess.iter().map(|(selection, _)| selection));
+        }
+    }
+
+    /// That a peer asked for a collection must not be forgotten with its interest: what was deleted there must not be
+    /// buried before somebody has heard of it. A commit, at most once for each collection.
+    fn remember_sharing<'c>(&self, collections: impl Iterator<Item = &'c str>) -> Result<(), StoreError> {
+        let inner = &self.store.inner;
+        let unshared: Vec<Arc<Collection>> = collections
+            .filter_map(|name| inner.collections.get(name))
+            .filter(|collection| !collection.shared.load(Ordering::Acquire))
+            .collect();
+        if unshared.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = inner.begin_write_as(Holder::Sync)?;
+        unshared.iter().for_each(|collection| transaction.share(collection));
+        transaction.commit()?;
+        Ok(())
     }
 
     /// A remote peer holds what it was sent, durably, but for the exceptions. Kept in memory at first; what a crash takes

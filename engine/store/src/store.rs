@@ -583,7 +583,7 @@ impl Inner {
 
     /// Whether some remote peer is known to have asked for documents of the collection.
     pub(crate) fn is_asked_for(&self, collection: &str) -> bool {
-        self.holdings.is_asked_for(collection, &self.compile())
+        self.holdings.is_asked_for(collection)
     }
 
     /// Writes what is known of remote peers at once.

@@ -17,7 +17,7 @@ use crate::error::{Checked, ErrorKind, Fault, ParseError, Place};
 use crate::lexer::TokenKind;
 use crate::limits::MAX_STATEMENT_BYTES;
 
-use cursor::Parser;
+pub(crate) use cursor::Parser;
 pub(crate) use words::needs_backticks;
 
 /// Parses and checks one statement; a trailing `;` is allowed.

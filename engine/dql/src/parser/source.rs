@@ -46,6 +46,21 @@ impl Parser<'_> {
         Ok(source)
     }
 
+    /// `SELECT * FROM [COLLECTION] collection_ref`, whatever follows.
+    pub(crate) fn subscribed_collection(&mut self) -> Checked<Collection> {
+        self.expect_word("SELECT")?;
+        if !self.accept_symbol("*") {
+            return Err(self.unexpected("*"));
+        }
+        self.expect_word("FROM")?;
+        if self.at_word("COLLECTION")
+            && matches!(self.peek_second(), TokenKind::Word(_) | TokenKind::Quoted(_))
+        {
+            self.take();
+        }
+        self.collection()
+    }
+
     /// `[namespace:]name`.
     pub(super) fn collection(&mut self) -> Checked<Collection> {
         const WANTED: &str = "the name of a collection";

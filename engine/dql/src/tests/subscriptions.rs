@@ -1,7 +1,7 @@
 use ditto_value::Object;
 
 use super::arguments;
-use crate::subscription;
+use crate::{subscribed_collection, subscription};
 
 fn normalized(text: &str) -> String {
     subscription(text, &arguments(r#"{"bed": "A", "n": 1}"#))
@@ -46,8 +46,24 @@ fn the_normal_form_is_its_own_and_means_the_same() {
         let again = subscription(&first.normalized, &given)
             .unwrap_or_else(|error| panic!("{}: {error}", first.normalized));
         assert_eq!(first, again, "{text}");
+        assert_eq!(subscribed_collection(&first.normalized).as_ref(), Some(&first.collection), "{text}");
         let crate::Statement::Select(select) = crate::parse(text).unwrap() else { panic!() };
         assert_eq!(select.filter, first.filter, "{text} -> {}", first.normalized);
+    }
+}
+
+#[test]
+fn the_collection_of_a_normal_form_is_found_without_what_follows() {
+    for text in
+        ["SELECT * FROM plants WHERE (((", "SELECT * FROM COLLECTION plants (a MAP(", "SELECT * FROM plants"]
+    {
+        assert_eq!(
+            subscribed_collection(text).map(|collection| collection.to_string()),
+            Some("plants".into())
+        );
+    }
+    for text in ["", "SELECT", "SELECT name FROM plants", "SELECT * FROM", "DELETE FROM plants"] {
+        assert_eq!(subscribed_collection(text), None, "{text}");
     }
 }
 

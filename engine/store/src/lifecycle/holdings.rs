@@ -26,6 +26,11 @@ use crate::replica::Matcher;
 pub(crate) const MAX_UNHELD: usize = 10_000;
 /// The longest query with arguments, in bytes, whose acknowledgements are kept.
 const MAX_INTEREST_BYTES: usize = 16 * 1024;
+/// Interests of one peer that are remembered, of all its sessions: as many as one session may have. Of more, those are forgotten
+/// that were not used for longest.
+pub const MAX_REMEMBERED_INTERESTS: usize = 1_000;
+/// Their queries and arguments together, in bytes: as many as those of one session may have.
+pub const MAX_REMEMBERED_INTEREST_BYTES: usize = 1024 * 1024;
 /// How long evidence may wait in memory for a commit to go with, in milliseconds.
 const FLUSH_AFTER_MS: u64 = 1_000;
 
@@ -133,13 +138,15 @@ type Unheld = (Box<str>, names::KeyHash);
 
 struct Held {
     row: InterestRow,
+    /// `None`: the query cannot be understood any more.
+    collection: Option<Box<str>>,
+    /// What the whole query is compiled to, which takes some fifty times as much memory as that.
     /// `None` inside: the query cannot be understood any more, so it covers nothing.
     compiled: OnceLock<Option<Covers>>,
 }
 
 #[derive(Clone)]
 struct Covers {
-    collection: String,
     /// `None`: all documents.
     matcher: Option<Matcher>,
 }
@@ -148,6 +155,20 @@ struct Covers {
 pub(crate) type Compile<'c> = &'c dyn Fn(&str, &Object) -> Option<crate::replica::Interest>;
 
 impl Held {
+    fn new(row: InterestRow) -> Self {
+        let collection = ditto_dql::subscribed_collection(&row.query);
+        let collection = collection.map(|collection| collection.to_string().into());
+        Self { row, collection, compiled: OnceLock::new() }
+    }
+
+    fn is_of(&self, collection: &str) -> bool {
+        self.collection.as_deref() == Some(collection)
+    }
+
+    fn bytes(&self) -> usize {
+        self.row.query.len() + self.row.arguments.len()
+    }
+
     fn covers(&self, compile: Compile<'_>) -> Option<&Covers> {
         let compiled = self.compiled.get_or_init(|| {
             let arguments = match self.row.arguments.as_slice() {
@@ -159,7 +180,7 @@ impl Held {
             };
             let interest = compile(&self.row.query, &arguments)?;
             let matcher = (!interest.unfiltered).then_some(interest.matcher);
-            Some(Covers { collection: interest.collection.to_string(), matcher })
+            Some(Covers { matcher })
         });
         compiled.as_ref()
     }
@@ -177,12 +198,10 @@ impl Holder {
         }
         let covers = |held: &Held| {
             held.row.acknowledged >= facts.newest
-                && held.covers(compile).is_some_and(|covers| {
-                    covers.collection == facts.collection
-                        && match (&covers.matcher, facts.value) {
-                            (Some(matcher), Some(value)) => matcher(value),
-                            _ => true,
-                        }
+                && held.is_of(facts.collection)
+                && held.covers(compile).is_some_and(|covers| match (&covers.matcher, facts.value) {
+                    (Some(matcher), Some(value)) => matcher(value),
+                    _ => true,
                 })
         };
         self.interests.values().any(covers)
@@ -248,10 +267,10 @@ impl Holdings {
     }
 
     /// Whether anybody is known to have asked for documents of the collection.
-    pub(crate) fn is_asked_for(&self, collection: &str, compile: Compile<'_>) -> bool {
+    pub(crate) fn is_asked_for(&self, collection: &str) -> bool {
         let state = self.0.read();
         let mut interests = state.peers.values().flat_map(|holder| holder.interests.values());
-        interests.any(|held| held.covers(compile).is_some_and(|covers| covers.collection == collection))
+        interests.any(|held| held.is_of(collection))
     }
 
     /// Whether `peer` is known to hold the document as it is.
@@ -328,12 +347,49 @@ impl Holdings {
         }
         let mut state = self.0.write();
         let holder = state.holder(peer, origin, now_ms);
-        let held = holder.interests.entry(selection).or_insert_with(|| Held {
-            row: InterestRow { acknowledged: Sequence::ZERO, used_ms: now_ms, query, arguments },
-            compiled: OnceLock::new(),
+        let held = holder.interests.entry(selection).or_insert_with(|| {
+            Held::new(InterestRow { acknowledged: Sequence::ZERO, used_ms: now_ms, query, arguments })
         });
         held.row.used_ms = now_ms;
         state.dirty.insert(rows::interest_key(peer, &selection));
+    }
+
+    /// The interests of a peer beyond what is remembered of one, those that were not used for longest, with their collections.
+    pub(crate) fn excess(&self, peer: &PeerBytes) -> Vec<(SelectionBytes, Option<Box<str>>)> {
+        let state = self.0.read();
+        let Some(holder) = state.peers.get(peer) else { return Vec::new() };
+        let mut count = holder.interests.len();
+        let mut bytes: usize = holder.interests.values().map(Held::bytes).sum();
+        if count <= MAX_REMEMBERED_INTERESTS && bytes <= MAX_REMEMBERED_INTEREST_BYTES {
+            return Vec::new();
+        }
+        let mut oldest: Vec<_> = holder.interests.iter().collect();
+        oldest.sort_by_key(|(_, held)| held.row.used_ms);
+        let mut excess = Vec::new();
+        for (selection, held) in oldest {
+            if count <= MAX_REMEMBERED_INTERESTS && bytes <= MAX_REMEMBERED_INTEREST_BYTES {
+                break;
+            }
+            count -= 1;
+            bytes -= held.bytes();
+            excess.push((*selection, held.collection.clone()));
+        }
+        excess
+    }
+
+    /// Forgets interests of a peer, with their rows.
+    pub(crate) fn forget_interests<'s>(
+        &self,
+        peer: &PeerBytes,
+        selections: impl IntoIterator<Item = &'s SelectionBytes>,
+    ) {
+        let mut state = self.0.write();
+        let State { peers, dirty, .. } = &mut *state;
+        let Some(holder) = peers.get_mut(peer) else { return };
+        for selection in selections {
+            holder.interests.remove(selection);
+            dirty.insert(rows::interest_key(peer, selection));
+        }
     }
 
     /// A peer has acknowledged something.
@@ -564,7 +620,7 @@ impl State {
         let Some(holder) = self.peers.get_mut(&peer) else { return Some(()) };
         if tag == rows::TAG_INTEREST {
             let row = InterestRow::decode(value)?;
-            holder.interests.insert(rest.try_into().ok()?, Held { row, compiled: OnceLock::new() });
+            holder.interests.insert(rest.try_into().ok()?, Held::new(row));
         } else if tag == rows::TAG_OFFERED {
             holder.offered = Some(layout::decode_sequence_key(value)?);
         } else {

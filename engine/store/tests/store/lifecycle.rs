@@ -8,7 +8,8 @@ use ditto_storage::{
 };
 use ditto_store::{
     Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS,
-    MAX_SEEN_RUNS, Reaped, Refused, Seen, ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
+    MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS, MAX_SEEN_RUNS, Reaped, Refused, Seen,
+    ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
@@ -1098,4 +1099,72 @@ fn a_burial_in_pieces_leaves_the_store_consistent_after_each() {
         run(&a.store, "EVICT FROM c WHERE _id = 1000");
     }
     assert_eq!(buried, 30);
+}
+
+/// The bytes of the rows about interests that the storage has.
+fn interest_rows(peer: &Peer) -> (usize, usize) {
+    let snapshot = peer.storage.snapshot();
+    let rows = snapshot.prefix(Keyspace::Replication, &[4], Direction::Forward);
+    rows.fold((0, 0), |(count, bytes), row| (count + 1, bytes + row.expect("reads").1.len()))
+}
+
+fn selection(number: usize) -> [u8; 16] {
+    (number as u128).to_be_bytes()
+}
+
+fn ask(peer: &Peer, remote: &Peer, number: usize, query: String) {
+    let interest = ServedInterest { selection: selection(number), query, arguments: Vec::new() };
+    peer.store.replica().serves(&remote.name, remote.origin(), interest);
+}
+
+#[test]
+fn interests_that_change_without_end_are_forgotten_and_the_last_ones_are_not() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    for (length, most) in [(15_000, MAX_REMEMBERED_INTEREST_BYTES / 15_000), (1, MAX_REMEMBERED_INTERESTS)] {
+        for number in 0..2 * most {
+            a.clock.advance(1);
+            ask(
+                &a,
+                &b,
+                number,
+                format!("SELECT * FROM c{length} WHERE x = '{}{number}'", "y".repeat(length)),
+            );
+        }
+        a.clock.advance(HOUR_MS);
+        run(&a.store, "INSERT INTO other DOCUMENTS ({})");
+        let (count, bytes) = interest_rows(&a);
+        assert!(count <= MAX_REMEMBERED_INTERESTS && count + 5 > most, "{count} of {most}");
+        assert!(bytes <= MAX_REMEMBERED_INTEREST_BYTES + 20 * count, "{bytes}");
+        let is_known = |number| {
+            let key = [&[4][..], &b.name, &selection(number)].concat();
+            a.storage.get(Keyspace::Replication, &key).expect("reads").is_some()
+        };
+        assert!(is_known(2 * most - 1) && is_known(most + 10) && !is_known(0));
+    }
+}
+
+#[test]
+fn that_a_collection_was_asked_for_is_not_forgotten_with_the_interest() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'd'})");
+    run(&a.store, "DELETE FROM c");
+    a.serve(&b, "SELECT * FROM c", 1);
+    for number in 0..=MAX_REMEMBERED_INTERESTS {
+        a.clock.advance(1);
+        ask(&a, &b, number, format!("SELECT * FROM other WHERE x = {number}"));
+    }
+    let image = a.storage.snapshot();
+    let a = a.restored(&*image);
+    assert_eq!(a.after(60 * DAY_MS).buried, 0, "nobody is known to have heard of the deletion");
+    assert_consistent(&a.store);
+}
+
+#[test]
+fn a_commit_does_not_compile_what_others_ask_for() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    // A query that this build cannot compile asks for the collection all the same.
+    a.serve(&b, "SELECT * FROM c WHERE from_a_newer_build(x)", 1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'd'})");
+    run(&a.store, "DELETE FROM c");
+    assert_eq!(a.after(60 * DAY_MS).buried, 0, "it is shared");
 }
