@@ -21,7 +21,7 @@ use crate::catalog::Collection;
 use crate::error::StoreError;
 use crate::execute::{self, Scope};
 use crate::layout::{self, DocumentKey, MAX_ID_BYTES};
-use crate::lifecycle::holdings::{Acknowledged, Greeting, KnownPeer, ServedInterest};
+use crate::lifecycle::holdings::{Acknowledged, Evidence, Greeting, KnownPeer, ServedInterest};
 use crate::lifecycle::{conflicts, graves, names};
 use crate::merge::{self, merge_all};
 use crate::store::{Inner, Store};
@@ -462,11 +462,7 @@ impl Replica {
         if let Some(clock_ms) = greeting.clock_ms {
             inner.skews.compared(inner, remote, clock_ms, now_ms);
         }
-        let void = inner.holdings.greeted(remote, origin, greeting, self.last_sequence(), now_ms);
-        if void {
-            inner.store_holdings()?;
-        }
-        Ok(void)
+        self.store_void(inner.holdings.greeted(remote, origin, greeting, self.last_sequence(), now_ms))
     }
 
     /// A remote peer says how often it has evicted by now, as [`Replica::greeted`].
@@ -474,12 +470,14 @@ impl Replica {
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Closed`].
     pub fn remote_evicted(&self, remote: &[u8; 32], evictions: u64) -> Result<bool, StoreError> {
-        let inner = &self.store.inner;
-        let void = inner.holdings.evicted(remote, evictions, self.last_sequence());
-        if void {
-            inner.store_holdings()?;
+        self.store_void(self.store.inner.holdings.evicted(remote, evictions, self.last_sequence()))
+    }
+
+    fn store_void(&self, evidence: Evidence) -> Result<bool, StoreError> {
+        if let Evidence::Void { must_be_stored: true } = evidence {
+            self.store.inner.store_holdings()?;
         }
-        Ok(void)
+        Ok(evidence != Evidence::Stands)
     }
 
     /// The remote peers that are remembered, and how far they have what is here.

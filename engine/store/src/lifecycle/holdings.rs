@@ -113,6 +113,17 @@ impl OwnWrites {
     }
 }
 
+/// What becomes of all that a peer was known to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    Stands,
+    /// It proves nothing any more. It `must_be_stored` at once that this is so, unless that would write what is stored already: then
+    /// only how often the peer has evicted is new, and who has not stored that hears it once more.
+    Void {
+        must_be_stored: bool,
+    },
+}
+
 #[derive(Default)]
 pub(crate) struct Holdings(RwLock<State>);
 
@@ -132,6 +143,8 @@ struct Holder {
     unheld: HashMap<Unheld, Sequence>,
     /// How far it was offered what was taken from others.
     offered: Option<Sequence>,
+    /// An interest that it had acknowledged is forgotten here, but its row may still be stored.
+    has_left_row: bool,
 }
 
 type Unheld = (Box<str>, names::KeyHash);
@@ -303,7 +316,7 @@ impl Holdings {
         }
     }
 
-    /// A session begins. Answers whether earlier evidence became void, which must be stored at once.
+    /// A session begins. Answers whether earlier evidence is void.
     pub(crate) fn greeted(
         &self,
         peer: &PeerBytes,
@@ -311,32 +324,35 @@ impl Holdings {
         greeting: Greeting,
         last: Sequence,
         now_ms: u64,
-    ) -> bool {
+    ) -> Evidence {
         let mut state = self.0.write();
         let known = state.peers.contains_key(peer);
         let holder = state.holder(peer, origin, now_ms);
         let same = holder.row.evictions == greeting.evictions
             && (holder.row.site == greeting.site || holder.row.site.0 == 0);
         let void = known && (greeting.is_behind || !same);
+        let is_renamed = holder.row.site != greeting.site;
         holder.row.site = greeting.site;
         holder.row.evictions = greeting.evictions;
         holder.row.used_ms = now_ms;
-        if void {
-            state.void(peer, last);
-        }
         state.dirty.insert(rows::peer_key(peer));
-        void
+        if !void {
+            return Evidence::Stands;
+        }
+        match state.void(peer, last) {
+            Evidence::Void { .. } if is_renamed => Evidence::Void { must_be_stored: true },
+            void => void,
+        }
     }
 
     /// A peer says in a running session how often it has evicted by now. As [`Holdings::greeted`].
-    pub(crate) fn evicted(&self, peer: &PeerBytes, evictions: u64, last: Sequence) -> bool {
+    pub(crate) fn evicted(&self, peer: &PeerBytes, evictions: u64, last: Sequence) -> Evidence {
         let mut state = self.0.write();
-        let Some(holder) = state.peers.get_mut(peer) else { return false };
+        let Some(holder) = state.peers.get_mut(peer) else { return Evidence::Stands };
         if std::mem::replace(&mut holder.row.evictions, evictions) == evictions {
-            return false;
+            return Evidence::Stands;
         }
-        state.void(peer, last);
-        true
+        state.void(peer, last)
     }
 
     /// A peer asks for something from now on.
@@ -387,8 +403,10 @@ impl Holdings {
         let State { peers, dirty, .. } = &mut *state;
         let Some(holder) = peers.get_mut(peer) else { return };
         for selection in selections {
-            holder.interests.remove(selection);
-            dirty.insert(rows::interest_key(peer, selection));
+            if let Some(held) = holder.interests.remove(selection) {
+                holder.has_left_row |= held.row.acknowledged > Sequence::ZERO;
+                dirty.insert(rows::interest_key(peer, selection));
+            }
         }
     }
 
@@ -466,6 +484,7 @@ impl Holdings {
     pub(crate) fn flush(&self, batch: &mut Batch, now_ms: u64) {
         let mut state = self.0.write();
         state.flushed_ms = now_ms;
+        state.peers.values_mut().for_each(|holder| holder.has_left_row = false);
         for key in std::mem::take(&mut state.dirty) {
             match state.row(&key) {
                 Some(value) => batch.put(Keyspace::Replication, key, value),
@@ -586,13 +605,20 @@ impl State {
     }
 
     /// What the peer is known to hold it may hold no longer. What it is known not to hold it still does not: it goes on from
-    /// its own checkpoints, past what it did not take.
-    fn void(&mut self, peer: &PeerBytes, last: Sequence) {
+    /// its own checkpoints, past what it did not take. Only what changes is written: a peer may say so again and again.
+    fn void(&mut self, peer: &PeerBytes, last: Sequence) -> Evidence {
         let Self { peers, dirty, .. } = self;
-        let Some(holder) = peers.get_mut(peer) else { return };
-        dirty.extend(holder.keys(peer));
-        holder.row.floor = last;
-        holder.interests.values_mut().for_each(|held| held.row.acknowledged = Sequence::ZERO);
+        let Some(holder) = peers.get_mut(peer) else { return Evidence::Stands };
+        let mut must_be_stored = holder.has_left_row;
+        must_be_stored |= std::mem::replace(&mut holder.row.floor, last) != last;
+        dirty.insert(rows::peer_key(peer));
+        for (selection, held) in &mut holder.interests {
+            if std::mem::take(&mut held.row.acknowledged) > Sequence::ZERO {
+                must_be_stored = true;
+                dirty.insert(rows::interest_key(peer, selection));
+            }
+        }
+        Evidence::Void { must_be_stored }
     }
 
     /// What is to be stored under a key; `None` if nothing is.

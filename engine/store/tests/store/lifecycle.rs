@@ -1168,3 +1168,69 @@ fn a_commit_does_not_compile_what_others_ask_for() {
     run(&a.store, "DELETE FROM c");
     assert_eq!(a.after(60 * DAY_MS).buried, 0, "it is shared");
 }
+
+#[test]
+fn who_says_again_and_again_that_it_evicted_costs_one_small_row_at_most() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    a.greet(&b);
+    a.serve(&b, EVERYTHING, 1);
+    a.serve(&b, "SELECT * FROM d", 2);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2})");
+    a.acknowledged(&b, 1, vec![(first_key(&a), Sequence(1))]);
+    a.clock.advance(2_000);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 3})");
+    let replica = a.store.replica();
+    let row = |tag: u8| {
+        let snapshot = a.storage.snapshot();
+        let rows = snapshot.prefix(Keyspace::Replication, &[tag], Direction::Forward);
+        rows.map(|row| row.expect("reads")).collect::<Vec<_>>()
+    };
+    assert_eq!((row(3).len(), row(4).len(), row(5).len()), (1, 2, 1));
+    // What is not written does not come back.
+    let mut batch = Batch::new();
+    batch.delete(Keyspace::Replication, row(5)[0].0.clone());
+    batch.delete(Keyspace::Replication, row(4)[1].0.clone());
+    a.storage.commit(batch).expect("commits");
+    let before = row(3);
+    assert!(replica.remote_evicted(&b.name, 1).expect("stored"));
+    assert_eq!((row(4).len(), row(5).len()), (1, 0), "only the interest that was acknowledged is");
+    assert!(row(4)[0].1.starts_with(&[0; 8]), "and voided");
+    let voided = row(3);
+    assert_ne!(voided, before);
+    for evictions in 2..10 {
+        assert!(replica.remote_evicted(&b.name, evictions).expect("stored"));
+        assert_eq!(row(3), voided, "nothing that counts is new");
+    }
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 4})");
+    assert!(replica.remote_evicted(&b.name, 10).expect("stored"));
+    assert_ne!(row(3), voided, "the document may come from it and be gone again");
+    let moved = row(3);
+    let greeting = Greeting { site: SiteId(77), evictions: 10, is_behind: false, clock_ms: None };
+    assert!(replica.greeted(&b.name, b.origin(), greeting).expect("stored"));
+    assert_ne!(row(3), moved, "nor are its writes any more what it wrote as another");
+}
+
+#[test]
+fn what_was_acknowledged_for_a_forgotten_interest_is_void_at_once_as_well() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    a.greet(&b);
+    ask(&a, &b, 0, EVERYTHING.to_string());
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let replica = a.store.replica();
+    assert!(replica.remote_evicted(&b.name, 1).expect("stored"));
+    let interests = vec![(selection(0), a.store.last_sequence())];
+    replica.acknowledged(&b.name, &Acknowledged { interests, ..Acknowledged::default() });
+    // A commit that changes no document takes it along.
+    a.clock.advance(2_000);
+    let seen = Some(Seen { run: RunId(1), sequence: Sequence(1), durable: Sequence(1) });
+    replica.apply(Incoming { seen, ..incoming(&b, Vec::new()) }).expect("applies");
+    let key = [&[4][..], &b.name, &selection(0)].concat();
+    let is_stored = || a.storage.get(Keyspace::Replication, &key).expect("reads").is_some();
+    for number in 1..=MAX_REMEMBERED_INTERESTS {
+        a.clock.advance(1);
+        ask(&a, &b, number, format!("SELECT * FROM c WHERE x = {number}"));
+    }
+    assert!(is_stored(), "it is forgotten, and its row goes with the next commit");
+    assert!(replica.remote_evicted(&b.name, 2).expect("stored"));
+    assert!(!is_stored());
+}
