@@ -225,8 +225,9 @@ impl Replica for StoreReplica {
     }
 
     fn claim_answered(&self, run: RunId, sequence: Sequence) -> bool {
-        let answered = self.0.remembered(&NOBODY.0).unwrap_or_default();
-        answered.iter().any(|answered| answered.run == run && sequence <= answered.sequence)
+        // One row: there may be many, since a peer may claim whatever it likes, and each claim that led to a new identity is kept.
+        let answered = self.0.seen(&NOBODY.0, run).ok().flatten();
+        answered.is_some_and(|answered| sequence <= answered.sequence)
     }
 
     fn apply(&mut self, incoming: Incoming) -> Result<Applied, ReplicaError> {
@@ -284,6 +285,29 @@ fn refused(refused: store::Refused) -> Refused {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use ditto_storage::MemoryStorage;
+    use ditto_store::StoreOptions;
+
+    use super::*;
+    use crate::SystemEnvironment;
+    use crate::callbacks::CallbackThreads;
+
+    #[test]
+    fn a_claim_is_answered_up_to_where_it_was_recorded() {
+        let options = StoreOptions::new("a database", Arc::new(CallbackThreads::start().unwrap()));
+        let store =
+            Store::open(Arc::new(MemoryStorage::new()), Arc::new(SystemEnvironment), options).unwrap();
+        let replica = StoreReplica::new(store);
+        let is_answered = |run, sequence| replica.claim_answered(RunId(run), Sequence(sequence));
+        assert!(!is_answered(5, 1));
+        replica.answer_fork(RunId(5), Sequence(9)).unwrap();
+        replica.record_claim(RunId(6), Sequence(3)).unwrap();
+        assert!(is_answered(5, 9) && is_answered(5, 1) && is_answered(6, 3));
+        assert!(!is_answered(5, 10) && !is_answered(6, 4) && !is_answered(7, 1));
+    }
+
     #[test]
     fn the_store_keeps_as_much_as_travels() {
         assert_eq!(ditto_replication::limits::MAX_DELTA_BYTES, ditto_crdt::MAX_MERGED_BYTES);

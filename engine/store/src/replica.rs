@@ -446,6 +446,18 @@ impl Replica {
         Ok(all)
     }
 
+    /// How far one run of `remote` was seen, if anything was.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn seen(&self, remote: &[u8; 32], run: RunId) -> Result<Option<Seen>, StoreError> {
+        let row = self.store.inner.storage.get(Keyspace::Replication, &layout::seen_key(remote, run))?;
+        let Some(row) = row else { return Ok(None) };
+        let (sequence, durable) = layout::decode_seen(&row)
+            .ok_or_else(|| StoreError::corrupt("what was seen of a run cannot be read"))?;
+        Ok(Some(Seen { run, sequence, durable }))
+    }
+
     /// How often documents were evicted from all collections together; survives restarts, never falls.
     pub fn eviction_total(&self) -> u64 {
         self.store.inner.collections.statistics().iter().map(|collection| collection.evictions).sum()

@@ -147,6 +147,8 @@ fn checkpoints_and_seen_runs_are_stored_with_the_data() {
     assert_eq!(after(seen(50, 60)), [seen(50, 60)]);
     assert_eq!(after(seen(55, 58)), [seen(55, 60)], "neither is lowered");
     assert_eq!(after(seen(61, 0)), [seen(61, 0)], "and only the greater one is kept");
+    assert_eq!(replica.seen(&PEER, run_id).expect("reads"), Some(seen(61, 0)));
+    assert_eq!(replica.seen(&PEER, RunId(8)).expect("reads"), None);
     assert_eq!(replica.checkpoint(&PEER, &interest).expect("reads"), Some(checkpoint));
     assert_eq!(replica.checkpoint(&[8; 32], &interest).expect("reads"), None);
     assert_eq!(replica.remembered(&[8; 32]).expect("reads"), []);
