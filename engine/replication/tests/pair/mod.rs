@@ -29,6 +29,9 @@ fn replicator(number: usize) -> Replicator {
     Replicator::new(LocalPeer::new(peer_id(number), "database"))
 }
 
+/// What becomes of a message of a peer on its way.
+pub type Alter = Box<dyn FnMut(usize, Vec<u8>) -> Vec<Vec<u8>>>;
+
 /// Peers and the channels between them.
 pub struct Net {
     pub nodes: Vec<Node>,
@@ -45,6 +48,8 @@ pub struct Net {
     pub older: Vec<usize>,
     /// Peers of a build without capabilities: theirs are not heard, and they hear of none.
     pub outdated: Vec<usize>,
+    /// Changes all messages as they are sent.
+    pub alter: Option<Alter>,
     /// Messages that a channel takes before its sender has to wait.
     pub room: usize,
     /// Bytes delivered since the start.
@@ -133,6 +138,7 @@ impl Net {
             held: BTreeSet::new(),
             older: Vec::new(),
             outdated: Vec::new(),
+            alter: None,
             room: usize::MAX,
             bytes: 0,
             packed: BTreeMap::new(),
@@ -226,7 +232,10 @@ impl Net {
                         let older = self.older.contains(&number) || outdated(&number) || outdated(&end.0);
                         let bytes = if older { without_capabilities(bytes) } else { bytes };
                         let channel = self.channels.get_mut(end).expect("both ends exist");
-                        channel.push_back(bytes);
+                        match &mut self.alter {
+                            Some(alter) => channel.extend(alter(number, bytes)),
+                            None => channel.push_back(bytes),
+                        }
                         if channel.len() >= self.room {
                             node.replicator.set_blocked(session, true);
                         }
