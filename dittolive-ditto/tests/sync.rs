@@ -10,7 +10,7 @@ use futures::executor::block_on;
 use serde::Serialize;
 use serde_json::json;
 
-use self::support::{Peer, rows, wait_for};
+use self::support::{Peer, config, rows, wait_for};
 
 /// Starts `peer` as a listener and returns its address.
 fn listen(peer: &Peer) -> String {
@@ -135,6 +135,49 @@ fn what_leaves_a_subscription_is_told() {
     a.ditto.sync().stop();
     let left = wait_for(&results, |row| row["state"] == "Not Connected");
     assert!(left["documents_left"].as_u64() >= Some(1), "{left}");
+}
+
+#[test]
+fn a_collection_with_a_scope_stays_here_over_a_restart_and_travels_when_it_may() {
+    let (a, b) = (Peer::new(), Peer::new());
+    let scopes = "SHOW user_collection_sync_scopes";
+    let kept = r#"{"user_collection_sync_scopes":{"diary":"LocalPeerOnly","staff":"BigPeerOnly"}}"#;
+    let set = "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = :scopes";
+    a.execute((set, json!({"scopes": {"diary": "LocalPeerOnly", "staff": "BigPeerOnly"}})));
+    assert_eq!(a.rows(scopes), [kept]);
+    let Peer { ditto, root } = a;
+    ditto.close();
+    let a = Peer { ditto: Ditto::open_sync(config(&root, None)).unwrap(), root };
+    assert_eq!(a.rows(scopes), [kept], "nobody has to set it again");
+
+    for query in ["SELECT * FROM diary", "SELECT * FROM staff", "SELECT * FROM c"] {
+        b.ditto.sync().register_subscription(query).unwrap();
+    }
+    for collection in ["diary", "staff", "c"] {
+        a.execute(format!("INSERT INTO {collection} DOCUMENTS ({{'_id': 1}})"));
+    }
+    connect(&b, listen(&a));
+    // What was written before would come with it.
+    await_rows(&b, "SELECT * FROM c", &[r#"{"_id":1}"#]);
+    let told = "SELECT query, state FROM system:subscriptions ORDER BY query";
+    await_rows(
+        &b,
+        told,
+        &[
+            r#"{"query":"SELECT * FROM c","state":"Serving"}"#,
+            r#"{"query":"SELECT * FROM diary","state":"Refused"}"#,
+            r#"{"query":"SELECT * FROM staff","state":"Refused"}"#,
+        ],
+    );
+    for query in ["SELECT * FROM diary", "SELECT * FROM staff"] {
+        assert!(b.rows(query).is_empty(), "{query}");
+    }
+
+    a.execute("ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {'diary': 'LocalPeerOnly', 'staff': 'SmallPeersOnly'}");
+    await_rows(&b, "SELECT * FROM staff", &[r#"{"_id":1}"#]);
+    assert!(b.rows("SELECT * FROM diary").is_empty());
+    a.execute("ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES");
+    await_rows(&b, "SELECT * FROM diary", &[r#"{"_id":1}"#]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod support;
 
 use ditto_peer::{Peer, PeerError, TransportConfig};
 use ditto_value::{Object, Value};
-use support::{await_rows, config, connect, execute, listen};
+use support::{await_rows, config, connect, execute, listen, number};
 
 #[test]
 fn what_one_peer_writes_the_other_sees_in_both_directions_and_after_a_pause() {
@@ -164,4 +164,45 @@ fn a_local_collection_stays_here_over_a_restart_and_goes_on_when_it_may_travel_a
     // The peers connect again by themselves.
     execute(&a, "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES");
     await_rows(&b, "SELECT * FROM plants", 1);
+}
+
+#[test]
+fn what_is_local_at_its_receiver_is_refused_there_whatever_its_sender_would_send() {
+    for scope in ["LocalPeerOnly", "BigPeerOnly"] {
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [a, b] = directories.each_ref().map(|directory| Peer::open(config(directory.path())).unwrap());
+        for query in ["SELECT * FROM plants", "SELECT * FROM beds"] {
+            a.subscribe(query, Object::new()).unwrap();
+            b.subscribe(query, Object::new()).unwrap();
+        }
+        execute(
+            &b,
+            &format!(
+                "ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {{'plants': '{scope}', 'beds': 'SmallPeersOnly'}}"
+            ),
+        );
+        let address = listen(&a);
+        connect(&b, &address);
+        for (peer, id) in [(&a, 1), (&b, 2)] {
+            execute(peer, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
+            execute(peer, &format!("INSERT INTO beds DOCUMENTS ({{'_id': {id}}})"));
+        }
+        // In each direction both would come in this order.
+        for (peer, own) in [(&a, 1), (&b, 2)] {
+            await_rows(peer, "SELECT * FROM beds", 2);
+            let plants = execute(peer, "SELECT _id FROM plants");
+            assert_eq!(
+                plants.iter().map(|row| number(row, "_id")).collect::<Vec<_>>(),
+                [Some(own)],
+                "{scope}"
+            );
+        }
+        // It was held back here: its sender knows nothing of any scope.
+        let scopes = execute(&a, "SHOW user_collection_sync_scopes");
+        assert_eq!(scopes[0].to_json(), r#"{"user_collection_sync_scopes":{}}"#);
+
+        execute(&b, "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES");
+        await_rows(&a, "SELECT * FROM plants", 2);
+        await_rows(&b, "SELECT * FROM plants", 2);
+    }
 }

@@ -172,6 +172,22 @@ mod tests {
     }
 
     #[test]
+    fn each_scope_lets_those_through_whom_it_names() {
+        // Servers, and everybody else.
+        let table = [
+            (SyncScope::AllPeers, [true, true]),
+            (SyncScope::BigPeerOnly, [true, false]),
+            (SyncScope::SmallPeersOnly, [false, true]),
+            (SyncScope::LocalPeerOnly, [false, false]),
+        ];
+        assert_eq!(table.map(|(scope, _)| scope), SyncScope::ALL);
+        for (scope, allowed) in table {
+            assert_eq!([true, false].map(|is_server| scope.allows(is_server)), allowed, "{scope:?}");
+        }
+        assert_eq!(SyncScope::default(), SyncScope::AllPeers);
+    }
+
+    #[test]
     fn what_is_no_scope_or_no_collection_of_the_user_is_refused() {
         for wrong in
             [r#"{"a": "Nobody"}"#, r#"{"a": 1}"#, r#"{"__a": "AllPeers"}"#, r#"{"": "AllPeers"}"#, "[]"]
