@@ -122,7 +122,33 @@ fn what_differs_is_sent_and_nothing_else() {
     assert_at_peace(&net);
 }
 
-/// The table of `docs/protocol.md` in small.
+/// The rows of a hundred documents in the table of `docs/protocol.md`. Where they change on purpose, the benchmark
+/// `reconciliation` prints all of it anew.
+#[test]
+fn the_bytes_of_a_small_difference_are_those_that_are_documented() {
+    // Differences; bytes clustered, scattered, and walked from 0.
+    let documented = [
+        (0, [604, 604, 31780]),
+        (1, [810, 809, 31849]),
+        (10, [2680, 2278, 32078]),
+        (100, [12007, 11946, 33899]),
+    ];
+    for (differences, bytes) in documented {
+        let measured = [
+            cost(100, differences, Spread::Clustered, false),
+            cost(100, differences, Spread::Scattered, false),
+            cost(100, differences, Spread::Scattered, true),
+        ];
+        assert_eq!(measured.map(|cost| cost.bytes), bytes, "{differences} differences");
+    }
+    let page = include_str!("../../../docs/protocol.md");
+    for (differences, [clustered, scattered, walk]) in documented {
+        let row = format!("| 100 | {differences} | {clustered} | {scattered} | {walk} |");
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
+/// The same, as it is in larger worlds: bounds.
 #[test]
 fn a_difference_costs_its_documents_and_few_bytes_beside_them_wherever_it_is() {
     let walk = cost(1_000, 10, Spread::Scattered, true).bytes;
