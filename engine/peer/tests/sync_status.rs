@@ -3,6 +3,10 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ditto_value::Value;
@@ -69,6 +73,73 @@ fn the_state_of_a_peer_is_told_from_the_first_meeting_over_its_loss_and_a_restar
     execute(&a, "INSERT INTO c DOCUMENTS ({'_id': 2})");
     let commit = a.store().last_sequence().0;
     await_state(&a, "Connected", |row| number(row, "synced") >= Some(commit));
+}
+
+/// What is between two peers: a connection that passes everything on until the power fails, and stays open then.
+struct Line {
+    address: String,
+    has_power: Arc<AtomicBool>,
+}
+
+impl Line {
+    fn to(target: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let has_power = Arc::new(AtomicBool::new(true));
+        let power = Arc::clone(&has_power);
+        std::thread::spawn(move || {
+            for inbound in listener.incoming().map_while(Result::ok) {
+                let outbound = TcpStream::connect(&target).unwrap();
+                let ways =
+                    [(inbound.try_clone().unwrap(), outbound.try_clone().unwrap()), (outbound, inbound)];
+                for (from, to) in ways {
+                    let power = Arc::clone(&power);
+                    std::thread::spawn(move || pass_on(from, to, &power));
+                }
+            }
+        });
+        Self { address, has_power }
+    }
+
+    fn fail(&self) {
+        self.has_power.store(false, Ordering::SeqCst);
+    }
+}
+
+fn pass_on(mut from: TcpStream, mut to: TcpStream, has_power: &AtomicBool) {
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if has_power.load(Ordering::SeqCst) && to.write_all(&buffer[..length]).is_err() {
+            return;
+        }
+    }
+    // Nobody hears anything of an end either.
+    if !has_power.load(Ordering::SeqCst) {
+        std::mem::forget(to);
+    }
+}
+
+#[test]
+fn a_peer_whose_power_fails_is_shown_as_not_connected() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| open(directory.path()));
+    subscribe(&b, "SELECT * FROM c");
+    execute(&a, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let line = Line::to(listen(&a));
+    connect(&b, &line.address);
+    let commit = a.store().last_sequence().0;
+    for peer in [&a, &b] {
+        await_state(peer, "Connected", |_| true);
+    }
+    await_state(&a, "Connected", |row| number(row, "synced") >= Some(commit));
+    line.fail();
+    // Each by itself, as the connection has not ended. How soon is measured where time can be stopped (`life.rs` of the
+    // transports).
+    for peer in [&a, &b] {
+        let lost = await_state(peer, "Not Connected", |_| true);
+        let silence = number(&lost, "lost").unwrap() - number(&lost, "heard").unwrap();
+        assert!(silence < 20_000, "{silence} ms, on a busy machine too");
+    }
 }
 
 const SUBSCRIPTIONS: &str = "SELECT * FROM system:subscriptions ORDER BY subscription";

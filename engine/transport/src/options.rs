@@ -55,3 +55,14 @@ impl Default for Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_whose_power_fails_is_given_up_within_ten_seconds() {
+        let options = Options::default();
+        assert!(options.keep_alive + options.answer_timeout < Duration::from_secs(10));
+    }
+}
