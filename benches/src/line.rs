@@ -123,6 +123,14 @@ pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
+/// A number of something for people, with a comma after each thousand.
+pub fn grouped(count: usize) -> String {
+    match count {
+        0..1_000 => count.to_string(),
+        _ => format!("{},{:03}", grouped(count / 1_000), count % 1_000),
+    }
+}
+
 impl Unit {
     fn text(self, value: f64) -> String {
         match self {
@@ -170,6 +178,13 @@ mod tests {
         assert_eq!(line.to_string(), "insert\t150/s\t100/s\t1.50\t>= 1.5 x (met)");
         let line = Line::time("open", Duration::from_millis(120)).within(Budget::AtMost(100.0));
         assert_eq!(line.to_string(), "open\t120.00 ms\t-\t-\t<= 100.00 ms (missed)");
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let numbers = [0, 999, 1_000, 171_000, 1_710_000, 10_000_001];
+        let expected = ["0", "999", "1,000", "171,000", "1,710,000", "10,000,001"];
+        assert_eq!(numbers.map(grouped), expected);
     }
 
     #[test]
