@@ -72,6 +72,31 @@ fn what_is_not_durable_there_is_not_acknowledged() {
 }
 
 #[test]
+fn what_is_held_and_offered_is_not_acknowledged_before_it_is_durable() {
+    let mut net = Net::new(3);
+    net.subscribe(0, EVERYTHING);
+    net.subscribe(1, EVERYTHING);
+    let (left, _) = net.connect(0, 1);
+    net.connect(0, 2);
+    net.connect(1, 2);
+    net.rest();
+    // Lazy, as the subscriber would say if others brought the same.
+    let now = net.now;
+    let pair::Node { replicator, model, .. } = &mut net.nodes[0];
+    replicator.receive(left, &[0x0e, 0x02, 0x01], model, now);
+    net.nodes[1].syncs = false;
+    insert(&mut net, 2, "x");
+    net.settle();
+    net.advance(2_000);
+    net.settle();
+    net.assert_equal(0, 1);
+    assert_eq!(net.statistics(0, left).acknowledged, Sequence(0), "it would be lost with the power");
+    net.nodes[1].syncs = true;
+    net.rest();
+    assert_eq!(net.statistics(0, left).acknowledged, Sequence(1));
+}
+
+#[test]
 fn a_document_that_was_not_taken_is_an_exception() {
     let (mut net, _) = pair();
     net.model(1).refuses = Some(b"bad".to_vec());

@@ -92,6 +92,9 @@ impl Subscriber {
         let Waiting { offer: Offer { offer, items }, stale, .. } = waiting;
         let lacking = items.iter().map(|item| self.is_lacking(item, stale, &mut looks, link, turn));
         let wanted = lacking.collect::<Result<Vec<_>, _>>()?;
+        // What is said to be held is not sent, and is told with the next position: that is acknowledged when it is durable.
+        let held = looks.values().flatten().map(|held| held.newest).max();
+        self.stated = self.stated.max(held.unwrap_or_default());
         link.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
         Ok(())
     }
