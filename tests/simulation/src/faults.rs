@@ -152,6 +152,7 @@ impl World {
     fn restore(&mut self, peer: usize) {
         if self.peers[peer].image.is_none() {
             self.note(|| format!("an image of peer {peer} is made"));
+            self.receipts.take_image(peer);
             let seed = self.random.draw();
             return self.peers[peer].take_image(seed);
         }

@@ -5,6 +5,7 @@
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
+//! | [`receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
 //! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`half_document`] | always | what is seen of a document is all of it |
@@ -17,6 +18,7 @@
 pub mod cost;
 pub mod coverage;
 pub mod durability;
+pub mod receipts;
 pub mod sanity;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +66,15 @@ pub fn checkpoints(world: &World, link: usize) -> Vec<String> {
     let mut verdicts = Vec::new();
     coverage::checkpoints(world, link, &mut verdicts);
     let at = |verdict| format!("at {} a stored checkpoint is ahead of the data: {verdict}", world.now);
+    verdicts.into_iter().map(at).collect()
+}
+
+/// A peer whose store was opened a moment ago, and those that it has met, hold everything that they have acknowledged to each
+/// other.
+pub fn receipts(world: &World, peer: usize) -> Vec<String> {
+    let mut verdicts = Vec::new();
+    receipts::of_peer(world, peer, &mut verdicts);
+    let at = |verdict| format!("at {} what was acknowledged is not there: {verdict}", world.now);
     verdicts.into_iter().map(at).collect()
 }
 

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use ditto_crdt::{RunId, Sequence};
 use ditto_peer::StoreReplica;
-use ditto_replication::{Event, LocalPeer, PeerId, Replica, Replicator, SessionId, Sizes, SubscriptionId};
+use ditto_replication::{
+    DocumentKey, Event, LocalPeer, PeerId, Replica, Replicator, SessionId, Sizes, SubscriptionId,
+};
 use ditto_storage::{Batch, FaultyStorage, Keyspace, Loss, Place, Storage};
 use ditto_store::{Environment, Executor, OpenError, Store, StoreError, StoreOptions};
 use ditto_value::{Object, Value};
@@ -163,7 +165,8 @@ pub struct Peer {
     pub read_ms: u64,
     /// Its disk is a copy, or was replaced by an older image: it, or somebody, writes under two histories.
     pub forked: bool,
-    restoring: bool,
+    /// The image that has taken the place of its disk was not opened yet.
+    pub(crate) restoring: bool,
     /// Counts restarts, so that what was meant for an earlier process does not reach a later one.
     pub boots: u64,
     /// When a sync is due.
@@ -540,6 +543,20 @@ impl Peer {
     pub fn document(&self, id: &str) -> Option<Value> {
         let arguments = Object::from([("id", id)]);
         self.rows("SELECT * FROM plants WHERE _id = :id", &arguments).into_iter().next()
+    }
+
+    /// What a statement evicts, if it is one that evicts.
+    #[must_use]
+    pub fn evicted_by(&self, statement: &str, arguments: &Object) -> Vec<DocumentKey> {
+        let Some(rest) = statement.strip_prefix("EVICT FROM ") else { return Vec::new() };
+        let Some(collection) = rest.split(' ').next() else { return Vec::new() };
+        let rows = self.rows(&format!("SELECT _id FROM {rest}"), arguments);
+        let key = |row: &Value| {
+            let mut id = Vec::new();
+            ditto_value::key::encode(row.get("_id")?, &mut id);
+            Some(DocumentKey { collection: collection.into(), id: id.into() })
+        };
+        rows.iter().filter_map(key).collect()
     }
 
     /// Executes a statement. `Ok(true)` if it changed something.

@@ -7,6 +7,8 @@ pub enum Sabotage {
     DroppedDocuments,
     /// Checkpoints are stored that are a few changes ahead.
     EarlyCheckpoints,
+    /// What was merged is acknowledged before it is synced.
+    EarlyAcknowledgements,
     /// No checkpoint is ever found again.
     ForgottenCheckpoints,
     /// Disks lose what they have synced.

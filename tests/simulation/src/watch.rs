@@ -11,6 +11,7 @@ use ditto_replication::{
 };
 use ditto_value::{Object, Value};
 
+use crate::oracle::receipts::Heard;
 use crate::sabotage::Sabotage;
 
 /// Every so many documents one is dropped by [`Sabotage::DroppedDocuments`].
@@ -31,6 +32,8 @@ pub struct Watched {
     pub read_ms: u64,
     /// Documents read since the last work began.
     reads: AtomicU64,
+    /// What was heard of others, until somebody takes it.
+    heard: Vec<Heard>,
 }
 
 impl Watched {
@@ -45,7 +48,13 @@ impl Watched {
             late: None,
             read_ms: 0,
             reads: AtomicU64::new(0),
+            heard: Vec::new(),
         }
+    }
+
+    /// What was heard of others since the last time.
+    pub(crate) fn take_heard(&mut self) -> Vec<Heard> {
+        std::mem::take(&mut self.heard)
     }
 
     fn does(&self, sabotage: Sabotage) -> bool {
@@ -193,10 +202,12 @@ impl Replica for Watched {
     }
 
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
+        self.heard.push(Heard::Serves(remote, interest.clone()));
         self.inner.serves(remote, interest);
     }
 
     fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged) {
+        self.heard.push(Heard::Acknowledged(remote, acknowledged.clone()));
         self.inner.acknowledged(remote, acknowledged);
     }
 
@@ -245,6 +256,9 @@ impl Replica for Watched {
             dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }
         let mut applied = self.inner.apply(incoming)?;
+        if self.sabotage == Some(Sabotage::EarlyAcknowledgements) {
+            applied.last = applied.last.min(self.inner.durable_sequence());
+        }
         if self.sabotage == Some(Sabotage::RefusedDocuments)
             && let Some(outcome) = applied.outcomes.first_mut()
             && self.applied.fetch_add(1, Ordering::Relaxed) % DROPPED_OF == DROPPED_OF - 1

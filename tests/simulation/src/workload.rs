@@ -8,6 +8,7 @@
 //! In `pairs` each peer has three documents `a`, `b`, `c`. One transaction writes the same `first` to `a` and `b`, another the same
 //! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ.
 
+use ditto_replication::Replica;
 use ditto_store::{StoreError, TransactionKind};
 use ditto_value::{Object, Value};
 
@@ -74,6 +75,7 @@ impl World {
         if wishes > least && self.random.percent(50) {
             let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
             self.note(|| format!("peer {peer} ends subscription {index}"));
+            self.forget_served(peer, index);
             self.peers[peer].renounce(index, now);
             // Who does not subscribe to transactions any more may hold a part, and pass it on.
             self.look_at_transactions(peer, Look::Changed);
@@ -83,6 +85,16 @@ impl World {
             self.peers[peer].wish(wish, now);
         }
         self.pump(peer);
+    }
+
+    /// Nobody knows from now on what those who serve a subscription say of it.
+    fn forget_served(&mut self, peer: usize, index: usize) {
+        let wish = &self.peers[peer].wishes[index];
+        let process = self.peers[peer].process.as_ref();
+        let interest = process.and_then(|process| process.replica.compile(&wish.query, &wish.arguments).ok());
+        if let Some(interest) = interest {
+            self.receipts.renounce(peer, &interest.normalized, &wish.arguments);
+        }
     }
 
     /// One deed, and an appointment for the next.
@@ -136,7 +148,9 @@ impl World {
         statement: &str,
         arguments: &Object,
     ) -> Result<bool, StoreError> {
+        let evicted = self.peers[peer].evicted_by(statement, arguments);
         let result = self.peers[peer].execute(statement, arguments);
+        self.receipts.evict(peer, &evicted);
         self.note(|| {
             let arguments: String = Value::from(arguments.clone()).to_json().chars().take(200).collect();
             let outcome = match &result {

@@ -14,6 +14,7 @@ use crate::climate::Climate;
 use crate::excuses::{Excuses, Look};
 use crate::network::{Fate, Link, Quality};
 use crate::older::without_capabilities;
+use crate::oracle::receipts::Receipts;
 use crate::oracle::{self, sanity};
 use crate::peer::{Peer, Process, Shared};
 use crate::random::Random;
@@ -129,6 +130,8 @@ pub struct World {
     pub fingerprint: u64,
     /// Where parts of transactions may be seen although nobody says so.
     pub(crate) excuses: Excuses,
+    /// What was acknowledged.
+    pub(crate) receipts: Receipts,
     /// What was found to be wrong on the way.
     pub verdicts: Vec<String>,
     /// When a store changed last.
@@ -246,6 +249,7 @@ impl World {
             trace: Trace::new(traced),
             fingerprint: 0,
             excuses: Excuses::default(),
+            receipts: Receipts::default(),
             verdicts: Vec::new(),
             last_change: START,
             overfull: None,
@@ -525,6 +529,7 @@ impl World {
                 self.overfull = Some((queued, most));
             }
         }
+        self.take_receipts(peer);
         self.send(peer);
         let is_whole_again = self.peers[peer].look_for_tears();
         let Some(process) = &mut self.peers[peer].process else { return };
@@ -692,6 +697,8 @@ impl World {
             Ok(()) => {
                 self.note(|| format!("peer {peer} has recovered"));
                 self.verdicts.extend(self.peers[peer].lost.take());
+                let found = oracle::receipts(self, peer);
+                self.verdicts.extend(found);
                 self.connect_all(peer);
                 self.pump(peer);
                 self.look_at_transactions(peer, Look::Changed);
@@ -734,9 +741,15 @@ impl World {
         }
         self.note(|| format!("peer {peer} starts"));
         let now = self.now;
+        let is_restored = self.peers[peer].restoring;
         match self.peers[peer].start(now) {
             Ok(()) => {
+                if is_restored {
+                    self.receipts.restore(peer);
+                }
                 self.verdicts.extend(self.peers[peer].lost.take());
+                let found = oracle::receipts(self, peer);
+                self.verdicts.extend(found);
                 for link in self.links_of(peer) {
                     let found = oracle::checkpoints(self, link);
                     self.verdicts.extend(found);
@@ -795,6 +808,7 @@ impl World {
         self.note(|| format!("{} and {} are connected", ends[0], ends[1]));
         self.links[link].turn(self.now);
         self.meetings += 1;
+        self.receipts.meet(ends);
         let epoch = self.links[link].epoch;
         if self.stormy && self.climate.flaps {
             let delay = self.random.between(1, 20_000);

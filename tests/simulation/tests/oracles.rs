@@ -39,6 +39,11 @@ fn a_stored_checkpoint_ahead_of_the_data_is_noticed_when_the_session_ends() {
 }
 
 #[test]
+fn what_was_acknowledged_before_it_was_synced_is_missed_after_a_loss_of_power() {
+    notices(Sabotage::EarlyAcknowledgements, "what was acknowledged is not there");
+}
+
+#[test]
 fn checkpoints_that_are_not_found_again_cost_too_much() {
     notices(Sabotage::ForgottenCheckpoints, "without change took");
 }

@@ -115,10 +115,18 @@ fn effective_interest(normalized: &str, arguments: &Object, evictions: u64, deci
     first
 }
 
-/// Every document that the change log of a peer names, up to a sequence.
-fn documents(process: &Process, up_to: Sequence) -> Vec<DocumentKey> {
+/// Every document that the change log of a peer names, up to a sequence, with that of its newest change.
+fn documents(process: &Process, up_to: Sequence) -> impl Iterator<Item = (DocumentKey, Sequence)> {
     let changes = process.replica.changes(Sequence(0), up_to, usize::MAX).unwrap_or_default();
-    changes.into_iter().map(|change| change.key).collect()
+    changes.into_iter().map(|change| (change.key, change.sequence))
+}
+
+/// What must be held.
+pub(super) struct Asked {
+    /// By what was asked for.
+    pub(super) interest: Interest,
+    /// As far as it was changed last up to this sequence of the publisher.
+    pub(super) up_to: Sequence,
 }
 
 fn covered(
@@ -129,13 +137,27 @@ fn covered(
     held_counts: bool,
     verdicts: &mut Vec<String>,
 ) {
+    let Some(from) = &publisher.process else { return };
+    let compiled = wishes.iter().filter_map(|wish| from.replica.compile(&wish.query, &wish.arguments).ok());
+    let asked: Vec<Asked> = compiled.map(|interest| Asked { interest, up_to }).collect();
+    compare(publisher, subscriber, &asked, held_counts, &|_| false, verdicts);
+}
+
+/// A subscriber holds what was asked for, but for the exceptions.
+pub(super) fn compare(
+    publisher: &Peer,
+    subscriber: &Peer,
+    asked: &[Asked],
+    held_counts: bool,
+    is_excepted: &dyn Fn(&DocumentKey) -> bool,
+    verdicts: &mut Vec<String>,
+) {
     let (Some(from), Some(to)) = (&publisher.process, &subscriber.process) else { return };
-    let interests: Vec<Interest> =
-        wishes.iter().filter_map(|wish| from.replica.compile(&wish.query, &wish.arguments).ok()).collect();
-    for key in documents(from, up_to) {
-        let mut interests =
-            interests.iter().filter(|interest| interest.collection == key.collection).peekable();
-        if interests.peek().is_none() {
+    let up_to = asked.iter().map(|asked| asked.up_to).max().unwrap_or(Sequence(0));
+    for (key, newest) in documents(from, up_to) {
+        let concerns = |asked: &&Asked| asked.up_to >= newest && asked.interest.collection == key.collection;
+        let mut interests = asked.iter().filter(concerns).map(|asked| &asked.interest).peekable();
+        if interests.peek().is_none() || is_excepted(&key) {
             continue;
         }
         let Ok(Some(stored)) = from.replica.document(&key) else { continue };
@@ -174,7 +196,7 @@ type Contents = BTreeMap<(String, [u8; 16]), (Version, Vec<u8>)>;
 fn contents(peer: &Peer) -> Contents {
     let Some(process) = &peer.process else { return Contents::new() };
     let mut contents = Contents::new();
-    for key in documents(process, Sequence(u64::MAX)) {
+    for (key, _) in documents(process, Sequence(u64::MAX)) {
         if let Ok(Some(stored)) = process.replica.document(&key) {
             contents.insert((key.collection.to_string(), hashed(&key)), (stored.version, stored.value));
         }
@@ -183,7 +205,7 @@ fn contents(peer: &Peer) -> Contents {
 }
 
 /// A buried document is named by its hash already.
-fn hashed(key: &DocumentKey) -> [u8; 16] {
+pub(super) fn hashed(key: &DocumentKey) -> [u8; 16] {
     let hash = blake3::hash(&key.id);
     let bytes = if key.is_by_hash() { &key.id[1..] } else { &hash.as_bytes()[..] };
     let mut first = [0; 16];
