@@ -75,7 +75,7 @@ impl World {
         if wishes > least && self.random.percent(50) {
             let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
             self.note(|| format!("peer {peer} ends subscription {index}"));
-            self.forget_served(peer, index);
+            self.take_back(peer, index);
             self.peers[peer].renounce(index, now);
             // Who does not subscribe to transactions any more may hold a part, and pass it on.
             self.look_at_transactions(peer, Look::Changed);
@@ -87,13 +87,14 @@ impl World {
         self.pump(peer);
     }
 
-    /// Nobody knows from now on what those who serve a subscription say of it.
-    fn forget_served(&mut self, peer: usize, index: usize) {
+    /// A subscription is taken back.
+    fn take_back(&mut self, peer: usize, index: usize) {
         let wish = &self.peers[peer].wishes[index];
         let process = self.peers[peer].process.as_ref();
         let interest = process.and_then(|process| process.replica.compile(&wish.query, &wish.arguments).ok());
         if let Some(interest) = interest {
-            self.receipts.renounce(peer, &interest.normalized, &wish.arguments);
+            let wish = Wish { query: interest.normalized, arguments: wish.arguments.clone() };
+            self.receipts.renounce(peer, &wish);
         }
     }
 

@@ -39,7 +39,7 @@ struct Interest {
     wish: Wish,
     /// The sequence of the publisher up to which it has acknowledged that.
     up_to: Sequence,
-    /// It is served in the present session, and the subscriber has not taken it back.
+    /// It is served in the present session.
     is_served: bool,
 }
 
@@ -51,6 +51,8 @@ struct Receipt {
     unheld: BTreeMap<Name, Sequence>,
     /// Documents that it has evicted since the last session began: acknowledgements of this session may be older.
     evicted: BTreeSet<Name>,
+    /// What it has taken back since the session began: until when it is served, only the publisher knows.
+    renounced: Vec<Wish>,
     /// What the session said last of all that is asked for, and how often it has forgotten that.
     statistics: (Sequence, u64),
 }
@@ -59,6 +61,7 @@ impl Receipt {
     /// A session begins.
     fn meet(&mut self) {
         self.statistics = (Sequence(0), 0);
+        self.renounced.clear();
         self.interests.values_mut().for_each(|interest| interest.is_served = false);
         // What comes again may be held again.
         self.unheld
@@ -99,7 +102,8 @@ impl Receipt {
             return;
         }
         for (selection, interest) in &mut self.interests {
-            if interest.is_served && !since.contains(selection) {
+            let is_served = interest.is_served && !self.renounced.contains(&interest.wish);
+            if is_served && !since.contains(selection) {
                 interest.up_to = interest.up_to.max(acknowledged);
             }
         }
@@ -133,13 +137,10 @@ impl Receipts {
         }
     }
 
-    /// A peer has taken back a subscription.
-    pub(crate) fn renounce(&mut self, subscriber: usize, normalized: &str, arguments: &Object) {
+    /// A peer has taken back a subscription, with the query as publishers say it.
+    pub(crate) fn renounce(&mut self, subscriber: usize, wish: &Wish) {
         for receipt in of_subscriber(&mut self.between, subscriber) {
-            for interest in receipt.interests.values_mut() {
-                interest.is_served &=
-                    interest.wish.query != normalized || interest.wish.arguments != *arguments;
-            }
+            receipt.renounced.push(wish.clone());
         }
     }
 
