@@ -13,7 +13,7 @@ const DOCUMENT_BYTES: usize = 10_000;
 /// that the window lets go, and the last of each, may pass it.
 pub(crate) fn most_queued(sizes: &Sizes, large: bool) -> usize {
     let longest = if large { LARGE_DOCUMENT_BYTES } else { DOCUMENT_BYTES };
-    sizes.queue_bytes + sizes.max_batch_bytes + 2 * sizes.window_bytes + 2 * longest
+    sizes.queue_bytes + sizes.max_batch_bytes + 2 * sizes.window_bytes + 4 * longest
 }
 
 /// Everybody is there, and what is stored twice agrees.
