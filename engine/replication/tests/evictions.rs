@@ -5,7 +5,7 @@
 mod model;
 mod pair;
 
-use ditto_replication::Replica;
+use ditto_replication::{Replica, SessionId};
 use pair::{Net, int};
 use proptest::prelude::*;
 
@@ -141,8 +141,9 @@ proptest! {
 /// Kind of a message, see `docs/protocol.md`.
 const QUESTION: u8 = 9;
 
-#[test]
-fn no_checkpoint_passes_an_answer_that_has_to_be_asked_for_again() {
+/// Both change an oak, and the one who is told holds more than that: it asks what of it the other one lacks, which does not get the
+/// question yet.
+fn asked_what_the_other_lacks() -> (Net, SessionId, SessionId) {
     let mut net = Net::new(2);
     net.subscribe(1, PLANTS);
     net.subscribe(1, "SELECT * FROM trees");
@@ -151,12 +152,18 @@ fn no_checkpoint_passes_an_answer_that_has_to_be_asked_for_again() {
     insert(&mut net, 0, "fern");
     let (left, right) = net.connect(0, 1);
     net.rest();
-    // Both change the oak, and the one who is told holds more than that: it asks what of it the other one lacks.
     net.model(1).set(now, "trees", "oak", "rings", 1);
     net.model(0).set(now, "trees", "oak", "light", 2);
     net.held.insert((0, left));
     net.settle();
     assert!(net.waiting((0, left)).contains(&QUESTION));
+    (net, left, right)
+}
+
+#[test]
+fn no_checkpoint_passes_an_answer_that_has_to_be_asked_for_again() {
+    let (mut net, left, right) = asked_what_the_other_lacks();
+    let now = net.now;
     // While so much is not acknowledged that nothing is told, the oak changes again. The answer has that.
     net.nodes[1].syncs = false;
     for number in 0..1_000 {
@@ -189,18 +196,7 @@ fn no_checkpoint_passes_an_answer_that_has_to_be_asked_for_again() {
 
 #[test]
 fn what_waits_for_an_answer_that_was_asked_for_again_goes_on_when_it_is_there() {
-    let mut net = Net::new(2);
-    net.subscribe(1, PLANTS);
-    net.subscribe(1, "SELECT * FROM trees");
-    let now = net.now;
-    net.model(0).insert(now, "trees", "oak", &[("light", int(1))]);
-    insert(&mut net, 0, "fern");
-    let (left, right) = net.connect(0, 1);
-    net.rest();
-    net.model(1).set(now, "trees", "oak", "rings", 1);
-    net.model(0).set(now, "trees", "oak", "light", 2);
-    net.held.insert((0, left));
-    net.settle();
+    let (mut net, left, right) = asked_what_the_other_lacks();
     // Twice what comes is of no use.
     for number in 0..2 {
         assert!(net.waiting((0, left)).contains(&QUESTION));
