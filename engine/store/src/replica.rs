@@ -65,7 +65,7 @@ pub struct Excerpt {
     pub version: Version,
     /// Sequence of its newest change.
     pub newest: Sequence,
-    /// [`Delta::encode`] of the asked-for part; an empty delta if there is nothing of it.
+    /// [`ditto_crdt::Delta::encode`] of the asked-for part; an empty delta if there is nothing of it.
     pub delta: Vec<u8>,
 }
 
@@ -123,7 +123,7 @@ impl Seen {
 pub struct IncomingDocument {
     /// Its name.
     pub key: DocumentKey,
-    /// [`Delta::encode`], as received.
+    /// [`ditto_crdt::Delta::encode`], as received.
     pub delta: Vec<u8>,
     /// The version that the sender says it holds.
     pub stated: Version,
