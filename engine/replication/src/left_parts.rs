@@ -35,7 +35,8 @@ impl Left {
         self.beginnings.iter().map(size).sum()
     }
 
-    fn is_over(&self) -> u64 {
+    /// When it is forgotten.
+    fn over_at(&self) -> u64 {
         self.since + LEFT_PARTS_MS
     }
 }
@@ -75,13 +76,13 @@ impl LeftParts {
     /// Forgets what is old.
     pub(crate) fn forget(&mut self, now: u64) {
         let over: Vec<PeerId> =
-            self.of.iter().filter(|(_, left)| left.is_over() <= now).map(|(peer, _)| *peer).collect();
+            self.of.iter().filter(|(_, left)| left.over_at() <= now).map(|(peer, _)| *peer).collect();
         over.into_iter().for_each(|peer| drop(self.take(peer)));
     }
 
     /// When something is old.
     pub(crate) fn timeout(&self) -> Option<u64> {
-        self.of.values().map(Left::is_over).min()
+        self.of.values().map(Left::over_at).min()
     }
 }
 

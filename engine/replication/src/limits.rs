@@ -23,15 +23,15 @@ pub const MAX_DELTA_BYTES: usize = 64 * 1024 * 1024;
 pub const MAX_WAITED_DELTA_BYTES: usize = 16 * 1024 * 1024;
 /// Deltas that may be under way in parts at once, per direction of a session; and of which something is left of earlier sessions.
 pub const MAX_OPEN_PARTS: usize = 64;
+/// Of these, answers whose parts are sent before the message that refers to them; so many may wait for that.
+pub const MAX_UNREFERRED_ANSWERS: usize = 8;
+/// And documents that travel in parts for one batch; a commit with more is cut.
+pub const MAX_LARGE_DOCUMENTS: usize = MAX_OPEN_PARTS - MAX_UNREFERRED_ANSWERS;
 /// What is kept in memory, for all peers that are gone together, of deltas of which not all parts came: the longest delta. Of more,
 /// that of who left first is forgotten.
 pub const MAX_LEFT_PART_BYTES: usize = MAX_DELTA_BYTES;
 /// How long it is kept, in milliseconds.
 pub const LEFT_PARTS_MS: u64 = 600_000;
-/// Of these, answers whose parts are sent before the message that refers to them; so many may wait for that.
-pub const MAX_UNREFERRED_ANSWERS: usize = 8;
-/// And documents that travel in parts for one batch; a commit with more is cut.
-pub const MAX_LARGE_DOCUMENTS: usize = MAX_OPEN_PARTS - MAX_UNREFERRED_ANSWERS;
 
 /// A batch is cut at the next commit boundary once it has this many documents …
 pub const BATCH_TARGET_DOCUMENTS: usize = 1_000;
@@ -66,7 +66,7 @@ pub const BYTES_PER_ROW: usize = 1_024;
 pub const ROWS_PER_FILTER: usize = 4;
 /// … and as at most so many.
 pub const MAX_ROWS_PER_ROW: usize = 32;
-/// Milliseconds that each part of one call works for one session, if that is measured: taking stock, comparing, offering what was
+/// Milliseconds that each part of one call works for one session, if that is measured: checking and applying what came, taking stock, comparing, offering what was
 /// taken, the walk, and answering questions; the rest follows at the next timeout. A document more may be begun before, and a
 /// commit is walked through.
 pub const WORK_MS: u64 = 20;

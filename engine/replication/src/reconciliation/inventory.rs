@@ -26,9 +26,9 @@ pub(crate) struct Inventory {
     /// Symbols that were sent, and that are wanted.
     sent: usize,
     wanted: usize,
-    /// Items whose names are asked for, and how many were until now.
     /// Messages that asked for more symbols.
     inquiries: usize,
+    /// Items whose names are asked for, and how many were until now.
     questions: VecDeque<Vec<u128>>,
     questioned: usize,
 }

@@ -10,7 +10,7 @@ const LARGE_DOCUMENT_BYTES: usize = 1_000_000;
 const DOCUMENT_BYTES: usize = 10_000;
 
 /// Bytes that may wait in one session of a peer: above the target no more is made, but one batch, the answers and the large documents
-/// that the window lets go, and the last of each, may pass it.
+/// that the window lets go may pass it: three of the longest documents were seen at once, so there is room for four.
 pub(crate) fn most_queued(sizes: &Sizes, large: bool) -> usize {
     let longest = if large { LARGE_DOCUMENT_BYTES } else { DOCUMENT_BYTES };
     sizes.queue_bytes + sizes.max_batch_bytes + 2 * sizes.window_bytes + 4 * longest
