@@ -166,15 +166,17 @@ impl Publisher {
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
             for (index, (key, from, sequence)) in flight.documents.into_iter().enumerate() {
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
-                    self.withheld.add(&key, Some(sequence), turn.replica)?;
+                    self.withheld.add(sequence, turn.replica)?;
                     acknowledged.unheld.push((key, from));
                 } else {
-                    self.withheld.hold(&key, sequence);
+                    self.withheld.hold(sequence);
                     acknowledged.held.push((key, from));
                 }
             }
             for (key, _) in &flight.unsendable {
-                self.withheld.add(key, None, turn.replica)?;
+                if let Some(held) = turn.replica.held(key)? {
+                    self.withheld.add(held.newest, turn.replica)?;
+                }
             }
             acknowledged.unheld.extend(flight.unsendable);
             // What was on its way before an interest was stated says nothing about it.

@@ -1,35 +1,32 @@
 //! What the other peer was told of and does not hold: it was refused there, or is too large to travel. No commit from there on has
 //! reached it, until the document changes.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use ditto_crdt::Sequence;
 
 use crate::limits::MAX_WITHHELD;
-use crate::replica::{DocumentKey, Replica, ReplicaError};
+use crate::reconciliation::row;
+use crate::replica::{Replica, ReplicaError};
 
-/// Documents by the rows of the change log that have not reached the other peer.
+/// Rows of the change log whose documents have not reached the other peer: 8 bytes each, whatever they are called. A document that
+/// changes leaves its row.
 #[derive(Debug, Default)]
 pub(crate) struct Withheld {
-    rows: BTreeMap<Sequence, DocumentKey>,
+    rows: BTreeSet<Sequence>,
     /// From here on there were more than are remembered.
     beyond: Option<Sequence>,
 }
 
 impl Withheld {
-    /// The other peer does not hold a document as it was in this row, or, if none is named, as it is now.
-    pub(super) fn add(
-        &mut self,
-        key: &DocumentKey,
-        row: Option<Sequence>,
-        replica: &dyn Replica,
-    ) -> Result<(), ReplicaError> {
-        let Some(held) = replica.held(key)?.filter(|held| row.is_none_or(|row| held.newest == row)) else {
+    /// The other peer does not hold a document as it was in this row.
+    pub(super) fn add(&mut self, sequence: Sequence, replica: &dyn Replica) -> Result<(), ReplicaError> {
+        if row(sequence, replica)?.is_none() {
             return Ok(());
-        };
-        self.rows.insert(held.newest, key.clone());
+        }
+        self.rows.insert(sequence);
         if self.rows.len() > MAX_WITHHELD
-            && let Some((last, _)) = self.rows.pop_last()
+            && let Some(last) = self.rows.pop_last()
         {
             self.beyond = Some(self.beyond.map_or(last, |beyond| beyond.min(last)));
         }
@@ -37,10 +34,8 @@ impl Withheld {
     }
 
     /// The other peer holds a document as it was in this row, after all.
-    pub(super) fn hold(&mut self, key: &DocumentKey, row: Sequence) {
-        if self.rows.get(&row) == Some(key) {
-            self.rows.remove(&row);
-        }
+    pub(super) fn hold(&mut self, sequence: Sequence) {
+        self.rows.remove(&sequence);
     }
 
     /// Before the first of them that belongs to what is served. What has changed since is told by itself.
@@ -51,15 +46,15 @@ impl Withheld {
     ) -> Result<Sequence, ReplicaError> {
         let mut gone = Vec::new();
         let mut first = self.beyond;
-        for (sequence, key) in &self.rows {
-            if !is_served(&key.collection) {
-                continue;
+        for sequence in &self.rows {
+            match row(*sequence, replica)? {
+                Some(change) if is_served(&change.key.collection) => {
+                    first = Some(first.map_or(*sequence, |beyond| beyond.min(*sequence)));
+                    break;
+                }
+                Some(_) => {}
+                None => gone.push(*sequence),
             }
-            if replica.held(key)?.is_some_and(|held| held.newest == *sequence) {
-                first = Some(first.map_or(*sequence, |beyond| beyond.min(*sequence)));
-                break;
-            }
-            gone.push(*sequence);
         }
         gone.iter().for_each(|sequence| drop(self.rows.remove(sequence)));
         Ok(first.map_or(Sequence(u64::MAX), |first| Sequence(first.0.saturating_sub(1))))
