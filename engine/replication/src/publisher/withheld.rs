@@ -44,7 +44,7 @@ impl Withheld {
         replica: &dyn Replica,
         is_served: impl Fn(&str) -> bool,
     ) -> Result<Sequence, ReplicaError> {
-        let mut gone = Vec::new();
+        let mut gone = BTreeSet::new();
         let mut first = self.beyond;
         for sequence in &self.rows {
             match row(*sequence, replica)? {
@@ -53,10 +53,12 @@ impl Withheld {
                     break;
                 }
                 Some(_) => {}
-                None => gone.push(*sequence),
+                None => {
+                    gone.insert(*sequence);
+                }
             }
         }
-        gone.iter().for_each(|sequence| drop(self.rows.remove(sequence)));
+        self.rows.retain(|sequence| !gone.contains(sequence));
         Ok(first.map_or(Sequence(u64::MAX), |first| Sequence(first.0.saturating_sub(1))))
     }
 
