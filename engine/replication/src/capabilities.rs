@@ -18,13 +18,16 @@ pub(crate) const LARGE_DOCUMENTS: u64 = 1 << 3;
 /// Compares what the other peer has taken from elsewhere with what it knows itself.
 pub(crate) const TAKEN: u64 = 1 << 4;
 
+/// Reconciles range by range what is too much for once.
+pub(crate) const RANGES: u64 = 1 << 5;
+
 /// What this build can do.
 pub(crate) const CAPABILITIES: u64 =
-    PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | LARGE_DOCUMENTS | TAKEN;
+    PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | LARGE_DOCUMENTS | TAKEN | RANGES;
 
 /// Those that change how something is said and not what arrives. All others (longer documents arrive or do not) are part of the
 /// names of checkpoints, so that nobody goes on from a position at which something else would have arrived.
-const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | TAKEN;
+const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | TAKEN | RANGES;
 
 /// Of what both peers can do, that on which it depends what arrives.
 pub(crate) fn decisive(theirs: u64) -> u64 {

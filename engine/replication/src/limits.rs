@@ -161,15 +161,18 @@ pub const MAX_LAZY_WAIT_MS: u64 = 15_000;
 
 /// With fewer changes than this in one of the two change logs, nothing is reconciled: the walk is short.
 pub const MIN_RECONCILED_CHANGES: u64 = 32;
-/// Documents that are reconciled at once, at 32 bytes each while it goes on; with more, the walk begins at 0.
+/// Documents that are reconciled at once, at 32 bytes each while it goes on; more are reconciled range by range of their names.
 pub const MAX_RECONCILED_DOCUMENTS: usize = 1 << 20;
+/// Bits by which these ranges differ: with more documents than 64 ranges can have, the walk begins at 0. Each range costs both sides
+/// a pass over their change logs.
+pub const MAX_RANGE_BITS: u32 = 6;
 /// Reconciliations of one publisher that wait for their turn; further interests are walked for.
 pub const MAX_RECONCILIATIONS: usize = 64;
 /// Symbols that a subscriber sends without being asked.
 pub const FIRST_SYMBOLS: usize = 8;
-/// Symbols of one reconciliation, at 32 bytes each; if they are not enough, the walk begins at 0.
+/// Symbols of one range, at 32 bytes each; if they are not enough, the walk begins at 0.
 pub const MAX_SYMBOLS: usize = 1 << 18;
-/// Messages that ask for more of them, in one reconciliation: each costs a pass over all that is held. Who asks for an eighth more each
+/// Messages that ask for more of them, in one range: each costs a pass over all that is held. Who asks for an eighth more each
 /// time needs a hundred.
 pub const MAX_SYMBOL_INQUIRIES: usize = 128;
 /// Symbols in one message, at most 30 bytes each.

@@ -16,6 +16,8 @@ pub struct Mechanisms {
     pub joined: u64,
     /// Reconciliations that found the difference.
     pub reconciled: u64,
+    /// Ranges that reconciliations went on with after their first.
+    pub ranges: u64,
     /// Reconciliations that were given up for the walk.
     pub walked_instead: u64,
     /// Sessions that subscribed later, because another one was bringing much.
@@ -33,6 +35,7 @@ impl Mechanisms {
         self.partial += other.partial;
         self.joined += other.joined;
         self.reconciled += other.reconciled;
+        self.ranges += other.ranges;
         self.walked_instead += other.walked_instead;
         self.postponed += other.postponed;
         self.resumed += other.resumed;

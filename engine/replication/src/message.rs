@@ -6,7 +6,7 @@
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 
 use crate::limits::MAX_MESSAGE_BYTES;
-use crate::reconciliation::symbols::Symbol;
+use crate::reconciliation::{NameRange, symbols::Symbol};
 use crate::replica::{Checkpoint, DocumentKey, Seen};
 use crate::wire::{DecodeError, Fields, Writer};
 
@@ -302,10 +302,12 @@ pub(crate) struct Symbols {
     /// How many documents it holds; 0 also if they are too many to be reconciled.
     pub(crate) documents: u64,
     pub(crate) symbols: Vec<Symbol>,
-    /// It holds none …
+    /// It holds none, of whatever name, …
     pub(crate) nothing: bool,
     /// … or too many.
     pub(crate) too_many: bool,
+    /// All but `nothing` is about documents with these names.
+    pub(crate) range: NameRange,
 }
 
 /// What a publisher wants to know of that.
@@ -316,6 +318,8 @@ pub(crate) struct Inquiry {
     pub(crate) symbols: u64,
     /// The names of these items.
     pub(crate) items: Vec<u128>,
+    /// Of documents with these names.
+    pub(crate) range: NameRange,
 }
 
 /// The names of the items of an [`Inquiry`], in their order; 0 for one that there is not.

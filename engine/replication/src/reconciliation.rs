@@ -13,15 +13,21 @@
 //! row after the fence, which the ordinary walk comes by; and what the subscriber says that it holds, it holds from
 //! then on in this version or a later one, unless it evicts, after which its interests begin anew.
 //!
+//! Whoever holds more than fits in memory takes stock of the documents of a *range* of names only, the first half of all, or the
+//! first half of that, and so on ([`name_range`]); both then compare the narrower of their ranges, and those that follow
+//! it, one after the other. Each costs a pass over the change log.
+//!
 //! The publisher decides, and gives up in favour of the walk from 0 when that is cheaper or when the symbols
-//! make no sense. There is no second method for large differences: ranges would pay only where many
-//! differences have neighbouring keys, and where everything differs, nothing does.
+//! make no sense. There is no second method for large differences: ranges of neighbouring keys would pay only where many
+//! differences have such keys, and where everything differs, nothing does.
 
 mod comparison;
 mod inventory;
+pub(crate) mod name_range;
 pub(crate) mod naming;
 mod stock;
 pub(crate) mod symbols;
 
 pub(crate) use comparison::{Comparison, Next, row};
 pub(crate) use inventory::Inventory;
+pub(crate) use name_range::NameRange;

@@ -714,6 +714,11 @@ fn symbols_that_nobody_asked_for_end_the_session() {
         vec![nonsense(0, 4, 40), nonsense(4, 4, 41)],
         vec![nonsense(0, 4, 40), nonsense(0, 4, 40)],
         vec![message(16, &[number(1, 1), number(3, 40)])],
+        // Of ranges that are too narrow, do not exist, or have not had their turn, and of a part after the whole.
+        vec![message(16, &[number(1, 1), number(7, 7)])],
+        vec![message(16, &[number(1, 1), number(7, 1), number(8, 2)])],
+        vec![message(16, &[number(1, 1), number(7, 1), number(8, 1)])],
+        vec![nonsense(0, 8, 40), message(16, &[number(1, 1), number(7, 1)])],
         vec![message(16, &[number(1, 2), number(3, 0)])],
         vec![message(18, &[number(1, 1), bytes(2, &[0; 16])])],
         vec![message(18, &[number(1, 9), bytes(2, &[])])],
@@ -770,11 +775,42 @@ fn inquiries_are_answered_within_bounds() {
 }
 
 #[test]
+fn a_range_is_described_once_and_none_before_it_again() {
+    let mut victim = described();
+    let mut answers = |bits, range| {
+        victim.receive(&message(17, &[number(1, 1), number(2, 8), number(4, bits), number(5, range)]));
+        while victim.replicator.next_timeout() == Some(1_000) {
+            victim.replicator.tick(&mut victim.model, 1_000);
+        }
+        assert_eq!(victim.failure(), None);
+        let sent = victim.sent();
+        let symbols = sent.iter().filter(|sent| sent[0] == 16);
+        symbols.map(|sent| [3, 7, 8].map(|field| read(sent, field).unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let mut documents = 0;
+    for range in 0..4 {
+        let [[held, 2, there]] = answers(2, range)[..] else { panic!("one message, of that range") };
+        assert_eq!(there, range);
+        documents += held;
+        for (bits, earlier) in [(0, 0), (1, range / 2), (2, range), (6, 0)] {
+            let begins_it = bits == 6 && range == 0;
+            assert!(begins_it || answers(bits, earlier).is_empty(), "{bits} {earlier}");
+        }
+    }
+    assert_eq!(documents, 41, "each document is in one of them");
+    assert_eq!(answers(6, 63).len(), 1);
+    assert!(answers(6, 62).is_empty());
+}
+
+#[test]
 fn forged_ends_of_a_reconciliation_end_the_session() {
     let forged: Vec<Vec<u8>> = vec![
         message(17, &[number(1, 1), number(2, u64::MAX)]),
         message(17, &[number(1, 2)]),
         message(17, &[number(1, 1), bytes(3, &[1; 17])]),
+        message(17, &[number(1, 1), number(4, 7)]),
+        message(17, &[number(1, 1), number(4, u64::MAX), number(5, u64::MAX)]),
+        message(17, &[number(1, 1), number(4, 2), number(5, 4)]),
         message(17, &[number(1, 1), bytes(3, &[1; 16 * 4_097])]),
         message(19, &[number(1, 2)]),
         message(19, &[number(1, 1), number(2, 8)]),

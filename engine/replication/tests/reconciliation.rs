@@ -8,7 +8,7 @@ mod pair;
 mod twins;
 
 use ditto_crdt::Sequence;
-use ditto_replication::{Event, Replica, SessionId};
+use ditto_replication::{Event, Replica, SessionId, Sizes};
 use ditto_value::Value;
 use model::document_key;
 use pair::{Net, int};
@@ -500,6 +500,11 @@ fn acts() -> impl Strategy<Value = Vec<(usize, u8, Act)>> {
     prop::collection::vec((0..2_usize, 0..60_u8, act), 0..40)
 }
 
+/// From a range for each document to one for all of them.
+fn limits() -> impl Strategy<Value = [usize; 2]> {
+    prop::array::uniform2(prop_oneof![1..60_usize, Just(Sizes::default().reconciled_documents)])
+}
+
 fn perform(net: &mut Net, (peer, id, act): (usize, u8, Act)) {
     let (now, id) = (net.now, format!("plant {id}"));
     match act {
@@ -515,15 +520,19 @@ fn perform(net: &mut Net, (peer, id, act): (usize, u8, Act)) {
     net.now += 1;
 }
 
-/// The end of a history, and whether symbols were sent.
+/// The end of a history, and whether symbols were sent. `limits`: of the documents that are reconciled at once.
 fn play(
     older: bool,
+    limits: [usize; 2],
     queries: [usize; 2],
     before: &[(usize, u8, Act)],
     meanwhile: &[(usize, u8, Act)],
 ) -> Net {
     let mut net = twins(40);
     net.older = if older { vec![0, 1] } else { Vec::new() };
+    for (peer, limit) in limits.into_iter().enumerate() {
+        net.restart_with(peer, Sizes { reconciled_documents: limit, ..Sizes::default() });
+    }
     before.iter().for_each(|act| perform(&mut net, *act));
     for (peer, index) in queries.into_iter().enumerate() {
         let choices: [&[&str]; 4] =
@@ -547,9 +556,11 @@ proptest! {
     #[test]
     fn it_ends_as_if_everything_had_been_told(
         queries in [0..4_usize, 0..4_usize],
+        limits in limits(),
         before in acts(),
     ) {
-        let [mut reconciled, mut walked] = [false, true].map(|older| play(older, queries, &before, &[]));
+        let [mut reconciled, mut walked] =
+            [false, true].map(|older| play(older, limits, queries, &before, &[]));
         for peer in 0..2 {
             prop_assert!(reconciled.failures(peer).is_empty());
             prop_assert_eq!(reconciled.model(peer).versions(), walked.model(peer).versions(), "peer {}", peer);
@@ -559,10 +570,11 @@ proptest! {
 
     #[test]
     fn who_subscribes_to_everything_has_it_whatever_is_written_meanwhile(
+        limits in limits(),
         before in acts(),
         meanwhile in acts(),
     ) {
-        let mut net = play(false, [0, 0], &before, &meanwhile);
+        let mut net = play(false, limits, [0, 0], &before, &meanwhile);
         for peer in 0..2 {
             prop_assert!(net.failures(peer).is_empty());
         }

@@ -218,8 +218,12 @@ fn reconciling_sessions(seeds: &mut Vec<(&'static str, Vec<u8>)>) {
     seeds.push(("session", [&begin[..], &exchange.repeat(2), &[12], &exchange.repeat(8)].concat()));
     let raw = |message: &Vec<u8>| [&[0][..], &(message.len() as u16).to_be_bytes(), message].concat();
     let mut messages = messages(true);
-    // A name for generation 1.
+    // A name for generation 1; inquiries for a range and for a narrower one; symbols of the range 110, and that there are none.
     messages.push([&[18, 2, 1, 5, 16][..], &[7; 16]].concat());
+    messages.push(vec![17, 2, 1, 4, 8, 8, 1]);
+    messages.push(vec![17, 2, 1, 4, 8, 8, 3, 10, 6]);
+    messages.push(vec![16, 2, 1, 14, 3, 16, 6]);
+    messages.push(vec![16, 2, 1, 14, 1]);
     seeds.push(("session", [&begin[..], &messages.iter().flat_map(raw).collect::<Vec<u8>>()].concat()));
     // Symbols, Inquiry, Names and Settled, each twice and at the wrong time.
     for message in

@@ -47,6 +47,7 @@ pub(crate) fn mechanisms(tally: &mut Tally, done: Mechanisms) {
         ("in part", done.partial),
         ("joined", done.joined),
         ("reconciled", done.reconciled),
+        ("further ranges", done.ranges),
         ("walked instead", done.walked_instead),
         ("postponed", done.postponed),
         ("resumed", done.resumed),

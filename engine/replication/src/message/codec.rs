@@ -13,7 +13,7 @@ use crate::limits::{
     MAX_REASON_BYTES, MAX_RECONCILED_DOCUMENTS, MAX_RUNS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE,
     WINDOW_BATCHES,
 };
-use crate::reconciliation::symbols;
+use crate::reconciliation::{NameRange, symbols};
 use crate::replica::{Checkpoint, Seen};
 use crate::wire::{Content, DecodeError, Fields, Writer};
 
@@ -642,12 +642,14 @@ impl Symbols {
         }
         out.flag(5, self.nothing);
         out.flag(6, self.too_many);
+        out.nonzero(7, self.range.bits());
+        out.nonzero(8, self.range.prefix());
         out.0
     }
 
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut message = Symbols::default();
-        let mut bytes: &[u8] = &[];
+        let (mut bytes, mut range): (&[u8], _) = (&[], (0, 0));
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => message.generation = content.number("generation")?,
@@ -656,9 +658,12 @@ impl Symbols {
                 4 => bytes = content.bytes("symbols", usize::MAX)?,
                 5 => message.nothing = content.number("nothing")? != 0,
                 6 => message.too_many = content.number("too many")? != 0,
+                7 => range.0 = content.number("bits of a range")?,
+                8 => range.1 = content.number("range")?,
                 _ => {}
             }
         }
+        message.range = read_range(range)?;
         if message.first > MAX_SYMBOLS as u64 || message.documents > MAX_RECONCILED_DOCUMENTS as u64 {
             return Err(DecodeError::Limit("symbols"));
         }
@@ -666,6 +671,10 @@ impl Symbols {
             symbols::decode(bytes, message.first as usize, message.documents, SYMBOLS_PER_MESSAGE)?;
         Ok(message)
     }
+}
+
+fn read_range((bits, prefix): (u64, u64)) -> Result<NameRange, DecodeError> {
+    NameRange::new(bits, prefix).ok_or(DecodeError::Limit("ranges"))
 }
 
 impl Inquiry {
@@ -676,19 +685,25 @@ impl Inquiry {
         if !self.items.is_empty() {
             out.bytes(3, &write_hashes(&self.items));
         }
+        out.nonzero(4, self.range.bits());
+        out.nonzero(5, self.range.prefix());
         out.0
     }
 
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut inquiry = Inquiry::default();
+        let mut range = (0, 0);
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => inquiry.generation = content.number("generation")?,
                 2 => inquiry.symbols = content.number("symbols")?,
                 3 => inquiry.items = read_hashes(content, "items", MAX_INQUIRY_ITEMS)?,
+                4 => range.0 = content.number("bits of a range")?,
+                5 => range.1 = content.number("range")?,
                 _ => {}
             }
         }
+        inquiry.range = read_range(range)?;
         Ok(inquiry)
     }
 }

@@ -4,8 +4,8 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE};
-use crate::reconciliation::{naming::Naming, symbols::Stretch};
+use crate::limits::{MAX_RANGE_BITS, MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE};
+use crate::reconciliation::{NameRange, naming::Naming, symbols::Stretch};
 use crate::replica::{DocumentKey, Seen};
 
 fn bytes(limit: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -119,17 +119,21 @@ fn stretch(items: &[u128], first: u64, end: u64) -> Vec<Symbol> {
     stretch.finish()
 }
 
+fn ranges() -> impl Strategy<Value = NameRange> {
+    (0..=u64::from(MAX_RANGE_BITS), any::<u64>())
+        .prop_map(|(bits, prefix)| NameRange::new(bits, prefix & !(!0 << bits)).unwrap_or_default())
+}
+
 fn reconciliations() -> impl Strategy<Value = Message> {
     let hashes = || prop::collection::vec(any::<u128>(), 0..9);
     prop_oneof![
-        (any::<u64>(), 0..9_000_u64, 0..9_u64, hashes(), 0..1_000_000_u64, any::<[bool; 2]>()).prop_map(
-            |(generation, first, length, items, documents, [nothing, too_many])| {
+        (any::<u64>(), 0..9_000_u64, 0..9_u64, hashes(), 0..1_000_000_u64, any::<[bool; 2]>(), ranges())
+            .prop_map(|(generation, first, length, items, documents, [nothing, too_many], range)| {
                 let symbols = stretch(&items, first, first + length);
-                Message::Symbols(Symbols { generation, first, documents, symbols, nothing, too_many })
-            }
-        ),
-        (any::<[u64; 2]>(), hashes()).prop_map(|([generation, symbols], items)| {
-            Message::Inquiry(Inquiry { generation, symbols, items })
+                Message::Symbols(Symbols { generation, first, documents, symbols, nothing, too_many, range })
+            }),
+        (any::<[u64; 2]>(), hashes(), ranges()).prop_map(|([generation, symbols], items, range)| {
+            Message::Inquiry(Inquiry { generation, symbols, items, range })
         }),
         (any::<u64>(), hashes()).prop_map(|(generation, names)| Message::Names(Names { generation, names })),
         any::<[u64; 2]>().prop_map(|[generation, sequence]| {
@@ -409,14 +413,30 @@ fn the_documented_vectors_are_what_is_written() {
                 first: 0,
                 documents: 1,
                 symbols: stretch(&[item], 0, 4),
-                nothing: false,
-                too_many: false,
+                ..Symbols::default()
             }),
             "10020106010954e9fa1e8023839bedd3c1a4ad2fdde84b87bddb9d00e9fa1e8023839bedd3c1a4ad2fdde84b87bddb9d02000000000000000000000000000000000000000000000000000000000000000000000000000000000000",
         ),
         (
-            Message::Inquiry(Inquiry { generation: 1, symbols: 32, items: vec![item] }),
+            Message::Inquiry(Inquiry { generation: 1, symbols: 32, items: vec![item], ..Inquiry::default() }),
             "11020104200710e9fa1e8023839bedd3c1a4ad2fdde84b",
+        ),
+        (
+            Message::Inquiry(Inquiry {
+                generation: 1,
+                symbols: 8,
+                range: NameRange::new(3, 6).unwrap_or_default(),
+                ..Inquiry::default()
+            }),
+            "110201040808030a06",
+        ),
+        (
+            Message::Symbols(Symbols {
+                generation: 1,
+                range: NameRange::new(3, 6).unwrap_or_default(),
+                ..Symbols::default()
+            }),
+            "1002010e031006",
         ),
         (
             Message::Names(Names { generation: 1, names: vec![name] }),
@@ -605,7 +625,7 @@ fn limits_are_checked_before_anything_is_kept() {
     let symbols = |first: usize, documents: usize, length| {
         let symbols = stretch(&[], first as u64, (first + length) as u64);
         let (first, documents) = (first as u64, documents as u64);
-        let message = Symbols { generation: 1, first, documents, symbols, nothing: false, too_many: false };
+        let message = Symbols { generation: 1, first, documents, symbols, ..Symbols::default() };
         Message::decode(&Message::Symbols(message).encode()).is_ok()
     };
     assert!(symbols(MAX_SYMBOLS, MAX_RECONCILED_DOCUMENTS, SYMBOLS_PER_MESSAGE));
@@ -660,7 +680,7 @@ fn the_documented_limits_are_those_of_the_code() {
         MAX_ARGUMENT_BYTES MAX_COLLECTION_BYTES MAX_ID_BYTES MAX_RUNS MAX_REASON_BYTES MAX_QUESTION_HASHES
         MAX_WAITING_QUESTIONS MAX_WAITING_QUESTION_BYTES MAX_WAITING_SURPLUSES MAX_JOINED_BATCHES MAX_TEARS
         MAX_REMEMBERED_PEERS MAX_WITHHELD LEFT_PATIENCE_MS ANSWER_TIMEOUT_MS LATE_MS LATER_OFFER_MS MIN_POSTPONED_CHANGES MAX_POSTPONED_MS MAX_UNSERVED LAZY_PATIENCE_MS MAX_LAZY_WAIT_MS MIN_RECONCILED_CHANGES
-        MAX_RECONCILED_DOCUMENTS MAX_RECONCILIATIONS FIRST_SYMBOLS MAX_SYMBOL_INQUIRIES MAX_SYMBOLS SYMBOLS_PER_MESSAGE
+        MAX_RECONCILED_DOCUMENTS MAX_RANGE_BITS MAX_RECONCILIATIONS FIRST_SYMBOLS MAX_SYMBOL_INQUIRIES MAX_SYMBOLS SYMBOLS_PER_MESSAGE
         MAX_INQUIRY_ITEMS ITEMS_PER_CALL KNOWN_DOCUMENTS QUEUE_TARGET_BYTES MAX_QUEUE_BYTES MAX_QUEUE_MESSAGES
     ];
     let documentation = include_str!("../../../../docs/protocol.md");

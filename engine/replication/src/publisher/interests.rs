@@ -4,7 +4,7 @@ use ditto_crdt::{RunId, Sequence};
 use ditto_value::{Object, Value};
 
 use super::{Publisher, Served, shorten};
-use crate::capabilities::TAKEN;
+use crate::capabilities::{RANGES, TAKEN};
 use crate::event::{CloseReason, Violation};
 use crate::limits::{MAX_INTEREST_BYTES, MAX_INTERESTS, MAX_REASON_BYTES};
 use crate::message::{AddedInterest, Interests, Message, Start, Walk};
@@ -55,7 +55,7 @@ impl Publisher {
         let mut starts = Vec::new();
         let run = runs.last().map_or(RunId(0), |(run, _)| *run);
         let naming = Naming::new(run, turn.durable, self.generation);
-        let mut comparison = Comparison::new(self.generation, naming, turn.durable);
+        let mut comparison = Comparison::new(self.generation, naming, turn.durable, link.can(RANGES));
         for added in interests.added {
             if added.id <= self.last_interest {
                 return Err(Violation::Unexpected("number of an interest").into());

@@ -89,6 +89,10 @@ impl Publisher {
                     return Ok(());
                 }
                 Next::Settle => {
+                    if self.comparisons.front_mut().is_some_and(Comparison::go_on) {
+                        link.mechanisms.ranges += 1;
+                        continue;
+                    }
                     let last = turn.replica.last_sequence();
                     let front = self.comparisons.front_mut();
                     // As for positions that are told, see `firm`.

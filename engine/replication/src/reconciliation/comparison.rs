@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 
 use ditto_crdt::Sequence;
 
+use super::name_range::{NameRange, beginning};
 use super::naming::Naming;
 use super::stock::{Scan, Sum};
 use super::symbols::{Decoder, Inconsistent, Symbol};
@@ -37,18 +38,26 @@ pub(crate) struct Comparison {
     /// Later changes are the walk's.
     pub(crate) fence: Sequence,
     naming: Naming,
+    /// Whether the subscriber can do it range by range.
+    has_ranges: bool,
+    /// What all of the following is about, save `is_nothing_held`.
+    range: NameRange,
+    /// The last range that the subscriber knows of.
+    known_range: NameRange,
     scan: Scan,
-    /// Item and row of every document that is to be held by the subscriber: 32 bytes each, together with `others` at most
+    /// Every document that is to be held by the subscriber: 32 bytes each, together with `others` at most
     /// [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
-    stock: Vec<(u128, Sequence)>,
+    stock: Vec<Stocked>,
     /// Name and row of every document that matters only if the subscriber holds it.
     others: Vec<(u128, Sequence)>,
     /// Bytes that the walk would take, for `stock` and for `others`.
     walk_bytes: (u64, u64),
     /// How many documents the subscriber holds; `None` before it has said so.
     documents: Option<u64>,
-    /// The subscriber has said that it holds none.
+    /// The subscriber has said that it holds none, of whatever name.
     pub(crate) is_nothing_held: bool,
+    /// It holds less than half of what is here.
+    is_little_held: bool,
     /// Symbols that were received and not yet compared.
     arrived: Vec<Symbol>,
     /// How many were received and asked for, in all.
@@ -61,6 +70,14 @@ pub(crate) struct Comparison {
     /// When everything is told, what has to be durable before that may be said.
     pub(crate) settles_when: Option<Sequence>,
     stage: Stage,
+}
+
+#[derive(Debug)]
+struct Stocked {
+    item: u128,
+    /// Of its name.
+    beginning: u64,
+    row: Sequence,
 }
 
 #[derive(Debug)]
@@ -95,25 +112,29 @@ pub(crate) enum Next {
     Send,
     /// The same with what [`Comparison::large`] yields, if that may be begun now; otherwise wait.
     SendLarge,
-    /// Everything is sent.
+    /// Everything of the range is sent: [go on](Comparison::go_on) with the next, or settle.
     Settle,
     /// Walk from the beginning instead.
     Walk,
 }
 
 impl Comparison {
-    pub(crate) fn new(generation: u64, naming: Naming, fence: Sequence) -> Self {
+    pub(crate) fn new(generation: u64, naming: Naming, fence: Sequence, has_ranges: bool) -> Self {
         Self {
             generation,
             interests: Vec::new(),
             fence,
             naming,
+            has_ranges,
+            range: NameRange::default(),
+            known_range: NameRange::default(),
             scan: Scan::new(fence),
             stock: Vec::new(),
             others: Vec::new(),
             walk_bytes: (0, 0),
             documents: None,
             is_nothing_held: false,
+            is_little_held: false,
             arrived: Vec::new(),
             received: 0,
             requested: FIRST_SYMBOLS,
@@ -159,8 +180,61 @@ impl Comparison {
         }
     }
 
+    /// Goes on with the next range; returns whether there is one.
+    pub(crate) fn go_on(&mut self) -> bool {
+        let Some(next) = self.range.next() else { return false };
+        let naming = self.naming.clone();
+        let mut comparison = Self::new(self.generation, naming, self.fence, self.has_ranges);
+        comparison.interests = std::mem::take(&mut self.interests);
+        (comparison.range, comparison.known_range) = (next, self.known_range);
+        *self = comparison;
+        true
+    }
+
+    /// Takes stock of a part of the range only, of which the subscriber has said nothing yet.
+    fn narrow(&mut self, range: NameRange) {
+        self.is_little_held |= self.documents.is_some_and(|documents| self.is_little(documents));
+        let before = (self.stock.len(), self.others.len());
+        self.stock.retain(|stocked| range.has(stocked.beginning));
+        self.others.retain(|(name, _)| range.has(beginning(*name)));
+        let share = |bytes: u64, left: usize, before: usize| bytes / before.max(1) as u64 * left as u64;
+        self.walk_bytes.0 = share(self.walk_bytes.0, self.stock.len(), before.0);
+        self.walk_bytes.1 = share(self.walk_bytes.1, self.others.len(), before.1);
+        self.range = range;
+        (self.documents, self.received, self.requested) = (None, 0, FIRST_SYMBOLS);
+        self.arrived = Vec::new();
+        self.waiting_since = None;
+    }
+
+    /// Whether that is less than half of what the subscriber is to hold.
+    fn is_little(&self, documents: u64) -> bool {
+        documents.saturating_mul(2) < self.stock.len() as u64
+    }
+
+    fn has_too_many(&self, sizes: &Sizes) -> bool {
+        self.stock.len() + self.others.len() > sizes.reconciled_documents
+    }
+
     /// The subscriber describes what it holds.
     pub(crate) fn symbols(&mut self, symbols: Symbols, now: u64) -> Result<(), CloseReason> {
+        if symbols.range.begins(self.range) && self.documents.is_none() {
+            // It has taken stock in smaller pieces.
+            self.narrow(symbols.range);
+            self.known_range = symbols.range;
+        }
+        if self.range.begins(symbols.range) {
+            // It does not know yet that this is too much for once.
+            self.is_little_held |= !symbols.too_many && self.is_little(symbols.documents);
+            self.is_nothing_held = symbols.nothing && symbols.documents == 0;
+            return Ok(());
+        }
+        if self.range.is_after(symbols.range) {
+            // Of that range, fewer than it was asked for were enough.
+            return Ok(());
+        }
+        if symbols.range != self.range {
+            return Err(Violation::Unexpected("range of symbols").into());
+        }
         let received = self.received + symbols.symbols.len();
         let fits = symbols.first == self.received as u64
             && received <= self.requested
@@ -174,7 +248,7 @@ impl Comparison {
             return Ok(());
         }
         self.documents = Some(if symbols.too_many { TOO_MANY } else { symbols.documents });
-        self.is_nothing_held = symbols.nothing && symbols.documents == 0;
+        self.is_nothing_held = symbols.nothing && self.documents == Some(0);
         self.arrived.extend(symbols.symbols);
         self.waiting_since = Some(now).filter(|_| received < self.requested);
         Ok(())
@@ -214,11 +288,23 @@ impl Comparison {
         sizes: &Sizes,
         now: u64,
     ) -> Result<Next, ReplicaError> {
+        if self.is_little_held && !matches!(self.stage, Stage::Telling(_)) {
+            return Ok(Next::Walk);
+        }
         if matches!(self.stage, Stage::Stocktaking) {
+            if self.range.is_after(self.known_range) {
+                return Ok(Next::Ask(self.begin_range()));
+            }
             self.take_stock(replica, sizes)?;
-            if self.stock.len() + self.others.len() > sizes.reconciled_documents {
+            if self.is_little_held {
+                return Ok(Next::Walk);
+            }
+            if self.has_too_many(sizes) {
                 if self.documents.is_some() {
                     return Ok(Next::Walk);
+                }
+                if self.range != self.known_range {
+                    return Ok(Next::Ask(self.begin_range()));
                 }
                 // What is walked for depends on how much is held there.
                 self.waiting_since.get_or_insert(now);
@@ -232,6 +318,9 @@ impl Comparison {
             }
             self.others.sort_unstable();
             self.stage = Stage::Comparing;
+            if self.range != self.known_range {
+                return Ok(Next::Ask(self.begin_range()));
+            }
         }
         if matches!(self.stage, Stage::Comparing) {
             match self.compare(sizes, now) {
@@ -246,7 +335,8 @@ impl Comparison {
             let items = difference.unnamed.split_off(rest);
             difference.asked.push_back(items.clone());
             self.waiting_since.get_or_insert(now);
-            return Ok(Next::Ask(Inquiry { generation: self.generation, symbols: 0, items }));
+            let (generation, range) = (self.generation, self.range);
+            return Ok(Next::Ask(Inquiry { generation, symbols: 0, items, range }));
         }
         Ok(match difference {
             Difference { lacking, .. } if !lacking.is_empty() => Next::Send,
@@ -257,27 +347,46 @@ impl Comparison {
     }
 
     fn take_stock(&mut self, replica: &dyn Replica, sizes: &Sizes) -> Result<(), ReplicaError> {
-        let Self { scan, interests, naming, stock, others, walk_bytes, .. } = self;
-        scan.read(replica, sizes, |Change { sequence, key, .. }| {
-            let of_collection =
-                || interests.iter().filter(|(_, interest)| interest.collection == key.collection);
-            if of_collection().next().is_none() || stock.len() + others.len() > sizes.reconciled_documents {
-                return Ok(());
-            }
-            let found = match_against(replica, &key, of_collection().map(|(_, interest)| interest))?;
-            let Some((held, is_asked_for)) = found.filter(|(held, _)| held.newest == sequence) else {
-                return Ok(());
-            };
-            let name = naming.name(&key);
-            if is_asked_for {
-                stock.push((naming.item(name, held.version), sequence));
-                walk_bytes.0 += (held.value_bytes + key.id.len()) as u64 + DOCUMENT_BYTES;
-            } else {
-                others.push((name, sequence));
-                walk_bytes.1 += key.id.len() as u64 + OFFER_BYTES;
-            }
-            Ok(())
-        })
+        let mut scan = std::mem::take(&mut self.scan);
+        let outcome = scan.read(replica, sizes, |change| self.take_in(&change, replica, sizes));
+        self.scan = scan;
+        outcome
+    }
+
+    /// Adds a row to the stock.
+    fn take_in(
+        &mut self,
+        Change { sequence, key, .. }: &Change,
+        replica: &dyn Replica,
+        sizes: &Sizes,
+    ) -> Result<(), ReplicaError> {
+        let of_collection =
+            || self.interests.iter().filter(|(_, interest)| interest.collection == key.collection);
+        if of_collection().next().is_none() || self.has_too_many(sizes) {
+            return Ok(());
+        }
+        let name = self.naming.name(key);
+        let beginning = beginning(name);
+        if !self.range.has(beginning) {
+            return Ok(());
+        }
+        let found = match_against(replica, key, of_collection().map(|(_, interest)| interest))?;
+        let Some((held, is_asked_for)) = found.filter(|(held, _)| held.newest == *sequence) else {
+            return Ok(());
+        };
+        if is_asked_for {
+            let item = self.naming.item(name, held.version);
+            self.stock.push(Stocked { item, beginning, row: *sequence });
+            self.walk_bytes.0 += (held.value_bytes + key.id.len()) as u64 + DOCUMENT_BYTES;
+        } else {
+            self.others.push((name, *sequence));
+            self.walk_bytes.1 += key.id.len() as u64 + OFFER_BYTES;
+        }
+        while self.has_too_many(sizes) && self.has_ranges {
+            let Some(half) = self.range.lower_half() else { break };
+            self.narrow(half);
+        }
+        Ok(())
     }
 
     /// `None` when the difference is known.
@@ -286,13 +395,18 @@ impl Comparison {
             self.waiting_since.get_or_insert(now);
             return Ok(Some(Next::Wait));
         };
-        if documents == 0 || documents == TOO_MANY {
+        if documents == TOO_MANY || documents == 0 && self.range.prefix() == 0 {
             return Ok(Some(Next::Walk));
+        }
+        if documents == 0 {
+            let lacking = std::mem::take(&mut self.stock).into_iter().map(|stocked| stocked.row).collect();
+            self.tell(Difference { lacking, ..Difference::default() });
+            return Ok(None);
         }
         if self.has_enough_symbols() {
             let (first, end) = (self.decoder.len(), self.received);
             let sum = self.sum.get_or_insert_with(|| Sum::new(first, end));
-            if !sum.add(&self.stock, sizes, |(item, _)| *item) {
+            if !sum.add(&self.stock, sizes, |stocked| stocked.item) {
                 return Ok(Some(Next::More));
             }
             let ours = self.sum.take().map(Sum::finish).unwrap_or_default();
@@ -306,8 +420,8 @@ impl Comparison {
             return Ok(Some(Next::More));
         }
         if self.decoder.is_complete()? {
-            self.stage = Stage::Telling(self.difference()?);
-            self.waiting_since = None;
+            let difference = self.difference()?;
+            self.tell(difference);
             return Ok(None);
         }
         if self.decoder.len() < self.requested {
@@ -318,8 +432,19 @@ impl Comparison {
         };
         self.requested = symbols;
         self.waiting_since = Some(now);
-        let inquiry = Inquiry { generation: self.generation, symbols: symbols as u64, items: Vec::new() };
-        Ok(Some(Next::Ask(inquiry)))
+        Ok(Some(Next::Ask(self.inquiry())))
+    }
+
+    /// Up to which symbol the subscriber is to go.
+    fn inquiry(&self) -> Inquiry {
+        let (generation, range) = (self.generation, self.range);
+        Inquiry { generation, symbols: self.requested as u64, items: Vec::new(), range }
+    }
+
+    /// Says which range it is about now.
+    fn begin_range(&mut self) -> Inquiry {
+        self.known_range = self.range;
+        self.inquiry()
     }
 
     /// Whether to look at those that have arrived, which costs a pass over all that is here: all of those that were asked for, or many.
@@ -349,12 +474,18 @@ impl Comparison {
         (symbols <= most).then_some(symbols)
     }
 
+    /// All that the subscriber lacks of the range is known.
+    fn tell(&mut self, difference: Difference) {
+        self.stage = Stage::Telling(difference);
+        self.waiting_since = None;
+    }
+
     /// What follows from the decoded symbols.
     fn difference(&mut self) -> Result<Difference, Inconsistent> {
         let Decoder { ours, theirs, .. } = std::mem::take(&mut self.decoder);
         let lacked: HashSet<u128> = ours.into_iter().collect();
-        let rows = self.stock.iter().filter(|(item, _)| lacked.contains(item));
-        let lacking: VecDeque<Sequence> = rows.map(|(_, sequence)| *sequence).collect();
+        let rows = self.stock.iter().filter(|stocked| lacked.contains(&stocked.item));
+        let lacking: VecDeque<Sequence> = rows.map(|stocked| stocked.row).collect();
         self.stock = Vec::new();
         if lacking.len() != lacked.len() {
             return Err(Inconsistent);

@@ -3,8 +3,10 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::name_range::{NameRange, beginning};
 use super::naming::Naming;
 use super::stock::{Scan, Sum};
+use crate::capabilities::RANGES;
 use crate::event::{CloseReason, Violation};
 use crate::limits::{FIRST_SYMBOLS, MAX_SYMBOL_INQUIRIES, MAX_SYMBOLS};
 use crate::message::{Inquiry, Message, Names, Symbols};
@@ -16,6 +18,10 @@ pub(crate) struct Inventory {
     pub(crate) generation: u64,
     naming: Naming,
     collections: BTreeSet<Arc<str>>,
+    /// Whether it has any documents, in whatever range.
+    holds_any: bool,
+    /// What all of the following is about.
+    range: NameRange,
     /// `None` before its turn has come.
     scan: Option<Scan>,
     /// Item and name of each document: 32 bytes, for at most [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
@@ -39,6 +45,8 @@ impl Inventory {
             generation,
             naming,
             collections: BTreeSet::new(),
+            holds_any: false,
+            range: NameRange::default(),
             scan: None,
             stock: Vec::new(),
             is_too_large: false,
@@ -57,8 +65,27 @@ impl Inventory {
         self.collections.insert(collection);
     }
 
+    /// From now on it is about another range.
+    fn go_on_with(&mut self, range: NameRange) {
+        let Self { generation, naming, collections, holds_any, range: before, scan, stock, .. } = self;
+        let mut next = Self::new(*generation, naming.clone());
+        (next.collections, next.holds_any, next.range) = (std::mem::take(collections), *holds_any, range);
+        if range.begins(*before) {
+            (next.scan, next.stock) = (scan.take(), std::mem::take(stock));
+            next.stock.retain(|(_, name)| range.has(beginning(*name)));
+        }
+        *self = next;
+    }
+
     /// The publisher wants to know more.
     pub(crate) fn inquiry(&mut self, inquiry: Inquiry) -> Result<(), CloseReason> {
+        if inquiry.range.begins(self.range) || inquiry.range.is_after(self.range) {
+            self.go_on_with(inquiry.range);
+        }
+        if inquiry.range != self.range {
+            // It does not know yet in which smaller pieces this peer has taken stock.
+            return Ok(());
+        }
         self.questioned += inquiry.items.len();
         let wanted = usize::try_from(inquiry.symbols).unwrap_or(usize::MAX);
         if wanted > MAX_SYMBOLS || self.questioned > MAX_SYMBOLS {
@@ -78,23 +105,34 @@ impl Inventory {
     /// Does a bounded piece of what is to be done; returns whether that was not all of it.
     pub(crate) fn work(&mut self, link: &mut Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
         let sizes = link.sizes;
-        let Self { naming, collections, stock, is_too_large, .. } = self;
+        let has_ranges = link.can(RANGES);
+        let Self { naming, collections, holds_any, range, stock, is_too_large, .. } = self;
         let scan = self.scan.get_or_insert_with(|| Scan::new(turn.replica.last_sequence()));
         if !scan.is_over() {
             scan.read(turn.replica, &sizes, |change| {
                 if *is_too_large || !collections.contains(&change.key.collection) {
                     return Ok(());
                 }
-                if let Some(held) = turn.replica.held(&change.key)? {
-                    let name = naming.name(&change.key);
+                let name = naming.name(&change.key);
+                if *holds_any && !range.has(beginning(name)) {
+                    return Ok(());
+                }
+                let Some(held) = turn.replica.held(&change.key)? else { return Ok(()) };
+                *holds_any = true;
+                if range.has(beginning(name)) {
                     stock.push((naming.item(name, held.version), name));
                 }
-                *is_too_large = stock.len() > sizes.reconciled_documents;
+                while stock.len() > sizes.reconciled_documents && !*is_too_large {
+                    match range.lower_half().filter(|_| has_ranges) {
+                        Some(half) => {
+                            *range = half;
+                            stock.retain(|(_, name)| half.has(beginning(*name)));
+                        }
+                        None => (*is_too_large, *stock) = (true, Vec::new()),
+                    }
+                }
                 Ok(())
             })?;
-            if *is_too_large {
-                *stock = Vec::new();
-            }
             if !scan.is_over() {
                 return Ok(true);
             }
@@ -117,8 +155,9 @@ impl Inventory {
             first: self.sent as u64,
             documents: self.stock.len() as u64,
             symbols: Vec::new(),
-            nothing: self.stock.is_empty() && !self.is_too_large,
+            nothing: !self.holds_any,
             too_many: self.is_too_large,
+            range: self.range,
         };
         if self.stock.is_empty() {
             // Nothing, or more than can be told: no symbols, whatever is wanted.
@@ -157,7 +196,7 @@ mod tests {
 
     #[test]
     fn symbols_are_not_asked_for_one_by_one() -> Result<(), CloseReason> {
-        let ask = |symbols| Inquiry { generation: 1, symbols, items: Vec::new() };
+        let ask = |symbols| Inquiry { generation: 1, symbols, ..Inquiry::default() };
         let naming = || Naming::new(RunId(1), Sequence(1), 1);
         let mut patient = Inventory::new(1, naming());
         let mut symbols = FIRST_SYMBOLS as u64;

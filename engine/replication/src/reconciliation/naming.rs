@@ -9,7 +9,7 @@ use crate::known::first_16;
 use crate::replica::DocumentKey;
 
 /// The hashes of one reconciliation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Naming([u8; 32]);
 
 impl Naming {

@@ -8,7 +8,7 @@ use crate::replica::{Change, Replica, ReplicaError};
 use crate::sizes::Sizes;
 
 /// How far the rows of the change log are read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Scan {
     after: Sequence,
     up_to: Sequence,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ditto_replication::limits::MAX_MESSAGE_BYTES;
 use ditto_replication::{
-    Event, LocalPeer, PeerId, Replica as _, Replicator, SessionId, Statistics, SubscriptionId,
+    Event, LocalPeer, PeerId, Replica as _, Replicator, SessionId, Sizes, Statistics, SubscriptionId,
 };
 use ditto_value::{Object, Value};
 
@@ -15,6 +15,7 @@ use crate::model::Model;
 pub struct Node {
     pub model: Model,
     pub replicator: Replicator,
+    sizes: Sizes,
     pub events: Vec<Event>,
     /// Whether data become durable at once.
     pub syncs: bool,
@@ -25,8 +26,8 @@ pub fn peer_id(number: usize) -> PeerId {
     PeerId([number as u8 + 1; 32])
 }
 
-fn replicator(number: usize) -> Replicator {
-    Replicator::new(LocalPeer::new(peer_id(number), "database"))
+fn replicator(number: usize, sizes: Sizes) -> Replicator {
+    Replicator::new(LocalPeer { sizes, ..LocalPeer::new(peer_id(number), "database") })
 }
 
 /// What becomes of a message of a peer on its way.
@@ -123,7 +124,8 @@ impl Net {
     pub fn new(peers: usize) -> Self {
         let node = |number| Node {
             model: Model::new(number as u64 + 1),
-            replicator: replicator(number),
+            replicator: replicator(number, Sizes::default()),
+            sizes: Sizes::default(),
             events: Vec::new(),
             syncs: true,
             next_subscription: 0,
@@ -201,7 +203,13 @@ impl Net {
         for other in 0..self.nodes.len() {
             self.disconnect(number, other);
         }
-        self.nodes[number].replicator = replicator(number);
+        self.nodes[number].replicator = replicator(number, self.nodes[number].sizes);
+    }
+
+    /// Restarts with other sizes.
+    pub fn restart_with(&mut self, number: usize, sizes: Sizes) {
+        self.nodes[number].sizes = sizes;
+        self.restart(number);
     }
 
     /// Moves messages from all peers into the channels; syncs.
