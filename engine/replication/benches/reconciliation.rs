@@ -10,7 +10,7 @@ mod pair;
 #[path = "../tests/twins/mod.rs"]
 mod twins;
 
-use twins::{Spread, cost};
+use twins::{Spread, cost, cost_in_ranges};
 
 fn main() {
     println!("| documents | differences | clustered | scattered | walk from 0 |");
@@ -24,6 +24,15 @@ fn main() {
                 .map(|spread| cost(documents, differences, spread, false).bytes);
             let walk = cost(documents, differences, Spread::Scattered, true).bytes;
             println!("| {documents} | {differences} | {clustered} | {scattered} | {walk} |");
+        }
+    }
+    println!();
+    println!("| documents | at once | differences | ranges | scattered |");
+    println!("| ---: | ---: | ---: | ---: | ---: |");
+    for at_once in [100_000, 60_000, 15_000, 2_000] {
+        for differences in [0, 1_000] {
+            let cost = cost_in_ranges(100_000, differences, at_once);
+            println!("| 100000 | {at_once} | {differences} | {} | {} |", cost.ranges / 2, cost.bytes);
         }
     }
 }

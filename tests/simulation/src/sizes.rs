@@ -55,7 +55,7 @@ pub fn draw(dice: &mut Random) -> Sizes {
         postponed_changes: of(some(1, 50, 1_000)),
         unserved: some(1, 4, all.unserved),
         reconciled_changes: of(some(1, 32, 32)),
-        reconciled_documents: some(16, 1_000, all.reconciled_documents),
+        reconciled_documents: some(4, 200, all.reconciled_documents),
         reconciliations: some(1, 4, all.reconciliations),
         symbols: some(16, 1_000, all.symbols),
         symbols_per_message: some(1, 64, all.symbols_per_message),

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its own part of it")]
 
+use ditto_replication::Sizes;
 use ditto_value::Value;
 
 use crate::pair::{Net, int};
@@ -21,6 +22,8 @@ pub struct Cost {
     pub bytes: u64,
     /// Documents sent, both ways.
     pub documents: u64,
+    /// Ranges of names, in both directions together.
+    pub ranges: u64,
 }
 
 fn id(number: usize) -> String {
@@ -32,6 +35,19 @@ fn id(number: usize) -> String {
 pub fn cost(documents: usize, differences: usize, spread: Spread, older: bool) -> Cost {
     let mut net = Net::new(2);
     net.older = if older { vec![0, 1] } else { Vec::new() };
+    cost_of(net, documents, differences, spread)
+}
+
+/// The same of scattered differences, if no more documents than `at_once` are reconciled at once.
+pub fn cost_in_ranges(documents: usize, differences: usize, at_once: usize) -> Cost {
+    let mut net = Net::new(2);
+    for peer in 0..2 {
+        net.restart_with(peer, Sizes { reconciled_documents: at_once, ..Sizes::default() });
+    }
+    cost_of(net, documents, differences, Spread::Scattered)
+}
+
+fn cost_of(mut net: Net, documents: usize, differences: usize, spread: Spread) -> Cost {
     let now = net.now;
     for first in (0..documents).step_by(1_000) {
         net.model(0).commit(now, |transaction| {
@@ -59,5 +75,6 @@ pub fn cost(documents: usize, differences: usize, spread: Spread, older: bool) -
     net.rest();
     net.assert_equal(0, 1);
     let sent = net.statistics(0, left).documents_sent + net.statistics(1, right).documents_sent;
-    Cost { bytes: net.bytes, documents: sent }
+    let further: u64 = net.nodes.iter().map(|node| node.replicator.mechanisms().ranges).sum();
+    Cost { bytes: net.bytes, documents: sent, ranges: 2 + further }
 }
