@@ -62,6 +62,7 @@ pub const WORKLOADS: &[Workload] = &[
     Workload { name: "small-documents", run: sync::small_documents },
     Workload { name: "reconnect", run: sync::reconnect },
     Workload { name: "resync", run: sync::after_partition },
+    Workload { name: "reconcile", run: sync::without_checkpoint },
     Workload { name: "mesh", run: mesh::thirty_peers },
     Workload { name: "open", run: open::open },
     Workload { name: "idle-memory", run: footprint::idle_memory },

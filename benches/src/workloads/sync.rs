@@ -302,3 +302,58 @@ pub fn after_partition(context: &Context) -> Result<Vec<Line>, Failure> {
         Line::time("resync of 1 % changed", arrived - start),
     ])
 }
+
+#[derive(Serialize)]
+struct Text<'a> {
+    #[serde(rename = "_id")]
+    id: &'a str,
+    text: &'a str,
+}
+
+#[derive(Deserialize)]
+struct TextRow {
+    text: String,
+}
+
+/// One document in ten thousand changes while the subscriber is away, which has lost its checkpoint: it has evicted a document. The
+/// collection is larger than what is reconciled at once.
+pub fn without_checkpoint(context: &Context) -> Result<Vec<Line>, Failure> {
+    const CHANGED: &str = "changed while the other peer was away";
+    let documents = crate::documents::small_documents(17, context.scaled(10 * MANY));
+    context.step("first sync");
+    let (mesh, _) = Mesh::new(&documents, true)?;
+    mesh.settle(documents.len())?;
+    mesh.subscriber.stop_sync();
+    let before = mesh.bytes()?;
+    context.step("changing documents");
+    let changed: Vec<_> = documents.iter().step_by(10_000).collect();
+    // Nothing is told before it is durable, and what becomes so later counts as a change after the reconciliation has begun.
+    mesh.publisher.execute("ALTER SYSTEM SET DURABLE_COMMITS = true")?;
+    for document in &changed {
+        let change = Text { id: &document.id, text: CHANGED };
+        mesh.publisher.execute_with("UPDATE c SET text = :text WHERE _id = :_id", change)?;
+    }
+    let Some(evicted) = documents.last() else { return Ok(Vec::new()) };
+    mesh.subscriber.execute_with("EVICT FROM c WHERE _id = :id", ById { id: &evicted.id })?;
+    let observe = |id| {
+        mesh.subscriber.observe("SELECT * FROM c WHERE _id = :id", ById { id }, |result| {
+            result.get_item(0).and_then(|item| item.deserialize_value::<TextRow>().ok()).map(|row| row.text)
+        })
+    };
+    let observations: Vec<_> =
+        changed.iter().map(|document| observe(&document.id)).collect::<Result<_, _>>()?;
+    context.step("reconciliation");
+    let start = Instant::now();
+    mesh.subscriber.start_sync()?;
+    let mut arrived = start;
+    for observation in &observations {
+        let (time, _) = observation.wait_for(|text| text.as_deref() == Some(CHANGED))?;
+        arrived = arrived.max(time);
+    }
+    let bytes = mesh.bytes()? - before;
+    let name = format!("{} changes among {} without a checkpoint", changed.len(), grouped(documents.len()));
+    Ok(vec![
+        Line::time(name.clone(), arrived - start),
+        Line::new(format!("{name}, bytes"), bytes, Unit::Bytes),
+    ])
+}

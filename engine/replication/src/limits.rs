@@ -168,6 +168,11 @@ pub const MAX_RECONCILED_DOCUMENTS: usize = 1 << 20;
 pub const MAX_RANGE_BITS: u32 = 6;
 /// Reconciliations of one publisher that wait for their turn; further interests are walked for.
 pub const MAX_RECONCILIATIONS: usize = 64;
+/// Changes in a millisecond that a slow device reads when it takes stock: so much more time than [`ANSWER_TIMEOUT_MS`] it has for the
+/// first symbols of a range.
+pub const STOCK_CHANGES_PER_MS: u64 = 10;
+/// But no more than this, in milliseconds.
+pub const MAX_STOCK_MS: u64 = 30 * 60_000;
 /// Symbols that a subscriber sends without being asked.
 pub const FIRST_SYMBOLS: usize = 8;
 /// Symbols of one range, at 32 bytes each; if they are not enough, the walk begins at 0.

@@ -26,7 +26,9 @@ use std::collections::{BTreeMap, VecDeque};
 use ditto_crdt::{RunId, Sequence};
 
 use crate::event::{CloseReason, Violation};
-use crate::limits::{LATER_OFFER_MS, MAX_LARGE_DOCUMENTS, POSITION_DELAY_MS};
+use crate::limits::{
+    LATER_OFFER_MS, MAX_LARGE_DOCUMENTS, MAX_STOCK_MS, POSITION_DELAY_MS, STOCK_CHANGES_PER_MS,
+};
 use crate::message::{Answer, Message, Offer, bits};
 use crate::reconciliation::Comparison;
 use crate::replica::{DocumentKey, Interest, ReplicaError};
@@ -424,8 +426,11 @@ impl Publisher {
     }
 
     fn comparison_patience(&self, link: &Link) -> Option<u64> {
-        let waiting_since = self.comparisons.front().and_then(|comparison| comparison.waiting_since);
-        waiting_since.map(|since| link.patience(since))
+        let comparison = self.comparisons.front()?;
+        let changes = self.reconciles_with.map_or(0, |theirs| theirs.0);
+        let stocktaking = (changes / STOCK_CHANGES_PER_MS).min(MAX_STOCK_MS);
+        let more = if comparison.is_described() { 0 } else { stocktaking };
+        comparison.waiting_since.map(|since| link.patience(since) + more)
     }
 
     /// Fails if the other peer does not answer.

@@ -10,7 +10,8 @@ use ditto_crdt::Sequence;
 use std::sync::atomic::Ordering;
 
 use ditto_replication::limits::{
-    MAX_BUFFERED_BYTES, MAX_INTEREST_BYTES, MAX_MATCH_MS, MAX_MESSAGE_BYTES, PART_BYTES, WORK_MS,
+    ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_INTEREST_BYTES, MAX_MATCH_MS, MAX_MESSAGE_BYTES, MAX_STOCK_MS,
+    PART_BYTES, WORK_MS,
 };
 use ditto_replication::{
     CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
@@ -738,6 +739,24 @@ fn a_subscriber_that_never_describes_what_it_holds_is_given_up() {
     assert!(timeout > 1_000, "it is not in a hurry");
     victim.replicator.tick(&mut victim.model, timeout);
     assert!(matches!(victim.failure(), Some(CloseReason::Violation(Violation::Timeout(_)))));
+}
+
+#[test]
+fn who_states_more_changes_has_more_time_to_take_stock_but_not_for_ever() {
+    let patience = |changes: u64| {
+        let mut victim = compared();
+        let again = [number(1, 2), bytes(2, PLANTS.as_bytes())].concat();
+        victim.receive(&message(2, &[number(1, 2), bytes(2, &again), number(3, 1), number(6, changes)]));
+        let timeout = victim.replicator.next_timeout().expect("symbols are awaited");
+        victim.replicator.tick(&mut victim.model, timeout - 1);
+        assert_eq!(victim.failure(), None);
+        victim.replicator.tick(&mut victim.model, timeout);
+        assert!(matches!(victim.failure(), Some(CloseReason::Violation(Violation::Timeout(_)))));
+        timeout - 1_000
+    };
+    assert_eq!(patience(1_000), ANSWER_TIMEOUT_MS + 100);
+    assert_eq!(patience(2_000_000), ANSWER_TIMEOUT_MS + 200_000);
+    assert_eq!(patience(u64::MAX), ANSWER_TIMEOUT_MS + MAX_STOCK_MS);
 }
 
 /// A victim that is a subscriber in a reconciliation up to the publisher's sequence 9, in the run of seven sevens.

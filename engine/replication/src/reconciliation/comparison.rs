@@ -151,6 +151,11 @@ impl Comparison {
         self.documents.is_some_and(|documents| documents.saturating_mul(2) >= self.stock.len() as u64)
     }
 
+    /// Whether the subscriber has taken stock.
+    pub(crate) fn is_described(&self) -> bool {
+        self.documents.is_some()
+    }
+
     /// What the subscriber has said of what it holds is not true any more.
     pub(crate) fn disregard(&mut self) {
         self.documents = None;
