@@ -107,10 +107,21 @@ impl Replica for StoreReplica {
     }
 
     fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
-        let Some(document) = self.0.document(&name(key)).map_err(failed)? else { return Ok(None) };
-        let value_bytes = document.value().map_or(0, |value| value.bytes().len());
-        let store::StoredDocument { version, newest, alive, .. } = document;
-        Ok(Some(Held { version, newest, alive, value_bytes }))
+        Ok(self.0.document(&name(key)).map_err(failed)?.as_ref().map(held))
+    }
+
+    fn stock(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Held)>, ReplicaError> {
+        let stock = self.0.stock(collection, after, limit, bytes).map_err(failed)?;
+        let document = |(key, document): (ditto_store::DocumentKey, store::StoredDocument)| {
+            (DocumentKey { collection: key.collection, id: key.id }, held(&document))
+        };
+        Ok(stock.into_iter().map(document).collect())
     }
 
     fn documents(
@@ -262,6 +273,11 @@ impl Replica for StoreReplica {
 
 fn name(key: &DocumentKey) -> ditto_store::DocumentKey {
     ditto_store::DocumentKey { collection: Arc::clone(&key.collection), id: Arc::clone(&key.id) }
+}
+
+fn held(document: &store::StoredDocument) -> Held {
+    let value_bytes = document.value().map_or(0, |value| value.bytes().len());
+    Held { version: document.version, newest: document.newest, alive: document.alive, value_bytes }
 }
 
 fn excerpt(excerpt: store::Excerpt) -> Excerpt {

@@ -76,7 +76,7 @@ pub const MAX_MATCH_MS: u64 = 100;
 pub const MAX_WORK_MS: u64 = 1_000;
 /// Missing rows whose commits one step of the walk looks at; with more, it is as if one of them had several members.
 pub const MAX_COMMIT_LOOKS: usize = 256;
-/// Rows of the change log that are read at once.
+/// Rows of the change log, or documents of a collection, that are read at once.
 pub const ROWS_PER_READ: usize = 1_024;
 /// Changes that are new while the walk has farther to go than this are told before it gets there, at most so many at once.
 pub const LIVE_ROWS: u64 = BATCH_TARGET_DOCUMENTS as u64;
@@ -164,7 +164,7 @@ pub const MIN_RECONCILED_CHANGES: u64 = 32;
 /// Documents that are reconciled at once, at 32 bytes each while it goes on; more are reconciled range by range of their names.
 pub const MAX_RECONCILED_DOCUMENTS: usize = 1 << 20;
 /// Bits by which these ranges differ: with more documents than 64 ranges can have, the walk begins at 0. Each range costs both sides
-/// a pass over their change logs.
+/// a pass over the collections.
 pub const MAX_RANGE_BITS: u32 = 6;
 /// Reconciliations of one publisher that wait for their turn; further interests are walked for.
 pub const MAX_RECONCILIATIONS: usize = 64;

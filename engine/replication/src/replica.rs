@@ -318,6 +318,18 @@ pub trait Replica {
     /// The same without the value, which is not read as far as that can be avoided.
     fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError>;
 
+    /// Documents of the collection as [`Self::held`] has them: first those that are not buried, in the order of their keys, then
+    /// the buried ones, in the order of their hashes. Those after the key `after`, from the first one for the empty key; at most
+    /// `limit`, and no more once what is read for it has `bytes` bytes; none if there are no more. A document that is buried
+    /// between two calls may be in both results.
+    fn stock(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Held)>, ReplicaError>;
+
     /// Documents of the collection in the order of their keys, living ones and tombstones, with everything of them as
     /// [`Self::delta_since`] has it: those after the key `after`, from the first one for the empty key. At most `limit`, and no
     /// more once their deltas have `bytes` bytes; none if there are no more.
@@ -328,6 +340,7 @@ pub trait Replica {
         limit: usize,
         bytes: usize,
     ) -> Result<Vec<(DocumentKey, Excerpt)>, ReplicaError>;
+
     /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
     fn named(&self, key: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError>;
 

@@ -275,10 +275,7 @@ impl Replica {
     /// # Errors
     /// [`StoreError::Storage`], [`StoreError::Corrupt`].
     pub fn document(&self, key: &DocumentKey) -> Result<Option<StoredDocument>, StoreError> {
-        let Some(record) = self.record(key)? else { return Ok(None) };
-        let parsed = parse_record(&record)?;
-        let (version, newest, alive) = (parsed.version, parsed.newest_sequence, parsed.alive);
-        Ok(Some(StoredDocument { record, version, newest, alive }))
+        self.record(key)?.map(stored_document).transpose()
     }
 
     /// Documents of the collection in the order of their keys, living ones and tombstones, with everything of them as
@@ -317,6 +314,52 @@ impl Replica {
             }
         }
         Ok(documents)
+    }
+
+    /// Documents of the collection as [`Replica::document`] finds them: first those that are not buried, in the order of their
+    /// keys, then the buried ones, in the order of their hashes. Those after the key `after`, from the first one for the empty
+    /// key; at most `limit`, and no more once their records have `bytes` bytes; none if there are no more. A document that is
+    /// buried between two calls may be in both results.
+    ///
+    /// # Errors
+    /// [`StoreError::Storage`], [`StoreError::Corrupt`].
+    pub fn stock(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, StoredDocument)>, StoreError> {
+        let inner = &self.store.inner;
+        let Some(collection) = inner.collections.get(collection) else { return Ok(Vec::new()) };
+        let snapshot = inner.storage.snapshot();
+        let (mut stock, mut read) = (Vec::new(), 0);
+        let mut add = |id: Arc<[u8]>, record: Bytes| {
+            read += record.len();
+            let key = DocumentKey { collection: Arc::clone(&collection.name), id };
+            stock.push((key, stored_document(record)?));
+            Ok::<_, StoreError>(stock.len() >= limit || read >= bytes)
+        };
+        let buried_after = names::as_hash(after);
+        if buried_after.is_none() {
+            let low = layout::document_key(collection.id, after);
+            let high = prefix_end(&layout::collection_prefix(collection.id));
+            let high = high.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let range = (Bound::Excluded(&low[..]), high);
+            for row in snapshot.range(Keyspace::Documents, range, Direction::Forward) {
+                let (key, record) = row?;
+                if add(layout::id_of_document_key(&key).into(), record)? {
+                    return Ok(stock);
+                }
+            }
+        }
+        for grave in graves::after(&*snapshot, collection.id, buried_after.as_ref()) {
+            let (hash, record) = grave?;
+            if add(names::hash_name(&hash)[..].into(), record)? {
+                break;
+            }
+        }
+        Ok(stock)
     }
 
     /// The name by its `_id` of a document that `key` names by its hash, if it is held here and not buried.
@@ -611,6 +654,12 @@ impl Replica {
         let delta = part(&parsed).map_err(|error| StoreError::corrupt(error.to_string()))?;
         Ok(Some(Excerpt { version: parsed.version, newest: parsed.newest_sequence, delta }))
     }
+}
+
+fn stored_document(record: Bytes) -> Result<StoredDocument, StoreError> {
+    let parsed = parse_record(&record)?;
+    let (version, newest, alive) = (parsed.version, parsed.newest_sequence, parsed.alive);
+    Ok(StoredDocument { record, version, newest, alive })
 }
 
 /// Compiles a subscription.

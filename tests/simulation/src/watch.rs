@@ -138,6 +138,16 @@ impl Replica for Watched {
         self.inner.held(key)
     }
 
+    fn stock(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        bytes: usize,
+    ) -> Result<Vec<(DocumentKey, Held)>, ReplicaError> {
+        self.inner.stock(collection, after, limit, bytes)
+    }
+
     fn documents(
         &self,
         collection: &str,

@@ -11,7 +11,7 @@ use super::symbols::{Decoder, Inconsistent, Symbol};
 use crate::event::{CloseReason, Violation};
 use crate::limits::{FIRST_SYMBOLS, MAX_RECONCILED_DOCUMENTS, SYMBOLS_PER_MESSAGE};
 use crate::message::{Inquiry, Names, Symbols};
-use crate::replica::{Change, DocumentKey, Interest, Replica, ReplicaError, match_against};
+use crate::replica::{Change, DocumentKey, Held, Interest, Replica, ReplicaError, match_against};
 use crate::sizes::Sizes;
 
 /// What a document costs on the wire beside its delta, in bytes; about.
@@ -44,7 +44,9 @@ pub(crate) struct Comparison {
     range: NameRange,
     /// The last range that the subscriber knows of.
     known_range: NameRange,
-    scan: Scan,
+    /// `None` before its turn has come.
+    scan: Option<Scan>,
+    has_graves: bool,
     /// Every document that is to be held by the subscriber: 32 bytes each, together with `others` at most
     /// [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
     stock: Vec<Stocked>,
@@ -128,7 +130,8 @@ impl Comparison {
             has_ranges,
             range: NameRange::default(),
             known_range: NameRange::default(),
-            scan: Scan::new(fence),
+            scan: None,
+            has_graves: false,
             stock: Vec::new(),
             others: Vec::new(),
             walk_bytes: (0, 0),
@@ -315,13 +318,14 @@ impl Comparison {
                 self.waiting_since.get_or_insert(now);
                 return Ok(Next::Wait);
             }
-            if !self.scan.is_over() {
+            if !self.scan.as_ref().is_some_and(Scan::is_over) {
                 return Ok(Next::More);
             }
             if self.stock.is_empty() && self.others.is_empty() {
                 return Ok(Next::Settle);
             }
             self.others.sort_unstable();
+            self.others.dedup();
             self.stage = Stage::Comparing;
             if self.range != self.known_range {
                 return Ok(Next::Ask(self.begin_range()));
@@ -352,39 +356,48 @@ impl Comparison {
     }
 
     fn take_stock(&mut self, replica: &dyn Replica, sizes: &Sizes) -> Result<(), ReplicaError> {
-        let mut scan = std::mem::take(&mut self.scan);
-        let outcome = scan.read(replica, sizes, |change| self.take_in(&change, replica, sizes));
-        self.scan = scan;
+        let collections = || self.interests.iter().map(|(_, interest)| interest.collection.clone());
+        let mut scan = self.scan.take().unwrap_or_else(|| Scan::new(collections()));
+        let outcome = scan.read(replica, sizes, |key, held| self.take_in(&key, held, replica, sizes));
+        if scan.is_over() && std::mem::take(&mut self.has_graves) {
+            // One that was buried meanwhile is there twice.
+            self.stock.sort_unstable_by_key(|stocked| stocked.item);
+            self.stock.dedup_by_key(|stocked| stocked.item);
+        }
+        self.scan = Some(scan);
         outcome
     }
 
-    /// Adds a row to the stock.
+    /// Adds a document to the stock.
     fn take_in(
         &mut self,
-        Change { sequence, key, .. }: &Change,
+        key: &DocumentKey,
+        held: Held,
         replica: &dyn Replica,
         sizes: &Sizes,
     ) -> Result<(), ReplicaError> {
-        let of_collection =
-            || self.interests.iter().filter(|(_, interest)| interest.collection == key.collection);
-        if of_collection().next().is_none() || self.has_too_many(sizes) {
-            return Ok(());
-        }
         let name = self.naming.name(key);
         let beginning = beginning(name);
-        if !self.range.has(beginning) {
+        if !self.range.has(beginning) || held.newest > self.fence || self.has_too_many(sizes) {
             return Ok(());
         }
-        let found = match_against(replica, key, of_collection().map(|(_, interest)| interest))?;
-        let Some((held, is_asked_for)) = found.filter(|(held, _)| held.newest == *sequence) else {
+        let of_collection = self.interests.iter().map(|(_, interest)| interest);
+        let of_collection = of_collection.filter(|interest| interest.collection == key.collection);
+        let found = if of_collection.clone().any(|interest| interest.unfiltered) {
+            Some((held, true))
+        } else {
+            match_against(replica, key, of_collection)?
+        };
+        let Some((held, is_asked_for)) = found.filter(|(held, _)| held.newest <= self.fence) else {
             return Ok(());
         };
+        self.has_graves |= key.is_by_hash();
         if is_asked_for {
             let item = self.naming.item(name, held.version);
-            self.stock.push(Stocked { item, beginning, row: *sequence });
+            self.stock.push(Stocked { item, beginning, row: held.newest });
             self.walk_bytes.0 += (held.value_bytes + key.id.len()) as u64 + DOCUMENT_BYTES;
         } else {
-            self.others.push((name, *sequence));
+            self.others.push((name, held.newest));
             self.walk_bytes.1 += key.id.len() as u64 + OFFER_BYTES;
         }
         while self.has_too_many(sizes) && self.has_ranges {
@@ -404,7 +417,7 @@ impl Comparison {
             return Ok(Some(Next::Walk));
         }
         if documents == 0 {
-            let lacking = std::mem::take(&mut self.stock).into_iter().map(|stocked| stocked.row).collect();
+            let lacking = in_order(self.stock.drain(..).map(|stocked| stocked.row).collect());
             self.tell(Difference { lacking, ..Difference::default() });
             return Ok(None);
         }
@@ -490,11 +503,12 @@ impl Comparison {
         let Decoder { ours, theirs, .. } = std::mem::take(&mut self.decoder);
         let lacked: HashSet<u128> = ours.into_iter().collect();
         let rows = self.stock.iter().filter(|stocked| lacked.contains(&stocked.item));
-        let lacking: VecDeque<Sequence> = rows.map(|stocked| stocked.row).collect();
+        let lacking: Vec<Sequence> = rows.map(|stocked| stocked.row).collect();
         self.stock = Vec::new();
         if lacking.len() != lacked.len() {
             return Err(Inconsistent);
         }
+        let lacking = in_order(lacking);
         // What they hold and we do not is theirs to tell. But of what matters only if they hold it, they hold another
         // version, or none.
         let unnamed = if self.others.is_empty() { Vec::new() } else { theirs };
@@ -506,6 +520,12 @@ impl Comparison {
         let of_collection = self.interests.iter().find(|(_, interest)| interest.collection == key.collection);
         of_collection.map(|(number, _)| *number)
     }
+}
+
+/// In the order of the change log: what was written together is told together.
+fn in_order(mut rows: Vec<Sequence>) -> VecDeque<Sequence> {
+    rows.sort_unstable();
+    rows.into()
 }
 
 /// The row of a sequence, if the document has not changed since.

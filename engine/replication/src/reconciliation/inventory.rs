@@ -27,6 +27,7 @@ pub(crate) struct Inventory {
     /// Item and name of each document: 32 bytes, for at most [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
     stock: Vec<(u128, u128)>,
     is_too_large: bool,
+    has_graves: bool,
     is_sorted: bool,
     sum: Option<Sum>,
     /// Symbols that were sent, and that are wanted.
@@ -50,6 +51,7 @@ impl Inventory {
             scan: None,
             stock: Vec::new(),
             is_too_large: false,
+            has_graves: false,
             is_sorted: false,
             sum: None,
             sent: 0,
@@ -67,12 +69,15 @@ impl Inventory {
 
     /// From now on it is about another range.
     fn go_on_with(&mut self, range: NameRange) {
-        let Self { generation, naming, collections, holds_any, range: before, scan, stock, .. } = self;
+        let Self {
+            generation, naming, collections, holds_any, range: before, scan, stock, has_graves, ..
+        } = self;
         let mut next = Self::new(*generation, naming.clone());
         (next.collections, next.holds_any, next.range) = (std::mem::take(collections), *holds_any, range);
         if range.begins(*before) {
             (next.scan, next.stock) = (scan.take(), std::mem::take(stock));
             next.stock.retain(|(_, name)| range.has(beginning(*name)));
+            next.has_graves = *has_graves;
         }
         *self = next;
     }
@@ -106,21 +111,15 @@ impl Inventory {
     pub(crate) fn work(&mut self, link: &mut Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
         let sizes = link.sizes;
         let has_ranges = link.can(RANGES);
-        let Self { naming, collections, holds_any, range, stock, is_too_large, .. } = self;
-        let scan = self.scan.get_or_insert_with(|| Scan::new(turn.replica.last_sequence()));
+        let Self { naming, collections, holds_any, range, stock, is_too_large, has_graves, .. } = self;
+        let scan = self.scan.get_or_insert_with(|| Scan::new(collections.iter().cloned()));
         if !scan.is_over() {
-            scan.read(turn.replica, &sizes, |change| {
-                if *is_too_large || !collections.contains(&change.key.collection) {
-                    return Ok(());
-                }
-                let name = naming.name(&change.key);
-                if *holds_any && !range.has(beginning(name)) {
-                    return Ok(());
-                }
-                let Some(held) = turn.replica.held(&change.key)? else { return Ok(()) };
+            scan.read(turn.replica, &sizes, |key, held| {
                 *holds_any = true;
-                if range.has(beginning(name)) {
+                let name = naming.name(&key);
+                if range.has(beginning(name)) && !*is_too_large {
                     stock.push((naming.item(name, held.version), name));
+                    *has_graves |= key.is_by_hash();
                 }
                 while stock.len() > sizes.reconciled_documents && !*is_too_large {
                     match range.lower_half().filter(|_| has_ranges) {
@@ -135,6 +134,11 @@ impl Inventory {
             })?;
             if !scan.is_over() {
                 return Ok(true);
+            }
+            if *has_graves {
+                // One that was buried meanwhile is there twice.
+                self.sort();
+                self.stock.dedup();
             }
         }
         if link.outbox.bytes() > sizes.queue_bytes {
@@ -174,11 +178,15 @@ impl Inventory {
         link.send(&Message::Symbols(message));
     }
 
-    /// Tells the names of some documents; 0 for what there is not.
-    fn name(&mut self, items: &[u128], link: &mut Link) {
+    fn sort(&mut self) {
         if !std::mem::replace(&mut self.is_sorted, true) {
             self.stock.sort_unstable();
         }
+    }
+
+    /// Tells the names of some documents; 0 for what there is not.
+    fn name(&mut self, items: &[u128], link: &mut Link) {
+        self.sort();
         let find = |item: &u128| {
             let found = self.stock.binary_search_by_key(item, |(item, _)| *item).ok();
             found.and_then(|index| self.stock.get(index)).map_or(0, |(_, name)| *name)

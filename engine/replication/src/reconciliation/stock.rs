@@ -1,50 +1,51 @@
-//! What both sides do alike: reading the change log in pieces, and adding up symbols in pieces.
+//! What both sides do alike: reading what there is in pieces, and adding up symbols in pieces.
 
-use ditto_crdt::Sequence;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::symbols::{Stretch, Symbol};
 use crate::limits::WORK_MS;
-use crate::replica::{Change, Replica, ReplicaError};
+use crate::replica::{DocumentKey, Held, Replica, ReplicaError};
 use crate::sizes::Sizes;
 
-/// How far the rows of the change log are read.
+/// How far the documents of some collections are read.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    after: Sequence,
-    up_to: Sequence,
+    /// Those that are not read to the end.
+    collections: BTreeSet<Arc<str>>,
+    /// Of the first one of them, the last document that was read; empty for none.
+    after: Arc<[u8]>,
 }
 
 impl Scan {
-    pub(super) fn new(up_to: Sequence) -> Self {
-        Self { after: Sequence(0), up_to }
+    pub(super) fn new(collections: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self { collections: collections.into_iter().collect(), after: Arc::default() }
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.after >= self.up_to
+        self.collections.is_empty()
     }
 
-    /// The work of one call. Rows that move away while the reading goes on are not seen.
+    /// The work of one call. Each document is read once, as it is then; but one that is buried meanwhile may be read twice.
     pub(super) fn read(
         &mut self,
         replica: &dyn Replica,
         sizes: &Sizes,
-        mut row: impl FnMut(Change) -> Result<(), ReplicaError>,
+        mut document: impl FnMut(DocumentKey, Held) -> Result<(), ReplicaError>,
     ) -> Result<(), ReplicaError> {
         for _ in 0..sizes.rows_per_call.div_ceil(sizes.rows_per_read) {
-            if self.is_over() {
-                break;
+            let Some(collection) = self.collections.first() else { break };
+            let piece = replica.stock(collection, &self.after, sizes.rows_per_read, sizes.batch_bytes)?;
+            if piece.is_empty() {
+                self.collections.pop_first();
+                self.after = Arc::default();
             }
-            let changes = replica.changes(self.after, self.up_to, sizes.rows_per_read)?;
-            let is_last = changes.len() < sizes.rows_per_read;
-            for change in changes {
-                self.after = change.sequence;
-                row(change)?;
+            for (key, held) in piece {
+                self.after = key.id.clone();
+                document(key, held)?;
                 if replica.worked_ms() >= WORK_MS {
                     return Ok(());
                 }
-            }
-            if is_last {
-                self.after = self.up_to;
             }
         }
         Ok(())

@@ -381,6 +381,21 @@ impl State {
     }
 }
 
+fn stored(key: &DocumentKey, document: &Document) -> Stored {
+    let id = key::decode(&key.id).map(|(id, _)| id).unwrap_or(Value::Null);
+    let visible = document.visible(&id, &Definitions::default());
+    Stored {
+        version: document.version(),
+        newest: document.newest_sequence(),
+        alive: document.is_alive(),
+        value: visible.map_or(Vec::new(), |visible| Value::from(visible).encode()),
+    }
+}
+
+fn held(Stored { version, newest, alive, value }: Stored) -> Held {
+    Held { version, newest, alive, value_bytes: value.len() }
+}
+
 impl Replica for Model {
     fn site(&self) -> SiteId {
         self.state.site
@@ -440,24 +455,25 @@ impl Replica for Model {
         self.documents_read.set(self.documents_read.get() + 1);
         self.worked.fetch_add(self.read_ms, Ordering::Relaxed);
         self.most_read.set(self.most_read.get().max(self.documents_read.get() - self.began));
-        let Some(document) = self.state.documents.get(key) else { return Ok(None) };
-        let id = key::decode(&key.id).map(|(id, _)| id).unwrap_or(Value::Null);
-        let visible = document.visible(&id, &Definitions::default());
-        Ok(Some(Stored {
-            version: document.version(),
-            newest: document.newest_sequence(),
-            alive: document.is_alive(),
-            value: visible.map_or(Vec::new(), |visible| Value::from(visible).encode()),
-        }))
+        Ok(self.state.documents.get(key).map(|document| stored(key, document)))
     }
 
     fn held(&self, key: &DocumentKey) -> Result<Option<Held>, ReplicaError> {
-        Ok(self.document(key)?.map(|stored| Held {
-            version: stored.version,
-            newest: stored.newest,
-            alive: stored.alive,
-            value_bytes: stored.value.len(),
-        }))
+        Ok(self.document(key)?.map(held))
+    }
+
+    fn stock(
+        &self,
+        collection: &str,
+        after: &[u8],
+        limit: usize,
+        _: usize,
+    ) -> Result<Vec<(DocumentKey, Held)>, ReplicaError> {
+        let start = DocumentKey { collection: collection.into(), id: after.into() };
+        self.usable()?;
+        let rows = self.state.documents.range((Bound::Excluded(start), Bound::Unbounded));
+        let rows = rows.take_while(|(key, _)| &*key.collection == collection).take(limit);
+        Ok(rows.map(|(key, document)| (key.clone(), held(stored(key, document)))).collect())
     }
 
     fn documents(

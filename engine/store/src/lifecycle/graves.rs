@@ -3,10 +3,11 @@
 //! To writers and to merges a grave looks like the tombstone that it was: [`stored`] and [`found`] make the record again.
 //! What is written then replaces the grave.
 
+use std::ops::Bound;
 use std::sync::atomic::Ordering;
 
 use ditto_crdt::{Birth, Document, Record, Sequence, record};
-use ditto_storage::{Batch, Bytes, Keyspace, Snapshot};
+use ditto_storage::{Batch, Bytes, Direction, Keyspace, Snapshot};
 use ditto_value::Value;
 
 use super::names::{self, KeyHash};
@@ -23,6 +24,24 @@ pub(crate) fn grave(
     hash: &KeyHash,
 ) -> Result<Option<Grave>, StoreError> {
     snapshot.get(Keyspace::Graves, &rows::grave_key(collection, hash))?.map(|row| decode(&row)).transpose()
+}
+
+/// Hashes and records of the buried documents of a collection, those after this hash.
+pub(crate) fn after<'a>(
+    snapshot: &'a dyn Snapshot,
+    collection: CollectionId,
+    after: Option<&KeyHash>,
+) -> impl Iterator<Item = Result<(KeyHash, Bytes), StoreError>> + 'a {
+    let first = rows::grave_key(collection, &KeyHash::default());
+    let low = after.map_or(Bound::Included(first), |hash| Bound::Excluded(rows::grave_key(collection, hash)));
+    let high = Bound::Included(rows::grave_key(collection, &[0xff; 16]));
+    let range = (low.as_ref().map(Vec::as_slice), high.as_ref().map(Vec::as_slice));
+    snapshot.range(Keyspace::Graves, range, Direction::Forward).map(|row| {
+        let (key, row) = row?;
+        let (_, hash) =
+            rows::split_grave_key(&key).ok_or_else(|| StoreError::corrupt("a grave has no name"))?;
+        Ok((hash, record_of(&decode(&row)?)))
+    })
 }
 
 fn decode(row: &[u8]) -> Result<Grave, StoreError> {

@@ -788,6 +788,49 @@ fn a_grave_is_taken_by_those_who_never_had_the_document() {
 }
 
 #[test]
+fn the_stock_of_a_collection_has_each_document_once_and_graves_by_their_hashes_at_the_end() {
+    let a = Peer::new(1);
+    for i in 0..20 {
+        run(&a.store, &format!("INSERT INTO c DOCUMENTS ({{'_id': {i}}})"));
+        run(&a.store, &format!("INSERT INTO b DOCUMENTS ({{'_id': {i}}})"));
+    }
+    run(&a.store, "DELETE FROM c WHERE _id > 4 AND _id < 13");
+    run(&a.store, "DELETE FROM b WHERE _id > 7");
+    a.after(8 * DAY_MS);
+    run(&a.store, "DELETE FROM c WHERE _id = 2");
+    run(&a.store, "UPDATE c SET x = 1 WHERE _id = 3");
+    let replica = a.store.replica();
+    let mut known: Vec<_> = a.changes(Sequence::ZERO).into_iter().map(|change| change.key).collect();
+    known.retain(|key| &*key.collection == "c");
+    known.sort_by_key(|key| (key.id[0] == 0, key.id.clone()));
+    assert_eq!(known.iter().filter(|key| key.id[0] == 0).count(), 8, "buried");
+    for (limit, bytes) in [(1, usize::MAX), (3, usize::MAX), (100, usize::MAX), (100, 1), (7, 200)] {
+        let mut found = Vec::new();
+        loop {
+            let after = found.last().map_or(&[][..], |(key, _): &(DocumentKey, _)| &key.id);
+            let piece = replica.stock("c", after, limit, bytes).expect("reads");
+            if piece.is_empty() {
+                break;
+            }
+            assert!(piece.len() <= limit && (bytes > 1 || piece.len() == 1));
+            found.extend(piece);
+        }
+        let keys: Vec<_> = found.iter().map(|(key, _)| key.clone()).collect();
+        assert_eq!(keys, known);
+        for (key, stored) in found {
+            let document = replica.document(&key).expect("reads").expect("there");
+            assert_eq!(
+                (stored.version, stored.newest, stored.alive),
+                (document.version, document.newest, document.alive)
+            );
+            let row = replica.changes(Sequence(stored.newest.0 - 1), stored.newest, 1).expect("reads");
+            assert_eq!(row[0].key, key, "that is the row of its newest change");
+        }
+    }
+    assert!(replica.stock("nothing", &[], 10, 10).expect("reads").is_empty());
+}
+
+#[test]
 fn graves_from_hostile_peers_are_refused() {
     let (a, b) = (Peer::new(1), Peer::new(2));
     run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1, 'x': 1})");
