@@ -9,8 +9,8 @@
 //! asks for until it knows the difference. It sends what is lacking in ordinary batches, and says that the interests
 //! stand at the fence. Equal stocks cost a message each way.
 //!
-//! Both read the collections in pieces, in the order of the keys, while others write. That needs no snapshot: a document that changes meanwhile gets a
-//! row after the fence, which the ordinary walk comes by; and what the subscriber says that it holds, it holds from
+//! Both read the collections in pieces, in the order of the keys, while others write. That needs no snapshot: a document that
+//! changes meanwhile gets a row after the fence, which the ordinary walk comes by; and what the subscriber says that it holds, it holds from
 //! then on in this version or a later one, unless it evicts, after which its interests begin anew.
 //!
 //! Whoever holds more than fits in memory takes stock of the documents of a *range* of names only, the first half of all, or the
