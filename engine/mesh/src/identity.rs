@@ -3,19 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, Issuer, SerialNumber};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::client::Resumption;
-use rustls::crypto::ring::default_provider;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::{ClientConfig, ServerConfig, SupportedCipherSuite};
 
+use crate::tickets::{HeldTickets, IssuedTickets, LIFETIME};
 use crate::verifier::{Trust, Verifier};
 use crate::{Authority, HandshakeRefused, PeerKey};
 
@@ -25,6 +27,13 @@ pub const PROTOCOL: &[u8] = b"ditto/1";
 /// The moment that certificates are judged at, in seconds since 1970: some time in 2026. Certificates of the mechanisms
 /// here do not expire, so a device with a broken clock can still connect.
 pub(crate) const JUDGED_AT: Duration = Duration::from_secs(1_780_000_000);
+
+/// As strong as the keys; the first one is the shortest in a handshake.
+const CIPHER_SUITES: [SupportedCipherSuite; 3] = [
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+];
 
 /// A running instance of a peer: a random number made with each [`Identity`]. It tells a peer that dialled itself from
 /// two peers that run on copies of one directory, and an old link of a peer from one made since it was restarted.
@@ -105,23 +114,26 @@ impl Identity {
         let leaf = certificate(authority, pkcs8, peer_key, instance)?;
         let verifier = Arc::new(Verifier::new(Trust::new(authority)?, Remote { peer: peer_key, instance }));
         let key = || PrivatePkcs8KeyDer::from(pkcs8.to_vec()).into();
-        let provider = Arc::new(default_provider());
+        let provider =
+            Arc::new(CryptoProvider { cipher_suites: CIPHER_SUITES.to_vec(), ..default_provider() });
+        let time = Arc::new(SinceStart(Instant::now()));
 
-        let mut server = ServerConfig::builder_with_details(provider.clone(), Arc::new(Timeless))
+        let mut server = ServerConfig::builder_with_details(provider.clone(), time.clone())
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(verifier.clone())
             .with_single_cert(vec![leaf.clone()], key())?;
         server.alpn_protocols = vec![PROTOCOL.to_vec()];
-        server.send_tls13_tickets = 0;
+        server.send_tls13_tickets = 1;
+        server.ticketer = Arc::new(IssuedTickets::new(LIFETIME));
         server.session_storage = Arc::new(NoServerSessionStorage {});
 
-        let mut client = ClientConfig::builder_with_details(provider, Arc::new(Timeless))
+        let mut client = ClientConfig::builder_with_details(provider, time)
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(vec![leaf], key())?;
         client.alpn_protocols = vec![PROTOCOL.to_vec()];
-        client.resumption = Resumption::disabled();
+        client.resumption = Resumption::store(Arc::new(HeldTickets::default()));
         client.enable_sni = false;
 
         Ok(Self {
@@ -143,7 +155,7 @@ impl Identity {
         self.instance
     }
 
-    /// TLS 1.3 only, mutual authentication, no tickets: for the side that accepts a link.
+    /// TLS 1.3 only, mutual authentication, no early data: for the side that accepts a link.
     pub fn server_config(&self) -> Arc<ServerConfig> {
         self.server.clone()
     }
@@ -153,9 +165,12 @@ impl Identity {
         self.client.clone()
     }
 
-    /// What TLS wants to call the server. Names play no part: peers are known by their keys, and none is sent.
-    pub fn server_name() -> ServerName<'static> {
-        ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into())
+    /// What TLS is to call the server that is reached by dialling `address`. Names play no part in who a peer is, which its key
+    /// says, and none is sent: tickets are kept by it. An address is a hash of what is dialled here, whatever that is.
+    pub fn server_name(address: &str) -> ServerName<'static> {
+        let mut name = [0; 16];
+        blake3::Hasher::new().update(address.as_bytes()).finalize_xof().fill(&mut name);
+        ServerName::IpAddress(std::net::Ipv6Addr::from(name).into())
     }
 
     /// Who is at the other end of a connection whose handshake, made with the configurations of this identity, is
@@ -220,13 +235,13 @@ pub(crate) fn key_pair(pkcs8: &[u8]) -> Result<rcgen::KeyPair, IdentityError> {
         .map_err(|_| IdentityError::InvalidKeyPair)
 }
 
-/// TLS asks for the time to judge certificates by; ours do not depend on it.
+/// The time that TLS asks for: only how old a ticket is depends on it, and no clock that somebody sets.
 #[derive(Debug)]
-struct Timeless;
+struct SinceStart(Instant);
 
-impl TimeProvider for Timeless {
+impl TimeProvider for SinceStart {
     fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(JUDGED_AT))
+        Some(UnixTime::since_unix_epoch(JUDGED_AT + self.0.elapsed()))
     }
 }
 

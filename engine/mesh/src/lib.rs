@@ -1,4 +1,4 @@
-//! Identity, certificates, and which link carries the session to a peer. No I/O, no clock.
+//! Identity, certificates, and which link carries the session to a peer. No I/O, no clock that can be set.
 //!
 //! | file | idea |
 //! | --- | --- |
@@ -6,6 +6,7 @@
 //! | [`authority`] | who may take part: a database id, with or without a shared key, as a signing key |
 //! | [`identity`] | a peer's key pair, its certificate, and the TLS configurations made from them |
 //! | `verifier` | judges the other side's certificate during the handshake |
+//! | `tickets` | what both sides remember of a handshake, so that the next one is shorter |
 //! | [`refusal`] | why a handshake was refused, on the refusing and on the refused side |
 //! | [`link_table`] | which of several links between two peers carries their session |
 //! | [`backoff`] | how long to wait before dialling again |
@@ -22,6 +23,7 @@ pub mod identity;
 pub mod link_table;
 pub mod peer_key;
 pub mod refusal;
+mod tickets;
 mod verifier;
 
 pub use authority::{Authority, Mechanism};

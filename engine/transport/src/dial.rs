@@ -128,7 +128,7 @@ async fn reach(target: &Target, options: &Options) -> io::Result<TcpStream> {
 async fn dial(hub: &Hub, socket: Counted, kind: LinkKind, address: &str) -> Result<Ready, Failure> {
     let counters = socket.counters();
     let (deadline, patience) = (Instant::now() + hub.options.handshake_timeout, hub.options.goodbye_timeout);
-    let secured = timeout_at(deadline, secure(socket, &hub.identity, true)).await;
+    let secured = timeout_at(deadline, secure(socket, &hub.identity, Some(address))).await;
     let mut secured = secured.unwrap_or(Err(Failure::TimedOut))?;
     tracing::Span::current().record("peer", secured.remote.peer.short());
     let link = Link {

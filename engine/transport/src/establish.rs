@@ -56,11 +56,15 @@ pub(crate) struct Opened {
     pub(crate) number: u64,
 }
 
-/// The TLS handshake, and the judgement of who is there.
-pub(crate) async fn secure(socket: Counted, identity: &Identity, dialed: bool) -> Result<Secured, Failure> {
-    let result = if dialed {
+/// The TLS handshake, and the judgement of who is there. `dialed`: what was dialled, if this side did that.
+pub(crate) async fn secure(
+    socket: Counted,
+    identity: &Identity,
+    dialed: Option<&str>,
+) -> Result<Secured, Failure> {
+    let result = if let Some(address) = dialed {
         let connector = TlsConnector::from(identity.client_config());
-        let handshake = connector.connect(Identity::server_name(), socket).into_fallible();
+        let handshake = connector.connect(Identity::server_name(address), socket).into_fallible();
         handshake.await.map(TlsStream::from)
     } else {
         let handshake = TlsAcceptor::from(identity.server_config()).accept(socket).into_fallible();

@@ -169,7 +169,7 @@ pub(crate) async fn welcome(hub: Arc<Hub>, socket: Counted, caller: Caller, admi
 async fn answer(hub: &Hub, socket: Counted, caller: &Caller) -> Result<Ready, Failure> {
     let counters = socket.counters();
     let (deadline, patience) = (Instant::now() + hub.options.handshake_timeout, hub.options.goodbye_timeout);
-    let secured = timeout_at(deadline, secure(socket, &hub.identity, false)).await;
+    let secured = timeout_at(deadline, secure(socket, &hub.identity, None)).await;
     let secured = secured.unwrap_or(Err(Failure::TimedOut))?;
     tracing::Span::current().record("peer", secured.remote.peer.short());
     let opened = open_accepted(secured.tls, deadline, patience).await?;

@@ -1,8 +1,10 @@
 //! Whole handshakes in memory: two TLS connections whose bytes are pumped by hand.
 
+use rustls::HandshakeKind::{self, Full, Resumed};
 use rustls::{ClientConnection, ServerConnection};
 
 use super::*;
+use crate::tickets::MAX_HELD;
 use crate::verifier::Trust;
 use crate::{Refusal, RefusedBy};
 
@@ -18,6 +20,9 @@ fn identity(authority: &Authority) -> Identity {
     Identity::new(&Identity::generate().unwrap(), authority).unwrap()
 }
 
+/// What is dialled.
+const HERE: &str = "127.0.0.1:4040";
+
 /// What a handshake ends in, at the dialer and at the acceptor.
 type Outcome = [Result<Remote, rustls::Error>; 2];
 
@@ -31,8 +36,16 @@ fn handshake_of(
     acceptor: &Identity,
     server: Arc<ServerConfig>,
 ) -> Outcome {
-    let mut client = ClientConnection::new(client, Identity::server_name()).unwrap();
+    let mut client = ClientConnection::new(client, Identity::server_name(HERE)).unwrap();
     let mut server = ServerConnection::new(server).unwrap();
+    let [client_error, server_error] = pump(&mut client, &mut server);
+    let client = client_error.map_or_else(|| Ok(dialer.remote(client.peer_certificates()).unwrap()), Err);
+    let server = server_error.map_or_else(|| Ok(acceptor.remote(server.peer_certificates()).unwrap()), Err);
+    [client, server]
+}
+
+/// Moves bytes until neither side has any more to say. What each of them stumbles over.
+fn pump(client: &mut ClientConnection, server: &mut ServerConnection) -> [Option<rustls::Error>; 2] {
     let (mut client_error, mut server_error) = (None, None);
     while client.wants_write() || server.wants_write() {
         let mut wire = Vec::new();
@@ -54,9 +67,7 @@ fn handshake_of(
             client_error = client.process_new_packets().err();
         }
     }
-    let client = client_error.map_or_else(|| Ok(dialer.remote(client.peer_certificates()).unwrap()), Err);
-    let server = server_error.map_or_else(|| Ok(acceptor.remote(server.peer_certificates()).unwrap()), Err);
-    [client, server]
+    [client_error, server_error]
 }
 
 /// Both sides must know: the dialer sees the certificate first and refuses, the acceptor is told.
@@ -107,20 +118,207 @@ fn two_peers_on_copies_of_one_directory_notice_it() {
     let copy = Identity::new(&stored, &playground("a")).unwrap();
     assert_eq!(original.peer_key(), copy.peer_key());
 
-    let mut client = ClientConnection::new(original.client_config(), Identity::server_name()).unwrap();
-    let mut server = ServerConnection::new(copy.server_config()).unwrap();
-    while client.is_handshaking() || server.is_handshaking() {
-        let mut wire = Vec::new();
-        client.write_tls(&mut wire).unwrap();
-        server.read_tls(&mut wire.as_slice()).unwrap();
-        server.process_new_packets().unwrap();
-        let mut wire = Vec::new();
-        server.write_tls(&mut wire).unwrap();
-        client.read_tls(&mut wire.as_slice()).unwrap();
-        client.process_new_packets().unwrap();
+    for kind in [Full, Resumed] {
+        let (client, server) = meet(&original, &copy, HERE);
+        assert_eq!(kinds(&client, &server), [kind; 2]);
+        assert_eq!(original.remote(client.peer_certificates()), Err(HandshakeRefused::KeyInUse));
+        assert_eq!(copy.remote(server.peer_certificates()), Err(HandshakeRefused::KeyInUse));
     }
-    assert_eq!(original.remote(client.peer_certificates()), Err(HandshakeRefused::KeyInUse));
-    assert_eq!(copy.remote(server.peer_certificates()), Err(HandshakeRefused::KeyInUse));
+}
+
+/// The two ends of a connection that nobody refuses.
+fn meet(dialer: &Identity, acceptor: &Identity, address: &str) -> (ClientConnection, ServerConnection) {
+    meet_by(dialer.client_config(), acceptor.server_config(), address)
+}
+
+fn meet_by(
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+    address: &str,
+) -> (ClientConnection, ServerConnection) {
+    let mut client = ClientConnection::new(client, Identity::server_name(address)).unwrap();
+    let mut server = ServerConnection::new(server).unwrap();
+    assert_eq!(pump(&mut client, &mut server), [None, None]);
+    (client, server)
+}
+
+/// As the dialer and as the acceptor sees it.
+fn kinds(client: &ClientConnection, server: &ServerConnection) -> [HandshakeKind; 2] {
+    [client.handshake_kind().unwrap(), server.handshake_kind().unwrap()]
+}
+
+fn assert_kind(dialer: &Identity, acceptor: &Identity, address: &str, expected: HandshakeKind) {
+    let (client, server) = meet(dialer, acceptor, address);
+    assert_eq!(kinds(&client, &server), [expected; 2]);
+    let at_dialer = dialer.remote(client.peer_certificates()).unwrap();
+    assert_eq!(at_dialer, Remote { peer: acceptor.peer_key(), instance: acceptor.instance() });
+    let at_acceptor = acceptor.remote(server.peer_certificates()).unwrap();
+    assert_eq!(at_acceptor, Remote { peer: dialer.peer_key(), instance: dialer.instance() });
+    assert_eq!(client.alpn_protocol(), Some(PROTOCOL));
+    assert_eq!(server.alpn_protocol(), Some(PROTOCOL));
+}
+
+#[test]
+fn peers_that_have_met_meet_again_without_certificates_and_know_each_other_as_before() {
+    let (left, right) = (identity(&shared("a", "k")), identity(&shared("a", "k")));
+    assert_kind(&left, &right, HERE, Full);
+    for _ in 0..3 {
+        assert_kind(&left, &right, HERE, Resumed);
+    }
+    // The other direction has tickets of its own.
+    assert_kind(&right, &left, HERE, Full);
+    assert_kind(&right, &left, HERE, Resumed);
+}
+
+#[test]
+fn a_ticket_is_for_the_address_it_was_given_at_and_harmless_at_another_peer() {
+    let [dialer, first, second] = [(); 3].map(|()| identity(&playground("a")));
+    assert_kind(&dialer, &first, "first", Full);
+    assert_kind(&dialer, &second, "second", Full);
+    assert_kind(&dialer, &second, "second", Resumed);
+    assert_kind(&dialer, &first, "first", Resumed);
+    // Somebody else is there now.
+    assert_kind(&dialer, &second, "first", Full);
+    assert_kind(&dialer, &second, "first", Resumed);
+    assert_kind(&dialer, &first, "first", Full);
+}
+
+#[test]
+fn who_has_started_again_knows_no_tickets_and_is_another_instance() {
+    let stored = [(); 2].map(|()| Identity::generate().unwrap());
+    let start = |peer: usize| Identity::new(&stored[peer], &playground("a")).unwrap();
+    let (dialer, acceptor) = (start(0), start(1));
+    assert_kind(&dialer, &acceptor, HERE, Full);
+    let again = start(1);
+    assert_kind(&dialer, &again, HERE, Full);
+    assert_kind(&dialer, &again, HERE, Resumed);
+    let dialer = start(0);
+    assert_kind(&dialer, &again, HERE, Full);
+}
+
+#[test]
+fn a_peer_without_tickets_at_either_end_is_met_as_ever() {
+    let (left, right) = (identity(&playground("a")), identity(&playground("a")));
+    let mut client = (*left.client_config()).clone();
+    client.resumption = Resumption::disabled();
+    let mut server = (*right.server_config()).clone();
+    server.send_tls13_tickets = 0;
+    let (client, server) = (Arc::new(client), Arc::new(server));
+    for _ in 0..2 {
+        for (client, server) in
+            [(client.clone(), right.server_config()), (left.client_config(), server.clone())]
+        {
+            let (client, server) = meet_by(client, server, HERE);
+            assert_eq!(kinds(&client, &server), [Full; 2]);
+            assert!(left.remote(client.peer_certificates()).is_ok());
+            assert!(right.remote(server.peer_certificates()).is_ok());
+        }
+    }
+}
+
+#[test]
+fn a_resumed_session_has_keys_of_its_own_and_no_early_data() {
+    let (left, right) = (identity(&playground("a")), identity(&playground("a")));
+    assert_kind(&left, &right, HERE, Full);
+    let mut client = ClientConnection::new(left.client_config(), Identity::server_name(HERE)).unwrap();
+    assert!(client.early_data().is_none());
+    let mut server = ServerConnection::new(right.server_config()).unwrap();
+    assert_eq!(pump(&mut client, &mut server), [None, None]);
+    assert_eq!(kinds(&client, &server), [Resumed; 2]);
+    let group =
+        |group: Option<&'static dyn rustls::crypto::SupportedKxGroup>| group.map(|group| group.name());
+    assert_eq!(group(client.negotiated_key_exchange_group()), Some(rustls::NamedGroup::X25519));
+    assert_eq!(group(server.negotiated_key_exchange_group()), Some(rustls::NamedGroup::X25519));
+}
+
+#[test]
+fn a_dialer_holds_one_ticket_for_each_address_and_not_too_many() {
+    let (left, right) = (identity(&playground("a")), identity(&playground("a")));
+    let held = Arc::new(HeldTickets::default());
+    let mut client = (*left.client_config()).clone();
+    client.resumption = Resumption::store(held.clone());
+    let client = Arc::new(client);
+    let mut generous = (*right.server_config()).clone();
+    generous.send_tls13_tickets = 9;
+    meet_by(client.clone(), Arc::new(generous), HERE);
+    assert_eq!(held.count(), 1);
+    for number in 0..=MAX_HELD {
+        meet_by(client.clone(), right.server_config(), &number.to_string());
+    }
+    assert_eq!(held.count(), MAX_HELD);
+    for (address, expected) in [(HERE, Full), ("0", Full), ("9", Resumed)] {
+        let (client, server) = meet_by(client.clone(), right.server_config(), address);
+        assert_eq!(kinds(&client, &server), [expected; 2], "{address}");
+    }
+}
+
+#[test]
+fn who_is_refused_is_refused_however_often_it_comes() {
+    // The dialer has been here under the right key; the key is another one now.
+    let stored = Identity::generate().unwrap();
+    let acceptor = identity(&shared("a", "new"));
+    let before = Identity::new(&stored, &shared("a", "old")).unwrap();
+    assert_kind(&before, &identity(&shared("a", "old")), HERE, Full);
+    for _ in 0..3 {
+        assert_refused(handshake(&before, &acceptor), HandshakeRefused::WrongSharedKey);
+    }
+    let now = Identity::new(&stored, &shared("a", "new")).unwrap();
+    assert_kind(&now, &acceptor, HERE, Full);
+    assert_kind(&now, &acceptor, HERE, Resumed);
+    for _ in 0..3 {
+        assert_refused(handshake(&before, &acceptor), HandshakeRefused::WrongSharedKey);
+    }
+    // A peer that has met others does not take itself for one of them.
+    for _ in 0..3 {
+        assert_refused(handshake(&acceptor, &acceptor), HandshakeRefused::SelfConnection);
+    }
+}
+
+#[test]
+fn a_ticket_without_the_secret_of_its_session_is_of_no_use() {
+    // A thief has seen a ticket on the wire, and shows it with a secret of its own.
+    let [victim, acceptor, thief] = [(); 3].map(|()| identity(&shared("a", "k")));
+    let stolen = Arc::new(StolenTicket::default());
+    let mut server = (*acceptor.server_config()).clone();
+    server.ticketer = stolen.clone();
+    let server = Arc::new(server);
+    let (client, connection) = meet_by(victim.client_config(), server.clone(), HERE);
+    assert_eq!(kinds(&client, &connection), [Full; 2]);
+    let (client, connection) = meet_by(thief.client_config(), server.clone(), HERE);
+    assert_eq!(kinds(&client, &connection), [Full; 2]);
+
+    let mut client = ClientConnection::new(thief.client_config(), Identity::server_name(HERE)).unwrap();
+    let mut server = ServerConnection::new(server).unwrap();
+    let [dialer, acceptor] = pump(&mut client, &mut server);
+    let misbehaved = rustls::PeerMisbehaved::IncorrectBinder;
+    assert_eq!(acceptor, Some(rustls::Error::PeerMisbehaved(misbehaved)));
+    assert!(dialer.is_some());
+    assert_eq!(server.peer_certificates(), None);
+}
+
+/// Names every session by the same ticket, and knows the first.
+#[derive(Debug, Default)]
+struct StolenTicket {
+    sessions: parking_lot::Mutex<Vec<Vec<u8>>>,
+}
+
+impl rustls::server::ProducesTickets for StolenTicket {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        60
+    }
+
+    fn encrypt(&self, state: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.lock().push(state.to_vec());
+        Some(vec![7; 8])
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.lock().first().cloned()
+    }
 }
 
 #[test]
@@ -147,12 +345,15 @@ fn a_dialer_without_a_certificate_is_refused() {
         Trust::new(&playground("a")).unwrap(),
         Remote { peer: PeerKey::from([0; 32]), instance: Instance([0; 16]) },
     );
-    let mut client = ClientConfig::builder_with_details(Arc::new(default_provider()), Arc::new(Timeless))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let mut client = ClientConfig::builder_with_details(
+        Arc::new(default_provider()),
+        Arc::new(SinceStart(Instant::now())),
+    )
+    .with_protocol_versions(&[&TLS13])
+    .unwrap()
+    .dangerous()
+    .with_custom_certificate_verifier(Arc::new(verifier))
+    .with_no_client_auth();
     client.alpn_protocols = vec![PROTOCOL.to_vec()];
     let [dialer, acceptor] = handshake_of(&ours, Arc::new(client), &ours, ours.server_config());
     let reason = HandshakeRefused::NoCertificate;

@@ -3,7 +3,7 @@
 use ditto_mesh::{HandshakeRefused, Refusal, RefusedBy};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::{DigitallySignedStruct, HandshakeKind, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::Instant;
@@ -11,9 +11,12 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::*;
 use crate::counted::Counted;
-use crate::establish::{Failure, Opened, drive, open_accepted, open_dialed, secure};
+use crate::establish::{Failure, Opened, Secured, drive, open_accepted, open_dialed, secure};
 use crate::listen::{Caller, welcome};
 use crate::wire::{CONTROL, Cause, LINK, LinkFrame, MAX_LINK_FRAME, REPLICATION};
+
+/// Whatever a rogue calls what it has dialled.
+const HERE: &str = "here";
 
 fn shared(id: &str, key: &str) -> Authority {
     Authority::SharedKey { database_id: id.into(), key: key.into() }
@@ -91,6 +94,50 @@ async fn two_peers_with_one_key_are_both_told() {
     for peer in [&mut acceptor, &mut dialer] {
         let Problem::Refused { refusal, .. } = peer.problem().await else { panic!("not refused") };
         assert_eq!(refusal, Refusal { reason: HandshakeRefused::KeyInUse, by: RefusedBy::Us });
+    }
+}
+
+/// Who is at each end of a handshake over a pipe, and whether a ticket was used, as the dialer and as the acceptor sees it.
+async fn shaken_hands(
+    dialer: &Identity,
+    acceptor: &Identity,
+) -> [Result<(PeerKey, HandshakeKind), Failure>; 2] {
+    let (ours, theirs) = duplex(64 * 1024);
+    let (mut ours, mut theirs) = tokio::join!(
+        secure(Counted::new(ours), dialer, Some(HERE)),
+        secure(Counted::new(theirs), acceptor, None),
+    );
+    // Tickets are read with whatever comes after them.
+    if let (Ok(Secured { tls: ours, .. }), Ok(Secured { tls: theirs, .. })) = (&mut ours, &mut theirs) {
+        theirs.write_all(&[0]).await.unwrap();
+        theirs.flush().await.unwrap();
+        ours.read_u8().await.unwrap();
+    }
+    [ours, theirs].map(|end| {
+        let Secured { tls, remote } = end?;
+        Ok((remote.peer, tls.get_ref().1.handshake_kind().unwrap()))
+    })
+}
+
+#[tokio::test]
+async fn tickets_let_in_nobody_whom_a_full_handshake_would_refuse() {
+    let of = |authority: &Authority| Identity::new(&Identity::generate().unwrap(), authority).unwrap();
+    let (dialer, acceptor, stranger) = (of(&shared("a", "k")), of(&shared("a", "k")), of(&shared("a", "l")));
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+        let [at_dialer, at_acceptor] = shaken_hands(&dialer, &acceptor).await;
+        assert_eq!(at_dialer.unwrap(), (acceptor.peer_key(), kind));
+        assert_eq!(at_acceptor.unwrap(), (dialer.peer_key(), kind));
+        // The one shows a ticket that the other does not know; nobody comes in with none.
+        for (dialer, acceptor) in [(&dialer, &stranger), (&stranger, &acceptor)] {
+            let ends = shaken_hands(dialer, acceptor).await;
+            for (end, by) in ends.into_iter().zip([RefusedBy::Us, RefusedBy::Them]) {
+                let Err(Failure::Refused(refusal)) = end else { panic!("not refused") };
+                assert_eq!(refusal, Refusal { reason: HandshakeRefused::WrongSharedKey, by });
+            }
+        }
+        // That has cost the dialer its ticket, and it gets another one.
+        let [at_dialer, _] = shaken_hands(&dialer, &acceptor).await;
+        assert_eq!(at_dialer.unwrap().1, HandshakeKind::Full);
     }
 }
 
@@ -205,7 +252,7 @@ async fn rogue(address: &str) -> Opened {
 }
 
 async fn rogue_on(socket: TcpStream) -> Opened {
-    let secured = secure(Counted::new(socket), &identity(), true).await.unwrap();
+    let secured = secure(Counted::new(socket), &identity(), Some(HERE)).await.unwrap();
     open_dialed(secured.tls, 0, Instant::now() + PATIENCE, PATIENCE).await.unwrap()
 }
 
@@ -260,7 +307,7 @@ async fn handwritten(acceptor: &mut TestPeer) -> (TlsStream<Counted>, Up) {
 /// A connection on which this has been written after the handshake.
 async fn says(address: &str, bytes: &[u8]) -> TlsStream<Counted> {
     let socket = TcpStream::connect(address).await.unwrap();
-    let mut tls = secure(Counted::new(socket), &identity(), true).await.unwrap().tls;
+    let mut tls = secure(Counted::new(socket), &identity(), Some(HERE)).await.unwrap().tls;
     tls.write_all(bytes).await.unwrap();
     tls.flush().await.unwrap();
     tls
@@ -292,8 +339,8 @@ async fn who_does_not_greet_in_time_is_told_so() {
         let (ours, theirs) = duplex(64 * 1024);
         let (our_identity, their_identity) = (identity(), identity());
         let (ours, theirs) = tokio::join!(
-            secure(Counted::new(ours), &our_identity, dialed),
-            secure(Counted::new(theirs), &their_identity, !dialed),
+            secure(Counted::new(ours), &our_identity, dialed.then_some(HERE)),
+            secure(Counted::new(theirs), &their_identity, (!dialed).then_some(HERE)),
         );
         let (ours, mut theirs) = (ours.unwrap().tls, theirs.unwrap().tls);
         let soon = Instant::now() + Duration::from_millis(10);
@@ -540,7 +587,8 @@ async fn a_dialer_that_does_not_judge_us_is_refused_and_told_why() {
     let mut config = (*identity.client_config()).clone();
     config.dangerous().set_certificate_verifier(Arc::new(Gullible));
     let socket = Counted::new(TcpStream::connect(&address).await.unwrap());
-    let tls = TlsConnector::from(Arc::new(config)).connect(Identity::server_name(), socket).await.unwrap();
+    let tls =
+        TlsConnector::from(Arc::new(config)).connect(Identity::server_name(HERE), socket).await.unwrap();
     let Err(Failure::Refused(refusal)) =
         open_dialed(tls.into(), 0, Instant::now() + PATIENCE, PATIENCE).await
     else {
