@@ -154,6 +154,8 @@ async fn await_greeting(mux: &mut Mux, streams: &mut Streams) -> Result<u64, Fai
     let mut naming = FuturesUnordered::new();
     while streams.link.is_none() || streams.control.is_none() || streams.replication.is_none() {
         let (name, stream) = tokio::select! {
+            biased;
+            Some(named) = naming.next() => named?,
             stream = poll_fn(|cx| mux.poll_next_inbound(cx)) => {
                 let mut stream = match stream {
                     Ok(stream) => stream,
@@ -165,7 +167,6 @@ async fn await_greeting(mux: &mut Mux, streams: &mut Streams) -> Result<u64, Fai
                 naming.push(async move { stream.read_u8().await.map(|name| (name, stream)) });
                 continue;
             }
-            Some(named) = naming.next() => named?,
         };
         let place = match name {
             LINK => &mut streams.link,

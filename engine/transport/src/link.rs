@@ -102,6 +102,11 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
         reason = &mut listen => reason,
         result = &mut deliver => result.err().unwrap_or_else(|| ended(Channel::Control)),
         channel = closed.wait() => ended(channel),
+        reason = watch(&signs, &shared, options) => reason,
+        reason = speak(&mut link_writer, greeting, &signs, options) => reason,
+        reason = write_channel(Channel::Control, control_writer, &shared, options) => reason,
+        reason = write_channel(Channel::Replication, replication_writer, &shared, options) => reason,
+        // After all that write: what they write at the same moment leaves together.
         error = drive(&mut mux) => {
             connected = matches!(error, MuxError::Violation);
             match listen.as_mut().now_or_never() {
@@ -109,10 +114,6 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
                 _ => lost(error),
             }
         }
-        reason = speak(&mut link_writer, greeting, &signs, options) => reason,
-        reason = watch(&signs, &shared, options) => reason,
-        reason = write_channel(Channel::Control, control_writer, &shared, options) => reason,
-        reason = write_channel(Channel::Replication, replication_writer, &shared, options) => reason,
         reason = tell_writable(Channel::Control, &shared, hub) => reason,
         reason = tell_writable(Channel::Replication, &shared, hub) => reason,
     };

@@ -4,6 +4,9 @@
 //! frame away and serves the next one, so that a piece would be missing in the middle of a stream. It reports nothing of that;
 //! so what it writes is looked at. Such a GoAway is kept back, nothing more is read, and [`Mux::poll_next_inbound`] tells of
 //! it while the streams can still carry a goodbye.
+//!
+//! The crate flushes after each frame, and each flush is a TLS record of its own, with 22 bytes more. Here what is written leaves
+//! when nothing more is to be written or read at the moment: frames that are there together share records.
 
 use std::io;
 use std::pin::Pin;
@@ -93,10 +96,13 @@ impl Mux {
     }
 }
 
-/// The socket below the multiplexer. Keeps back a GoAway with an error, and gives nothing to read from then on.
+/// The socket below the multiplexer. Keeps back a GoAway with an error, and gives nothing to read from then on. Flushes when the
+/// multiplexer has done all it can, and not whenever it says so.
 struct Watched<S> {
     socket: S,
     violated: Arc<AtomicBool>,
+    /// The last flush was not finished: it goes on first, however much there is to read.
+    flushing: bool,
     /// Bytes of the present frame that are still to be written after its header.
     body: usize,
     /// What has been written of the present header.
@@ -105,7 +111,7 @@ struct Watched<S> {
 
 impl<S> Watched<S> {
     fn new(socket: S, violated: Arc<AtomicBool>) -> Self {
-        Self { socket, violated, body: 0, header: Vec::with_capacity(HEADER) }
+        Self { socket, violated, flushing: false, body: 0, header: Vec::with_capacity(HEADER) }
     }
 
     /// Whether `bytes` begin with such a GoAway.
@@ -134,16 +140,28 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncWrite + Unpin> Watched<S> {
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        self.flushing = flushed.is_pending();
+        flushed
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        if self.violated.load(Ordering::Relaxed) {
-            return Poll::Pending;
+        if !self.violated.load(Ordering::Relaxed)
+            && let Poll::Ready(read) = Pin::new(&mut self.socket).poll_read(cx, buffer)
+        {
+            return Poll::Ready(read);
         }
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        // The multiplexer reads when it has nothing to write.
+        ready!(self.flush(cx))?;
+        Poll::Pending
     }
 }
 
@@ -159,7 +177,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        if self.flushing { self.flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

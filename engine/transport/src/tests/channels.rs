@@ -158,3 +158,34 @@ async fn messages_sent_in_one_go_share_a_record() {
     let cost = at_dialer.outgoing.traffic().sent - before;
     assert!(cost < 50 * 48, "sent one by one they would cost {}, found {cost}", 50 * 48);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_comes_back_costs_half_of_the_first_one() {
+    let (mut acceptor, mut at_acceptor, mut dialer, mut at_dialer) = linked(64).await;
+    let first = cost_of_a_greeted_link(&mut acceptor, &at_acceptor, &mut dialer, &at_dialer).await;
+    assert!(first > 1_300, "two certificates and two signatures, found {first} bytes");
+    for _ in 0..3 {
+        at_acceptor.outgoing.close("test");
+        acceptor.down().await;
+        dialer.down().await;
+        (at_acceptor, at_dialer) = (acceptor.up().await, dialer.up().await);
+        assert_eq!((at_acceptor.peer, at_dialer.peer), (dialer.key(), acceptor.key()));
+        let again = cost_of_a_greeted_link(&mut acceptor, &at_acceptor, &mut dialer, &at_dialer).await;
+        assert!(again <= 920, "found {again} bytes, {first} the first time");
+    }
+}
+
+/// All bytes of a link, with an empty message each way that shows that both have read what came before.
+async fn cost_of_a_greeted_link(
+    acceptor: &mut TestPeer,
+    at_acceptor: &Up,
+    dialer: &mut TestPeer,
+    at_dialer: &Up,
+) -> u64 {
+    at_acceptor.outgoing.try_send(Channel::Replication, Vec::new()).unwrap();
+    dialer.message().await;
+    at_dialer.outgoing.try_send(Channel::Replication, Vec::new()).unwrap();
+    acceptor.message().await;
+    let Traffic { sent, received } = at_dialer.outgoing.traffic();
+    sent + received
+}
