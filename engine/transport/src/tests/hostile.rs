@@ -439,6 +439,27 @@ async fn who_breaks_the_multiplexing_is_told_so_and_nothing_after_that_arrives()
 }
 
 #[tokio::test]
+async fn a_round_trip_is_measured_when_much_arrives_and_not_before() {
+    let mut acceptor = TestPeer::new(&playground());
+    let (mut tls, up) = handwritten(&mut acceptor).await;
+    let mut seen = [Vec::new(), Vec::new()];
+    for (length, seen) in [100_u16, 5_000].into_iter().zip(&mut seen) {
+        let message = [&u32::from(length).to_le_bytes()[..], &vec![7; usize::from(length)]].concat();
+        tls.write_all(&data(0, 5, &message)).await.unwrap();
+        tls.flush().await.unwrap();
+        assert_eq!(acceptor.message().await.1.len(), usize::from(length));
+        // Whatever was sent before this has been read when it arrives.
+        up.outgoing.try_send(Channel::Control, b"heard".to_vec()).unwrap();
+        while !seen.ends_with(b"heard") {
+            timeout(PATIENCE, tls.read_buf(seen)).await.expect("nothing more comes").unwrap();
+        }
+    }
+    let pings =
+        seen.map(|bytes| bytes.windows(8).filter(|header| *header == [0, PING, 0, SYN, 0, 0, 0, 0]).count());
+    assert_eq!(pings, [0, 1]);
+}
+
+#[tokio::test]
 async fn streams_of_a_later_version_are_declined_without_harm() {
     let mut acceptor = TestPeer::new(&playground());
     let mut rogue = rogue(&acceptor.listen()).await;
