@@ -3,7 +3,7 @@
 //! It owns the state machine, so nothing here needs a lock; it blocks on the disk, so it is a thread of its own
 //! and not a task among those that serve sockets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, mpsc as blocking};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -208,6 +208,7 @@ impl Hub {
                     && let Some(message) = state.waiting.take()
                 {
                     let blocked = state.send(message);
+                    state.outgoing.release(Channel::Replication);
                     self.replicator.set_blocked(state.session, blocked);
                 }
             }
@@ -292,12 +293,20 @@ impl Hub {
 
     /// Carries out what the state machine asks for.
     fn pump(&mut self) {
+        // What goes to one peer leaves together.
+        let mut sent = BTreeSet::new();
         while let Some((session, message)) = self.replicator.poll_transmit() {
             let state = self.sessions.get(&session).and_then(|link| self.links.get_mut(link));
-            if let Some(state) = state
-                && state.send(message)
-            {
-                self.replicator.set_blocked(session, true);
+            if let Some(state) = state {
+                if state.send(message) {
+                    self.replicator.set_blocked(session, true);
+                }
+                sent.insert(session);
+            }
+        }
+        for session in sent {
+            if let Some(link) = self.link(session) {
+                link.outgoing.release(Channel::Replication);
             }
         }
         while let Some(event) = self.replicator.poll_event() {
@@ -456,7 +465,7 @@ impl Hub {
 impl LinkState {
     /// Answers whether the link is full, and the message waits here.
     fn send(&mut self, message: Vec<u8>) -> bool {
-        match self.outgoing.try_send(Channel::Replication, message) {
+        match self.outgoing.try_send_with_next(Channel::Replication, message) {
             // A link that is down tells so by its `Down`.
             Ok(()) | Err(SendError::Closed(_)) => false,
             Err(SendError::Full(message)) => {

@@ -14,6 +14,9 @@ const MESSAGE_COST: usize = 32;
 /// The writer takes about this many bytes at once: small messages share a TLS record and a system call.
 const BATCH: usize = 64 * 1024;
 
+/// From so much on the writer is woken at once: it fills a TLS record, whatever follows.
+const RECORD: usize = 16 * 1024;
+
 /// Filled by any thread, emptied by the link's task. Holds up to `limit` bytes and one message more.
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -36,7 +39,7 @@ impl Queue {
         Self { state: Mutex::default(), limit, filled: Notify::new(), drained: Notify::new() }
     }
 
-    /// O(1); never waits.
+    /// O(1); never waits. The writer may hear of it only when it is [released](Self::release).
     pub(crate) fn push(&self, message: Vec<u8>) -> Result<(), SendError> {
         if message.len() > MAX_FRAME {
             return Err(SendError::TooLong(message));
@@ -51,9 +54,17 @@ impl Queue {
         }
         state.cost += message.len() + MESSAGE_COST;
         state.messages.push_back(message);
+        let fills_a_record = state.cost >= RECORD;
         drop(state);
-        self.filled.notify_one();
+        if fills_a_record {
+            self.release();
+        }
         Ok(())
+    }
+
+    /// Wakes the writer.
+    pub(crate) fn release(&self) {
+        self.filled.notify_one();
     }
 
     /// Waits for messages and replaces `batch` by the next of them, as frames. One caller at a time.
@@ -115,6 +126,26 @@ mod tests {
         queue.drained().now_or_never().unwrap();
         assert!(queue.next_batch(&mut batch).now_or_never().is_none());
         assert!(queue.drained().now_or_never().is_none());
+    }
+
+    #[test]
+    fn the_writer_is_woken_for_what_is_released_and_for_what_fills_a_record() {
+        let queue = Queue::new(100_000);
+        let mut batch = Vec::new();
+        let mut next = Box::pin(queue.next_batch(&mut batch));
+        assert!((&mut next).now_or_never().is_none());
+        queue.push(vec![1; 10]).unwrap();
+        queue.push(vec![2; 10]).unwrap();
+        assert!((&mut next).now_or_never().is_none());
+        queue.release();
+        (&mut next).now_or_never().unwrap();
+        drop(next);
+        assert_eq!(batch.len(), 2 * 14);
+
+        let mut next = Box::pin(queue.next_batch(&mut batch));
+        assert!((&mut next).now_or_never().is_none());
+        queue.push(vec![0; RECORD]).unwrap();
+        (&mut next).now_or_never().unwrap();
     }
 
     #[test]

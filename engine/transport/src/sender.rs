@@ -76,7 +76,20 @@ impl LinkSender {
 
     /// Queues a message; O(1), never waits. A message that was taken is sent unless the link goes down.
     pub fn try_send(&self, channel: Channel, message: Vec<u8>) -> Result<(), SendError> {
+        self.try_send_with_next(channel, message)?;
+        self.release(channel);
+        Ok(())
+    }
+
+    /// As [`try_send`](Self::try_send), for a message after which others may follow in no time: a short one may wait for
+    /// [`release`](Self::release), so that they leave together.
+    pub fn try_send_with_next(&self, channel: Channel, message: Vec<u8>) -> Result<(), SendError> {
         self.shared.queue(channel).push(message)
+    }
+
+    /// Nothing follows for now: what waits is sent.
+    pub fn release(&self, channel: Channel) {
+        self.shared.queue(channel).release();
     }
 
     /// The link.

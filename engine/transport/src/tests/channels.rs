@@ -160,6 +160,25 @@ async fn messages_sent_in_one_go_share_a_record() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_are_released_together_share_a_frame() {
+    let (mut acceptor, _at_acceptor, _dialer, at_dialer) = linked(64).await;
+    let mut cheapest = u64::MAX;
+    // The link may be woken by something else between the two.
+    for _ in 0..5 {
+        let before = at_dialer.outgoing.traffic().sent;
+        for _ in 0..2 {
+            at_dialer.outgoing.try_send_with_next(Channel::Replication, vec![0; 10]).unwrap();
+        }
+        at_dialer.outgoing.release(Channel::Replication);
+        for _ in 0..2 {
+            acceptor.message().await;
+        }
+        cheapest = cheapest.min(at_dialer.outgoing.traffic().sent - before);
+    }
+    assert!(cheapest <= 2 * 14 + 12 + 22, "found {cheapest}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_that_comes_back_costs_half_of_the_first_one() {
     let (mut acceptor, mut at_acceptor, mut dialer, mut at_dialer) = linked(64).await;
     let first = cost_of_a_greeted_link(&mut acceptor, &at_acceptor, &mut dialer, &at_dialer).await;
