@@ -10,12 +10,12 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::{cipher_suite, default_provider};
+use rustls::crypto::ring::{cipher_suite, default_provider, kx_group};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ServerConfig, SupportedCipherSuite};
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::tickets::{HeldTickets, IssuedTickets, LIFETIME};
 use crate::verifier::{Trust, Verifier};
@@ -27,13 +27,6 @@ pub const PROTOCOL: &[u8] = b"ditto/1";
 /// The moment that certificates are judged at, in seconds since 1970: some time in 2026. Certificates of the mechanisms
 /// here do not expire, so a device with a broken clock can still connect.
 pub(crate) const JUDGED_AT: Duration = Duration::from_secs(1_780_000_000);
-
-/// As strong as the keys; the first one is the shortest in a handshake.
-const CIPHER_SUITES: [SupportedCipherSuite; 3] = [
-    cipher_suite::TLS13_AES_128_GCM_SHA256,
-    cipher_suite::TLS13_AES_256_GCM_SHA384,
-    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
-];
 
 /// A running instance of a peer: a random number made with each [`Identity`]. It tells a peer that dialled itself from
 /// two peers that run on copies of one directory, and an old link of a peer from one made since it was restarted.
@@ -114,8 +107,12 @@ impl Identity {
         let leaf = certificate(authority, pkcs8, peer_key, instance)?;
         let verifier = Arc::new(Verifier::new(Trust::new(authority)?, Remote { peer: peer_key, instance }));
         let key = || PrivatePkcs8KeyDer::from(pkcs8.to_vec()).into();
-        let provider =
-            Arc::new(CryptoProvider { cipher_suites: CIPHER_SUITES.to_vec(), ..default_provider() });
+        // One of each, as strong as our keys: what both sides would choose anyway.
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: vec![cipher_suite::TLS13_AES_128_GCM_SHA256],
+            kx_groups: vec![kx_group::X25519],
+            ..default_provider()
+        });
         let time = Arc::new(SinceStart(Instant::now()));
 
         let mut server = ServerConfig::builder_with_details(provider.clone(), time.clone())

@@ -4,7 +4,8 @@
 //! when it got it, and so is the acceptor. Both prove it with a secret of that session, and agree on new keys all the same. Who
 //! comes in by a ticket has been judged in full once, by the same running peer. Everything is in memory only, and belongs to
 //! one [`Identity`](crate::Identity): a peer that starts again, or under another authority, knows no tickets. One that is
-//! unknown, used or too old does no harm: the handshake is a full one.
+//! unknown, used or too old does no harm: the handshake is a full one. (Certificates of the mechanisms here do not expire; where
+//! one does, its tickets would have to end with it.)
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -196,23 +196,48 @@ fn who_has_started_again_knows_no_tickets_and_is_another_instance() {
     assert_kind(&dialer, &again, HERE, Full);
 }
 
+/// What a peer used before there were tickets: every cipher suite and key exchange, no resumption.
+fn without_tickets(stored: &[u8], authority: &Authority) -> (Identity, Arc<ClientConfig>, Arc<ServerConfig>) {
+    let peer = Identity::new(stored, authority).unwrap();
+    let leaf = certificate(authority, stored, peer.peer_key(), peer.instance()).unwrap();
+    let local = Remote { peer: peer.peer_key(), instance: peer.instance() };
+    let verifier = Arc::new(Verifier::new(Trust::new(authority).unwrap(), local));
+    let key = || PrivatePkcs8KeyDer::from(stored.to_vec()).into();
+    let (provider, time) = (Arc::new(default_provider()), Arc::new(SinceStart(Instant::now())));
+    let mut client = ClientConfig::builder_with_details(provider.clone(), time.clone())
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(verifier.clone())
+        .with_client_auth_cert(vec![leaf.clone()], key())
+        .unwrap();
+    client.alpn_protocols = vec![PROTOCOL.to_vec()];
+    client.resumption = Resumption::disabled();
+    let mut server = ServerConfig::builder_with_details(provider, time)
+        .with_protocol_versions(&[&TLS13])
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(vec![leaf], key())
+        .unwrap();
+    server.alpn_protocols = vec![PROTOCOL.to_vec()];
+    server.send_tls13_tickets = 0;
+    (peer, Arc::new(client), Arc::new(server))
+}
+
 #[test]
 fn a_peer_without_tickets_at_either_end_is_met_as_ever() {
-    let (left, right) = (identity(&playground("a")), identity(&playground("a")));
-    let mut client = (*left.client_config()).clone();
-    client.resumption = Resumption::disabled();
-    let mut server = (*right.server_config()).clone();
-    server.send_tls13_tickets = 0;
-    let (client, server) = (Arc::new(client), Arc::new(server));
+    let peer = identity(&playground("a"));
+    let (older, client, server) = without_tickets(&Identity::generate().unwrap(), &playground("a"));
     for _ in 0..2 {
-        for (client, server) in
-            [(client.clone(), right.server_config()), (left.client_config(), server.clone())]
-        {
-            let (client, server) = meet_by(client, server, HERE);
-            assert_eq!(kinds(&client, &server), [Full; 2]);
-            assert!(left.remote(client.peer_certificates()).is_ok());
-            assert!(right.remote(server.peer_certificates()).is_ok());
-        }
+        let (dialer, acceptor) = meet_by(client.clone(), peer.server_config(), HERE);
+        assert_eq!(kinds(&dialer, &acceptor), [Full; 2]);
+        assert_eq!(older.remote(dialer.peer_certificates()).unwrap().peer, peer.peer_key());
+        assert_eq!(peer.remote(acceptor.peer_certificates()).unwrap().peer, older.peer_key());
+
+        let (dialer, acceptor) = meet_by(peer.client_config(), server.clone(), HERE);
+        assert_eq!(kinds(&dialer, &acceptor), [Full; 2]);
+        assert_eq!(peer.remote(dialer.peer_certificates()).unwrap().peer, older.peer_key());
+        assert_eq!(older.remote(acceptor.peer_certificates()).unwrap().peer, peer.peer_key());
     }
 }
 
