@@ -56,11 +56,15 @@ pub(crate) async fn speak(
 }
 
 /// Finds out when the other side is not there any more.
-pub(crate) async fn watch(signs: &Signs, link: &LinkShared, options: &Options) -> LinkDown {
+///
+/// On an idle link both sides have heard of each other last at the same time, but for the way that it took. So the one that was
+/// dialled asks a little later, and mostly needs not: it has been asked by then.
+pub(crate) async fn watch(signs: &Signs, link: &LinkShared, dialed: bool, options: &Options) -> LinkDown {
+    let keep_alive = if dialed { options.keep_alive } else { options.keep_alive + options.keep_alive / 8 };
     let counters = &link.counters;
     loop {
         loop {
-            let quiet = counters.heard() + options.keep_alive;
+            let quiet = counters.heard() + keep_alive;
             if Instant::now() >= quiet {
                 break;
             }
@@ -126,11 +130,16 @@ mod tests {
     }
 
     /// How long after the last sign of life the link is given up, `busy` going on meanwhile.
-    async fn given_up(link: &LinkSender, signs: &Signs, busy: impl Future<Output = Infallible>) -> Duration {
+    async fn given_up(
+        link: &LinkSender,
+        signs: &Signs,
+        dialed: bool,
+        busy: impl Future<Output = Infallible>,
+    ) -> Duration {
         let options = Options::default();
         tokio::select! {
             never = busy => match never {},
-            reason = watch(signs, link.shared(), &options) => assert_eq!(reason, LinkDown::Silent),
+            reason = watch(signs, link.shared(), dialed, &options) => assert_eq!(reason, LinkDown::Silent),
         }
         link.silence()
     }
@@ -154,7 +163,7 @@ mod tests {
                 let _ = timeout(Duration::from_millis(milliseconds), life).await;
                 std::future::pending().await
             };
-            let silence = given_up(&link, &signs, then_silence).await;
+            let silence = given_up(&link, &signs, milliseconds % 260 == 0, then_silence).await;
             assert!(
                 silence < Duration::from_secs(10),
                 "gone after {milliseconds} ms, noticed after {silence:?}"
@@ -169,11 +178,40 @@ mod tests {
             let mut asked = 0;
             let (options, hour) = (Options::default(), Duration::from_secs(3_600));
             tokio::select! {
-                reason = watch(&signs, link.shared(), &options) => panic!("{reason:?}"),
+                reason = watch(&signs, link.shared(), true, &options) => panic!("{reason:?}"),
                 () = answer(&signs, &link, Duration::from_millis(delay), &mut asked) => {}
                 () = sleep(hour) => {}
             }
             assert!(asked <= 900, "asked {asked} times in an hour");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_the_two_sides_of_an_idle_link_one_asks() {
+        for way in [0, 1, 50, 240] {
+            let (ends, signs) = ([link(), link()], [Signs::default(), Signs::default()]);
+            let (options, hour) = (Options::default(), Duration::from_secs(3_600));
+            let mut asked = [0, 0];
+            let [by_dialer, by_acceptor] = &mut asked;
+            let ask = async |from: usize, asked: &mut u32| {
+                loop {
+                    signs[from].missed.notified().await;
+                    *asked += 1;
+                    sleep(Duration::from_millis(way)).await;
+                    ends[1 - from].shared().counters.received(PONG);
+                    sleep(Duration::from_millis(way)).await;
+                    ends[from].shared().counters.received(PONG);
+                    signs[from].given.notify_one();
+                }
+            };
+            tokio::select! {
+                reason = watch(&signs[0], ends[0].shared(), true, &options) => panic!("{reason:?}"),
+                reason = watch(&signs[1], ends[1].shared(), false, &options) => panic!("{reason:?}"),
+                () = ask(0, by_dialer) => {}
+                () = ask(1, by_acceptor) => {}
+                () = sleep(hour) => {}
+            }
+            assert!(asked[0] <= 900 && asked[1] == 0, "{way} ms: asked {asked:?} times in an hour");
         }
     }
 
@@ -187,7 +225,7 @@ mod tests {
                     link.shared().counters.sent(bytes_a_second);
                 }
             };
-            assert_eq!(given_up(&link, &signs, sending).await, Duration::from_secs(expected));
+            assert_eq!(given_up(&link, &signs, true, sending).await, Duration::from_secs(expected));
         }
     }
 }
