@@ -8,7 +8,7 @@ use ditto_mesh::identity::PROTOCOL;
 use ditto_mesh::{HandshakeRefused, Identity, PeerKey, Refusal, RefusedBy, Remote};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, sink};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 use yamux::{ConnectionError, FrameDecodeError};
@@ -18,7 +18,7 @@ use crate::frame::{FrameError, read_frame};
 use crate::mux::{Mux, MuxError, Stream};
 use crate::wire::{CONTROL, Cause, LINK, LinkFrame, MAX_LINK_FRAME, REPLICATION};
 
-/// How long, and for how many bytes, a refused connection is kept open so that the alert arrives.
+/// How long, and for how many bytes, a refused connection is kept open so that the other side learns why.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 64 * 1024;
 
@@ -80,17 +80,25 @@ pub(crate) async fn secure(
             return Err(failure);
         }
     };
-    let us = |reason| Failure::Refused(Refusal { reason, by: RefusedBy::Us });
     let (_, connection) = tls.get_ref();
-    if connection.alpn_protocol() != Some(PROTOCOL) {
-        return Err(us(HandshakeRefused::OtherProtocol));
-    }
-    let remote = identity.remote(connection.peer_certificates()).map_err(us)?;
+    let judged = match connection.alpn_protocol() {
+        Some(PROTOCOL) => identity.remote(connection.peer_certificates()),
+        _ => Err(HandshakeRefused::OtherProtocol),
+    };
+    let remote = match judged {
+        Ok(remote) => remote,
+        Err(reason) => {
+            // So that the other side, too, comes to the end of its handshake and finds the reason.
+            linger(tls).await;
+            return Err(Failure::Refused(Refusal { reason, by: RefusedBy::Us }));
+        }
+    };
     Ok(Secured { tls, remote })
 }
 
-/// Closing a socket with unread bytes resets the connection, and the alert that explains why would be lost.
-async fn linger(mut socket: Counted) {
+/// Closing a socket with unread bytes resets the connection, and the alert that explains why would be lost. Nor can the other side
+/// send its ticket then.
+async fn linger(mut socket: impl AsyncRead + AsyncWrite + Unpin) {
     let last_words = async {
         socket.shutdown().await?;
         copy(&mut socket.take(LINGER_BYTES), &mut sink()).await
@@ -249,7 +257,7 @@ pub(crate) async fn decline(mut opened: Opened, reason: &str, patience: Duration
 /// Sends the last words and closes the connection in an orderly way, or gives up after `patience`.
 pub(crate) async fn close(
     mux: &mut Mux,
-    link: &mut (impl tokio::io::AsyncWrite + Unpin),
+    link: &mut (impl AsyncWrite + Unpin),
     goodbye: Option<LinkFrame>,
     patience: Duration,
 ) {

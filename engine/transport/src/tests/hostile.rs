@@ -89,11 +89,17 @@ async fn two_peers_with_one_key_are_both_told() {
         let identity = Arc::new(Identity::new(&stored, &playground()).unwrap());
         TestPeer::of(identity, Options::default(), 64)
     };
-    let (mut acceptor, mut dialer) = (peer(), peer());
-    dialer.connect(&[&acceptor.listen()]);
-    for peer in [&mut acceptor, &mut dialer] {
-        let Problem::Refused { refusal, .. } = peer.problem().await else { panic!("not refused") };
-        assert_eq!(refusal, Refusal { reason: HandshakeRefused::KeyInUse, by: RefusedBy::Us });
+    for in_process in [false, true] {
+        let (mut acceptor, mut dialer) = (peer(), peer());
+        if in_process {
+            dialer.transports.connect_in_process(&acceptor.transports);
+        } else {
+            dialer.connect(&[&acceptor.listen()]);
+        }
+        for peer in [&mut acceptor, &mut dialer] {
+            let Problem::Refused { refusal, .. } = peer.problem().await else { panic!("not refused") };
+            assert_eq!(refusal, Refusal { reason: HandshakeRefused::KeyInUse, by: RefusedBy::Us });
+        }
     }
 }
 
