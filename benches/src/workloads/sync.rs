@@ -248,8 +248,8 @@ fn reconnection(mesh: &Mesh) -> Result<f64, Failure> {
 }
 
 /// The subscriber goes and comes back while nothing changed. The budget is for all that passes, TLS too, whose handshake
-/// takes most of it: two hellos with a key each, and a certificate and a signature from each side. What depends on how many
-/// documents there are is what passes beyond a reconnection with an empty collection.
+/// takes half of it: two hellos with a key each, and the ticket for the next one. What depends on how many documents there are
+/// is what passes beyond a reconnection with an empty collection.
 pub fn reconnect(context: &Context) -> Result<Vec<Line>, Failure> {
     context.step("connecting to an empty collection");
     let (empty, _) = Mesh::new::<Document>(&[], true)?;
