@@ -166,6 +166,9 @@ pub const MAX_RECONCILED_DOCUMENTS: usize = 1 << 20;
 /// Bits by which these ranges differ: with more documents than 64 ranges can have, the walk begins at 0. Each range costs both sides
 /// a pass over the collections.
 pub const MAX_RANGE_BITS: u32 = 6;
+/// Sessions with a peer that may end while something is reconciled, one after the other; the next one walks from 0, with positions
+/// that last.
+pub const MAX_BROKEN_OFF: u32 = 3;
 /// Reconciliations of one publisher that wait for their turn; further interests are walked for.
 pub const MAX_RECONCILIATIONS: usize = 64;
 /// Changes in a millisecond that a slow device reads when it takes stock: so much more time than [`ANSWER_TIMEOUT_MS`] it has for the

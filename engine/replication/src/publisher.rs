@@ -82,6 +82,8 @@ pub(crate) struct Publisher {
     large: Option<Draft>,
     /// Reconciliations that are not over, by generation; the first is under way, the others wait.
     comparisons: VecDeque<Comparison>,
+    /// Reconciliations of the sessions before this one that ended with them, one after the other.
+    pub(crate) broken_off: u32,
     /// What the other peer has taken from elsewhere and is known here in another version.
     differing: Option<Differing>,
     /// The other peer can reconcile, and has so many changes in its log.

@@ -70,6 +70,8 @@ pub struct Replicator {
     left_parts: LeftParts,
     /// … and what has not reached the other peer.
     withheld: BTreeMap<PeerId, Withheld>,
+    /// … and how many reconciliations have ended with them.
+    broken_off: BTreeMap<PeerId, u32>,
     /// The newest local sequence when there was something in part the last time.
     torn_up_to: Sequence,
     /// Something is whole that was visible in part, and the other peers were not told yet.
@@ -112,6 +114,7 @@ impl Replicator {
             left: BTreeMap::new(),
             left_parts: LeftParts::default(),
             withheld: BTreeMap::new(),
+            broken_off: BTreeMap::new(),
             torn_up_to: Sequence(0),
             mended: false,
             eager: EagerLinks::default(),
@@ -133,6 +136,7 @@ impl Replicator {
             self.left_parts.take(remote),
         );
         *begun.withheld() = self.withheld.remove(&remote).unwrap_or_default();
+        *begun.broken_off() = self.broken_off.remove(&remote).unwrap_or_default();
         self.sessions.insert(session, begun);
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
@@ -179,6 +183,10 @@ impl Replicator {
         let withheld = std::mem::take(session.withheld());
         if !withheld.is_empty() && self.withheld.len() < self.local.sizes.remembered_peers {
             self.withheld.insert(remote, withheld);
+        }
+        let broken_off = session.bequeath_broken_off();
+        if broken_off > 0 && self.broken_off.len() < self.local.sizes.remembered_peers {
+            self.broken_off.insert(remote, broken_off);
         }
         let says_something = |left: &Left| left.tears.parts(self.durable).is_some();
         if !says_something(&left) {

@@ -126,6 +126,16 @@ impl Session {
         &mut self.publisher.withheld
     }
 
+    /// How many reconciliations have ended with the sessions before.
+    pub(crate) fn broken_off(&mut self) -> &mut u32 {
+        &mut self.publisher.broken_off
+    }
+
+    /// The same with this one, when it ends.
+    pub(crate) fn bequeath_broken_off(&self) -> u32 {
+        self.publisher.broken_off()
+    }
+
     /// What has come of long deltas when the session ends.
     pub(crate) fn bequeath_parts(&mut self) -> Vec<Beginning> {
         std::mem::take(&mut self.reassembly).end()
@@ -238,7 +248,7 @@ impl Session {
                 subscriber.follow(delivery, link, turn)
             }
             Message::Symbols(symbols) => publisher.symbols(symbols, turn),
-            Message::Inquiry(inquiry) => subscriber.inquiry(inquiry),
+            Message::Inquiry(inquiry) => subscriber.inquiry(inquiry, link),
             Message::Names(names) => publisher.names(&names, turn),
             Message::Settled(settled) => subscriber.settled(settled, turn),
             Message::Taken(taken) => publisher.taken(taken, link, turn),

@@ -8,7 +8,9 @@ mod pair;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use ditto_replication::limits::PART_BYTES;
 use ditto_replication::{SessionId, Sizes};
+use ditto_value::Value;
 use pair::{Net, int};
 
 const PLANTS: &str = "SELECT * FROM plants";
@@ -20,6 +22,16 @@ const SYMBOLS: u8 = 16;
 const SETTLED: u8 = 19;
 
 const UNLIMITED: usize = 1_000;
+
+/// A greeting without the capability; other messages as they are.
+fn without_ranges(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.first() == Some(&HELLO) {
+        // Field 8, a number of one byte: all capabilities but the sixth.
+        let field = bytes.windows(2).position(|field| field == [16, 63]).expect("capabilities");
+        bytes[field + 1] = 31;
+    }
+    bytes
+}
 
 /// Two peers that hold the same so many documents and have never met; they reconcile so many at once. The even ones match
 /// [`SUNNY`].
@@ -225,14 +237,7 @@ fn more_than_all_ranges_can_have_is_walked_for() {
 fn a_peer_that_does_not_know_ranges_is_walked_for() {
     for limits in [[50, UNLIMITED], [UNLIMITED, 50]] {
         let mut net = twins(200, limits);
-        net.alter = Some(Box::new(|_, mut bytes| {
-            if bytes.first() == Some(&HELLO) {
-                // Field 8, a number of one byte: all capabilities but the sixth.
-                let field = bytes.windows(2).position(|field| field == [16, 63]).expect("capabilities");
-                bytes[field + 1] = 31;
-            }
-            vec![bytes]
-        }));
+        net.alter = Some(Box::new(|_, bytes| vec![without_ranges(bytes)]));
         set(&mut net, 0, 7, 50);
         net.subscribe(1, PLANTS);
         net.connect(0, 1);
@@ -266,5 +271,102 @@ fn a_link_that_breaks_between_any_two_messages_costs_a_repetition() {
         let (left, right) = (net.model(0).versions(), net.model(1).versions());
         assert_eq!(left, right, "after {steps} steps");
         assert_at_peace(&net);
+    }
+}
+
+#[test]
+fn who_names_a_range_without_saying_that_it_can_is_not_believed_to_hold_everything() {
+    let mut net = twins(200, [50, 50]);
+    for i in 0..20 {
+        set(&mut net, 0, 10 * i, 50);
+    }
+    net.alter = Some(Box::new(|sender, bytes| vec![if sender == 1 { without_ranges(bytes) } else { bytes }]));
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.failures(0).len(), 1, "it is a violation");
+    assert!(net.model(1).checkpoints().is_empty());
+}
+
+#[test]
+fn a_range_that_the_subscriber_lacks_is_sent_as_a_whole() {
+    let mut net = twins(32, [UNLIMITED, 4]);
+    for i in 0..12 {
+        insert(&mut net, 0, &format!("new {i}"), 1);
+    }
+    net.subscribe(1, PLANTS);
+    let sessions = net.connect(0, 1);
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!((sent(&net, sessions), ranges(&mut net)[1]), ([12, 0], 0));
+    assert_at_peace(&net);
+}
+
+#[test]
+fn a_range_ends_when_its_large_documents_have_arrived() {
+    let mut state = 1_u64;
+    let mut noise = || -> Value {
+        let mut letter = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'0' + (state >> 58) as u8)
+        };
+        Value::String((0..3 * PART_BYTES).map(|_| letter()).collect())
+    };
+    let rings = noise();
+    let mut reached = 0;
+    for steps in 0..60 {
+        let mut net = twins(60, [20, 20]);
+        let now = net.now;
+        for i in 0..4 {
+            net.model(0).insert(now, "plants", &format!("large {i}"), &[("rings", rings.clone())]);
+        }
+        net.model(0).insert(now, "pots", "pot", &[]);
+        net.room = 2;
+        net.subscribe(1, PLANTS);
+        net.connect(0, 1);
+        for _ in 0..steps {
+            if !net.step() {
+                net.tick_due();
+            }
+        }
+        // What is under way is dropped, and begun again.
+        net.model(0).evict("pots", "pot");
+        net.rest();
+        assert_at_peace(&net);
+        for i in 0..4 {
+            assert!(net.model(1).visible("plants", &format!("large {i}")).is_some(), "after {steps} steps");
+        }
+        reached += u64::from(ranges(&mut net)[0] > 0);
+    }
+    assert!(reached > 30, "{reached} times");
+}
+
+/// Differences that are left after a hundred sessions that each end after so many messages.
+fn left_after_sessions_of(messages: usize, limit: usize) -> usize {
+    let mut net = twins(400, [limit, limit]);
+    for i in 0..20 {
+        set(&mut net, 0, 20 * i, 50);
+    }
+    net.subscribe(1, PLANTS);
+    for _ in 0..100 {
+        net.connect(0, 1);
+        let mut left = messages;
+        while left > 0 && (net.step() || net.tick_due()) {
+            left -= 1;
+        }
+        net.advance(100);
+        net.disconnect(0, 1);
+    }
+    let theirs = net.model(0).versions();
+    let ours = net.model(1).versions();
+    theirs.iter().filter(|(key, version)| ours.get(*key) != Some(*version)).count()
+}
+
+#[test]
+fn sessions_that_end_before_all_ranges_have_had_their_turn_come_to_an_end_together() {
+    for messages in [16, 20, 30, 40, 60] {
+        for limit in [25, UNLIMITED] {
+            assert_eq!(left_after_sessions_of(messages, limit), 0, "{messages} messages, {limit} at once");
+        }
     }
 }

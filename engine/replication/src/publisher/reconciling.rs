@@ -6,7 +6,7 @@ use super::{Candidate, Draft, Place, Publisher, Weighed};
 use crate::capabilities::TAKEN;
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
-use crate::limits::WORK_MS;
+use crate::limits::{MAX_BROKEN_OFF, WORK_MS};
 use crate::message::{Interests, Message, Names, Settled, Symbols};
 use crate::reconciliation::{Comparison, Next, row};
 use crate::sizes::Sizes;
@@ -19,7 +19,20 @@ impl Publisher {
         let theirs = self.reconciles_with.map_or(0, |theirs| theirs.0);
         let least = sizes.reconciled_changes;
         let holds_enough = if unfiltered { theirs >= least } else { theirs > 0 };
-        holds_enough && durable.0 >= least && self.comparisons.len() < sizes.reconciliations
+        holds_enough
+            && durable.0 >= least
+            && self.comparisons.len() < sizes.reconciliations
+            && self.broken_off < MAX_BROKEN_OFF
+    }
+
+    /// How many reconciliations with this peer have ended with their sessions, one after the other.
+    pub(crate) fn broken_off(&self) -> u32 {
+        match self.broken_off {
+            before if self.generation == 0 => before,
+            // It was walked for.
+            MAX_BROKEN_OFF.. => 0,
+            before => before + u32::from(!self.comparisons.is_empty()),
+        }
     }
 
     /// The other peer wants other things than before, or has forgotten what it held: what was compared until now
@@ -85,10 +98,10 @@ impl Publisher {
                 Next::Send => self.send_lacking(link, turn)?,
                 Next::SendLarge if self.gives_way || !self.may_begin_large(&sizes) => return Ok(()),
                 Next::SendLarge => self.send_lacking_large(link, turn)?,
-                Next::Settle if self.large.as_ref().is_some_and(|draft| draft.place == Place::Beside) => {
+                Next::Over if self.large.as_ref().is_some_and(|draft| draft.place == Place::Beside) => {
                     return Ok(());
                 }
-                Next::Settle => {
+                Next::Over => {
                     if self.comparisons.front_mut().is_some_and(Comparison::go_on) {
                         link.mechanisms.ranges += 1;
                         continue;
@@ -164,6 +177,7 @@ impl Publisher {
 
     /// From the next batch on, the interests of the comparison stand at this sequence.
     fn settle(&mut self, comparison: &Comparison, sequence: Sequence, link: &mut Link) {
+        self.broken_off = 0;
         for (id, _) in &comparison.interests {
             if let Some(served) = self.served.get_mut(id) {
                 served.is_reconciled = false;

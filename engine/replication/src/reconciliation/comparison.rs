@@ -28,6 +28,8 @@ const OPEN_INQUIRIES: usize = 4;
 const TOO_MANY: u64 = u64::MAX;
 /// With fewer symbols than this, the estimate may be twice too large.
 const ENOUGH_FOR_AN_ESTIMATE: usize = 64;
+/// Who holds less than one in so many documents is sent all of them.
+const LITTLE_HELD: u64 = 8;
 
 /// The interests of one message, compared with what the subscriber holds.
 #[derive(Debug)]
@@ -42,11 +44,13 @@ pub(crate) struct Comparison {
     has_ranges: bool,
     /// What all of the following is about, save `is_nothing_held`.
     range: NameRange,
-    /// The last range that the subscriber knows of.
-    known_range: NameRange,
+    /// The subscriber knows that this is the range.
+    is_announced: bool,
     /// `None` before its turn has come.
     scan: Option<Scan>,
     has_graves: bool,
+    /// No range is so narrow that what is in it fits.
+    is_too_large: bool,
     /// Every document that is to be held by the subscriber: 32 bytes each, together with `others` at most
     /// [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
     stock: Vec<Stocked>,
@@ -58,7 +62,7 @@ pub(crate) struct Comparison {
     documents: Option<u64>,
     /// The subscriber has said that it holds none, of whatever name.
     pub(crate) is_nothing_held: bool,
-    /// It holds less than half of what is here.
+    /// It holds little of a wider range.
     is_little_held: bool,
     /// Symbols that were received and not yet compared.
     arrived: Vec<Symbol>,
@@ -115,7 +119,7 @@ pub(crate) enum Next {
     /// The same with what [`Comparison::large`] yields, if that may be begun now; otherwise wait.
     SendLarge,
     /// Everything of the range is sent: [go on](Comparison::go_on) with the next, or settle.
-    Settle,
+    Over,
     /// Walk from the beginning instead.
     Walk,
 }
@@ -129,9 +133,10 @@ impl Comparison {
             naming,
             has_ranges,
             range: NameRange::default(),
-            known_range: NameRange::default(),
+            is_announced: true,
             scan: None,
             has_graves: false,
+            is_too_large: false,
             stock: Vec::new(),
             others: Vec::new(),
             walk_bytes: (0, 0),
@@ -194,44 +199,44 @@ impl Comparison {
         let naming = self.naming.clone();
         let mut comparison = Self::new(self.generation, naming, self.fence, self.has_ranges);
         comparison.interests = std::mem::take(&mut self.interests);
-        (comparison.range, comparison.known_range) = (next, self.known_range);
+        (comparison.range, comparison.is_announced) = (next, false);
+        comparison.is_nothing_held = self.is_nothing_held;
         *self = comparison;
         true
     }
 
     /// Takes stock of a part of the range only, of which the subscriber has said nothing yet.
     fn narrow(&mut self, range: NameRange) {
-        self.is_little_held |= self.documents.is_some_and(|documents| self.is_little(documents));
         let before = (self.stock.len(), self.others.len());
         self.stock.retain(|stocked| range.has(stocked.beginning));
         self.others.retain(|(name, _)| range.has(beginning(*name)));
         let share = |bytes: u64, left: usize, before: usize| bytes / before.max(1) as u64 * left as u64;
         self.walk_bytes.0 = share(self.walk_bytes.0, self.stock.len(), before.0);
         self.walk_bytes.1 = share(self.walk_bytes.1, self.others.len(), before.1);
-        self.range = range;
+        (self.range, self.is_announced) = (range, false);
         (self.documents, self.received, self.requested) = (None, 0, FIRST_SYMBOLS);
         self.arrived = Vec::new();
         self.waiting_since = None;
     }
 
-    /// Whether that is less than half of what the subscriber is to hold.
+    /// Whether the subscriber, which holds so many documents, holds so few of these that they may as well be sent again.
     fn is_little(&self, documents: u64) -> bool {
-        documents.saturating_mul(2) < self.stock.len() as u64
+        documents.saturating_mul(LITTLE_HELD) < self.stock.len() as u64
     }
 
-    fn has_too_many(&self, sizes: &Sizes) -> bool {
-        self.stock.len() + self.others.len() > sizes.reconciled_documents
+    fn is_full(&self, sizes: &Sizes) -> bool {
+        self.stock.len() + self.others.len() >= sizes.reconciled_documents
     }
 
     /// The subscriber describes what it holds.
     pub(crate) fn symbols(&mut self, symbols: Symbols, now: u64) -> Result<(), CloseReason> {
-        if symbols.range.begins(self.range) && self.documents.is_none() {
+        if self.has_ranges && symbols.range.is_first_part_of(self.range) && self.documents.is_none() {
             // It has taken stock in smaller pieces.
             self.narrow(symbols.range);
-            self.known_range = symbols.range;
+            self.is_announced = true;
         }
-        if self.range.begins(symbols.range) {
-            // It does not know yet that this is too much for once.
+        if self.range.is_first_part_of(symbols.range) {
+            // It does not know yet that this is too much for once; but it may hold so little that this does not matter.
             self.is_little_held |= !symbols.too_many && self.is_little(symbols.documents);
             self.is_nothing_held = symbols.nothing && symbols.documents == 0;
             return Ok(());
@@ -296,23 +301,17 @@ impl Comparison {
         sizes: &Sizes,
         now: u64,
     ) -> Result<Next, ReplicaError> {
-        if self.is_little_held && !matches!(self.stage, Stage::Telling(_)) {
-            return Ok(Next::Walk);
-        }
         if matches!(self.stage, Stage::Stocktaking) {
-            if self.range.is_after(self.known_range) {
-                return Ok(Next::Ask(self.begin_range()));
-            }
             self.take_stock(replica, sizes)?;
-            if self.is_little_held {
+            if !std::mem::replace(&mut self.is_announced, true) {
+                return Ok(Next::Ask(self.inquiry()));
+            }
+            if self.is_little_held || self.documents.is_some_and(|documents| self.is_little(documents)) {
                 return Ok(Next::Walk);
             }
-            if self.has_too_many(sizes) {
+            if self.is_too_large {
                 if self.documents.is_some() {
                     return Ok(Next::Walk);
-                }
-                if self.range != self.known_range {
-                    return Ok(Next::Ask(self.begin_range()));
                 }
                 // What is walked for depends on how much is held there.
                 self.waiting_since.get_or_insert(now);
@@ -321,17 +320,14 @@ impl Comparison {
             if !self.scan.as_ref().is_some_and(Scan::is_over) {
                 return Ok(Next::More);
             }
-            if self.stock.is_empty() && self.others.is_empty() {
-                return Ok(Next::Settle);
-            }
             self.others.sort_unstable();
             self.others.dedup();
             self.stage = Stage::Comparing;
-            if self.range != self.known_range {
-                return Ok(Next::Ask(self.begin_range()));
-            }
         }
         if matches!(self.stage, Stage::Comparing) {
+            if self.stock.is_empty() && self.others.is_empty() {
+                return Ok(Next::Over);
+            }
             match self.compare(sizes, now) {
                 Ok(Some(next)) => return Ok(next),
                 Ok(None) => {}
@@ -351,7 +347,7 @@ impl Comparison {
             Difference { lacking, .. } if !lacking.is_empty() => Next::Send,
             Difference { large, .. } if !large.is_empty() => Next::SendLarge,
             Difference { asked, .. } if !asked.is_empty() => Next::Wait,
-            _ => Next::Settle,
+            _ => Next::Over,
         })
     }
 
@@ -378,7 +374,7 @@ impl Comparison {
     ) -> Result<(), ReplicaError> {
         let name = self.naming.name(key);
         let beginning = beginning(name);
-        if !self.range.has(beginning) || held.newest > self.fence || self.has_too_many(sizes) {
+        if !self.range.has(beginning) || held.newest > self.fence || self.is_too_large {
             return Ok(());
         }
         let of_collection = self.interests.iter().map(|(_, interest)| interest);
@@ -391,6 +387,18 @@ impl Comparison {
         let Some((held, is_asked_for)) = found.filter(|(held, _)| held.newest <= self.fence) else {
             return Ok(());
         };
+        while self.is_full(sizes) {
+            match self.range.lower_half().filter(|_| self.has_ranges) {
+                Some(half) => self.narrow(half),
+                None => {
+                    self.is_too_large = true;
+                    return Ok(());
+                }
+            }
+        }
+        if !self.range.has(beginning) {
+            return Ok(());
+        }
         self.has_graves |= key.is_by_hash();
         if is_asked_for {
             let item = self.naming.item(name, held.version);
@@ -399,10 +407,6 @@ impl Comparison {
         } else {
             self.others.push((name, held.newest));
             self.walk_bytes.1 += key.id.len() as u64 + OFFER_BYTES;
-        }
-        while self.has_too_many(sizes) && self.has_ranges {
-            let Some(half) = self.range.lower_half() else { break };
-            self.narrow(half);
         }
         Ok(())
     }
@@ -457,12 +461,6 @@ impl Comparison {
     fn inquiry(&self) -> Inquiry {
         let (generation, range) = (self.generation, self.range);
         Inquiry { generation, symbols: self.requested as u64, items: Vec::new(), range }
-    }
-
-    /// Says which range it is about now.
-    fn begin_range(&mut self) -> Inquiry {
-        self.known_range = self.range;
-        self.inquiry()
     }
 
     /// Whether to look at those that have arrived, which costs a pass over all that is here: all of those that were asked for, or many.

@@ -74,7 +74,7 @@ impl Inventory {
         } = self;
         let mut next = Self::new(*generation, naming.clone());
         (next.collections, next.holds_any, next.range) = (std::mem::take(collections), *holds_any, range);
-        if range.begins(*before) {
+        if range.is_first_part_of(*before) {
             (next.scan, next.stock) = (scan.take(), std::mem::take(stock));
             next.stock.retain(|(_, name)| range.has(beginning(*name)));
             next.has_graves = *has_graves;
@@ -84,7 +84,7 @@ impl Inventory {
 
     /// The publisher wants to know more.
     pub(crate) fn inquiry(&mut self, inquiry: Inquiry) -> Result<(), CloseReason> {
-        if inquiry.range.begins(self.range) || inquiry.range.is_after(self.range) {
+        if inquiry.range.is_first_part_of(self.range) || inquiry.range.is_after(self.range) {
             self.go_on_with(inquiry.range);
         }
         if inquiry.range != self.range {
@@ -117,11 +117,10 @@ impl Inventory {
             scan.read(turn.replica, &sizes, |key, held| {
                 *holds_any = true;
                 let name = naming.name(&key);
-                if range.has(beginning(name)) && !*is_too_large {
-                    stock.push((naming.item(name, held.version), name));
-                    *has_graves |= key.is_by_hash();
+                if !range.has(beginning(name)) || *is_too_large {
+                    return Ok(());
                 }
-                while stock.len() > sizes.reconciled_documents && !*is_too_large {
+                while stock.len() >= sizes.reconciled_documents && !*is_too_large {
                     match range.lower_half().filter(|_| has_ranges) {
                         Some(half) => {
                             *range = half;
@@ -129,6 +128,10 @@ impl Inventory {
                         }
                         None => (*is_too_large, *stock) = (true, Vec::new()),
                     }
+                }
+                if range.has(beginning(name)) && !*is_too_large {
+                    stock.push((naming.item(name, held.version), name));
+                    *has_graves |= key.is_by_hash();
                 }
                 Ok(())
             })?;
@@ -201,6 +204,18 @@ mod tests {
     use ditto_crdt::{RunId, Sequence};
 
     use super::*;
+
+    #[test]
+    fn each_range_has_as_many_inquiries_and_questions() -> Result<(), CloseReason> {
+        let mut inventory = Inventory::new(1, Naming::new(RunId(1), Sequence(1), 1));
+        for prefix in 0..64 {
+            let range = NameRange::new(6, prefix).unwrap_or_default();
+            for symbols in [16, 32, 64, 128] {
+                inventory.inquiry(Inquiry { generation: 1, symbols, range, items: vec![1; 4_096] })?;
+            }
+        }
+        Ok(())
+    }
 
     #[test]
     fn symbols_are_not_asked_for_one_by_one() -> Result<(), CloseReason> {

@@ -46,7 +46,7 @@ impl NameRange {
     }
 
     /// Whether it is the first part of a wider one.
-    pub(crate) fn begins(self, wider: Self) -> bool {
+    pub(crate) fn is_first_part_of(self, wider: Self) -> bool {
         self.start() == wider.start() && self.bits > wider.bits
     }
 
@@ -75,7 +75,7 @@ mod tests {
                 let names = (0..200_u64).map(|name| name.wrapping_mul(0x9e37_79b9_7f4a_7c15));
                 names.zip(&mut found).for_each(|(name, found)| *found += u32::from(present.has(name)));
                 let next = present.next();
-                assert!(next.is_none_or(|next| next.is_after(present) && !next.begins(present)));
+                assert!(next.is_none_or(|next| next.is_after(present) && !next.is_first_part_of(present)));
                 range = next;
                 ranges += 1;
             }
@@ -87,7 +87,12 @@ mod tests {
     fn the_lower_half_begins_the_whole() {
         let mut wider = NameRange::default();
         while let Some(half) = wider.lower_half() {
-            assert!(half.begins(wider) && !wider.begins(half) && !half.begins(half) && !half.is_after(wider));
+            assert!(
+                half.is_first_part_of(wider)
+                    && !wider.is_first_part_of(half)
+                    && !half.is_first_part_of(half)
+                    && !half.is_after(wider)
+            );
             assert!(wider.has(0) && half.has(0) && wider.has(u64::MAX >> (wider.bits + 1)));
             assert!(!half.has(1 << (63 - wider.bits)));
             wider = half;

@@ -3,9 +3,10 @@
 use ditto_crdt::{RunId, Sequence};
 
 use super::Subscriber;
+use crate::capabilities::RANGES;
 use crate::event::{CloseReason, Violation};
 use crate::message::{Inquiry, Settled};
-use crate::reconciliation::{Inventory, naming::Naming};
+use crate::reconciliation::{Inventory, NameRange, naming::Naming};
 use crate::turn::{Link, Turn};
 
 impl Subscriber {
@@ -43,8 +44,9 @@ impl Subscriber {
     }
 
     /// The publisher wants to know more of what is held here.
-    pub(crate) fn inquiry(&mut self, inquiry: Inquiry) -> Result<(), CloseReason> {
-        if inquiry.generation > self.confirmed {
+    pub(crate) fn inquiry(&mut self, inquiry: Inquiry, link: &Link) -> Result<(), CloseReason> {
+        let is_readable = inquiry.range == NameRange::default() || link.can(RANGES);
+        if inquiry.generation > self.confirmed || !is_readable {
             return Err(Violation::Unexpected("inquiry").into());
         }
         match self.inventories.front_mut().filter(|front| front.generation == inquiry.generation) {
