@@ -75,7 +75,8 @@ impl ProducesTickets for IssuedTickets {
         if sessions.iter().any(|session| session.ticket == ticket) {
             return None;
         }
-        if sessions.len() >= MAX_ISSUED {
+        let is_over = |session: &Session| session.issued.elapsed() >= self.lifetime;
+        while sessions.len() >= MAX_ISSUED || sessions.front().is_some_and(is_over) {
             sessions.pop_front();
         }
         sessions.push_back(Session { ticket, state: state.to_vec(), issued: Instant::now() });

@@ -26,6 +26,9 @@ use crate::subscription_status::{Asked, SUBSCRIPTIONS, SubscriptionStatus};
 /// When the housekeeping is tried again after it failed.
 const REAPING_RETRY: Duration = Duration::from_secs(600);
 
+/// So much is taken from the state machine before what is short and waits for more to the same peer is sent.
+const RELEASED_BYTES: usize = 64 * 1024;
+
 /// At most 248 bytes, so that the link's goodbye has room for it.
 const FORKS_TOO_OFTEN: &str = "the other peer claims again and again to have seen another history of this database; if two \
     machines run copies of one directory, remove the file peer-key in one of them and start it again";
@@ -291,24 +294,32 @@ impl Hub {
         self.quiet_since = self.clock.now_ms();
     }
 
+    /// What waits for more to the same peer is sent.
+    fn release(&self, sessions: &BTreeSet<SessionId>) {
+        for link in sessions.iter().filter_map(|session| self.link(*session)) {
+            link.outgoing.release(Channel::Replication);
+        }
+    }
+
     /// Carries out what the state machine asks for.
     fn pump(&mut self) {
-        // What goes to one peer leaves together.
-        let mut sent = BTreeSet::new();
+        // What goes to one peer leaves together, but nobody waits for much that goes to others.
+        let (mut sent, mut bytes) = (BTreeSet::new(), 0);
         while let Some((session, message)) = self.replicator.poll_transmit() {
             let state = self.sessions.get(&session).and_then(|link| self.links.get_mut(link));
             if let Some(state) = state {
+                bytes += message.len();
                 if state.send(message) {
                     self.replicator.set_blocked(session, true);
                 }
                 sent.insert(session);
             }
-        }
-        for session in sent {
-            if let Some(link) = self.link(session) {
-                link.outgoing.release(Channel::Replication);
+            if bytes >= RELEASED_BYTES {
+                self.release(&std::mem::take(&mut sent));
+                bytes = 0;
             }
         }
+        self.release(&sent);
         while let Some(event) = self.replicator.poll_event() {
             self.on_event(event);
         }

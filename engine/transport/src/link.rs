@@ -102,7 +102,6 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
         reason = &mut listen => reason,
         result = &mut deliver => result.err().unwrap_or_else(|| ended(Channel::Control)),
         channel = closed.wait() => ended(channel),
-        reason = watch(&signs, &shared, link.dialed, options) => reason,
         reason = speak(&mut link_writer, greeting, &signs, options) => reason,
         reason = write_channel(Channel::Control, control_writer, &shared, options) => reason,
         reason = write_channel(Channel::Replication, replication_writer, &shared, options) => reason,
@@ -114,6 +113,8 @@ pub(crate) async fn run(ready: Ready, hub: &Hub, stop: &CancellationToken) -> Du
                 _ => lost(error),
             }
         }
+        // After all that was read: what has come in while nobody looked is a sign of life.
+        reason = watch(&signs, &shared, link.dialed, options) => reason,
         reason = tell_writable(Channel::Control, &shared, hub) => reason,
         reason = tell_writable(Channel::Replication, &shared, hub) => reason,
     };

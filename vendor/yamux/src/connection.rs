@@ -7,6 +7,8 @@
 // as LICENSE-MIT. You may also obtain a copy of the Apache License, Version 2.0
 // at https://www.apache.org/licenses/LICENSE-2.0 and a copy of the MIT license
 // at https://opensource.org/licenses/MIT.
+//
+// Changed: when the round trip is measured (see PATCH.md).
 
 //! This module contains the `Connection` type and associated helpers.
 //! A `Connection` wraps an underlying (async) I/O resource and multiplexes
