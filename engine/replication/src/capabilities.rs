@@ -21,13 +21,17 @@ pub(crate) const TAKEN: u64 = 1 << 4;
 /// Reconciles range by range what is too much for once.
 pub(crate) const RANGES: u64 = 1 << 5;
 
+/// Reads interests and walks without what the greetings have said, and walks that say that there is nothing to tell.
+pub(crate) const SHORT_STARTS: u64 = 1 << 6;
+
 /// What this build can do.
 pub(crate) const CAPABILITIES: u64 =
-    PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | LARGE_DOCUMENTS | TAKEN | RANGES;
+    PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | LARGE_DOCUMENTS | TAKEN | RANGES | SHORT_STARTS;
 
 /// Those that change how something is said and not what arrives. All others (longer documents arrive or do not) are part of the
 /// names of checkpoints, so that nobody goes on from a position at which something else would have arrived.
-const WITHOUT_EFFECT: u64 = PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | TAKEN | RANGES;
+const WITHOUT_EFFECT: u64 =
+    PACKED_MESSAGES | SHORT_DOCUMENTS | RECONCILIATION | TAKEN | RANGES | SHORT_STARTS;
 
 /// Of what both peers can do, that on which it depends what arrives.
 pub(crate) fn decisive(theirs: u64) -> u64 {

@@ -89,6 +89,8 @@ pub(crate) struct Interests {
     pub(crate) evictions: Option<u64>,
     /// How much the sender's change log has by now, if that may matter and is more than it said before.
     pub(crate) changes: Option<Sequence>,
+    /// Everything that the sender holds is durable.
+    pub(crate) durable: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -96,18 +98,25 @@ pub(crate) struct AddedInterest {
     /// Never used twice in a session.
     pub(crate) id: u64,
     pub(crate) query: String,
+    /// What all queries begin with does not travel.
+    pub(crate) is_short: bool,
     /// CBOR map; empty for none.
     pub(crate) arguments: Vec<u8>,
     pub(crate) checkpoint: Option<Checkpoint>,
+    /// The checkpoint is what the sender's greeting says it has seen of a run, the first one being 1. Then it does not travel.
+    pub(crate) greeted: Option<u64>,
 }
 
 /// The publisher's answer to [`Interests`]: where it starts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Walk {
     pub(crate) generation: u64,
-    /// The run in whose history all positions from here on lie.
-    pub(crate) run: RunId,
+    /// The run in whose history all positions from here on lie, if it is another than its greeting has said.
+    pub(crate) run: Option<RunId>,
+    /// Of all added interests, or only where that is not their checkpoint.
     pub(crate) starts: Vec<Start>,
+    /// There is nothing to tell: it counts as a batch without documents that ends there, and which is acknowledged.
+    pub(crate) caught_up: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

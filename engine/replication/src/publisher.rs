@@ -31,7 +31,7 @@ use crate::limits::{
 };
 use crate::message::{Answer, Message, Offer, bits};
 use crate::reconciliation::Comparison;
-use crate::replica::{DocumentKey, Interest, ReplicaError};
+use crate::replica::{DocumentKey, Interest, ReplicaError, Seen};
 use crate::sizes::Sizes;
 use crate::turn::{Link, Turn};
 use ahead::Ahead;
@@ -104,6 +104,10 @@ pub(crate) struct Publisher {
     /// Of which runs the other peer was told something, as its greeting claims or in this session; whether this history has all
     /// that it rests on. Only then is a checkpoint of the run believed, also if the claim was answered long ago.
     pub(crate) runs_told: BTreeMap<RunId, bool>,
+    /// What the other peer's greeting says that it has seen.
+    pub(crate) claims: Vec<Seen>,
+    /// The run that our own greeting says.
+    pub(crate) greeted_run: RunId,
 }
 
 /// An interest of the other peer.
@@ -136,7 +140,7 @@ struct Served {
 }
 
 /// A batch that is not yet acknowledged.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Flight {
     batch: u64,
     /// What was sent of each document: everything from this sequence on, up to this one.

@@ -84,6 +84,9 @@ impl Session {
         self.subscriber.told_evictions = turn.replica.eviction_total();
         self.subscriber.first_evictions = self.subscriber.told_evictions;
         self.subscriber.told_changes = turn.durable;
+        self.subscriber.rests_on(turn.replica.last_sequence());
+        self.subscriber.claims.clone_from(&seen);
+        self.publisher.greeted_run = run;
         self.link.send(&Message::Hello(Hello {
             versions: (PROTOCOL_MIN, PROTOCOL_MAX),
             database: local.database,
@@ -286,6 +289,8 @@ impl Session {
         if let Some(seen) = recorded.into_iter().find(|seen| seen.run == hello.run) {
             self.subscriber.remember(seen);
         }
+        self.subscriber.greeted_run = hello.run;
+        self.publisher.claims.clone_from(&hello.seen);
         self.link.meet(hello.capabilities);
         self.link.outbox.resume(&hello.begun);
         self.subscriber.tears.meet(hello.site, hello.durable);

@@ -17,7 +17,7 @@ mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use ditto_crdt::{Delta, Sequence, Version};
+use ditto_crdt::{Delta, RunId, Sequence, Version};
 
 use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
@@ -99,6 +99,10 @@ pub(crate) struct Subscriber {
     offering: Offering,
     /// Own checkpoints are not to be used.
     pub(crate) distrust: bool,
+    /// What our own greeting says that was seen of the other peer.
+    pub(crate) claims: Vec<Seen>,
+    /// The run that the other peer's greeting says.
+    pub(crate) greeted_run: RunId,
 }
 
 #[derive(Debug)]
@@ -220,6 +224,18 @@ impl Subscriber {
         self.distrust_offer();
     }
 
+    /// Checkpoints rest on what was taken in earlier sessions, up to this local sequence.
+    pub(crate) fn rests_on(&mut self, last: Sequence) {
+        self.stated = last;
+    }
+
+    /// The other peer has nothing to tell, and knows that all up to this end is held: a batch that is not acknowledged.
+    fn begin_caught_up(&mut self, end: BatchEnd) {
+        self.last_batch += 1;
+        let numbers = Vec::new();
+        self.batches.push_back(Inbound { numbers, end: Some(end), ..Inbound::new(self.last_batch) });
+    }
+
     /// Takes a (part of a) batch; [`Self::process`] applies it.
     pub(crate) fn batch(
         &mut self,
@@ -232,20 +248,7 @@ impl Subscriber {
                 return Err(Violation::Unexpected("number of a batch").into());
             }
             self.last_batch = message.batch;
-            self.batches.push_back(Inbound {
-                batch: message.batch,
-                numbers: vec![message.batch],
-                documents: Vec::new(),
-                count: 0,
-                bytes: 0,
-                end: None,
-                shows: Sequence(0),
-                evictions: 0,
-                is_checked: false,
-                asked: 0,
-                lacked_bytes: 0,
-                next_to_ask: 0,
-            });
+            self.batches.push_back(Inbound::new(message.batch));
         }
         let Some(inbound) = self.batches.back_mut().filter(|batch| batch.batch == message.batch) else {
             return Err(Violation::Unexpected("number of a batch").into());

@@ -192,6 +192,17 @@ fn exchange(net: &mut Net) {
     net.assert_equal(0, 1);
     let sent = [net.statistics(0, left).documents_sent, net.statistics(1, right).documents_sent];
     assert_eq!(sent, [2, 1], "it goes on where it was");
+    // Of an interest that has rested, the checkpoint lies before what was seen meanwhile.
+    let pots = net.subscribe(1, "SELECT * FROM pots");
+    net.rest();
+    net.unsubscribe(1, pots);
+    set(net, 0, "plant 4", "light", 5);
+    net.rest();
+    net.disconnect(0, 1);
+    net.subscribe(1, "SELECT * FROM pots");
+    net.connect(0, 1);
+    net.rest();
+    net.assert_equal(0, 1);
 }
 
 /// One loses the connection in the middle of a long document, does not take another one, and gives back what it knows itself of a

@@ -27,8 +27,8 @@ const UNLIMITED: usize = 1_000;
 fn without_ranges(mut bytes: Vec<u8>) -> Vec<u8> {
     if bytes.first() == Some(&HELLO) {
         // Field 8, a number of one byte: all capabilities but the sixth.
-        let field = bytes.windows(2).position(|field| field == [16, 63]).expect("capabilities");
-        bytes[field + 1] = 31;
+        let field = bytes.windows(2).position(|field| field == [16, 127]).expect("capabilities");
+        bytes[field + 1] = 95;
     }
     bytes
 }

@@ -152,6 +152,9 @@ fn read_checkpoint(content: Content<'_>, name: &'static str) -> Result<Checkpoin
     Ok(Checkpoint { run: run.ok_or(DecodeError::Missing(name))?, sequence })
 }
 
+/// What normalised queries begin with.
+const BEGINNING: &str = "SELECT * FROM ";
+
 impl Interests {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::kind(2);
@@ -159,11 +162,16 @@ impl Interests {
         for added in &self.added {
             out.structure(2, |out| {
                 out.number(1, added.id);
-                out.bytes(2, added.query.as_bytes());
+                match added.query.strip_prefix(BEGINNING).filter(|_| added.is_short) {
+                    Some(rest) => out.bytes(6, rest.as_bytes()),
+                    None => out.bytes(2, added.query.as_bytes()),
+                }
                 if !added.arguments.is_empty() {
                     out.bytes(3, &added.arguments);
                 }
-                if let Some(checkpoint) = added.checkpoint {
+                if let Some(greeted) = added.greeted {
+                    out.number(5, greeted);
+                } else if let Some(checkpoint) = added.checkpoint {
                     out.structure(4, |out| {
                         run(out, 1, checkpoint.run);
                         out.nonzero(2, checkpoint.sequence.0);
@@ -181,6 +189,7 @@ impl Interests {
         if let Some(changes) = self.changes {
             out.number(6, changes.0);
         }
+        out.flag(7, self.durable);
         out.0
     }
 
@@ -197,6 +206,7 @@ impl Interests {
                 4 => interests.forgotten = content.number("forgotten")? != 0,
                 5 => interests.evictions = Some(content.number("evictions")?),
                 6 => interests.changes = Some(Sequence(content.number("changes")?)),
+                7 => interests.durable = content.number("durable")? != 0,
                 _ => {}
             }
         }
@@ -213,6 +223,11 @@ impl AddedInterest {
                 2 => added.query = content.text("query", MAX_QUERY_BYTES)?.to_owned(),
                 3 => added.arguments = content.bytes("arguments", MAX_ARGUMENT_BYTES)?.to_vec(),
                 4 => added.checkpoint = Some(read_checkpoint(content, "checkpoint")?),
+                5 => added.greeted = Some(content.number("greeted")?),
+                6 => {
+                    let rest = content.text("query", MAX_QUERY_BYTES - BEGINNING.len())?;
+                    (added.query, added.is_short) = ([BEGINNING, rest].concat(), true);
+                }
                 _ => {}
             }
         }
@@ -224,7 +239,9 @@ impl Walk {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::kind(3);
         out.number(1, self.generation);
-        run(&mut out, 2, self.run);
+        if let Some(present) = self.run {
+            run(&mut out, 2, present);
+        }
         for start in &self.starts {
             out.structure(3, |out| {
                 out.number(1, start.interest);
@@ -235,16 +252,16 @@ impl Walk {
                 out.flag(4, start.reconciled);
             });
         }
+        out.flag(4, self.caught_up);
         out.0
     }
 
     pub(super) fn decode(mut fields: Fields<'_>) -> Result<Self, DecodeError> {
         let mut walk = Walk::default();
-        let mut run = None;
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => walk.generation = content.number("generation")?,
-                2 => run = Some(read_run(content, "run")?),
+                2 => walk.run = Some(read_run(content, "run")?),
                 3 => {
                     let mut start = Start::default();
                     let mut inner = content.fields("start")?;
@@ -261,10 +278,10 @@ impl Walk {
                     }
                     push(&mut walk.starts, start, MAX_INTERESTS, "starts")?;
                 }
+                4 => walk.caught_up = content.number("caught up")? != 0,
                 _ => {}
             }
         }
-        walk.run = run.ok_or(DecodeError::Missing("run"))?;
         Ok(walk)
     }
 }

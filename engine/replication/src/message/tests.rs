@@ -59,18 +59,31 @@ fn hello() -> impl Strategy<Value = Hello> {
 }
 
 fn interests() -> impl Strategy<Value = Interests> {
-    let added = (any::<u64>(), ".{0,20}", bytes(9), prop::option::of(checkpoints()))
-        .prop_map(|(id, query, arguments, checkpoint)| AddedInterest { id, query, arguments, checkpoint });
+    let start = prop_oneof![
+        prop::option::of(checkpoints()).prop_map(|checkpoint| (checkpoint, None)),
+        any::<u64>().prop_map(|greeted| (None, Some(greeted))),
+    ];
+    let added = (any::<u64>(), ".{0,20}", any::<bool>(), bytes(9), start).prop_map(
+        |(id, rest, is_short, arguments, (checkpoint, greeted))| AddedInterest {
+            id,
+            query: if is_short { format!("SELECT * FROM {rest}") } else { rest },
+            is_short,
+            arguments,
+            checkpoint,
+            greeted,
+        },
+    );
     let removed = prop::collection::vec(any::<u64>(), 0..4);
     let numbers = (prop::option::of(any::<u64>()), prop::option::of(any::<u64>()));
-    (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<bool>(), numbers).prop_map(
-        |(generation, added, removed, forgotten, (evictions, changes))| Interests {
+    (any::<u64>(), prop::collection::vec(added, 0..4), removed, any::<[bool; 2]>(), numbers).prop_map(
+        |(generation, added, removed, [forgotten, durable], (evictions, changes))| Interests {
             generation,
             added,
             removed,
             forgotten,
             evictions,
             changes: changes.map(Sequence),
+            durable,
         },
     )
 }
@@ -84,8 +97,13 @@ fn walks() -> impl Strategy<Value = Walk> {
             reconciled,
         },
     );
-    (any::<u64>(), any::<u64>(), prop::collection::vec(start, 0..4))
-        .prop_map(|(generation, run, starts)| Walk { generation, run: RunId(run), starts })
+    (any::<u64>(), prop::option::of(any::<u64>()), prop::collection::vec(start, 0..4), any::<bool>())
+        .prop_map(|(generation, run, starts, caught_up)| Walk {
+            generation,
+            run: run.map(RunId),
+            starts,
+            caught_up,
+        })
 }
 
 fn offers() -> impl Strategy<Value = Offer> {
@@ -290,13 +308,9 @@ fn the_documented_vectors_are_what_is_written() {
                 added: vec![AddedInterest {
                     id: 1,
                     query: "SELECT * FROM c".to_owned(),
-                    arguments: Vec::new(),
-                    checkpoint: None,
+                    ..AddedInterest::default()
                 }],
-                removed: Vec::new(),
-                forgotten: false,
-                evictions: None,
-                changes: None,
+                ..Interests::default()
             }),
             "02020105130201050f53454c454354202a2046524f4d2063",
         ),
@@ -487,28 +501,49 @@ fn the_documented_vectors_are_what_is_written() {
                 added: vec![AddedInterest {
                     id: 2,
                     query: "SELECT * FROM c WHERE a = :b".to_owned(),
+                    is_short: false,
                     arguments: vec![0xa1, 0x61, b'b', 1],
                     checkpoint: Some(Checkpoint { run: RunId(2), sequence: Sequence(9) }),
+                    greeted: None,
                 }],
                 removed: vec![1],
                 forgotten: true,
                 evictions: Some(7),
                 changes: Some(Sequence(301)),
+                durable: false,
             }),
             "02020205340202051c53454c454354202a2046524f4d20632057484552452061203d203a620704a1616201090c030802000000000000000409060108010a070cad02",
         ),
         (
             Message::Walk(Walk {
                 generation: 1,
-                run: RunId(2),
+                run: Some(RunId(2)),
                 starts: vec![Start { interest: 1, ..Start::default() }],
+                caught_up: false,
             }),
             "0302010508020000000000000007020201",
         ),
         (
+            Message::Interests(Interests {
+                generation: 1,
+                added: vec![AddedInterest {
+                    id: 1,
+                    query: "SELECT * FROM c".to_owned(),
+                    is_short: true,
+                    greeted: Some(2),
+                    ..AddedInterest::default()
+                }],
+                durable: true,
+                ..Interests::default()
+            }),
+            "020201050702010d01630a020e01",
+        ),
+        (Message::Walk(Walk { generation: 1, run: None, starts: Vec::new(), caught_up: true }), "0302010801"),
+        (
             Message::Walk(Walk {
                 generation: 2,
-                run: RunId(2),
+                run: Some(RunId(2)),
+                caught_up: false,
                 starts: vec![
                     Start { interest: 2, refused: Some("why".to_owned()), ..Start::default() },
                     Start { interest: 3, sequence: Sequence(9), reconciled: true, ..Start::default() },
@@ -655,7 +690,6 @@ fn a_position_without_the_run_that_it_lies_in_is_refused() {
     assert!(hello(Some(1), Some(2)).is_ok());
     assert_eq!(hello(None, Some(2)), Err(DecodeError::Missing("site")));
     assert_eq!(hello(Some(1), None), Err(DecodeError::Missing("run")));
-    assert_eq!(message(3, |out| out.number(1, 1)), Err(DecodeError::Missing("run")));
     assert_eq!(
         message(6, |out| out.structure(3, |out| out.number(3, 9))),
         Err(DecodeError::Missing("run")),

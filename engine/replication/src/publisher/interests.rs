@@ -3,11 +3,11 @@
 use ditto_crdt::{RunId, Sequence};
 use ditto_value::{Object, Value};
 
-use super::{Publisher, Served, shorten};
-use crate::capabilities::{RANGES, TAKEN};
-use crate::event::{CloseReason, Violation};
+use super::{Flight, Publisher, Served, shorten};
+use crate::capabilities::{RANGES, SHORT_STARTS, TAKEN};
+use crate::event::{CloseReason, Event, Violation};
 use crate::limits::{MAX_INTEREST_BYTES, MAX_INTERESTS, MAX_REASON_BYTES};
-use crate::message::{AddedInterest, Interests, Message, Start, Walk};
+use crate::message::{Acknowledge, AddedInterest, Interests, Message, Start, Walk};
 use crate::reconciliation::{Comparison, naming::Naming};
 use crate::replica::{Checkpoint, ReplicaError, ServedInterest};
 use crate::subscription::selection;
@@ -56,7 +56,13 @@ impl Publisher {
         let run = runs.last().map_or(RunId(0), |(run, _)| *run);
         let naming = Naming::new(run, turn.durable, self.generation);
         let mut comparison = Comparison::new(self.generation, naming, turn.durable, link.can(RANGES));
-        for added in interests.added {
+        for mut added in interests.added {
+            if let Some(greeted) = added.greeted {
+                let index = usize::try_from(greeted).ok().and_then(|greeted| greeted.checked_sub(1));
+                let claim = index.and_then(|index| self.claims.get(index));
+                let Some(claim) = claim else { return Err(Violation::Unexpected("checkpoint").into()) };
+                added.checkpoint = Some(Checkpoint { run: claim.run, sequence: claim.sequence });
+            }
             if added.id <= self.last_interest {
                 return Err(Violation::Unexpected("number of an interest").into());
             }
@@ -64,7 +70,12 @@ impl Publisher {
             if self.served.len() >= MAX_INTERESTS {
                 return Err(Violation::Limit("interests").into());
             }
-            starts.push(self.serve(&added, &runs, &mut comparison, link, turn)?);
+            let start = self.serve(&added, &runs, &mut comparison, link, turn)?;
+            let checkpoint = added.checkpoint.map_or(Sequence(0), |checkpoint| checkpoint.sequence);
+            let is_implied = start.refused.is_none() && !start.reconciled && start.sequence == checkpoint;
+            if !is_implied || !link.can(SHORT_STARTS) {
+                starts.push(start);
+            }
         }
         if !comparison.interests.is_empty() {
             self.comparisons.push_back(comparison);
@@ -88,7 +99,48 @@ impl Publisher {
         self.torn = self.torn.max(turn.replica.last_sequence());
         self.origin_floor = turn.replica.last_sequence();
         self.more = true;
-        link.send(&Message::Walk(Walk { generation: self.generation, run, starts }));
+        let caught_up = interests.durable && self.has_nothing_to_tell(link, turn);
+        let is_greeted = run == self.greeted_run && link.can(SHORT_STARTS);
+        let run_said = Some(run).filter(|_| !is_greeted);
+        link.send(&Message::Walk(Walk { generation: self.generation, run: run_said, starts, caught_up }));
+        if caught_up {
+            self.begin_caught_up(run, link, turn)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the first interests of a session all begin where the log ends.
+    fn has_nothing_to_tell(&self, link: &Link, turn: &Turn<'_>) -> bool {
+        let last = turn.replica.last_sequence();
+        let begins_there =
+            |served: &Served| served.from == last && !served.is_reconciled && served.listing.is_none();
+        link.can(SHORT_STARTS)
+            && self.generation == 1
+            && turn.durable == last
+            && !self.served.is_empty()
+            && self.served.values().all(begins_there)
+            && self.torn.max(turn.torn_up_to) <= last
+            && turn.parts_of_others.is_none()
+    }
+
+    /// The other peer, which holds everything up to the end durably, is told so as by a batch without documents.
+    fn begin_caught_up(
+        &mut self,
+        run: RunId,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        self.last_batch += 1;
+        self.told_caught_up = true;
+        self.runs_told.entry(run).or_insert(true);
+        link.outbox.forget_begun();
+        let (batch, generation, end) = (self.last_batch, self.generation, self.position);
+        self.flights.push_back(Flight { batch, generation, end, ..Flight::default() });
+        self.acknowledge(&Acknowledge { batch, exceptions: Vec::new() }, link, turn)?;
+        let progress = Event::Progress { session: link.session };
+        if turn.events.back() != Some(&progress) {
+            turn.events.push_back(progress);
+        }
         Ok(())
     }
 

@@ -104,6 +104,23 @@ impl Subscriber {
 }
 
 impl Inbound {
+    pub(super) fn new(batch: u64) -> Self {
+        Self {
+            batch,
+            numbers: vec![batch],
+            documents: Vec::new(),
+            count: 0,
+            bytes: 0,
+            end: None,
+            shows: Sequence(0),
+            evictions: 0,
+            is_checked: false,
+            asked: 0,
+            lacked_bytes: 0,
+            next_to_ask: 0,
+        }
+    }
+
     /// The newest batch in it.
     pub(super) fn last(&self) -> u64 {
         self.numbers.last().copied().unwrap_or(self.batch)

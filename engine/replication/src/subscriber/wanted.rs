@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ditto_crdt::Sequence;
 
 use super::Subscriber;
+use crate::capabilities::SHORT_STARTS;
 use crate::event::{CloseReason, Event, Violation};
 use crate::limits::{MAX_INTERESTS, MAX_RUNS};
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Start, Walk};
@@ -82,11 +83,18 @@ impl Subscriber {
             let recorded = recorded.filter(|recorded| *recorded != Checkpoint::default());
             self.last_interest += 1;
             size += selected.query.len() + selected.arguments.len();
+            let greeted = |recorded: Checkpoint| {
+                let says = |seen: &Seen| (seen.run, seen.sequence) == (recorded.run, recorded.sequence);
+                let index = self.claims.iter().position(says).filter(|_| link.can(SHORT_STARTS))?;
+                Some(index as u64 + 1)
+            };
             interests.added.push(AddedInterest {
                 id: self.last_interest,
                 query: selected.query.clone(),
+                is_short: link.can(SHORT_STARTS),
                 arguments: selected.arguments.clone(),
                 checkpoint: recorded,
+                greeted: recorded.and_then(greeted),
             });
             self.wanted.insert(
                 self.last_interest,
@@ -181,6 +189,11 @@ impl Subscriber {
         self.generation += 1;
         interests.generation = self.generation;
         self.reconsider_offers(!interests.removed.is_empty());
+        let goes_on = self.generation == 1
+            && !interests.forgotten
+            && interests.added.iter().all(|added| added.checkpoint.is_some());
+        let is_durable = turn.durable >= turn.replica.last_sequence();
+        interests.durable = goes_on && is_durable && link.can(SHORT_STARTS);
         // Without a checkpoint it depends on this what the publisher does.
         let last = turn.replica.last_sequence();
         if interests.added.iter().any(|added| added.checkpoint.is_none()) && last > self.told_changes {
@@ -193,7 +206,7 @@ impl Subscriber {
     /// The other peer says where it starts.
     pub(crate) fn walk(
         &mut self,
-        walk: Walk,
+        mut walk: Walk,
         subscriptions: &Subscriptions,
         link: &mut Link,
         turn: &mut Turn<'_>,
@@ -202,6 +215,8 @@ impl Subscriber {
             return Err(Violation::Unexpected("generation of a walk").into());
         }
         self.confirmed = walk.generation;
+        let run = walk.run.unwrap_or(self.greeted_run);
+        self.complete(&mut walk);
         let starts_there = |start: &Start| {
             let recorded = self.wanted.get(&start.interest)?.recorded?;
             let says = start.refused.is_none() && recorded.sequence > Sequence(0);
@@ -247,7 +262,21 @@ impl Subscriber {
                 Incoming { from, documents: Vec::new(), checkpoints: refused, seen: None, evictions: None };
             turn.replica.apply(void)?;
         }
-        self.prepare_inventory(walk.generation, walk.run);
+        self.prepare_inventory(walk.generation, run);
+        if walk.caught_up {
+            let sequence = self.wanted.values().filter_map(|wanted| wanted.position).max();
+            let Some(sequence) = sequence.filter(|_| walk.generation == 1 && self.last_batch == 0) else {
+                return Err(Violation::Unexpected("end of a walk").into());
+            };
+            let generation = walk.generation;
+            self.begin_caught_up(BatchEnd {
+                generation,
+                run,
+                sequence,
+                caught_up: true,
+                ..BatchEnd::default()
+            });
+        }
         // From now on nothing arrives under the numbers of interests that were removed before.
         let confirmed = self.confirmed;
         let newest_removal = self.generation == confirmed;
@@ -258,6 +287,21 @@ impl Subscriber {
         }
         self.show_progress(link, turn);
         Ok(())
+    }
+
+    /// Adds to a walk what is not said: where it begins at a checkpoint, or at 0 without one.
+    fn complete(&self, walk: &mut Walk) {
+        let said: HashSet<u64> = walk.starts.iter().map(|start| start.interest).collect();
+        let of_it = self
+            .wanted
+            .iter()
+            .filter(|(id, wanted)| wanted.generation == walk.generation && !said.contains(id));
+        let at_checkpoint = of_it.map(|(id, wanted)| Start {
+            interest: *id,
+            sequence: wanted.recorded.map_or(Sequence(0), |recorded| recorded.sequence),
+            ..Start::default()
+        });
+        walk.starts.extend(at_checkpoint);
     }
 
     /// The positions that become true with the end of a batch.
