@@ -84,7 +84,6 @@ impl Session {
         self.subscriber.told_evictions = turn.replica.eviction_total();
         self.subscriber.first_evictions = self.subscriber.told_evictions;
         self.subscriber.told_changes = turn.durable;
-        self.subscriber.rests_on(turn.replica.last_sequence());
         self.subscriber.claims.clone_from(&seen);
         self.publisher.greeted_run = run;
         self.link.send(&Message::Hello(Hello {

@@ -108,7 +108,7 @@ pub(crate) struct Subscriber {
 #[derive(Debug)]
 struct Inbound {
     batch: u64,
-    /// It, and those that have been joined to it.
+    /// It, and those that have been joined to it; none if it is not acknowledged.
     numbers: Vec<u64>,
     documents: Vec<Document>,
     /// As they arrived.
@@ -224,13 +224,8 @@ impl Subscriber {
         self.distrust_offer();
     }
 
-    /// Checkpoints rest on what was taken in earlier sessions, up to this local sequence.
-    pub(crate) fn rests_on(&mut self, last: Sequence) {
-        self.stated = last;
-    }
-
     /// The other peer has nothing to tell, and knows that all up to this end is held: a batch that is not acknowledged.
-    fn begin_caught_up(&mut self, end: BatchEnd) {
+    fn take_nothing(&mut self, end: BatchEnd) {
         self.last_batch += 1;
         let numbers = Vec::new();
         self.batches.push_back(Inbound { numbers, end: Some(end), ..Inbound::new(self.last_batch) });

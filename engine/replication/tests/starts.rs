@@ -6,7 +6,7 @@ mod model;
 mod pair;
 
 use ditto_crdt::Sequence;
-use ditto_replication::{Event, Replica as _, SessionId};
+use ditto_replication::{Event, Replica as _, SessionId, Sizes};
 use pair::{Net, int};
 
 const PLANTS: &str = "SELECT * FROM plants";
@@ -132,6 +132,54 @@ fn who_has_lost_the_end_of_its_history_says_where_it_starts() {
     meet(&mut net);
     assert!(count(&net, BATCH) > 0);
     assert!(net.model(1).visible("plants", "moss").is_some());
+}
+
+#[test]
+fn what_is_stated_in_several_messages_is_not_acknowledged_by_the_first() {
+    let mut net = met();
+    let sizes = Sizes { message_bytes: 1, ..Sizes::default() };
+    net.restart_with(1, sizes);
+    net.subscribe(1, PLANTS);
+    net.subscribe(1, POTS);
+    net.subscribe(1, "SELECT * FROM trees");
+    let now = net.now;
+    net.model(0).insert(now, "trees", "oak", &[]);
+    let (left, _) = net.connect(0, 1);
+    while count(&net, INTERESTS) < 3 {
+        assert!(net.step(), "there are three");
+        assert_eq!(net.statistics(0, left).acknowledged, Sequence(0));
+    }
+    net.rest();
+    assert!(net.model(1).visible("trees", "oak").is_some());
+    let last = net.model(0).last_sequence();
+    assert_eq!(net.statistics(0, left).acknowledged, last);
+}
+
+#[test]
+fn an_interest_that_is_refused_stands_beside_those_that_have_nothing_to_hear() {
+    let mut net = met();
+    net.model(0).set_local("pots", true);
+    net.nodes[1].events.clear();
+    let (left, right) = meet(&mut net);
+    assert_eq!([WALK, BATCH, ACKNOWLEDGE].map(|kind| count(&net, kind)), [1, 0, 0]);
+    let refused = |event: &&Event| matches!(event, Event::SubscriptionRefused { .. });
+    assert_eq!((net.nodes[1].events.iter().filter(refused).count(), caught_up(&net)), (1, 1));
+    assert!(!net.statistics(1, right).catching_up);
+    assert_eq!(net.statistics(0, left).acknowledged, net.model(0).last_sequence());
+}
+
+#[test]
+fn an_eviction_while_the_walk_is_under_way_begins_anew() {
+    let mut net = met();
+    net.connect(0, 1);
+    while count(&net, INTERESTS) == 0 {
+        assert!(net.step(), "interests are stated");
+    }
+    net.model(1).evict("plants", "plant 7");
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(net.model(1).versions().len(), 50);
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
 }
 
 #[test]

@@ -222,8 +222,15 @@ impl AddedInterest {
                 1 => added.id = content.number("interest")?,
                 2 => added.query = content.text("query", MAX_QUERY_BYTES)?.to_owned(),
                 3 => added.arguments = content.bytes("arguments", MAX_ARGUMENT_BYTES)?.to_vec(),
-                4 => added.checkpoint = Some(read_checkpoint(content, "checkpoint")?),
-                5 => added.greeted = Some(content.number("greeted")?),
+                4 => {
+                    (added.checkpoint, added.greeted) = (Some(read_checkpoint(content, "checkpoint")?), None);
+                }
+                5 => {
+                    let greeted = Some(content.number("greeted")?).filter(|greeted| *greeted > 0);
+                    if greeted.is_some() {
+                        (added.checkpoint, added.greeted) = (None, greeted);
+                    }
+                }
                 6 => {
                     let rest = content.text("query", MAX_QUERY_BYTES - BEGINNING.len())?;
                     (added.query, added.is_short) = ([BEGINNING, rest].concat(), true);

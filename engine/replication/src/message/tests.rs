@@ -61,7 +61,7 @@ fn hello() -> impl Strategy<Value = Hello> {
 fn interests() -> impl Strategy<Value = Interests> {
     let start = prop_oneof![
         prop::option::of(checkpoints()).prop_map(|checkpoint| (checkpoint, None)),
-        any::<u64>().prop_map(|greeted| (None, Some(greeted))),
+        (1..=u64::MAX).prop_map(|greeted| (None, Some(greeted))),
     ];
     let added = (any::<u64>(), ".{0,20}", any::<bool>(), bytes(9), start).prop_map(
         |(id, rest, is_short, arguments, (checkpoint, greeted))| AddedInterest {

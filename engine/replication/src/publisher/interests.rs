@@ -104,7 +104,7 @@ impl Publisher {
         let run_said = Some(run).filter(|_| !is_greeted);
         link.send(&Message::Walk(Walk { generation: self.generation, run: run_said, starts, caught_up }));
         if caught_up {
-            self.begin_caught_up(run, link, turn)?;
+            self.tell_nothing(run, link, turn)?;
         }
         Ok(())
     }
@@ -119,17 +119,11 @@ impl Publisher {
             && turn.durable == last
             && !self.served.is_empty()
             && self.served.values().all(begins_there)
-            && self.torn.max(turn.torn_up_to) <= last
             && turn.parts_of_others.is_none()
     }
 
     /// The other peer, which holds everything up to the end durably, is told so as by a batch without documents.
-    fn begin_caught_up(
-        &mut self,
-        run: RunId,
-        link: &mut Link,
-        turn: &mut Turn<'_>,
-    ) -> Result<(), CloseReason> {
+    fn tell_nothing(&mut self, run: RunId, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.last_batch += 1;
         self.told_caught_up = true;
         self.runs_told.entry(run).or_insert(true);

@@ -121,6 +121,7 @@ impl Subscriber {
         }
         if !interests.added.is_empty() || !interests.removed.is_empty() || interests.evictions.is_some() {
             interests.forgotten |= std::mem::take(&mut self.dropped);
+            interests.durable = self.is_all_durable(&interests, link, turn);
             self.send_interests(interests, link, turn);
         }
         if is_first && self.last_interest > 0 && self.wanted.values().all(|wanted| wanted.recorded.is_none())
@@ -185,17 +186,24 @@ impl Subscriber {
         (std::mem::replace(&mut self.told_evictions, total) != total).then_some(total)
     }
 
+    /// Whether all that is wanted is stated by this message, goes on at checkpoints, and is held durably.
+    fn is_all_durable(&self, interests: &Interests, link: &Link, turn: &Turn<'_>) -> bool {
+        self.generation == 0
+            && !self.unstated
+            && !interests.forgotten
+            && interests.added.iter().all(|added| added.checkpoint.is_some())
+            && turn.durable >= turn.replica.last_sequence()
+            && link.can(SHORT_STARTS)
+    }
+
     fn send_interests(&mut self, mut interests: Interests, link: &mut Link, turn: &Turn<'_>) {
         self.generation += 1;
         interests.generation = self.generation;
         self.reconsider_offers(!interests.removed.is_empty());
-        let goes_on = self.generation == 1
-            && !interests.forgotten
-            && interests.added.iter().all(|added| added.checkpoint.is_some());
-        let is_durable = turn.durable >= turn.replica.last_sequence();
-        interests.durable = goes_on && is_durable && link.can(SHORT_STARTS);
-        // Without a checkpoint it depends on this what the publisher does.
         let last = turn.replica.last_sequence();
+        // What checkpoints rest on was taken in earlier sessions, and may not be durable yet.
+        self.stated = self.stated.max(last);
+        // Without a checkpoint it depends on this what the publisher does.
         if interests.added.iter().any(|added| added.checkpoint.is_none()) && last > self.told_changes {
             self.told_changes = last;
             interests.changes = Some(last);
@@ -216,7 +224,7 @@ impl Subscriber {
         }
         self.confirmed = walk.generation;
         let run = walk.run.unwrap_or(self.greeted_run);
-        self.complete(&mut walk);
+        self.add_implied_starts(&mut walk);
         let starts_there = |start: &Start| {
             let recorded = self.wanted.get(&start.interest)?.recorded?;
             let says = start.refused.is_none() && recorded.sequence > Sequence(0);
@@ -268,14 +276,8 @@ impl Subscriber {
             let Some(sequence) = sequence.filter(|_| walk.generation == 1 && self.last_batch == 0) else {
                 return Err(Violation::Unexpected("end of a walk").into());
             };
-            let generation = walk.generation;
-            self.begin_caught_up(BatchEnd {
-                generation,
-                run,
-                sequence,
-                caught_up: true,
-                ..BatchEnd::default()
-            });
+            let end = BatchEnd { generation: walk.generation, run, sequence, ..BatchEnd::default() };
+            self.take_nothing(BatchEnd { caught_up: true, ..end });
         }
         // From now on nothing arrives under the numbers of interests that were removed before.
         let confirmed = self.confirmed;
@@ -290,7 +292,7 @@ impl Subscriber {
     }
 
     /// Adds to a walk what is not said: where it begins at a checkpoint, or at 0 without one.
-    fn complete(&self, walk: &mut Walk) {
+    fn add_implied_starts(&self, walk: &mut Walk) {
         let said: HashSet<u64> = walk.starts.iter().map(|start| start.interest).collect();
         let of_it = self
             .wanted
