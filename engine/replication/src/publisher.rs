@@ -21,11 +21,12 @@ mod taken;
 mod window;
 mod withheld;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use ditto_crdt::{RunId, Sequence};
 
 use crate::event::{CloseReason, Violation};
+use crate::known::KeyHash;
 use crate::limits::{
     LATER_OFFER_MS, MAX_LARGE_DOCUMENTS, MAX_STOCK_MS, POSITION_DELAY_MS, STOCK_CHANGES_PER_MS,
 };
@@ -80,6 +81,8 @@ pub(crate) struct Publisher {
     answers: Answers,
     /// A draft whose long deltas are under way in parts.
     large: Option<Draft>,
+    /// Its documents: the other peer is going to hold them, whatever it says until then.
+    under_way: HashSet<KeyHash>,
     /// Reconciliations that are not over, by generation; the first is under way, the others wait.
     comparisons: VecDeque<Comparison>,
     /// Reconciliations of the sessions before this one that ended with them, one after the other.

@@ -662,3 +662,33 @@ proptest! {
         prop_assert!(reached, "the walk has not come to its end");
     }
 }
+
+/// A subscriber with a filter holds nothing of a large document that is under way to it, and says so when it is asked.
+#[test]
+fn what_becomes_of_a_large_document_that_is_under_way_is_told_to_who_has_a_filter() {
+    let changes: [fn(&mut Net); 2] = [
+        |net| {
+            let now = net.now;
+            assert!(net.model(0).delete(now, "plants", "oak"));
+        },
+        |net| {
+            let now = net.now;
+            assert!(net.model(0).set(now, "plants", "oak", "light", 2));
+        },
+    ];
+    for change in changes {
+        let mut net = Net::new(2);
+        net.room = 2;
+        net.subscribe(1, "SELECT * FROM plants WHERE light = 1");
+        net.connect(0, 1);
+        net.rest();
+        let now = net.now;
+        let rings = noise(6 * PART_BYTES);
+        net.model(0).insert(now, "plants", "oak", &[("light", int(1)), ("rings", rings)]);
+        deliver_parts(&mut net, 2);
+        change(&mut net);
+        net.rest();
+        net.assert_equal(0, 1);
+        assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+    }
+}

@@ -215,7 +215,9 @@ impl Publisher {
         let (since, before) = sent.map_or((start, None), |(since, before)| (since, Some(before)));
         let candidate = Candidate { hash, key, interest, sequence, since, before };
         let unfiltered = served.iter().any(|served| served.interest.unfiltered);
-        let unheld = known.is_none() && served.iter().all(|served| sequence <= served.unheld);
+        let is_under_way = self.under_way.contains(&hash);
+        let unheld =
+            known.is_none() && !is_under_way && served.iter().all(|served| sequence <= served.unheld);
         let doubtful = sent.is_none() && served.iter().any(|served| sequence <= served.held_in_part);
         if unfiltered && sent.is_none() && !theirs && !self.lazy && !doubtful {
             return candidate.read(turn.replica, link, turn.events);
@@ -230,7 +232,9 @@ impl Publisher {
         if before == Some(held.version) || unheld && !matching {
             return Ok(Weighed::Nothing);
         }
-        if self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none() {
+        let may_be_unwanted =
+            self.lazy || doubtful || theirs && sent.is_none() || !matching && known.is_none();
+        if may_be_unwanted && !is_under_way {
             match self.answers.about(hash, held.version) {
                 None => return Ok(Weighed::Item(Item::Offered(candidate, held.version, matching))),
                 Some(false) => return Ok(Weighed::Nothing),

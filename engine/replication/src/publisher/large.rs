@@ -57,6 +57,7 @@ impl Publisher {
             self.ahead.reach(draft.end);
             self.told_caught_up = false;
         }
+        self.under_way = draft.items.iter().map(|item| item.candidate().hash).collect();
         self.large = Some(draft);
     }
 
@@ -67,6 +68,7 @@ impl Publisher {
         }
         let Some(names) = link.outbox.take_documents() else { return };
         let Some(mut draft) = self.large.take() else { return };
+        self.under_way.clear();
         let long = draft.items.iter_mut().filter_map(|item| match item {
             Item::Ready(ready) => ready.parts.as_mut(),
             Item::Offered(..) => None,
@@ -78,6 +80,7 @@ impl Publisher {
     /// Nothing of a batch that waits for its long deltas is sent.
     pub(super) fn drop_large(&mut self, link: &mut Link) {
         let Some(draft) = self.large.take() else { return };
+        self.under_way.clear();
         link.outbox.drop_documents();
         if draft.place != Place::Beside {
             return;
