@@ -86,7 +86,6 @@ fn what_is_not_durable_at_the_subscriber_is_acknowledged_when_it_is() {
     let mut net = met();
     insert(&mut net, 0, "fern");
     net.connect(0, 1);
-    net.nodes[0].syncs = true;
     net.nodes[1].syncs = false;
     net.rest();
     assert!(net.model(1).visible("plants", "fern").is_some(), "it is there, and not durable");
@@ -221,7 +220,6 @@ fn a_walk_that_says_at_the_wrong_time_that_there_is_nothing_to_tell_ends_the_ses
     net.rest();
     assert_eq!(net.failures(1).len(), 1, "in the second generation");
     let mut net = met();
-    part(&mut net);
     net.alter = Some(Box::new(|sender, mut bytes| {
         if sender == 1 && bytes.first() == Some(&INTERESTS) {
             // A checkpoint that the greeting does not have: field 2, of which field 5 is the last.

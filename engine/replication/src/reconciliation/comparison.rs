@@ -48,6 +48,7 @@ pub(crate) struct Comparison {
     is_announced: bool,
     /// `None` before its turn has come.
     scan: Option<Scan>,
+    /// Buried documents are in the stock: one that was buried while it was taken is there twice until the end.
     has_graves: bool,
     /// No range is so narrow that what is in it fits.
     is_too_large: bool,

@@ -27,6 +27,7 @@ pub(crate) struct Inventory {
     /// Item and name of each document: 32 bytes, for at most [`MAX_RECONCILED_DOCUMENTS`](crate::limits::MAX_RECONCILED_DOCUMENTS).
     stock: Vec<(u128, u128)>,
     is_too_large: bool,
+    /// Buried documents are in the stock: one that was buried while it was taken is there twice until the end.
     has_graves: bool,
     is_sorted: bool,
     sum: Option<Sum>,
