@@ -52,10 +52,14 @@ pub const WINDOW_DOCUMENTS: usize = 8_000;
 pub const FIRST_WINDOW_DOCUMENTS: usize = 128;
 /// Batches that a publisher may have unacknowledged.
 pub const WINDOW_BATCHES: usize = 64;
-/// What a subscriber holds of one session, in parts and in batches that are not applied, before it calls the other peer hostile:
-/// the window and the batch that may pass it, of small documents and of large ones, and the longest document and answer.
-pub const MAX_BUFFERED_BYTES: usize = 2 * (WINDOW_BYTES + MAX_BATCH_BYTES) + 2 * MAX_DELTA_BYTES;
-/// The same, in documents.
+/// Bytes of answers that a batch waits with; what is answered beyond that is merged by itself, as a part of a transaction.
+pub const MAX_FILLED_BYTES: usize = 2 * MAX_BATCH_BYTES;
+/// What a subscriber holds of one session, in parts, in batches that are not applied and in answers, before it calls the other peer
+/// hostile: the window and the batch that may pass it, of small documents and of large ones, the longest document and answer, and
+/// the answers that a batch waits with.
+pub const MAX_BUFFERED_BYTES: usize =
+    2 * (WINDOW_BYTES + MAX_BATCH_BYTES) + 2 * MAX_DELTA_BYTES + MAX_FILLED_BYTES;
+/// The same, in documents; and in those that came by themselves.
 pub const MAX_BUFFERED_DOCUMENTS: usize = WINDOW_DOCUMENTS + 2 * MAX_BATCH_DOCUMENTS;
 
 /// Rows of the change log that one call looks at for one session; the rest follows at the next timeout.

@@ -14,6 +14,8 @@ pub struct Mechanisms {
     pub partial: u64,
     /// Batches that were applied with the one before.
     pub joined: u64,
+    /// Answers that were merged before the batch that asked for them, which waited with enough of them.
+    pub apart: u64,
     /// Reconciliations that found the difference.
     pub reconciled: u64,
     /// Ranges that reconciliations went on with after their first.
@@ -34,6 +36,7 @@ impl Mechanisms {
         self.onward += other.onward;
         self.partial += other.partial;
         self.joined += other.joined;
+        self.apart += other.apart;
         self.reconciled += other.reconciled;
         self.ranges += other.ranges;
         self.walked_instead += other.walked_instead;

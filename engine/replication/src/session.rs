@@ -236,14 +236,16 @@ impl Session {
             Message::Rest(mut rest) => {
                 let body = rest.found.as_mut().map(|found| std::mem::take(&mut found.delta));
                 let delta = reassembly.take(body.unwrap_or(Body::Inline(Vec::new())))?;
-                subscriber.rest(rest, delta, link, turn)
+                subscriber.rest(rest, delta, link, turn)?;
+                Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Surplus(surplus) => {
                 let delta = reassembly.take(surplus.delta)?;
                 match respondent.invited(surplus.question)? {
-                    Some(key) => subscriber.surplus(key, (surplus.version, surplus.newest), delta, link),
-                    None => Ok(()),
+                    Some(key) => subscriber.surplus(key, (surplus.version, surplus.newest), delta, link)?,
+                    None => return Ok(()),
                 }
+                Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Delivery(delivery) => {
                 publisher.deliver(delivery.lazy);

@@ -23,7 +23,8 @@ use crate::event::{CloseReason, Violation};
 use crate::known::{Entry, key_hash};
 use crate::leaving;
 use crate::limits::{
-    MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES, WINDOW_BATCHES, WORK_MS,
+    MAX_BATCH_DOCUMENTS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES,
+    WINDOW_BATCHES, WORK_MS,
 };
 use crate::message::{Acknowledge, Batch, BatchEnd, Exceptions, Message, Question, Rest, bits};
 use crate::parts::Reassembly;
@@ -125,6 +126,8 @@ struct Inbound {
     asked: usize,
     /// Of hashes that the answers did not know.
     lacked_bytes: usize,
+    /// Of the answers themselves.
+    filled_bytes: usize,
     /// None of those before this place is to be asked for.
     next_to_ask: usize,
 }
@@ -153,6 +156,8 @@ enum State {
     Asked,
     /// To be merged; whether we hold all that the publisher stated, once it is.
     Ready(Base),
+    /// Its answer is merged by itself, before the batch.
+    Apart,
     /// Not to be merged.
     Dropped,
 }
@@ -172,6 +177,11 @@ impl BatchEnd {
 }
 
 impl Document {
+    /// Whether it is merged with its batch.
+    fn is_merged(&self) -> bool {
+        !matches!(self.state, State::Apart | State::Dropped)
+    }
+
     /// From here on it has the name under which everything else can be said of it.
     fn rename(&mut self, turn: &Turn<'_>) -> Result<(), CloseReason> {
         if self.key.is_by_hash()
@@ -272,6 +282,9 @@ impl Subscriber {
             });
         }
         inbound.end = message.end;
+        if inbound.count > MAX_BATCH_DOCUMENTS {
+            return Err(Violation::Limit("documents of a batch").into());
+        }
         if self.buffered_documents > MAX_BUFFERED_DOCUMENTS {
             return Err(Violation::Limit("unacknowledged documents").into());
         }
@@ -364,7 +377,7 @@ impl Subscriber {
         }
         inbound.next_to_ask = 0;
         let mut keys = HashSet::with_capacity(inbound.documents.len());
-        for document in inbound.documents.iter_mut().filter(|document| document.state != State::Dropped) {
+        for document in inbound.documents.iter_mut().filter(|document| document.is_merged()) {
             document.rename(turn)?;
             let hash = key_hash(&document.key);
             if !keys.insert(hash) {
@@ -480,7 +493,16 @@ impl Subscriber {
         let Some(document) = inbound.documents.get_mut(place) else { return Ok(()) };
         inbound.asked -= 1;
         match rest.found {
+            Some(_) if inbound.filled_bytes + delta.len() > link.sizes.filled_bytes => {
+                let unfilled = std::mem::take(&mut document.delta).len();
+                document.state = State::Apart;
+                inbound.bytes -= unfilled;
+                self.buffered_bytes -= unfilled;
+                link.mechanisms.apart += 1;
+                return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1));
+            }
             Some(found) => {
+                inbound.filled_bytes += delta.len();
                 self.buffered_bytes = self.buffered_bytes - document.delta.len() + delta.len();
                 inbound.bytes = inbound.bytes - document.delta.len() + delta.len();
                 document.delta = delta;
@@ -533,11 +555,10 @@ impl Subscriber {
         }
         let mut exceptions: BTreeSet<(u64, usize)> = BTreeSet::new();
         inbound.documents.retain(|document| {
-            let dropped = document.state == State::Dropped;
-            if dropped {
+            if document.state == State::Dropped {
                 exceptions.extend(&document.places);
             }
-            !dropped
+            document.is_merged()
         });
         let incoming = Incoming {
             from: link.remote,
@@ -626,7 +647,7 @@ impl Subscriber {
             && !self.is_reconciling(inbound.last())
             && end.parts.is_none_or(|parts| parts > told)
             && inbound.shows <= told;
-        !is_whole && inbound.documents.iter().any(|document| document.state != State::Dropped)
+        !is_whole && inbound.documents.iter().any(Document::is_merged)
     }
 
     /// What a merge taught about one document.

@@ -6,12 +6,12 @@
 mod model;
 mod pair;
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{Sequence, Version};
 use std::sync::atomic::Ordering;
 
 use ditto_replication::limits::{
-    ANSWER_TIMEOUT_MS, MAX_BUFFERED_BYTES, MAX_INTEREST_BYTES, MAX_MATCH_MS, MAX_MESSAGE_BYTES, MAX_STOCK_MS,
-    PART_BYTES, WORK_MS,
+    ANSWER_TIMEOUT_MS, MAX_BATCH_DOCUMENTS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_FILLED_BYTES,
+    MAX_INTEREST_BYTES, MAX_MATCH_MS, MAX_MESSAGE_BYTES, MAX_STOCK_MS, PART_BYTES, WORK_MS,
 };
 use ditto_replication::{
     CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
@@ -116,6 +116,8 @@ struct Victim {
 }
 
 const BAD: SessionId = SessionId(1);
+/// Kind of a question.
+const QUESTION: u8 = 9;
 
 impl Victim {
     fn new() -> Self {
@@ -458,6 +460,104 @@ fn flood_of_unfinished_batches(wrap: fn(&[u8]) -> Vec<u8>) {
             break;
         }
         assert!(sent <= MAX_BUFFERED_BYTES, "it takes whatever it is sent");
+    }
+}
+
+/// Somebody who is told of documents that do not fit, in one batch, and has asked for each.
+fn asks_for(author: &Model, ids: impl Iterator<Item = String>) -> Victim {
+    let mut victim = Victim::new();
+    victim.greet();
+    // Interest 1 is the victim's subscription.
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+    let mut batch = vec![number(1, 1)];
+    let mut count = 0;
+    for id in ids {
+        let key = document_key("plants", &id);
+        let held = author.delta_since(&key, Sequence(u64::MAX)).expect("a model").expect("it is there");
+        let document = [number(1, 1), bytes(2, &key.id), bytes(4, &[1; 16]), bytes(5, &held.delta)];
+        batch.push(bytes(2, &document.concat()));
+        count += 1;
+    }
+    let end = [number(1, 1), bytes(2, &[7; 8]), number(3, 5)].concat();
+    batch.push(bytes(3, &end));
+    victim.receive(&message(6, &batch));
+    assert_eq!(victim.sent().iter().filter(|sent| sent[0] == QUESTION).count(), count);
+    victim
+}
+
+#[test]
+fn what_is_answered_beyond_what_a_batch_waits_with_is_merged_before_it() {
+    const LENGTH: usize = 100 * 1024;
+    let count = (MAX_FILLED_BYTES / LENGTH + 30) as u64;
+    let id = |number: u64| format!("fern {number}");
+    let mut author = Model::new(3);
+    let notes = Value::from("n".repeat(LENGTH));
+    for number in 1..=count {
+        author.insert(1_000, "plants", &id(number), &[("notes", notes.clone())]);
+    }
+    let mut victim = asks_for(&author, (1..=count).map(id));
+    let answer = |question, delta: &[u8], version: Version| {
+        let version = version.0.to_le_bytes();
+        message(10, &[number(1, question), bytes(2, &version), bytes(3, delta)])
+    };
+    let answer_of = |question| {
+        let held = author.delta_since(&document_key("plants", &id(question)), Sequence(0));
+        let held = held.expect("a model").expect("it is there");
+        answer(question, &held.delta, held.version)
+    };
+    for question in 2..count {
+        victim.receive(&answer_of(question));
+    }
+    // The last one is not to be read.
+    victim.receive(&answer(count, &vec![0; LENGTH], Version(1)));
+    assert!(victim.model.visible("plants", &id(2)).is_none(), "it waits for the first");
+    assert!(victim.model.visible("plants", &id(count - 1)).is_some(), "too much would wait");
+    assert!(victim.sent().is_empty(), "nothing is acknowledged");
+    victim.receive(&answer_of(1));
+    assert!((1..count).all(|number| victim.model.visible("plants", &id(number)).is_some()));
+    let durable = victim.model.sync();
+    victim.replicator.durable(durable, &mut victim.model, 1_000);
+    let acknowledged = victim.sent();
+    let (mut bits, last) = (vec![0; (count - 1) as usize / 8 + 1], (count - 1) as usize);
+    bits[last / 8] = 1 << (last % 8);
+    let refused = [number(1, 1), bytes(2, &bits)].concat();
+    assert!(acknowledged.contains(&message(8, &[number(1, 1), bytes(2, &refused)])));
+    assert_eq!(victim.failure(), None);
+}
+
+#[test]
+fn a_batch_of_more_documents_than_can_be_excepted_ends_the_session() {
+    let mut victim = Victim::new();
+    victim.greet();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+    for part in 0..=MAX_BATCH_DOCUMENTS as u64 / 1_000 {
+        assert_eq!(victim.failure(), None);
+        let documents = (0..1_000).map(|place| {
+            let id = (1_000 * part + place).to_be_bytes();
+            bytes(2, &[number(1, 1), bytes(2, &id), bytes(4, &[1; 16])].concat())
+        });
+        victim.receive(&message(6, &std::iter::once(number(1, 1)).chain(documents).collect::<Vec<_>>()));
+    }
+    assert!(victim.failure().expect("the session ends").to_string().contains("documents of a batch"));
+}
+
+#[test]
+fn documents_that_come_by_themselves_behind_a_batch_without_an_end_are_bounded() {
+    let mut victim = Victim::new();
+    victim.greet();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+    victim.receive(&message(6, &[number(1, 1)]));
+    let own = document_key("plants", "own");
+    for question in 1..u64::MAX {
+        // It may give what the answer did not know, which waits for the batch.
+        victim.receive(&message(QUESTION, &[number(1, question), bytes(2, b"plants"), bytes(3, &own.id)]));
+        victim.receive(&message(11, &[number(1, question), bytes(2, &[1; 16])]));
+        victim.sent();
+        if let Some(reason) = victim.failure() {
+            assert!(reason.to_string().contains("by themselves"), "{reason}");
+            break;
+        }
+        assert!(question <= MAX_BUFFERED_DOCUMENTS as u64, "it takes whatever it is sent");
     }
 }
 

@@ -162,6 +162,31 @@ fn a_publisher_of_whom_a_checkpoint_is_held_is_subscribed_to_at_once() {
     assert_eq!(net.statistics(2, to_0).documents_received, MANY as u64, "whatever 1 may bring");
 }
 
+/// Its interests name a checkpoint of its greeting, and it knows that it is served at once.
+#[test]
+fn who_goes_on_where_it_was_is_served_while_it_waits_to_be_asked() {
+    let mut net = Net::new(3);
+    plant(&mut net, 0, "fern", MANY);
+    plant(&mut net, 1, "moss", MANY);
+    plant(&mut net, 2, "oak", 40);
+    net.subscribe(1, PLANTS);
+    net.connect(1, 2);
+    net.rest();
+    net.disconnect(1, 2);
+    plant(&mut net, 2, "ours", 1);
+    net.model(2).sync();
+    net.subscribe(2, PLANTS);
+    let (_, to_0) = net.connect(0, 2);
+    while !net.nodes[2].replicator.is_ready(to_0) {
+        assert!(net.step());
+    }
+    net.held.insert((2, to_0));
+    net.connect(1, 2);
+    net.settle();
+    assert!(net.model(2).visible("plants", "moss 1").is_none(), "2 waits for 0");
+    assert!(net.model(1).visible("plants", "ours 0").is_some(), "1 does not wait for that");
+}
+
 #[test]
 fn that_a_publisher_has_evicted_is_heard_while_it_waits() {
     let (mut net, _, _) = two_publishers();

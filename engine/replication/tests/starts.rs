@@ -203,6 +203,23 @@ fn a_peer_of_an_older_build_is_told_everything_in_full() {
 }
 
 #[test]
+fn a_walk_with_nothing_to_tell_from_different_places_ends_the_session() {
+    let mut net = met();
+    net.subscribe(1, "SELECT * FROM trees");
+    net.alter = Some(Box::new(|sender, mut bytes| {
+        if sender == 0 && bytes.first() == Some(&WALK) {
+            // Field 3 twice, of each the fields 1 and 2; field 4, a number: 1.
+            bytes.truncate(3);
+            bytes.extend([7, 4, 2, 1, 4, 5, 7, 4, 2, 2, 4, 9, 8, 1]);
+        }
+        vec![bytes]
+    }));
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.failures(1).len(), 1);
+}
+
+#[test]
 fn a_walk_that_says_at_the_wrong_time_that_there_is_nothing_to_tell_ends_the_session() {
     let forge = |net: &mut Net| {
         net.alter = Some(Box::new(|sender, mut bytes| {

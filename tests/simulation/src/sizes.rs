@@ -63,5 +63,6 @@ pub fn draw(dice: &mut Random) -> Sizes {
         items_per_call: some(8, 256, all.items_per_call),
         known_documents: some(2, 64, all.known_documents),
         queue_bytes: some(64, 16_384, all.queue_bytes),
+        filled_bytes: some(64, 4_096, all.filled_bytes),
     }
 }

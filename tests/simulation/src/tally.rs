@@ -46,6 +46,7 @@ pub(crate) fn mechanisms(tally: &mut Tally, done: Mechanisms) {
         ("told onward", done.onward),
         ("in part", done.partial),
         ("joined", done.joined),
+        ("answered apart", done.apart),
         ("reconciled", done.reconciled),
         ("further ranges", done.ranges),
         ("walked instead", done.walked_instead),

@@ -16,6 +16,11 @@ pub(crate) fn collect(bits: impl Iterator<Item = bool>) -> Vec<u8> {
     bytes
 }
 
+/// Whether there is a number in the set.
+pub(crate) fn any(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte != 0)
+}
+
 /// Bits beyond the end are zero.
 pub(crate) fn get(bytes: &[u8], index: usize) -> bool {
     bytes.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 1)

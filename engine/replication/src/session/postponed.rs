@@ -95,7 +95,7 @@ impl Session {
         let goes_on = |interests: &Interests| {
             interests.forgotten
                 || interests.evictions.is_some()
-                || interests.added.iter().any(|added| added.checkpoint.is_some())
+                || interests.added.iter().any(|added| added.checkpoint.is_some() || added.greeted.is_some())
         };
         if self.postponed.is_some()
             && self.unserved.len() <= self.link.sizes.unserved

@@ -67,7 +67,7 @@ impl Lacked {
         let Some(hashes) = &open.hashes else {
             return Some(Self { question: open.question, hashes: None, asked: open.version });
         };
-        if found.lacked.is_empty() {
+        if !bits::any(&found.lacked) {
             return None;
         }
         let (mut known, mut unknown) = (Vec::new(), HashSet::new());

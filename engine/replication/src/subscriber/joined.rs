@@ -49,7 +49,7 @@ impl Subscriber {
         for document in &mut next.documents {
             document.rename(turn)?;
         }
-        let held = inbound.documents.iter().enumerate().filter(|(_, held)| held.state != State::Dropped);
+        let held = inbound.documents.iter().enumerate().filter(|(_, held)| held.is_merged());
         let held: HashMap<KeyHash, usize> =
             held.map(|(index, document)| (key_hash(&document.key), index)).collect();
         if inbound.documents.iter().chain(&next.documents).any(|document| document.key.is_by_hash()) {
@@ -117,6 +117,7 @@ impl Inbound {
             is_checked: false,
             asked: 0,
             lacked_bytes: 0,
+            filled_bytes: 0,
             next_to_ask: 0,
         }
     }

@@ -6,11 +6,11 @@
 use ditto_crdt::{Sequence, Version};
 
 use super::gap::{Lacked, Open, Purpose, owe};
-use super::{Subscriber, wants};
+use super::{State, Subscriber, wants};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::leaving;
-use crate::limits::{MAX_BUFFERED_BYTES, MAX_WAITING_QUESTION_BYTES, WORK_MS};
+use crate::limits::{MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES, WORK_MS};
 use crate::message::Found;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
@@ -30,6 +30,8 @@ pub(super) struct Single {
     pub(super) reason: Reason,
     /// The other peer has evicted documents since it sent this.
     pub(super) stale: bool,
+    /// The document of a batch that is merged in this way: the batch, and the place in what is applied with it.
+    pub(super) place: Option<(u64, usize)>,
 }
 
 #[derive(Debug)]
@@ -51,7 +53,8 @@ impl Subscriber {
     ) -> Result<(), CloseReason> {
         link.statistics.documents_received += 1;
         let after = self.last_batch;
-        self.keep(Single { key, stated, delta, newest, after, reason: Reason::Surplus, stale: false })
+        let reason = Reason::Surplus;
+        self.keep(Single { key, stated, delta, newest, after, reason, stale: false, place: None })
     }
 
     /// An answer for which no batch waits is applied after these.
@@ -69,7 +72,11 @@ impl Subscriber {
         }
         let reason = Reason::Answer(lacked, open.evictions);
         let (stated, newest) = (found.version, found.newest);
-        self.keep(Single { key: open.key, stated, delta, newest, after, reason, stale: false })
+        let place = match open.purpose {
+            Purpose::Gap(batch, place) => Some((batch, place)),
+            Purpose::Surplus | Purpose::Again(_) => None,
+        };
+        self.keep(Single { key: open.key, stated, delta, newest, after, reason, stale: false, place })
     }
 
     /// Those that were asked for again come first: batches wait for them that others wait for.
@@ -78,8 +85,8 @@ impl Subscriber {
         self.lacked_bytes += single.lacked_bytes();
         let place = self.singles.partition_point(|other| other.after <= single.after);
         self.singles.insert(place, single);
-        if self.buffered_bytes > MAX_BUFFERED_BYTES {
-            return Err(Violation::Limit("unacknowledged documents").into());
+        if self.singles.len() > MAX_BUFFERED_DOCUMENTS {
+            return Err(Violation::Limit("documents that came by themselves").into());
         }
         Ok(())
     }
@@ -136,7 +143,7 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let Single { key, stated, delta, reason, after, .. } = single;
+        let Single { key, stated, delta, reason, after, place, .. } = single;
         if matches!(reason, Reason::Surplus) && !self.takes(&key, &delta, link.remote, turn)? {
             return Ok(());
         }
@@ -163,6 +170,9 @@ impl Subscriber {
         for outcome in applied.outcomes {
             match outcome {
                 Ok(outcome) => {
+                    if outcome.absorbed {
+                        self.except(place);
+                    }
                     let versions = (outcome.before, outcome.after);
                     let met = match &reason {
                         Reason::Answer(..) => true,
@@ -173,10 +183,22 @@ impl Subscriber {
                         owe(lacked.as_ref(), &key, outcome, stated, respondent, turn)?;
                     }
                 }
-                Err(refused) => turn.events.push_back(link.refused(key.clone(), refused.to_string())),
+                Err(refused) => {
+                    self.except(place);
+                    turn.events.push_back(link.refused(key.clone(), refused.to_string()));
+                }
             }
         }
         Ok(())
+    }
+
+    /// A document of a batch, merged before it, is not held as it was sent.
+    fn except(&mut self, place: Option<(u64, usize)>) {
+        let Some((batch, place)) = place else { return };
+        let inbound = self.batches.front_mut().filter(|inbound| inbound.batch == batch);
+        if let Some(document) = inbound.and_then(|inbound| inbound.documents.get_mut(place)) {
+            document.state = State::Dropped;
+        }
     }
 
     /// A document was on its way when something was evicted: merged onto what is left of it, it might show half of it. The publisher

@@ -272,8 +272,13 @@ impl Subscriber {
         }
         self.prepare_inventory(walk.generation, run);
         if walk.caught_up {
-            let sequence = self.wanted.values().filter_map(|wanted| wanted.position).max();
-            let Some(sequence) = sequence.filter(|_| walk.generation == 1 && self.last_batch == 0) else {
+            // All begin where the publisher's history ends, so there is nothing between.
+            let mut positions = self.wanted.values().filter_map(|wanted| wanted.position);
+            let first = positions.next();
+            let is_one = positions.all(|position| Some(position) == first);
+            let is_reconciled = self.wanted.values().any(|wanted| wanted.fence.is_some());
+            let is_right = is_one && !is_reconciled && walk.generation == 1 && self.last_batch == 0;
+            let Some(sequence) = first.filter(|_| is_right) else {
                 return Err(Violation::Unexpected("end of a walk").into());
             };
             let end = BatchEnd { generation: walk.generation, run, sequence, ..BatchEnd::default() };
