@@ -1,8 +1,10 @@
 //! Side-by-side benchmarks: the budgets of the project, measured in one run on the machine at hand.
 //!
 //! ```text
-//! cargo run --release -p ditto-benches -- compare [--only NAME]… [--scale FACTOR] [--json FILE]
+//! cargo run --release -p ditto-benches -- compare [--only NAME]… [--places FILE] [--scale FACTOR] [--json FILE]
 //! ```
+//!
+//! `--only sync` stands for all workloads in which peers sync.
 //!
 //! Everything of ours is measured through the SDK, so across the C ABI, as an application would use it. The other side
 //! is SQLite (WAL, `synchronous = NORMAL`, documents as JSON text, one expression index, prepared statements), in
@@ -32,7 +34,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::line::{Line, header};
-use crate::workloads::{Context, WORKLOADS, footprint};
+use crate::workloads::{Context, SYNC, WORKLOADS, footprint};
 
 /// What stops a workload; reported in its line, the others go on.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -72,9 +74,12 @@ struct Compare {
     /// Write the results to this file as well, as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Run only this workload; may be given more than once.
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(WORKLOADS.iter().map(|w| w.name)))]
+    /// Run only this workload, or with `sync` all in which peers sync; may be given more than once.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(WORKLOADS.iter().map(|w| w.name).chain([SYNC])))]
     only: Vec<String>,
+    /// Sync these documents, one JSON object a line, instead of the extract in `examples/data`; all of them, whatever the scale.
+    #[arg(long, value_name = "FILE")]
+    places: Option<PathBuf>,
     /// Multiply the numbers of documents and of operations by this.
     #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = positive)]
     scale: f64,
@@ -109,7 +114,7 @@ fn main() -> ExitCode {
 fn compare(options: &Compare) -> Result<bool, Failure> {
     let selected: Vec<_> = WORKLOADS
         .iter()
-        .filter(|workload| options.only.is_empty() || options.only.iter().any(|name| name == workload.name))
+        .filter(|workload| options.only.is_empty() || options.only.iter().any(|name| workload.is_named(name)))
         .collect();
     let progress = ProgressBar::new(selected.len() as u64);
     progress.set_style(ProgressStyle::with_template("[{elapsed}] {pos}/{len} {prefix} {wide_msg}")?);
@@ -118,7 +123,8 @@ fn compare(options: &Compare) -> Result<bool, Failure> {
     print_line(&progress, header())?;
     for workload in selected {
         progress.set_prefix(workload.name);
-        let context = Context { scale: options.scale, progress: progress.clone() };
+        let context =
+            Context { scale: options.scale, places: options.places.clone(), progress: progress.clone() };
         let lines = (workload.run)(&context).unwrap_or_else(|error| {
             complete = false;
             vec![Line::failed(workload.name, &error.to_string())]

@@ -82,7 +82,7 @@ impl Peer {
     }
 
     /// Documents that arrived from other peers since the database was opened, if the engine counts them.
-    fn documents_received(&self) -> Result<Option<usize>, Failure> {
+    pub fn documents_received(&self) -> Result<Option<usize>, Failure> {
         #[derive(serde::Deserialize)]
         struct Info {
             documents_received: Option<usize>,

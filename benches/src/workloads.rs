@@ -10,6 +10,8 @@ mod read;
 mod sync;
 mod update;
 
+use std::path::PathBuf;
+
 use indicatif::ProgressBar;
 
 use crate::Failure;
@@ -19,6 +21,8 @@ use crate::line::Line;
 pub struct Context {
     /// Factor for all numbers of documents and operations.
     pub scale: f64,
+    /// Real documents, one JSON object a line, in place of the extract in the repository.
+    pub places: Option<PathBuf>,
     /// Where to say what is going on.
     pub progress: ProgressBar,
 }
@@ -42,29 +46,50 @@ pub struct Workload {
     pub name: &'static str,
     /// Measures.
     pub run: fn(&Context) -> Result<Vec<Line>, Failure>,
+    /// Whether peers sync in it.
+    syncs: bool,
+}
+
+/// Given to `--only`, this names every workload in which peers sync.
+pub const SYNC: &str = "sync";
+
+impl Workload {
+    /// Whether `--only` means it.
+    pub fn is_named(&self, name: &str) -> bool {
+        name == self.name || name == SYNC && self.syncs
+    }
+
+    const fn local(name: &'static str, run: fn(&Context) -> Result<Vec<Line>, Failure>) -> Self {
+        Self { name, run, syncs: false }
+    }
+
+    const fn syncing(name: &'static str, run: fn(&Context) -> Result<Vec<Line>, Failure>) -> Self {
+        Self { name, run, syncs: true }
+    }
 }
 
 /// All of them, in the order of the table of budgets.
 pub const WORKLOADS: &[Workload] = &[
-    Workload { name: "batch-insert", run: insert::batches },
-    Workload { name: "single-insert", run: insert::single },
-    Workload { name: "update-field", run: update::field },
-    Workload { name: "select-by-id", run: read::by_id },
-    Workload { name: "scan", run: read::filtered_scan },
-    Workload { name: "indexed-range", run: read::indexed_range },
-    Workload { name: "observer", run: observe::commit_to_callback },
-    Workload { name: "observed-writes", run: observe::writes_with_observers },
-    Workload { name: "first-sync", run: sync::first },
-    Workload { name: "filtered-sync", run: sync::filtered },
-    Workload { name: "sync-memory", run: footprint::memory_of_first_sync },
-    Workload { name: "sync-slope", run: sync::slope },
-    Workload { name: "change", run: sync::small_change },
-    Workload { name: "small-documents", run: sync::small_documents },
-    Workload { name: "reconnect", run: sync::reconnect },
-    Workload { name: "resync", run: sync::after_partition },
-    Workload { name: "reconcile", run: sync::without_checkpoint },
-    Workload { name: "mesh", run: mesh::thirty_peers },
-    Workload { name: "open", run: open::open },
-    Workload { name: "idle-memory", run: footprint::idle_memory },
-    Workload { name: "library-size", run: footprint::library_size },
+    Workload::local("batch-insert", insert::batches),
+    Workload::local("single-insert", insert::single),
+    Workload::local("update-field", update::field),
+    Workload::local("select-by-id", read::by_id),
+    Workload::local("scan", read::filtered_scan),
+    Workload::local("indexed-range", read::indexed_range),
+    Workload::local("observer", observe::commit_to_callback),
+    Workload::local("observed-writes", observe::writes_with_observers),
+    Workload::syncing("first-sync", sync::first),
+    Workload::syncing("places-sync", sync::places),
+    Workload::syncing("filtered-sync", sync::filtered),
+    Workload::syncing("sync-memory", footprint::memory_of_first_sync),
+    Workload::syncing("sync-slope", sync::slope),
+    Workload::syncing("change", sync::small_change),
+    Workload::syncing("small-documents", sync::small_documents),
+    Workload::syncing("reconnect", sync::reconnect),
+    Workload::syncing("resync", sync::after_partition),
+    Workload::syncing("reconcile", sync::without_checkpoint),
+    Workload::syncing("mesh", mesh::thirty_peers),
+    Workload::local("open", open::open),
+    Workload::local("idle-memory", footprint::idle_memory),
+    Workload::local("library-size", footprint::library_size),
 ];

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use serde::Serialize;
 use tempfile::tempdir;
 
 use super::Context;
@@ -51,11 +52,20 @@ pub fn idle(directory: &Path) -> Result<(), Failure> {
 
 /// The greatest resident memory of a process that gets a large collection into an empty database.
 pub fn memory_of_first_sync(context: &Context) -> Result<Vec<Line>, Failure> {
+    let documents = documents(16, context.scaled(PLACES));
+    let bytes = memory_of_receiver(context, &documents)?;
+    Ok(vec![
+        Line::new("first sync, memory of the subscriber", bytes, Unit::Bytes)
+            .within(Budget::AtMost(64.0 * MEBIBYTE)),
+    ])
+}
+
+/// The greatest resident memory of a process of its own that gets these documents into an empty database.
+pub fn memory_of_receiver<T: Serialize>(context: &Context, documents: &[T]) -> Result<f64, Failure> {
     context.step("loading the publisher");
     let directories = [tempdir()?, tempdir()?];
     let [first, second] = &directories;
-    let documents = documents(16, context.scaled(PLACES));
-    let publisher = Peer::with(first.path(), &documents)?;
+    let publisher = Peer::with(first.path(), documents)?;
     let address = publisher.listen()?;
     context.step("first sync");
     let output = Command::new(std::env::current_exe()?)
@@ -64,14 +74,10 @@ pub fn memory_of_first_sync(context: &Context) -> Result<Vec<Line>, Failure> {
         .args([address.to_string(), documents.len().to_string()])
         .stderr(Stdio::inherit())
         .output()?;
-    let bytes: f64 = String::from_utf8(output.stdout)?.trim().parse()?;
-    Ok(vec![
-        Line::new("first sync, memory of the subscriber", bytes, Unit::Bytes)
-            .within(Budget::AtMost(64.0 * MEBIBYTE)),
-    ])
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
-/// The process that [`memory_of_first_sync`] looks at.
+/// The process that [`memory_of_receiver`] looks at.
 pub fn receive(directory: &Path, address: SocketAddr, count: usize) -> Result<(), Failure> {
     let peer = Peer::open(directory)?;
     peer.subscribe()?;

@@ -2,16 +2,19 @@
 //!
 //! Bytes are counted by a [`Relay`] between the two, both directions together. Latencies are measured without it.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tempfile::{TempDir, tempdir};
 
 use super::Context;
+use super::footprint;
 use super::open::MANY;
 use crate::Failure;
-use crate::documents::{Document, POPULATIONS, documents, json_bytes};
-use crate::line::{Budget, Line, Unit, grouped, rate};
+use crate::documents::{Document, POPULATIONS, Random, documents, json_bytes};
+use crate::line::{Budget, Line, Unit, grouped, milliseconds, rate};
 use crate::measure::{Latencies, timed};
 use crate::ours::{Observation, Peer};
 use crate::relay::Relay;
@@ -71,25 +74,71 @@ impl Mesh {
 
 /// A subscriber with nothing gets a large collection.
 pub fn first(context: &Context) -> Result<Vec<Line>, Failure> {
-    let documents = documents(10, context.scaled(MANY));
-    let json = json_bytes(&documents)? as f64;
+    let [documents, bytes] = everything(context, "first sync", &documents(10, context.scaled(MANY)))?;
+    Ok(vec![documents.within(Budget::RatioAtLeast(0.5)), bytes.within(Budget::RatioAtMost(0.6))])
+}
+
+/// How fast, and with how many bytes, a subscriber with nothing gets all of these documents.
+fn everything<T: Serialize>(context: &Context, name: &str, documents: &[T]) -> Result<[Line; 2], Failure> {
+    let json = json_bytes(documents)? as f64;
     context.step("loading the publisher");
-    let (mesh, loading) = Mesh::new(&documents, false)?;
+    let (mesh, loading) = Mesh::new(documents, false)?;
     context.step("first sync");
     let syncing = timed(|| mesh.settle(documents.len()))?;
     drop(mesh);
     context.step("first sync, counting bytes");
-    let (mesh, _) = Mesh::new(&documents, true)?;
+    let (mesh, _) = Mesh::new(documents, true)?;
     mesh.settle(documents.len())?;
     let bytes = mesh.bytes()?;
-    Ok(vec![
-        Line::rate("first sync, documents (peer: our local batch insert)", documents.len(), syncing)
-            .against(rate(documents.len(), loading))
-            .within(Budget::RatioAtLeast(0.5)),
-        Line::new("first sync, bytes (peer: the documents as JSON)", bytes, Unit::Bytes)
-            .against(json)
-            .within(Budget::RatioAtMost(0.6)),
+    Ok([
+        Line::rate(format!("{name}, documents (peer: our local batch insert)"), documents.len(), syncing)
+            .against(rate(documents.len(), loading)),
+        Line::new(format!("{name}, bytes (peer: the documents as JSON)"), bytes, Unit::Bytes).against(json),
     ])
+}
+
+/// One line of a file of documents, under an `_id` of its own.
+#[derive(Serialize)]
+struct Place {
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(flatten)]
+    fields: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The documents of a file with one JSON object a line. The `_id` is a UUID of version 4, as an INSERT without one makes it.
+fn read_places(file: &Path) -> Result<Vec<Place>, Failure> {
+    let mut random = Random::new(18);
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let place = |line| {
+        let (high, low) = (random.next(), random.next());
+        let number = (u128::from(high) << 64 | u128::from(low)) & !(0xf << 76 | 3 << 62) | 4 << 76 | 2 << 62;
+        let digits = format!("{number:032x}");
+        let id =
+            [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| digits.get(part).unwrap_or_default()).join("-");
+        Ok(Place { id, fields: serde_json::from_str(line)? })
+    };
+    text.lines().map(place).collect()
+}
+
+/// A subscriber with nothing gets real documents: short ones, with text of many scripts.
+pub fn places(context: &Context) -> Result<Vec<Line>, Failure> {
+    let extract = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data/places.jsonl");
+    let places = read_places(&context.places.clone().unwrap_or_else(extract))?;
+    let name = format!("first sync of {} places", grouped(places.len()));
+    let [documents, bytes] = everything(context, &name, &places)?;
+    let memory = footprint::memory_of_receiver(context, &places)?;
+    let memory = Line::new(format!("{name}, memory of the subscriber"), memory, Unit::Bytes);
+    // The budgets are for all places; what a few cost besides their documents says nothing of them.
+    Ok(if context.places.is_some() {
+        vec![
+            documents.within(Budget::RatioAtLeast(0.5)),
+            bytes.within(Budget::RatioAtMost(0.6)),
+            memory.within(Budget::AtMost(64.0 * 1_048_576.0)),
+        ]
+    } else {
+        vec![documents, bytes, memory]
+    })
 }
 
 /// A subscriber with nothing gets the documents of one country out of a large collection, by a filter.
@@ -118,20 +167,39 @@ pub fn filtered(context: &Context) -> Result<Vec<Line>, Failure> {
     ])
 }
 
-/// Ten times as many documents take ten times as long.
+/// Ten times as many documents take ten times as long, and what is changed while many are under way does not wait for them.
 pub fn slope(context: &Context) -> Result<Vec<Line>, Failure> {
     let (small, large) = (context.scaled(MANY), context.scaled(10 * MANY));
-    let time = |count| -> Result<f64, Failure> {
+    let load = |count| -> Result<Mesh, Failure> {
         context.step(format!("loading {count} documents"));
         let (mesh, _) = Mesh::new(&crate::documents::small_documents(15, count), false)?;
         context.step(format!("first sync of {count} documents"));
+        Ok(mesh)
+    };
+    let time = |count| -> Result<f64, Failure> {
+        let mesh = load(count)?;
         Ok(timed(|| mesh.settle(count))?.as_secs_f64())
     };
     // What takes a second varies more than what takes ten.
     let mut several = [time(small)?, time(small)?, time(small)?];
     several.sort_by(f64::total_cmp);
     let [_, few, _] = several;
-    let many = time(large)?;
+    let mesh = load(large)?;
+    let news = mesh
+        .subscriber
+        .observe("SELECT * FROM c WHERE _id = :id", ById { id: NEWS }, |result| result.item_count())?;
+    let start = Instant::now();
+    mesh.subscriber.start_sync()?;
+    crate::measure::wait_until("a third of the documents", || {
+        Ok(mesh.subscriber.documents_received()?.is_none_or(|received| received >= large / 3))
+    })?;
+    let changed = Instant::now();
+    mesh.publisher
+        .execute_with("INSERT INTO c DOCUMENTS (:document)", New { document: Text { id: NEWS, text: "" } })?;
+    let (told, _) = news.wait_for(|rows| *rows > 0)?;
+    mesh.subscriber.wait_for_documents(large + 1)?;
+    let many = start.elapsed().as_secs_f64();
+    let rest = changed.elapsed();
     Ok(vec![
         Line::new(
             format!("first sync of {} documents (peer: of {})", grouped(large), grouped(small)),
@@ -140,7 +208,20 @@ pub fn slope(context: &Context) -> Result<Vec<Line>, Failure> {
         )
         .against(1000.0 * few)
         .within(Budget::RatioAtMost(11.0)),
+        Line::time(
+            "a document inserted when a third of these has arrived (peer: the rest of the sync)",
+            told - changed,
+        )
+        .against(milliseconds(rest)),
     ])
+}
+
+/// The document that is inserted while many are under way.
+const NEWS: &str = "inserted during the first sync";
+
+#[derive(Serialize)]
+struct New<'a> {
+    document: Text<'a>,
 }
 
 /// A subscriber with nothing gets documents of 189 bytes.
