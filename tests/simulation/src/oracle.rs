@@ -6,7 +6,7 @@
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
 //! | [`mod@receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
-//! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
+//! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`half_document`] | always | what is seen of a document is all of it |
 //! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |

@@ -19,6 +19,8 @@ pub enum Sabotage {
     LostWrites,
     /// A document that was deleted is brought back as it was.
     Resurrection,
+    /// A deletion takes births that its author has not seen.
+    GreedyDeletions,
     /// Documents are inserted without a field that all have.
     HalfDocuments,
     /// Increments are made twice.

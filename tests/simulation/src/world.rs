@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{Birth, Sequence};
 use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
 use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
@@ -132,6 +132,8 @@ pub struct World {
     pub(crate) excuses: Excuses,
     /// What was acknowledged.
     pub(crate) receipts: Receipts,
+    /// Births that somebody may have deleted who had seen them.
+    pub(crate) deleted_births: BTreeSet<Birth>,
     /// What was found to be wrong on the way.
     pub verdicts: Vec<String>,
     /// When a store changed last.
@@ -250,6 +252,7 @@ impl World {
             fingerprint: 0,
             excuses: Excuses::default(),
             receipts: Receipts::default(),
+            deleted_births: BTreeSet::new(),
             verdicts: Vec::new(),
             last_change: START,
             overfull: None,

@@ -460,6 +460,35 @@ fn apart(world: &mut World, at_0: &[&str], at_2: &[&str]) {
 }
 
 #[test]
+fn a_deletion_that_saw_one_of_two_inserts_leaves_the_other_whole() {
+    let insert = |field: &str| {
+        format!("INSERT INTO plants DOCUMENTS ({{'_id': 1, '{field}': 1, 'm': {{'{field}': 1}}}})")
+    };
+    // As a tombstone and as a grave, and whether the deletion or the other insert comes first to who has neither.
+    for days in [0, 30] {
+        for first in [1, 3] {
+            let mut world = line(4);
+            world.start_all(&[PLANTS]);
+            world.sever(1, 2);
+            world.sever(2, 3);
+            write(&mut world, 0, &insert("seen"));
+            write(&mut world, 3, &insert("unseen"));
+            world.rest();
+            write(&mut world, 1, "DELETE FROM plants WHERE _id = 1");
+            write(&mut world, 3, "UPDATE plants SET light = 2 WHERE _id = 1");
+            world.rest();
+            world.pass_days(0, days);
+            world.pass_days(1, days);
+            world.join(first, 2);
+            world.rest();
+            world.join(4 - first, 2);
+            world.rest();
+            agree(&world, &[r#"{"_id":1,"light":2,"m":{"unseen":1},"unseen":1}"#]);
+        }
+    }
+}
+
+#[test]
 fn what_was_written_by_a_clock_near_the_end_of_time_can_be_overwritten_everywhere() {
     const YEAR: i64 = 365 * 86_400_000;
     for years in [70, 3_900] {

@@ -74,6 +74,11 @@ fn what_was_deleted_and_is_back_is_noticed() {
 }
 
 #[test]
+fn a_deletion_that_takes_a_birth_that_it_has_not_seen_is_noticed() {
+    notices(Sabotage::GreedyDeletions, "Birth(");
+}
+
+#[test]
 fn a_counter_that_counts_twice_is_noticed() {
     notices(Sabotage::DoubleCounting, "count-");
 }
