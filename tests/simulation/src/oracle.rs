@@ -5,6 +5,7 @@
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
+//! | [`stale`] | at rest | whoever sent a copy that lacks something has got that back |
 //! | [`mod@receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
 //! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
@@ -20,6 +21,7 @@ pub mod coverage;
 pub mod durability;
 pub mod receipts;
 pub mod sanity;
+pub mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +41,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     coverage::neighbours(world, &mut verdicts);
     coverage::equality(world, &mut verdicts);
     (0..world.links.len()).for_each(|link| verdicts.extend(checkpoints(world, link)));
+    stale::copies(world, &mut verdicts);
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
     durability::registers(world, &mut verdicts);

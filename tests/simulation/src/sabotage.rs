@@ -51,6 +51,8 @@ pub enum Sabotage {
     NeverWhole,
     /// Documents are refused now and then.
     RefusedDocuments,
+    /// A copy that lacks something is said to be all that there is.
+    StaleCopies,
     /// One peer keeps to itself what others subscribe to.
     RefusedSubscriptions,
     /// One peer shows something else of a document than what it says that it has.

@@ -12,6 +12,7 @@ use ditto_replication::{
 use ditto_value::{Object, Value};
 
 use crate::oracle::receipts::Heard;
+use crate::oracle::stale::Arrival;
 use crate::sabotage::Sabotage;
 
 /// Every so many documents one is dropped by [`Sabotage::DroppedDocuments`].
@@ -34,6 +35,8 @@ pub struct Watched {
     reads: AtomicU64,
     /// What was heard of others, until somebody takes it.
     heard: Vec<Heard>,
+    /// The same of copies that lack something.
+    stale: Vec<Arrival>,
 }
 
 impl Watched {
@@ -49,12 +52,18 @@ impl Watched {
             read_ms: 0,
             reads: AtomicU64::new(0),
             heard: Vec::new(),
+            stale: Vec::new(),
         }
     }
 
     /// What was heard of others since the last time.
     pub(crate) fn take_heard(&mut self) -> Vec<Heard> {
         std::mem::take(&mut self.heard)
+    }
+
+    /// Copies that have arrived since the last time and lack something.
+    pub(crate) fn take_stale_copies(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.stale)
     }
 
     fn does(&self, sabotage: Sabotage) -> bool {
@@ -265,7 +274,19 @@ impl Replica for Watched {
             self.late = incoming.documents.pop_if(|document| &*document.key.collection == "pairs");
             dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }
+        let sender = incoming.from;
+        let sent: Vec<_> =
+            incoming.documents.iter().map(|document| (document.key.clone(), document.stated)).collect();
         let mut applied = self.inner.apply(incoming)?;
+        for (outcome, (key, stated)) in applied.outcomes.iter_mut().zip(sent) {
+            let Ok(outcome) = outcome else { continue };
+            if outcome.after != stated {
+                self.stale.push(Arrival { sender, key, is_old: outcome.before == Some(outcome.after) });
+            }
+            if self.sabotage == Some(Sabotage::StaleCopies) {
+                outcome.after = stated;
+            }
+        }
         if self.sabotage == Some(Sabotage::EarlyAcknowledgements) {
             applied.last = applied.last.min(self.inner.durable_sequence());
         }

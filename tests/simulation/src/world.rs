@@ -15,6 +15,7 @@ use crate::excuses::{Excuses, Look};
 use crate::network::{Fate, Link, Quality};
 use crate::older::without_capabilities;
 use crate::oracle::receipts::Receipts;
+use crate::oracle::stale::Debt;
 use crate::oracle::{self, sanity};
 use crate::peer::{Peer, Process, Shared};
 use crate::random::Random;
@@ -134,6 +135,8 @@ pub struct World {
     pub(crate) receipts: Receipts,
     /// Births that somebody may have deleted who had seen them.
     pub(crate) deleted_births: BTreeSet<Birth>,
+    /// What must be given back to who has sent stale copies.
+    pub(crate) debts: Vec<Debt>,
     /// What was found to be wrong on the way.
     pub verdicts: Vec<String>,
     /// When a store changed last.
@@ -253,6 +256,7 @@ impl World {
             excuses: Excuses::default(),
             receipts: Receipts::default(),
             deleted_births: BTreeSet::new(),
+            debts: Vec::new(),
             verdicts: Vec::new(),
             last_change: START,
             overfull: None,
@@ -533,6 +537,7 @@ impl World {
             }
         }
         self.take_receipts(peer);
+        self.take_stale_copies(peer);
         self.send(peer);
         let is_whole_again = self.peers[peer].look_for_tears();
         let Some(process) = &mut self.peers[peer].process else { return };
@@ -847,6 +852,7 @@ impl World {
             let ends = self.links[link].ends;
             self.note(|| format!("the link between {} and {} ends", ends[0], ends[1]));
             self.links[link].turn(self.now);
+            self.forgive(ends);
             let found = oracle::checkpoints(self, link);
             self.verdicts.extend(found);
             for end in ends {

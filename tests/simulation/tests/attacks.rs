@@ -460,6 +460,30 @@ fn apart(world: &mut World, at_0: &[&str], at_2: &[&str]) {
 }
 
 #[test]
+fn a_stale_copy_is_answered_by_who_has_a_newer_one_that_its_sender_has_passed() {
+    for at_0 in [vec![Wish::plain(PLANTS)], vec![]] {
+        let mut world = an_old_copy_behind_a_filter(0);
+        // What it takes from 2 now it tells to 0 later, and nobody else can tell it what is newer.
+        world.sever(0, 1);
+        world.join(1, 2);
+        world.rest();
+        assert_eq!(world.show(1, PLANTS), [r#"{"_id":1,"light":1}"#, r#"{"_id":2,"light":1}"#]);
+        world.sever(1, 2);
+        world.end_process(0, Loss::Nothing);
+        world.peers[0].wishes = at_0;
+        world.start(0);
+        world.join(0, 1);
+        world.rest();
+        for peer in [0, 1] {
+            assert_eq!(world.show(peer, PLANTS), [r#"{"_id":2,"light":2}"#], "peer {peer}");
+        }
+        world.join(1, 2);
+        world.rest();
+        agree(&world, &[r#"{"_id":2,"light":2}"#]);
+    }
+}
+
+#[test]
 fn a_deletion_that_saw_one_of_two_inserts_leaves_the_other_whole() {
     let insert = |field: &str| {
         format!("INSERT INTO plants DOCUMENTS ({{'_id': 1, '{field}': 1, 'm': {{'{field}': 1}}}})")

@@ -174,6 +174,11 @@ fn a_document_that_is_refused_is_noticed() {
 }
 
 #[test]
+fn a_stale_copy_that_is_not_answered_is_noticed() {
+    notices(Sabotage::StaleCopies, "has not given back what it lacks");
+}
+
+#[test]
 fn a_subscription_that_is_refused_is_noticed() {
     notices(Sabotage::RefusedSubscriptions, "SubscriptionRefused");
 }
