@@ -69,7 +69,7 @@ impl World {
         }
         let sequence = self.peers[peer].last_sequence();
         self.peers[peer].ledger.promise(Promise::Unknown(id), sequence);
-        Ok(())
+        self.write_what_is_refused(peer)
     }
 
     /// Somebody whose build is this one changes such a document.

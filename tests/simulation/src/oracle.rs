@@ -5,6 +5,7 @@
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
+//! | [`refusals`] | always, and at rest | nothing is refused but what some peers refuse, and that is said |
 //! | [`stale`] | at rest | whoever sent a copy that lacks something has got that back |
 //! | [`mod@receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
 //! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
@@ -30,6 +31,7 @@ use ditto_replication::Replica;
 use ditto_value::{Object, Value, ValueRef};
 
 use crate::peer::Peer;
+use crate::refusals;
 use crate::workload;
 use crate::world::World;
 
@@ -41,6 +43,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     coverage::neighbours(world, &mut verdicts);
     coverage::equality(world, &mut verdicts);
     (0..world.links.len()).for_each(|link| verdicts.extend(checkpoints(world, link)));
+    refusals::reports(world, &mut verdicts);
     stale::copies(world, &mut verdicts);
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);

@@ -53,6 +53,8 @@ pub enum Sabotage {
     RefusedDocuments,
     /// A copy that lacks something is said to be all that there is.
     StaleCopies,
+    /// What is refused is said to be merged.
+    SilentRefusals,
     /// One peer keeps to itself what others subscribe to.
     RefusedSubscriptions,
     /// One peer shows something else of a document than what it says that it has.

@@ -13,6 +13,7 @@ use ditto_value::{Object, Value};
 
 use crate::oracle::receipts::Heard;
 use crate::oracle::stale::Arrival;
+use crate::refusals;
 use crate::sabotage::Sabotage;
 
 /// Every so many documents one is dropped by [`Sabotage::DroppedDocuments`].
@@ -31,6 +32,8 @@ pub struct Watched {
     late: Option<IncomingDocument>,
     /// Milliseconds that it says a document takes that is read, or tried to merge.
     pub read_ms: u64,
+    /// It does not take what some [refuse](crate::refusals).
+    pub refuses: bool,
     /// Documents read since the last work began.
     reads: AtomicU64,
     /// What was heard of others, until somebody takes it.
@@ -50,6 +53,7 @@ impl Watched {
             applied: AtomicU64::new(0),
             late: None,
             read_ms: 0,
+            refuses: false,
             reads: AtomicU64::new(0),
             heard: Vec::new(),
             stale: Vec::new(),
@@ -189,6 +193,9 @@ impl Replica for Watched {
         delta: &[u8],
     ) -> Result<Result<Version, Refused>, ReplicaError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        if let Some(refusal) = refusals::refusal(key).filter(|_| self.refuses) {
+            return Ok(Err(refusal));
+        }
         self.inner.merged_version(key, delta)
     }
 
@@ -246,6 +253,21 @@ impl Replica for Watched {
     }
 
     fn apply(&mut self, mut incoming: Incoming) -> Result<Applied, ReplicaError> {
+        let stated: Vec<_> = incoming.documents.iter().map(|document| document.stated).collect();
+        let refused = if self.refuses { refusals::take_out(&mut incoming) } else { Vec::new() };
+        let mut applied = self.apply_permitted(incoming)?;
+        for (place, mut outcome) in refused {
+            if self.sabotage == Some(Sabotage::SilentRefusals) {
+                outcome = Ok(Outcome { before: None, after: stated[place], absorbed: false });
+            }
+            applied.outcomes.insert(place, outcome);
+        }
+        Ok(applied)
+    }
+}
+
+impl Watched {
+    fn apply_permitted(&mut self, mut incoming: Incoming) -> Result<Applied, ReplicaError> {
         let mut dropped = Vec::new();
         if self.sabotage == Some(Sabotage::DroppedDocuments) {
             let mut index = 0;

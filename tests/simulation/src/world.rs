@@ -205,6 +205,10 @@ impl World {
         if settings.seed.is_multiple_of(10) && world.climate.latency <= 10 {
             world.peers.iter_mut().for_each(|peer| peer.read_ms = [0, 1, 30, 700][peer.number % 4]);
         }
+        // Where some write what others do not know, some refuse what others write.
+        if world.climate.newer {
+            world.peers.iter_mut().for_each(|peer| peer.refuses = peer.number % 2 == 1);
+        }
         for (a, b) in edges {
             world.add_link(a, b);
         }
@@ -653,6 +657,7 @@ impl World {
                 self.excuse_all_parts();
                 true
             }
+            Event::DocumentRefused { key, .. } if self.expects_refusal(peer, key) => true,
             Event::DocumentRefused { .. } | Event::SubscriptionRefused { .. } => {
                 self.verdicts.push(format!("peer {peer}: {event:?}"));
                 true

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+use ditto_replication::Event;
 use ditto_simulation::peer::{Peer, Wish};
 use ditto_simulation::world::World;
 use ditto_storage::Loss;
@@ -457,6 +458,41 @@ fn apart(world: &mut World, at_0: &[&str], at_2: &[&str]) {
     at_2.iter().for_each(|statement| write(world, 2, statement));
     world.join(1, 2);
     world.rest();
+}
+
+/// Whom it heard of what it does not take, each by its `_id`.
+fn refused(peer: &Peer) -> usize {
+    let is_refusal = |event: &&Event| matches!(event, Event::DocumentRefused { .. });
+    peer.events.iter().filter(is_refusal).count()
+}
+
+#[test]
+fn what_one_peer_refuses_or_finds_too_large_holds_up_nobody() {
+    let mut world = World::scripted(7, 3, &[(0, 1), (0, 2)]);
+    world.peers[1].refuses = true;
+    world.start_all(&[PLANTS]);
+    world.write_what_is_refused(0).expect("the disk works");
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 'after'})");
+    world.rest();
+    let ids = |world: &World, peer| world.show(peer, "SELECT _id FROM plants");
+    let taken = [r#"{"_id":"after"}"#, r#"{"_id":"taken-0-2"}"#];
+    assert_eq!(ids(&world, 1), taken);
+    assert_eq!(world.show(2, PLANTS), world.show(0, PLANTS));
+    assert_eq!((refused(&world.peers[1]), refused(&world.peers[2])), (2, 0));
+    // The walk has passed them, also after a restart, and they are told only when they change.
+    world.end_process(1, Loss::Nothing);
+    world.start(1);
+    world.rest();
+    let before = world.bytes();
+    world.meet();
+    assert!(world.bytes() - before < 2 * 1_024);
+    assert_eq!(refused(&world.peers[1]), 2);
+    write(&mut world, 0, "UPDATE plants SET light = 7 WHERE light IS NOT MISSING");
+    world.rest();
+    assert_eq!(ids(&world, 1), taken);
+    assert_eq!(refused(&world.peers[1]), 4);
+    assert_eq!(world.show(2, PLANTS), world.show(0, PLANTS));
+    assert_eq!(world.verdicts, Vec::<String>::new());
 }
 
 #[test]

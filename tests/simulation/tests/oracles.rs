@@ -174,6 +174,11 @@ fn a_document_that_is_refused_is_noticed() {
 }
 
 #[test]
+fn a_document_that_is_refused_without_a_word_is_noticed() {
+    notices(Sabotage::SilentRefusals, "neither holds nor refuses");
+}
+
+#[test]
 fn a_stale_copy_that_is_not_answered_is_noticed() {
     notices(Sabotage::StaleCopies, "has not given back what it lacks");
 }

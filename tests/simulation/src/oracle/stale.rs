@@ -7,6 +7,7 @@ use ditto_crdt::Sequence;
 use ditto_replication::{DocumentKey, PeerId, Replica};
 
 use crate::peer::Peer;
+use crate::refusals;
 use crate::world::World;
 
 /// A copy arrived that lacks something.
@@ -73,6 +74,9 @@ pub fn copies(world: &World, verdicts: &mut Vec<String>) {
 }
 
 fn lacks(sender: &Peer, key: &DocumentKey, known: &[u8]) -> bool {
+    if sender.refuses && refusals::refusal(key).is_some() {
+        return false;
+    }
     let Some(process) = &sender.process else { return false };
     let Ok(Some(held)) = process.replica.held(key) else { return false };
     // What is dead there comes to life only where it is subscribed to.
