@@ -1,5 +1,7 @@
-//! Documents that some peers refuse: not permitted there, or larger than what they take. Whoever holds one writes it beside one with
-//! what this build does not know, and others, so that they travel together; nothing but these is refused, and nothing waits for them.
+//! Documents that some peers refuse: not permitted there, or larger than what they take. They are written beside one with what this
+//! build does not know and one that everybody takes, so that they travel together; nothing else is refused, and nothing waits for them.
+//!
+//! What refuses them stands between the protocol and the store, which has no such limits of its own.
 
 use ditto_replication::{DocumentKey, Event, Incoming, Outcome, Refused, Replica};
 use ditto_store::StoreError;

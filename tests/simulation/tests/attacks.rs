@@ -460,7 +460,7 @@ fn apart(world: &mut World, at_0: &[&str], at_2: &[&str]) {
     world.rest();
 }
 
-/// Whom it heard of what it does not take, each by its `_id`.
+/// How often it has said that it does not take a document.
 fn refused(peer: &Peer) -> usize {
     let is_refusal = |event: &&Event| matches!(event, Event::DocumentRefused { .. });
     peer.events.iter().filter(is_refusal).count()
