@@ -161,6 +161,8 @@ pub struct Peer {
     pub ledger: Ledger,
     /// It does not take some documents: see [`refusals`](crate::refusals).
     pub refuses: bool,
+    /// Its disk has failed, now or before.
+    pub has_failed: bool,
     /// It is of an older build.
     pub older: bool,
     /// Milliseconds that it says it takes for a document that it reads for others.
@@ -215,6 +217,7 @@ impl Peer {
         copy.forked = true;
         copy.older = original.older;
         copy.refuses = original.refuses;
+        copy.has_failed = original.has_failed;
         // Its checkpoints have passed what the original was told to refuse.
         copy.events.clone_from(&original.events);
         copy.owed = original.owed_by_copy();
@@ -254,6 +257,7 @@ impl Peer {
             wishes: Vec::new(),
             ledger: Ledger::default(),
             refuses: false,
+            has_failed: false,
             older: false,
             read_ms: 0,
             forked: false,

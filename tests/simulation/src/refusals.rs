@@ -78,15 +78,12 @@ pub(crate) fn has_reported(peer: &Peer, refused: &DocumentKey) -> bool {
 
 /// What a neighbour asks for and refuses it has said that it refuses, unless it holds it.
 pub fn reports(world: &World, verdicts: &mut Vec<String>) {
-    // A commit that failed may be on the disk all the same: then its checkpoint has passed what nobody was told of.
-    if world.climate.disk_failures || world.climate.full_disks {
-        return;
-    }
     for link in &world.links {
         for [from, to] in [link.ends, [link.ends[1], link.ends[0]]] {
             let (publisher, subscriber) = (&world.peers[from], &world.peers[to]);
             let (Some(process), Some(other)) = (&publisher.process, &subscriber.process) else { continue };
-            if !subscriber.refuses {
+            // A commit that failed may be on the disk all the same: then its checkpoint has passed what nobody was told of.
+            if !subscriber.refuses || subscriber.has_failed {
                 continue;
             }
             let asks = |query: &str| subscriber.wishes.iter().any(|wish| wish.query == query);

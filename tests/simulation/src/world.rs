@@ -694,6 +694,7 @@ impl World {
             return;
         }
         self.note(|| format!("peer {peer}: {error}"));
+        self.peers[peer].has_failed = true;
         if self.random.percent(50) {
             return self.crash(peer);
         }

@@ -9,7 +9,7 @@ use ditto_simulation::world::Settings;
 /// Some seed of the first ones leads to a verdict with these words, and the same seed without the sabotage to none.
 fn notices(sabotage: Sabotage, words: &str) {
     let mut others = Vec::new();
-    for seed in 0..30 {
+    for seed in 0..100 {
         let settings = Settings { peers: Some(3), small: false, ..Settings::of(seed) };
         let verdicts = run(Settings { sabotage: Some(sabotage), ..settings }).verdicts;
         if verdicts.iter().any(|verdict| verdict.contains(words)) {
