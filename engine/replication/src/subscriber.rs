@@ -73,6 +73,9 @@ pub(crate) struct Subscriber {
     open_bytes: usize,
     /// How many of them are [`Purpose::Again`].
     asked_again: usize,
+    /// Documents of which the publisher lacks something, and that are asked about as soon as there is room. Until then no other
+    /// batch is applied, so they are never more than those of one commit.
+    lacking: VecDeque<DocumentKey>,
     last_question: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
@@ -322,7 +325,9 @@ impl Subscriber {
                 self.goes_on = true;
                 return Ok(());
             }
-            if self.asked_again > 0 || self.batches.front().is_none_or(|batch| batch.end.is_none()) {
+            self.ask_what_is_lacked(link, turn)?;
+            let waits = self.asked_again > 0 || !self.lacking.is_empty();
+            if waits || self.batches.front().is_none_or(|batch| batch.end.is_none()) {
                 return Ok(());
             }
             let Some(mut inbound) = self.batches.pop_front() else { return Ok(()) };
@@ -679,8 +684,20 @@ impl Subscriber {
         let (subscribes, to_everything) = publisher.serves(&document.key.collection);
         let carried = told || to_everything || subscribes && document.state == State::Ready(Base::Met);
         // … otherwise ask what of it the other peer lacks.
-        if !carried && self.may_ask(&link.sizes) {
-            self.question(Purpose::Surplus, document.key.clone(), link, turn)?;
+        if !carried {
+            self.lacking.push_back(document.key.clone());
+        }
+        Ok(())
+    }
+
+    /// Asks what the publisher lacks, a bounded number of questions at a time.
+    fn ask_what_is_lacked(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+        while !self.lacking.is_empty() && self.may_ask(&link.sizes) {
+            let Some(key) = self.lacking.pop_front() else { break };
+            // It may have been evicted meanwhile; then the answer would bring it back.
+            if turn.replica.held(&key)?.is_some() {
+                self.question(Purpose::Surplus, key, link, turn)?;
+            }
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use ditto_replication::limits::{
 };
 use ditto_replication::{
     CloseReason, Event, Incoming, IncomingDocument, LocalPeer, Replica, ReplicaError, Replicator, Seen,
-    SessionId, SubscriptionId,
+    SessionId, Sizes, SubscriptionId,
 };
 use ditto_value::{Object, Value};
 use model::{Model, document_key};
@@ -131,6 +131,24 @@ fn independent_copies_of_one_document_become_equal() {
         Some(int(1)),
         "what the publisher lacked went back"
     );
+}
+
+#[test]
+fn more_copies_that_lack_something_than_may_be_asked_about_at_once_are_all_answered() {
+    let mut net = Net::new(2);
+    net.restart_with(1, Sizes { open_questions: 3, ..Sizes::default() });
+    let ids: Vec<String> = (0..20).map(|number| format!("fern {number}")).collect();
+    for id in &ids {
+        insert(&mut net, 0, id, &[("light", 1)]);
+        insert(&mut net, 1, id, &[("water", 1)]);
+    }
+    net.subscribe(1, PLANTS);
+    net.connect(0, 1);
+    net.rest();
+    net.assert_equal(0, 1);
+    for id in &ids {
+        assert_eq!(net.model(0).field("plants", id, "water"), Some(int(1)), "{id}");
+    }
 }
 
 #[test]

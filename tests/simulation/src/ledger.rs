@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{Birth, Sequence};
 
 /// A local write that must not get lost.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +13,8 @@ pub enum Promise {
     Deletion(String),
     /// What this build does not know of a document that nobody deletes.
     Unknown(String),
+    /// A birth of a document that everybody deletes and inserts, unless somebody deletes it who has seen that birth.
+    Birth(String, Birth),
 }
 
 impl Promise {
@@ -20,7 +22,7 @@ impl Promise {
     #[must_use]
     pub fn document(&self) -> &str {
         match self {
-            Self::Field(id, _) | Self::Deletion(id) | Self::Unknown(id) => id,
+            Self::Field(id, _) | Self::Birth(id, _) | Self::Deletion(id) | Self::Unknown(id) => id,
         }
     }
 }

@@ -8,6 +8,8 @@
 //! | [`network`] | channels with latency, a width, and an end |
 //! | `older` | what peers of an older build say and hear |
 //! | `newer` | what a peer of a newer build writes |
+//! | [`refusals`] | documents that some peers refuse |
+//! | `births` | which births of a document a deletion takes |
 //! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
@@ -26,6 +28,7 @@
 //! A link is an ordered channel, as TCP is, so that "loss" means: it ends, between any two messages, and what was under
 //! way is gone.
 
+mod births;
 pub mod climate;
 mod excuses;
 mod faults;
@@ -36,6 +39,7 @@ mod older;
 pub mod oracle;
 pub mod peer;
 pub mod random;
+pub mod refusals;
 pub mod run;
 pub mod sabotage;
 mod script;

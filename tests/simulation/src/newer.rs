@@ -17,7 +17,8 @@ const UNKNOWN: &[u8] = b"of a kind that is unknown";
 /// Bytes of a document of one life before its entries: format, number of lives, birth.
 const BEFORE_ENTRIES: usize = 26;
 
-fn name(id: &str) -> DocumentKey {
+/// The key of a document of `plants`.
+pub(crate) fn name(id: &str) -> DocumentKey {
     let mut encoded = Vec::new();
     key::encode(&Value::from(id), &mut encoded);
     DocumentKey { collection: "plants".into(), id: encoded.into() }
@@ -68,7 +69,7 @@ impl World {
         }
         let sequence = self.peers[peer].last_sequence();
         self.peers[peer].ledger.promise(Promise::Unknown(id), sequence);
-        Ok(())
+        self.write_what_is_refused(peer)
     }
 
     /// Somebody whose build is this one changes such a document.

@@ -5,8 +5,10 @@
 //! | [`coverage`] | at rest | stores are equal over what both want |
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
+//! | [`refusals`] | always, and at rest | nothing is refused but what some peers refuse, and that is said |
+//! | [`stale`] | at rest | whoever sent a copy that lacks something has got that back |
 //! | [`mod@receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
-//! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not; counters add up |
+//! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`half_document`] | always | what is seen of a document is all of it |
 //! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
@@ -20,6 +22,7 @@ pub mod coverage;
 pub mod durability;
 pub mod receipts;
 pub mod sanity;
+pub mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +31,7 @@ use ditto_replication::Replica;
 use ditto_value::{Object, Value, ValueRef};
 
 use crate::peer::Peer;
+use crate::refusals;
 use crate::workload;
 use crate::world::World;
 
@@ -39,6 +43,8 @@ pub fn judge(world: &mut World) -> Vec<String> {
     coverage::neighbours(world, &mut verdicts);
     coverage::equality(world, &mut verdicts);
     (0..world.links.len()).for_each(|link| verdicts.extend(checkpoints(world, link)));
+    refusals::reports(world, &mut verdicts);
+    stale::copies(world, &mut verdicts);
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
     durability::registers(world, &mut verdicts);

@@ -159,6 +159,10 @@ pub struct Peer {
     pub wishes: Vec<Wish>,
     /// What it wrote.
     pub ledger: Ledger,
+    /// It does not take some documents: see [`refusals`](crate::refusals).
+    pub refuses: bool,
+    /// Its disk has failed, now or before.
+    pub has_failed: bool,
     /// It is of an older build.
     pub older: bool,
     /// Milliseconds that it says it takes for a document that it reads for others.
@@ -212,6 +216,10 @@ impl Peer {
         copy.wishes.clone_from(&original.wishes);
         copy.forked = true;
         copy.older = original.older;
+        copy.refuses = original.refuses;
+        copy.has_failed = original.has_failed;
+        // Its checkpoints have passed what the original was told to refuse.
+        copy.events.clone_from(&original.events);
         copy.owed = original.owed_by_copy();
         copy
     }
@@ -248,6 +256,8 @@ impl Peer {
             failed: false,
             wishes: Vec::new(),
             ledger: Ledger::default(),
+            refuses: false,
+            has_failed: false,
             older: false,
             read_ms: 0,
             forked: false,
@@ -293,6 +303,7 @@ impl Peer {
         self.settle(store.last_sequence());
         let mut replica = Watched::new(StoreReplica::new(store.clone()), self.number, self.shared.sabotage);
         replica.read_ms = self.read_ms;
+        replica.refuses = self.refuses;
         let local = LocalPeer { sizes: self.sizes, ..LocalPeer::new(self.key, "simulation") };
         let replicator = Replicator::new(local);
         self.process = Some(Process {

@@ -19,6 +19,8 @@ pub enum Sabotage {
     LostWrites,
     /// A document that was deleted is brought back as it was.
     Resurrection,
+    /// A deletion takes births that its author has not seen.
+    GreedyDeletions,
     /// Documents are inserted without a field that all have.
     HalfDocuments,
     /// Increments are made twice.
@@ -49,6 +51,10 @@ pub enum Sabotage {
     NeverWhole,
     /// Documents are refused now and then.
     RefusedDocuments,
+    /// A copy that lacks something is said to be all that there is.
+    StaleCopies,
+    /// What is refused is said to be merged.
+    SilentRefusals,
     /// One peer keeps to itself what others subscribe to.
     RefusedSubscriptions,
     /// One peer shows something else of a document than what it says that it has.

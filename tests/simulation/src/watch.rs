@@ -12,6 +12,8 @@ use ditto_replication::{
 use ditto_value::{Object, Value};
 
 use crate::oracle::receipts::Heard;
+use crate::oracle::stale::Arrival;
+use crate::refusals;
 use crate::sabotage::Sabotage;
 
 /// Every so many documents one is dropped by [`Sabotage::DroppedDocuments`].
@@ -30,10 +32,14 @@ pub struct Watched {
     late: Option<IncomingDocument>,
     /// Milliseconds that it says a document takes that is read, or tried to merge.
     pub read_ms: u64,
+    /// It does not take what some [refuse](crate::refusals).
+    pub refuses: bool,
     /// Documents read since the last work began.
     reads: AtomicU64,
     /// What was heard of others, until somebody takes it.
     heard: Vec<Heard>,
+    /// The same of copies that lack something.
+    stale: Vec<Arrival>,
 }
 
 impl Watched {
@@ -47,14 +53,21 @@ impl Watched {
             applied: AtomicU64::new(0),
             late: None,
             read_ms: 0,
+            refuses: false,
             reads: AtomicU64::new(0),
             heard: Vec::new(),
+            stale: Vec::new(),
         }
     }
 
     /// What was heard of others since the last time.
     pub(crate) fn take_heard(&mut self) -> Vec<Heard> {
         std::mem::take(&mut self.heard)
+    }
+
+    /// Copies that have arrived since the last time and lack something.
+    pub(crate) fn take_stale_copies(&mut self) -> Vec<Arrival> {
+        std::mem::take(&mut self.stale)
     }
 
     fn does(&self, sabotage: Sabotage) -> bool {
@@ -180,6 +193,9 @@ impl Replica for Watched {
         delta: &[u8],
     ) -> Result<Result<Version, Refused>, ReplicaError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
+        if let Some(refusal) = refusals::refusal(key).filter(|_| self.refuses) {
+            return Ok(Err(refusal));
+        }
         self.inner.merged_version(key, delta)
     }
 
@@ -237,6 +253,21 @@ impl Replica for Watched {
     }
 
     fn apply(&mut self, mut incoming: Incoming) -> Result<Applied, ReplicaError> {
+        let stated: Vec<_> = incoming.documents.iter().map(|document| document.stated).collect();
+        let refused = if self.refuses { refusals::take_out(&mut incoming) } else { Vec::new() };
+        let mut applied = self.apply_permitted(incoming)?;
+        for (place, mut outcome) in refused {
+            if self.sabotage == Some(Sabotage::SilentRefusals) {
+                outcome = Ok(Outcome { before: None, after: stated[place], absorbed: false });
+            }
+            applied.outcomes.insert(place, outcome);
+        }
+        Ok(applied)
+    }
+}
+
+impl Watched {
+    fn apply_permitted(&mut self, mut incoming: Incoming) -> Result<Applied, ReplicaError> {
         let mut dropped = Vec::new();
         if self.sabotage == Some(Sabotage::DroppedDocuments) {
             let mut index = 0;
@@ -265,7 +296,19 @@ impl Replica for Watched {
             self.late = incoming.documents.pop_if(|document| &*document.key.collection == "pairs");
             dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }
+        let sender = incoming.from;
+        let sent: Vec<_> =
+            incoming.documents.iter().map(|document| (document.key.clone(), document.stated)).collect();
         let mut applied = self.inner.apply(incoming)?;
+        for (outcome, (key, stated)) in applied.outcomes.iter_mut().zip(sent) {
+            let Ok(outcome) = outcome else { continue };
+            if outcome.after != stated {
+                self.stale.push(Arrival { sender, key, is_old: outcome.before == Some(outcome.after) });
+            }
+            if self.sabotage == Some(Sabotage::StaleCopies) {
+                outcome.after = stated;
+            }
+        }
         if self.sabotage == Some(Sabotage::EarlyAcknowledgements) {
             applied.last = applied.last.min(self.inner.durable_sequence());
         }

@@ -12,6 +12,7 @@ use ditto_replication::Replica;
 use ditto_store::{StoreError, TransactionKind};
 use ditto_value::{Object, Value};
 
+use crate::births;
 use crate::excuses::Look;
 use crate::ledger::{Promise, Register};
 use crate::oracle;
@@ -200,6 +201,13 @@ impl World {
 
     fn insert_as(&mut self, peer: usize, id: &str) -> Result<(), StoreError> {
         let document = self.document(id);
+        if id.starts_with(births::SHARED) {
+            return self.bear(peer, id, document);
+        }
+        self.insert_or_update(peer, document)
+    }
+
+    pub(crate) fn insert_or_update(&mut self, peer: usize, document: Object) -> Result<(), StoreError> {
         let arguments = Object::from([("d", Value::from(document))]);
         self.execute(peer, "INSERT INTO plants DOCUMENTS (:d) ON ID CONFLICT DO UPDATE", &arguments)?;
         Ok(())
@@ -323,6 +331,10 @@ impl World {
     fn delete(&mut self, peer: usize) -> Result<(), StoreError> {
         let Some(id) = self.pick(peer, &["once", "churn"]) else { return Ok(()) };
         let arguments = Object::from([("id", id.as_str())]);
+        if id.starts_with(births::SHARED) {
+            self.see_births(peer, &id);
+            self.delete_elsewhere(peer, &id);
+        }
         if self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments)? && id.starts_with("once") {
             let sequence = self.peers[peer].last_sequence();
             self.peers[peer].ledger.promise(Promise::Deletion(id.clone()), sequence);

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ditto_crdt::Sequence;
+use ditto_crdt::{Birth, Sequence};
 use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
 use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
@@ -15,6 +15,7 @@ use crate::excuses::{Excuses, Look};
 use crate::network::{Fate, Link, Quality};
 use crate::older::without_capabilities;
 use crate::oracle::receipts::Receipts;
+use crate::oracle::stale::Debt;
 use crate::oracle::{self, sanity};
 use crate::peer::{Peer, Process, Shared};
 use crate::random::Random;
@@ -132,6 +133,10 @@ pub struct World {
     pub(crate) excuses: Excuses,
     /// What was acknowledged.
     pub(crate) receipts: Receipts,
+    /// Births that somebody may have deleted who had seen them.
+    pub(crate) deleted_births: BTreeSet<Birth>,
+    /// What must be given back to who has sent stale copies.
+    pub(crate) debts: Vec<Debt>,
     /// What was found to be wrong on the way.
     pub verdicts: Vec<String>,
     /// When a store changed last.
@@ -200,6 +205,10 @@ impl World {
         if settings.seed.is_multiple_of(10) && world.climate.latency <= 10 {
             world.peers.iter_mut().for_each(|peer| peer.read_ms = [0, 1, 30, 700][peer.number % 4]);
         }
+        // Where some write what others do not know, some refuse what others write.
+        if world.climate.newer {
+            world.peers.iter_mut().for_each(|peer| peer.refuses = peer.number % 2 == 1);
+        }
         for (a, b) in edges {
             world.add_link(a, b);
         }
@@ -250,6 +259,8 @@ impl World {
             fingerprint: 0,
             excuses: Excuses::default(),
             receipts: Receipts::default(),
+            deleted_births: BTreeSet::new(),
+            debts: Vec::new(),
             verdicts: Vec::new(),
             last_change: START,
             overfull: None,
@@ -530,6 +541,7 @@ impl World {
             }
         }
         self.take_receipts(peer);
+        self.take_stale_copies(peer);
         self.send(peer);
         let is_whole_again = self.peers[peer].look_for_tears();
         let Some(process) = &mut self.peers[peer].process else { return };
@@ -645,6 +657,7 @@ impl World {
                 self.excuse_all_parts();
                 true
             }
+            Event::DocumentRefused { key, .. } if self.expects_refusal(peer, key) => true,
             Event::DocumentRefused { .. } | Event::SubscriptionRefused { .. } => {
                 self.verdicts.push(format!("peer {peer}: {event:?}"));
                 true
@@ -681,6 +694,7 @@ impl World {
             return;
         }
         self.note(|| format!("peer {peer}: {error}"));
+        self.peers[peer].has_failed = true;
         if self.random.percent(50) {
             return self.crash(peer);
         }
@@ -844,6 +858,7 @@ impl World {
             let ends = self.links[link].ends;
             self.note(|| format!("the link between {} and {} ends", ends[0], ends[1]));
             self.links[link].turn(self.now);
+            self.forgive(ends);
             let found = oracle::checkpoints(self, link);
             self.verdicts.extend(found);
             for end in ends {

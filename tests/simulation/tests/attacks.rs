@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+use ditto_replication::Event;
 use ditto_simulation::peer::{Peer, Wish};
 use ditto_simulation::world::World;
 use ditto_storage::Loss;
@@ -457,6 +458,94 @@ fn apart(world: &mut World, at_0: &[&str], at_2: &[&str]) {
     at_2.iter().for_each(|statement| write(world, 2, statement));
     world.join(1, 2);
     world.rest();
+}
+
+/// How often it has said that it does not take a document.
+fn refused(peer: &Peer) -> usize {
+    let is_refusal = |event: &&Event| matches!(event, Event::DocumentRefused { .. });
+    peer.events.iter().filter(is_refusal).count()
+}
+
+#[test]
+fn what_one_peer_refuses_or_finds_too_large_holds_up_nobody() {
+    let mut world = World::scripted(7, 3, &[(0, 1), (0, 2)]);
+    world.peers[1].refuses = true;
+    world.start_all(&[PLANTS]);
+    world.write_what_is_refused(0).expect("the disk works");
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 'after'})");
+    world.rest();
+    let ids = |world: &World, peer| world.show(peer, "SELECT _id FROM plants");
+    let taken = [r#"{"_id":"after"}"#, r#"{"_id":"taken-0-2"}"#];
+    assert_eq!(ids(&world, 1), taken);
+    assert_eq!(world.show(2, PLANTS), world.show(0, PLANTS));
+    assert_eq!((refused(&world.peers[1]), refused(&world.peers[2])), (2, 0));
+    // The walk has passed them, also after a restart, and they are told only when they change.
+    world.end_process(1, Loss::Nothing);
+    world.start(1);
+    world.rest();
+    let before = world.bytes();
+    world.meet();
+    assert!(world.bytes() - before < 2 * 1_024);
+    assert_eq!(refused(&world.peers[1]), 2);
+    write(&mut world, 0, "UPDATE plants SET light = 7 WHERE light IS NOT MISSING");
+    world.rest();
+    assert_eq!(ids(&world, 1), taken);
+    assert_eq!(refused(&world.peers[1]), 4);
+    assert_eq!(world.show(2, PLANTS), world.show(0, PLANTS));
+    assert_eq!(world.verdicts, Vec::<String>::new());
+}
+
+#[test]
+fn a_stale_copy_is_answered_by_who_has_a_newer_one_that_its_sender_has_passed() {
+    for at_0 in [vec![Wish::plain(PLANTS)], vec![]] {
+        let mut world = an_old_copy_behind_a_filter(0);
+        // What it takes from 2 now it tells to 0 later, and nobody else can tell it what is newer.
+        world.sever(0, 1);
+        world.join(1, 2);
+        world.rest();
+        assert_eq!(world.show(1, PLANTS), [r#"{"_id":1,"light":1}"#, r#"{"_id":2,"light":1}"#]);
+        world.sever(1, 2);
+        world.end_process(0, Loss::Nothing);
+        world.peers[0].wishes = at_0;
+        world.start(0);
+        world.join(0, 1);
+        world.rest();
+        for peer in [0, 1] {
+            assert_eq!(world.show(peer, PLANTS), [r#"{"_id":2,"light":2}"#], "peer {peer}");
+        }
+        world.join(1, 2);
+        world.rest();
+        agree(&world, &[r#"{"_id":2,"light":2}"#]);
+    }
+}
+
+#[test]
+fn a_deletion_that_saw_one_of_two_inserts_leaves_the_other_whole() {
+    let insert = |field: &str| {
+        format!("INSERT INTO plants DOCUMENTS ({{'_id': 1, '{field}': 1, 'm': {{'{field}': 1}}}})")
+    };
+    // As a tombstone and as a grave, and whether the deletion or the other insert comes first to who has neither.
+    for days in [0, 30] {
+        for first in [1, 3] {
+            let mut world = line(4);
+            world.start_all(&[PLANTS]);
+            world.sever(1, 2);
+            world.sever(2, 3);
+            write(&mut world, 0, &insert("seen"));
+            write(&mut world, 3, &insert("unseen"));
+            world.rest();
+            write(&mut world, 1, "DELETE FROM plants WHERE _id = 1");
+            write(&mut world, 3, "UPDATE plants SET light = 2 WHERE _id = 1");
+            world.rest();
+            world.pass_days(0, days);
+            world.pass_days(1, days);
+            world.join(first, 2);
+            world.rest();
+            world.join(4 - first, 2);
+            world.rest();
+            agree(&world, &[r#"{"_id":1,"light":2,"m":{"unseen":1},"unseen":1}"#]);
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ditto_simulation::world::Settings;
 /// Some seed of the first ones leads to a verdict with these words, and the same seed without the sabotage to none.
 fn notices(sabotage: Sabotage, words: &str) {
     let mut others = Vec::new();
-    for seed in 0..30 {
+    for seed in 0..100 {
         let settings = Settings { peers: Some(3), small: false, ..Settings::of(seed) };
         let verdicts = run(Settings { sabotage: Some(sabotage), ..settings }).verdicts;
         if verdicts.iter().any(|verdict| verdict.contains(words)) {
@@ -71,6 +71,11 @@ fn a_history_that_is_gone_without_a_word_is_taken_for_a_copy() {
 #[test]
 fn what_was_deleted_and_is_back_is_noticed() {
     notices(Sabotage::Resurrection, "Deletion(");
+}
+
+#[test]
+fn a_deletion_that_takes_a_birth_that_it_has_not_seen_is_noticed() {
+    notices(Sabotage::GreedyDeletions, "Birth(");
 }
 
 #[test]
@@ -166,6 +171,16 @@ fn a_world_without_an_end_is_noticed() {
 #[test]
 fn a_document_that_is_refused_is_noticed() {
     notices(Sabotage::RefusedDocuments, "DocumentRefused");
+}
+
+#[test]
+fn a_document_that_is_refused_without_a_word_is_noticed() {
+    notices(Sabotage::SilentRefusals, "neither holds nor refuses");
+}
+
+#[test]
+fn a_stale_copy_that_is_not_answered_is_noticed() {
+    notices(Sabotage::StaleCopies, "has not given back what it lacks");
 }
 
 #[test]

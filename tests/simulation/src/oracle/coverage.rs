@@ -8,6 +8,7 @@ use ditto_replication::{DocumentKey, Interest, Replica};
 use ditto_value::{Object, Value, ValueRef};
 
 use crate::peer::{Peer, Process, Wish};
+use crate::refusals;
 use crate::world::{Wanting, World};
 
 /// Every neighbour of every peer holds everything that the peer knows of what the neighbour subscribes to.
@@ -157,7 +158,8 @@ pub(super) fn compare(
     for (key, newest) in documents(from, up_to) {
         let concerns = |asked: &&Asked| asked.up_to >= newest && asked.interest.collection == key.collection;
         let mut interests = asked.iter().filter(concerns).map(|asked| &asked.interest).peekable();
-        if interests.peek().is_none() || is_excepted(&key) {
+        let is_refused = subscriber.refuses && refusals::refusal(&key).is_some();
+        if interests.peek().is_none() || is_excepted(&key) || is_refused {
             continue;
         }
         let Ok(Some(stored)) = from.replica.document(&key) else { continue };
@@ -196,7 +198,9 @@ type Contents = BTreeMap<(String, [u8; 16]), (Version, Vec<u8>)>;
 fn contents(peer: &Peer) -> Contents {
     let Some(process) = &peer.process else { return Contents::new() };
     let mut contents = Contents::new();
-    for (key, _) in documents(process, Sequence(u64::MAX)) {
+    // What some refuse does not come to who is behind them either; who holds it tells all others that they are joined to.
+    let taken = |(key, _): &(DocumentKey, Sequence)| refusals::refusal(key).is_none();
+    for (key, _) in documents(process, Sequence(u64::MAX)).filter(taken) {
         if let Ok(Some(stored)) = process.replica.document(&key) {
             contents.insert((key.collection.to_string(), hashed(&key)), (stored.version, stored.value));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ditto_value::{Object, Value};
 
+use crate::births;
 use crate::ledger::{Promise, Register};
 use crate::newer::lacks_the_unknown;
 use crate::oracle;
@@ -42,6 +43,9 @@ fn broken(world: &World, author: &Peer, peer: &Peer, promise: &Promise) -> bool 
         Promise::Deletion(id) => peer.document(id).is_some(),
         Promise::Unknown(id) if peer.document(id).is_some() => lacks_the_unknown(peer, id),
         Promise::Unknown(_) => own || all,
+        Promise::Birth(id, birth) => {
+            (own || all) && !world.deleted_births.contains(birth) && !births::is_whole(peer, id, *birth)
+        }
     }
 }
 
