@@ -12,6 +12,9 @@
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
 //! | `excuses` | where parts of transactions may be seen without a word |
+//! | `intruder` | a member that lies |
+//! | `lies` | what it makes of honest messages |
+//! | `fields` | messages as the fields that they consist of |
 //! | `faults` | what goes wrong |
 //! | `workload` | what the applications do |
 //! | [`ledger`] | what the applications were told is done |
@@ -29,7 +32,10 @@
 pub mod climate;
 mod excuses;
 mod faults;
+mod fields;
+pub mod intruder;
 pub mod ledger;
+mod lies;
 pub mod network;
 mod newer;
 mod older;

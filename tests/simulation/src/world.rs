@@ -12,6 +12,7 @@ use ditto_store::StoreError;
 
 use crate::climate::Climate;
 use crate::excuses::{Excuses, Look};
+use crate::intruder::{self, Intruder, Intrusion, TO_INTRUDER};
 use crate::network::{Fate, Link, Quality};
 use crate::older::without_capabilities;
 use crate::oracle::receipts::Receipts;
@@ -55,6 +56,8 @@ pub(crate) enum Happening {
     Heal,
     /// Positions are compared with what is held.
     Inspect { link: usize },
+    /// A liar does something.
+    Intrusion(Intrusion),
 }
 
 /// Whether everybody subscribes to everything.
@@ -99,6 +102,8 @@ pub struct World {
     pub founders: usize,
     /// Those that have left for good.
     pub gone: BTreeSet<usize>,
+    /// Somebody who lies.
+    pub intruder: Option<Intruder>,
     /// The links.
     pub links: Vec<Link>,
     /// How the links behave in a storm.
@@ -203,6 +208,9 @@ impl World {
         for (a, b) in edges {
             world.add_link(a, b);
         }
+        if let Some(lies) = intruder::comes_to(settings.seed).filter(|_| !world.climate.is_calm()) {
+            world.admit_intruder(lies);
+        }
         world.choose_subscriptions();
         for peer in 0..world.peers.len() {
             world.peers[peer].older = world.climate.older && world.random.percent(40);
@@ -232,6 +240,7 @@ impl World {
             peers: Vec::new(),
             founders: 0,
             gone: BTreeSet::new(),
+            intruder: None,
             links: Vec::new(),
             qualities: Vec::new(),
             climate,
@@ -332,6 +341,7 @@ impl World {
             self.schedule(delay + 1, Happening::Write { peer });
         }
         self.schedule(500, Happening::Fault);
+        self.let_intruder_in();
         self.until(self.now + duration);
     }
 
@@ -339,6 +349,7 @@ impl World {
     fn peace(&mut self) {
         self.stormy = false;
         self.tardiness = 0;
+        self.shut_intruder_out();
         for peer in 0..self.peers.len() {
             self.peers[peer].repair_disk();
             self.peers[peer].away = self.gone.contains(&peer);
@@ -468,6 +479,7 @@ impl World {
             Happening::Release { peer } => self.release(peer),
             Happening::Room { peer } => self.peers[peer].storage.set_disk_full(false),
             Happening::Recover { peer } => self.recover(peer),
+            Happening::Intrusion(intrusion) => self.intrude(intrusion),
             Happening::Fault => self.fault(),
             Happening::Heal => self.heal(),
             Happening::Inspect { link } => {
@@ -490,9 +502,7 @@ impl World {
         wire.deliver(side, bytes.len());
         let (from, to) = (wire.ends[side], wire.ends[1 - side]);
         let is_free = was_full && !wire.is_full(side);
-        for byte in bytes {
-            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.imprint(bytes);
         self.fingerprint ^= self.now ^ link as u64;
         let now = self.now;
         self.with(to, |process| {
@@ -506,6 +516,12 @@ impl World {
                     process.replicator.set_blocked(*session, false);
                 }
             });
+        }
+    }
+
+    pub(crate) fn imprint(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
@@ -592,6 +608,10 @@ impl World {
             let Some((session, mut bytes)) = process.replicator.poll_transmit() else { return };
             tally::message(&mut self.tally, &bytes);
             let Some(link) = process.link(session) else { continue };
+            if link == TO_INTRUDER {
+                self.tell_intruder(peer, bytes);
+                continue;
+            }
             let wire = &mut self.links[link];
             let (side, epoch) = (wire.side(peer), wire.epoch);
             if wire.ends.iter().any(|end| older[*end]) {
@@ -616,6 +636,7 @@ impl World {
     /// Does what an event asks for; false if the disk failed.
     fn react(&mut self, peer: usize, event: &Event) -> bool {
         match event {
+            event if intruder::has_caused(event) => self.react_to_intruder(peer, event),
             Event::SessionFailed { reason: CloseReason::Replica(_), .. } => false,
             Event::SessionFailed { session, reason, .. } => {
                 // On a line that is too narrow for what is said, or if that takes many turns of seconds, an answer may take
@@ -856,6 +877,7 @@ impl World {
         for link in self.links_of(peer) {
             self.end_link(link);
         }
+        self.hang_up(peer);
     }
 
     /// Somebody uses the disk of a peer a second time, on another machine with a key of its own.
