@@ -204,7 +204,7 @@ impl World {
     }
 
     /// The storm is over: nobody hears of it again.
-    pub(crate) fn shut_intruder_out(&mut self) {
+    pub fn shut_intruder_out(&mut self) {
         (0..self.peers.len()).for_each(|victim| self.hang_up(victim));
     }
 

@@ -389,11 +389,14 @@ impl World {
     /// sync at each peer of it, and a position that is told late.
     fn convergence_bound(&self) -> u64 {
         const MESSAGES: u64 = 12;
+        // One collection more is compared, of which everybody has other versions: that takes further questions and answers.
+        const MORE_AFTER_LIES: u64 = 4;
         let is_there = |link: &&Link| link.ends.iter().all(|end| !self.gone.contains(end));
         let edges: Vec<_> =
             self.links.iter().filter(is_there).map(|link| (link.ends[0], link.ends[1])).collect();
         let slowest = self.links.iter().flat_map(|link| link.quality).map(|quality| quality.latency).max();
-        let hop = MESSAGES * slowest.unwrap_or(0) + 2_000;
+        let messages = MESSAGES + if self.intruder.is_some() { MORE_AFTER_LIES } else { 0 };
+        let hop = messages * slowest.unwrap_or(0) + 2_000;
         (topology::diameter(self.peers.len(), &edges) + 1) * hop
     }
 
@@ -539,7 +542,7 @@ impl World {
         let Some(process) = &mut self.peers[peer].process else { return };
         process.replicator.committed(&mut process.replica, now);
         for session in process.sessions.values() {
-            let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 30 } else { 1 };
+            let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 1_000 } else { 1 };
             let queued = times * process.replicator.queued_bytes(*session);
             if queued > most {
                 self.overfull = Some((queued, most));
