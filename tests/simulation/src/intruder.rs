@@ -41,6 +41,11 @@ const LATENCY_MS: u64 = 5;
 pub(crate) const LIE: &str = "lie-";
 /// Ids that everybody uses.
 const DOCUMENTS: u64 = 24;
+/// Words of a long document, of which a flood of answers is too much for who does not read.
+const LONG: u64 = 15_000;
+/// Questions that it asks at once, at most, and the number of the first: its state machine does not come that far.
+const MAX_QUESTIONS: u64 = 1_000;
+const FIRST_QUESTION: u64 = 1 << 32;
 /// Messages that it remembers to say them again.
 const MAX_RECORDED: usize = 64;
 /// All capabilities but that to read packed messages, in which lies are hard to place.
@@ -86,7 +91,7 @@ struct Call {
     honest: u64,
     /// Of a hundred messages so many are changed after that.
     lying: u64,
-    /// Whether it pretends that the other cannot read packed messages.
+    /// Whether neither side is told that the other can read packed messages.
     plain: bool,
     /// A message that is said after the next one.
     kept: Option<Vec<u8>>,
@@ -109,18 +114,27 @@ impl Intruder {
     }
 
     /// Writes into its own collection, and into those that must not travel.
-    fn write(&mut self) {
+    fn write(&mut self, large: bool) {
         for _ in 0..self.dice.below(12) {
             let collection = *self.dice.choose(&[COLLECTION, COLLECTION, COLLECTION, "plants", "pairs"]);
-            let (statement, arguments) = statement(collection, &mut self.dice);
+            let (statement, arguments) = statement(collection, large, &mut self.dice);
             // What has been forged may not be writable any more.
             let _ = self.peer.execute(&statement, &arguments);
         }
     }
 
+    /// Questions about one document, more than anybody has, by who does not read the answers.
+    fn questions(&mut self) -> Vec<Vec<u8>> {
+        let mut id = Vec::new();
+        ditto_value::key::encode(&Value::from(format!("{LIE}{}", self.dice.below(DOCUMENTS))), &mut id);
+        let question = |number| lies::question(FIRST_QUESTION + number, COLLECTION, &id);
+        (0..self.dice.below(MAX_QUESTIONS)).map(question).collect()
+    }
+
     /// What it says in the place of an honest message.
     fn says(&mut self, victim: usize, bytes: Vec<u8>) -> (Vec<Vec<u8>>, bool) {
         let Some(call) = self.talks.get_mut(&victim) else { return (Vec::new(), false) };
+        let bytes = if call.plain { with_capabilities_of(bytes, WITHOUT_PACKING) } else { bytes };
         let is_honest = call.honest > 0 || !self.dice.percent(call.lying);
         call.honest = call.honest.saturating_sub(1);
         let mut said = match is_honest {
@@ -143,13 +157,14 @@ impl Intruder {
 }
 
 /// Something that is written to a collection in which lies may be.
-fn statement(collection: &str, dice: &mut Random) -> (String, Object) {
+fn statement(collection: &str, large: bool, dice: &mut Random) -> (String, Object) {
     let id = format!("{LIE}{}", dice.below(DOCUMENTS));
     let value = dice.below(1_000);
     let mut arguments = Object::from([("id", Value::from(id.as_str())), ("value", Value::from(value))]);
     let rest = match dice.below(6) {
         0..3 => {
-            let words = "a lie ".repeat(usize::try_from(dice.below(60)).unwrap_or(0));
+            let times = if large && dice.percent(5) { LONG } else { dice.below(60) };
+            let words = "a lie ".repeat(usize::try_from(times).unwrap_or(0));
             let members =
                 [("_id", Value::from(id)), ("light", Value::from(value)), ("words", Value::from(words))];
             let arguments = Object::from([("d", Value::from(Object::from(members)))]);
@@ -227,6 +242,10 @@ impl World {
                 }
             }
             Intrusion::Reads { victim, call, reads } if is_current(intruder, victim, call) => {
+                let asked = if reads { Vec::new() } else { intruder.questions() };
+                for bytes in asked {
+                    self.intrusion(LATENCY_MS, Intrusion::Says { victim, call, bytes });
+                }
                 self.with(victim, |process| {
                     if let Some(session) = process.sessions.get(&TO_INTRUDER) {
                         process.replicator.set_blocked(*session, !reads);
@@ -250,6 +269,7 @@ impl World {
         if !self.stormy {
             return;
         }
+        let large = self.climate.large;
         let Some(intruder) = &mut self.intruder else { return };
         let dice = &mut intruder.dice;
         let (next, duration, silent) = (dice.between(100, 3_000), dice.between(50, 20_000), dice.percent(25));
@@ -257,7 +277,7 @@ impl World {
         let (stops, pause) = (dice.between(20, 2_000), dice.between(10, 10_000));
         let (honest, lying) = (dice.below(25), *dice.choose(&[5, 20, 60, 100]));
         let plain = dice.percent(60);
-        intruder.write();
+        intruder.write(large);
         let is_free = intruder.call_of(victim).is_none();
         self.intrusion(next, Intrusion::Call);
         let peer = &self.peers[victim];
@@ -377,6 +397,10 @@ impl World {
         match event {
             Event::SessionFailed { reason, .. } => {
                 if matches!(reason, CloseReason::Replica(_)) {
+                    // Whatever is said, it is no reason for the store to fail.
+                    if !self.peers[peer].storage.has_failed() {
+                        self.verdicts.push(format!("peer {peer}: {event:?}, although its disk works"));
+                    }
                     return false;
                 }
                 if matches!(reason, CloseReason::Violation(_)) {
@@ -404,7 +428,7 @@ impl World {
         if !intruder.dice.percent(15) {
             return Ok(());
         }
-        let (statement, arguments) = statement(COLLECTION, &mut intruder.dice);
+        let (statement, arguments) = statement(COLLECTION, self.climate.large, &mut intruder.dice);
         match self.execute(peer, &statement, &arguments) {
             // What a liar has stamped or filled up may not be writable any more.
             Ok(_) | Err(StoreError::Data(_)) => Ok(()),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::Sequence;
+use ditto_replication::limits::MAX_QUEUE_BYTES;
 use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
 use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
@@ -541,7 +542,9 @@ impl World {
         let most = sanity::most_queued(&self.peers[peer].sizes, self.climate.large);
         let Some(process) = &mut self.peers[peer].process else { return };
         process.replicator.committed(&mut process.replica, now);
-        for session in process.sessions.values() {
+        for (link, session) in &process.sessions {
+            // Who asks for more than it reads is answered until that is too much.
+            let most = if *link == TO_INTRUDER { MAX_QUEUE_BYTES } else { most };
             let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 1_000 } else { 1 };
             let queued = times * process.replicator.queued_bytes(*session);
             if queued > most {
