@@ -14,6 +14,9 @@
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
 //! | `excuses` | where parts of transactions may be seen without a word |
+//! | `intruder` | a member that lies |
+//! | `lies` | what it makes of honest messages |
+//! | `fields` | messages as the fields that they consist of |
 //! | `faults` | what goes wrong |
 //! | `workload` | what the applications do |
 //! | [`ledger`] | what the applications were told is done |
@@ -32,7 +35,10 @@ mod births;
 pub mod climate;
 mod excuses;
 mod faults;
+mod fields;
+pub mod intruder;
 pub mod ledger;
+mod lies;
 pub mod network;
 mod newer;
 mod older;

@@ -12,6 +12,7 @@
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`half_document`] | always | what is seen of a document is all of it |
 //! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
+//! | [`leaks`] | at rest | what does not travel to a liar, or from it, has not |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
 //!
@@ -20,6 +21,7 @@
 pub mod cost;
 pub mod coverage;
 pub mod durability;
+pub mod leaks;
 pub mod receipts;
 pub mod sanity;
 pub mod stale;
@@ -49,6 +51,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     durability::counters(world, &mut verdicts);
     durability::registers(world, &mut verdicts);
     torn_transactions(world, &mut verdicts);
+    leaks::of_the_intruder(world, &mut verdicts);
     // Of what a peer was telling when it left for good nobody knows whether it is all there.
     if world.gone.is_empty() {
         verdicts.extend(world.peers.iter().filter(|peer| peer.is_torn()).map(still_catching_up));

@@ -61,6 +61,10 @@ pub enum Sabotage {
     OtherValues,
     /// A store has a row that belongs to nothing.
     StrayRows,
+    /// What a liar says is taken for what somebody else says.
+    MistakenSenders,
+    /// Everything travels to and from a liar.
+    OpenCollections,
     /// A peer is never started.
     LostPeers,
     /// Disks have something on them that is no database.

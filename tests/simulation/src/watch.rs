@@ -11,6 +11,7 @@ use ditto_replication::{
 };
 use ditto_value::{Object, Value};
 
+use crate::intruder;
 use crate::oracle::receipts::Heard;
 use crate::oracle::stale::Arrival;
 use crate::refusals;
@@ -140,6 +141,7 @@ impl Replica for Watched {
 
     fn may_travel(&self, remote: PeerId, collection: &str) -> bool {
         self.inner.may_travel(remote, collection)
+            && (intruder::may_travel(remote, collection) || self.sabotage == Some(Sabotage::OpenCollections))
             && !(self.does(Sabotage::RefusedSubscriptions) && collection == "pairs")
     }
 

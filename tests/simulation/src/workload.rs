@@ -14,6 +14,7 @@ use ditto_value::{Object, Value};
 
 use crate::births;
 use crate::excuses::Look;
+use crate::intruder;
 use crate::ledger::{Promise, Register};
 use crate::oracle;
 use crate::peer::Wish;
@@ -53,6 +54,9 @@ impl World {
                 (Wanting::Parts, _) => vec![],
             };
             wishes.dedup();
+            if self.intruder.is_some() {
+                wishes.insert(0, intruder::wish());
+            }
             self.peers[peer].wishes = wishes;
         }
     }
@@ -72,7 +76,8 @@ impl World {
             return;
         }
         let wishes = self.peers[peer].wishes.len() as u64;
-        let least = if self.wanting == Wanting::Everything { 2 } else { 1 };
+        let least =
+            if self.wanting == Wanting::Everything { 2 } else { 1 } + u64::from(self.intruder.is_some());
         if wishes > least && self.random.percent(50) {
             let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
             self.note(|| format!("peer {peer} ends subscription {index}"));
@@ -106,7 +111,7 @@ impl World {
         }
         if self.peers[peer].process.is_some() && !self.peers[peer].failed {
             let before = self.peers[peer].last_sequence();
-            match self.deed(peer) {
+            match self.deed(peer).and_then(|()| self.write_among_lies(peer)) {
                 Ok(()) => {
                     let (documents, bytes) = oracle::cost::of_changes(&self.peers[peer], before);
                     self.changes += documents;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::{Birth, Sequence};
+use ditto_replication::limits::MAX_QUEUE_BYTES;
 use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
 use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
 
 use crate::climate::Climate;
 use crate::excuses::{Excuses, Look};
+use crate::intruder::{self, Intruder, Intrusion, TO_INTRUDER};
 use crate::network::{Fate, Link, Quality};
 use crate::older::without_capabilities;
 use crate::oracle::receipts::Receipts;
@@ -56,6 +58,8 @@ pub(crate) enum Happening {
     Heal,
     /// Positions are compared with what is held.
     Inspect { link: usize },
+    /// A liar does something.
+    Intrusion(Intrusion),
 }
 
 /// Whether everybody subscribes to everything.
@@ -100,6 +104,8 @@ pub struct World {
     pub founders: usize,
     /// Those that have left for good.
     pub gone: BTreeSet<usize>,
+    /// Somebody who lies.
+    pub intruder: Option<Intruder>,
     /// The links.
     pub links: Vec<Link>,
     /// How the links behave in a storm.
@@ -212,6 +218,9 @@ impl World {
         for (a, b) in edges {
             world.add_link(a, b);
         }
+        if let Some(lies) = intruder::comes_to(settings.seed).filter(|_| !world.climate.is_calm()) {
+            world.admit_intruder(lies);
+        }
         world.choose_subscriptions();
         for peer in 0..world.peers.len() {
             world.peers[peer].older = world.climate.older && world.random.percent(40);
@@ -241,6 +250,7 @@ impl World {
             peers: Vec::new(),
             founders: 0,
             gone: BTreeSet::new(),
+            intruder: None,
             links: Vec::new(),
             qualities: Vec::new(),
             climate,
@@ -343,6 +353,7 @@ impl World {
             self.schedule(delay + 1, Happening::Write { peer });
         }
         self.schedule(500, Happening::Fault);
+        self.let_intruder_in();
         self.until(self.now + duration);
     }
 
@@ -350,6 +361,7 @@ impl World {
     fn peace(&mut self) {
         self.stormy = false;
         self.tardiness = 0;
+        self.shut_intruder_out();
         for peer in 0..self.peers.len() {
             self.peers[peer].repair_disk();
             self.peers[peer].away = self.gone.contains(&peer);
@@ -389,11 +401,14 @@ impl World {
     /// sync at each peer of it, and a position that is told late.
     fn convergence_bound(&self) -> u64 {
         const MESSAGES: u64 = 12;
+        // One collection more is compared, of which everybody has other versions: that takes further questions and answers.
+        const MORE_AFTER_LIES: u64 = 4;
         let is_there = |link: &&Link| link.ends.iter().all(|end| !self.gone.contains(end));
         let edges: Vec<_> =
             self.links.iter().filter(is_there).map(|link| (link.ends[0], link.ends[1])).collect();
         let slowest = self.links.iter().flat_map(|link| link.quality).map(|quality| quality.latency).max();
-        let hop = MESSAGES * slowest.unwrap_or(0) + 2_000;
+        let messages = MESSAGES + if self.intruder.is_some() { MORE_AFTER_LIES } else { 0 };
+        let hop = messages * slowest.unwrap_or(0) + 2_000;
         (topology::diameter(self.peers.len(), &edges) + 1) * hop
     }
 
@@ -479,6 +494,7 @@ impl World {
             Happening::Release { peer } => self.release(peer),
             Happening::Room { peer } => self.peers[peer].storage.set_disk_full(false),
             Happening::Recover { peer } => self.recover(peer),
+            Happening::Intrusion(intrusion) => self.intrude(intrusion),
             Happening::Fault => self.fault(),
             Happening::Heal => self.heal(),
             Happening::Inspect { link } => {
@@ -501,9 +517,7 @@ impl World {
         wire.deliver(side, bytes.len());
         let (from, to) = (wire.ends[side], wire.ends[1 - side]);
         let is_free = was_full && !wire.is_full(side);
-        for byte in bytes {
-            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.imprint(bytes);
         self.fingerprint ^= self.now ^ link as u64;
         let now = self.now;
         self.with(to, |process| {
@@ -520,6 +534,12 @@ impl World {
         }
     }
 
+    pub(crate) fn imprint(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
     /// Lets a process act and carries out what it asks for.
     pub(crate) fn with(&mut self, peer: usize, act: impl FnOnce(&mut Process)) {
         let Some(process) = &mut self.peers[peer].process else { return };
@@ -533,8 +553,10 @@ impl World {
         let most = sanity::most_queued(&self.peers[peer].sizes, self.climate.large);
         let Some(process) = &mut self.peers[peer].process else { return };
         process.replicator.committed(&mut process.replica, now);
-        for session in process.sessions.values() {
-            let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 30 } else { 1 };
+        for (link, session) in &process.sessions {
+            // Who asks for more than it reads is answered until that is too much.
+            let most = if *link == TO_INTRUDER { MAX_QUEUE_BYTES } else { most };
+            let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 1_000 } else { 1 };
             let queued = times * process.replicator.queued_bytes(*session);
             if queued > most {
                 self.overfull = Some((queued, most));
@@ -604,6 +626,10 @@ impl World {
             let Some((session, mut bytes)) = process.replicator.poll_transmit() else { return };
             tally::message(&mut self.tally, &bytes);
             let Some(link) = process.link(session) else { continue };
+            if link == TO_INTRUDER {
+                self.tell_intruder(peer, bytes);
+                continue;
+            }
             let wire = &mut self.links[link];
             let (side, epoch) = (wire.side(peer), wire.epoch);
             if wire.ends.iter().any(|end| older[*end]) {
@@ -628,6 +654,7 @@ impl World {
     /// Does what an event asks for; false if the disk failed.
     fn react(&mut self, peer: usize, event: &Event) -> bool {
         match event {
+            event if intruder::has_caused(event) => self.react_to_intruder(peer, event),
             Event::SessionFailed { reason: CloseReason::Replica(_), .. } => false,
             Event::SessionFailed { session, reason, .. } => {
                 // On a line that is too narrow for what is said, or if that takes many turns of seconds, an answer may take
@@ -871,6 +898,7 @@ impl World {
         for link in self.links_of(peer) {
             self.end_link(link);
         }
+        self.hang_up(peer);
     }
 
     /// Somebody uses the disk of a peer a second time, on another machine with a key of its own.

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use ditto_replication::Event;
+use ditto_simulation::oracle::{coverage, leaks};
 use ditto_simulation::peer::{Peer, Wish};
 use ditto_simulation::world::World;
 use ditto_storage::Loss;
@@ -786,4 +787,40 @@ fn who_has_everything_from_others_does_not_wait_for_a_peer_that_never_returns() 
         assert_eq!(world.show(peer, PLANTS).len(), 1_000, "peer {peer}");
         assert!(!world.peers[peer].is_torn(), "peer {peer} is still catching up");
     }
+}
+
+#[test]
+fn a_member_that_lies_ends_no_session_but_its_own_and_the_others_end_equal() {
+    const LIES: &str = "SELECT * FROM lies";
+    let (mut lies, mut found_out) = (0, 0);
+    for seed in 0..20 {
+        let mut world = line(3);
+        world.admit_intruder(seed);
+        world.start_all(&[PLANTS, LIES]);
+        world.stormy = true;
+        world.let_intruder_in();
+        for number in 0..60 {
+            let peer = number % 3;
+            write(&mut world, peer, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {}}})", 100 + number));
+            let own = format!("INSERT INTO lies DOCUMENTS ({{'_id': {}}})", 100 + number);
+            write(&mut world, peer, &own);
+            world.until(world.now + 500);
+        }
+        world.stormy = false;
+        world.shut_intruder_out();
+        world.rest();
+        let plants: Vec<String> = (100..160).map(|id| format!(r#"{{"_id":{id}}}"#)).collect();
+        agree(&world, &plants.iter().map(String::as_str).collect::<Vec<_>>());
+        let shown = world.show(0, LIES);
+        assert!((100..160).all(|id| shown.iter().any(|row| row.contains(&format!(r#""_id":{id}"#)))));
+        let mut verdicts = Vec::new();
+        coverage::equality(&world, &mut verdicts);
+        leaks::of_the_intruder(&world, &mut verdicts);
+        assert_eq!(verdicts, Vec::<String>::new(), "seed {seed}");
+        assert_eq!(world.meetings, 2, "seed {seed}: no session of honest peers has ended");
+        let count = |name| world.tally.get(name).copied().unwrap_or(0);
+        lies += count("lies");
+        found_out += count("liars found out");
+    }
+    assert!(lies > 100 && found_out > 20, "{lies} lies, {found_out} times found out");
 }

@@ -207,3 +207,18 @@ fn a_disk_that_cannot_be_opened_again_is_noticed() {
 fn half_a_document_is_noticed() {
     notices(Sabotage::HalfDocuments, "sees half of a document");
 }
+
+#[test]
+fn a_session_of_honest_peers_that_ends_because_of_a_liar_is_noticed() {
+    notices(Sabotage::MistakenSenders, "Violation(");
+}
+
+#[test]
+fn what_comes_from_a_liar_beyond_what_travels_is_noticed() {
+    notices(Sabotage::OpenCollections, "of the intruder is at peer");
+}
+
+#[test]
+fn what_reaches_a_liar_beyond_what_travels_is_noticed() {
+    notices(Sabotage::OpenCollections, "has reached the intruder");
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ditto_value::{Object, Value};
 
 use crate::births;
+use crate::intruder;
 use crate::ledger::{Promise, Register};
 use crate::newer::lacks_the_unknown;
 use crate::oracle;
@@ -32,7 +33,8 @@ pub fn promises(world: &World, verdicts: &mut Vec<String>) {
 fn broken(world: &World, author: &Peer, peer: &Peer, promise: &Promise) -> bool {
     let own = author.number == peer.number;
     let all = world.wanting == Wanting::Everything;
-    if !own && !all && (world.peers.len() != 2 || peer.wishes.is_empty()) {
+    let wants_any = peer.wishes.iter().any(|wish| *wish != intruder::wish());
+    if !own && !all && (world.peers.len() != 2 || !wants_any) {
         return false;
     }
     match promise {
