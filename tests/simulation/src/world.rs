@@ -550,16 +550,23 @@ impl World {
     /// Sends, looks at events, and makes appointments.
     pub(crate) fn pump(&mut self, peer: usize) {
         let now = self.now;
-        let most = sanity::most_queued(&self.peers[peer].sizes, self.climate.large);
+        let sizes = self.peers[peer].sizes;
+        let usual = sanity::usual_length(self.climate.large);
         let Some(process) = &mut self.peers[peer].process else { return };
         process.replicator.committed(&mut process.replica, now);
         for (link, session) in &process.sessions {
             // Who asks for more than it reads is answered until that is too much.
-            let most = if *link == TO_INTRUDER { MAX_QUEUE_BYTES } else { most };
+            let bound = |longest| match *link == TO_INTRUDER {
+                true => MAX_QUEUE_BYTES,
+                false => sanity::most_queued(&sizes, longest),
+            };
             let times = if self.shared.sabotage == Some(Sabotage::DeepQueues) { 1_000 } else { 1 };
             let queued = times * process.replicator.queued_bytes(*session);
-            if queued > most {
-                self.overfull = Some((queued, most));
+            if queued > bound(usual) {
+                let most = bound(usual.max(sanity::longest_document(process)));
+                if queued > most {
+                    self.overfull = Some((queued, most));
+                }
             }
         }
         self.take_receipts(peer);

@@ -1,18 +1,34 @@
 //! What must hold at each peer by itself.
 
-use crate::network::Link;
-use crate::world::World;
-use ditto_replication::Sizes;
+use ditto_crdt::Sequence;
+use ditto_replication::{Replica, Sizes};
 
-/// No document is longer, where there are large ones …
+use crate::network::Link;
+use crate::peer::Process;
+use crate::world::World;
+
+/// Hardly any document is longer, where there are large ones …
 const LARGE_DOCUMENT_BYTES: usize = 1_000_000;
 /// … and where there are none.
 const DOCUMENT_BYTES: usize = 10_000;
 
+/// The longest document of most worlds.
+pub(crate) fn usual_length(large: bool) -> usize {
+    if large { LARGE_DOCUMENT_BYTES } else { DOCUMENT_BYTES }
+}
+
+/// The longest document that a peer has: one that many have inserted without knowing of each other may be longer than anybody
+/// writes.
+pub(crate) fn longest_document(process: &Process) -> usize {
+    let replica = &process.replica;
+    let changes = replica.changes(Sequence(0), Sequence(u64::MAX), usize::MAX).unwrap_or_default();
+    let whole = |key| replica.delta_since(key, Sequence(0)).ok().flatten();
+    changes.iter().filter_map(|change| whole(&change.key)).map(|whole| whole.delta.len()).max().unwrap_or(0)
+}
+
 /// Bytes that may wait in one session of a peer: above the target no more is made, but one batch, the answers and the large documents
 /// that the window lets go may pass it: three of the longest documents were seen at once, so there is room for four.
-pub(crate) fn most_queued(sizes: &Sizes, large: bool) -> usize {
-    let longest = if large { LARGE_DOCUMENT_BYTES } else { DOCUMENT_BYTES };
+pub(crate) fn most_queued(sizes: &Sizes, longest: usize) -> usize {
     sizes.queue_bytes + sizes.max_batch_bytes + 2 * sizes.window_bytes + 4 * longest
 }
 
