@@ -23,9 +23,8 @@ use crate::{Batch, DiskOptions, Keyspace, OpenError, StorageError};
 /// writing stops is flushed, so an idle storage does not pay for it.
 const MEMTABLE_BYTES: u64 = 16 << 20;
 
-/// Writes of all keyspaces together that are held in memory, with what memory they take: with more, the keyspace that holds
-/// most of them writes a table. As much again may be on its way into tables.
-const ALL_MEMTABLES_BYTES: u64 = 16 << 20;
+/// The least that [`DiskOptions::memtable_bytes`] can be.
+const LEAST_MEMTABLE_BYTES: u64 = 1 << 20;
 
 /// Journals beyond this are got rid of by flushing the keyspaces that still need them: what is replayed at most when
 /// a storage that was not closed, and was being written to, is opened.
@@ -312,7 +311,7 @@ fn open_in(path: &Path, directory: &Path, options: &DiskOptions) -> Result<Opene
         .worker_threads(WORKER_THREADS)
         .max_cached_files(Some(OPEN_FILES))
         .max_journaling_size(JOURNAL_BYTES)
-        .max_write_buffer_size(Some(ALL_MEMTABLES_BYTES))
+        .max_write_buffer_size(Some(options.memtable_bytes.max(LEAST_MEMTABLE_BYTES)))
         .with_compaction_filter_factories(Arc::new(|_keyspace| Some(Arc::new(Filters))))
         .open()
         .map_err(failed)?;
@@ -372,6 +371,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
     const ROW: usize = 1 << 16;
+    /// What is held by default.
+    const HELD: u64 = 16 << 20;
 
     /// A database to which `bytes` were written, in rows of the keyspaces by turns.
     fn written(path: &Path, bytes: u64, keyspaces: &[Keyspace], watch: impl Fn(&Database)) -> Database {
@@ -392,18 +393,39 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         // None of the four keyspaces comes to a table by itself.
         let keyspaces = [Keyspace::Documents, Keyspace::Changes, Keyspace::Indexes, Keyspace::Graves];
-        written(directory.path(), 3 * ALL_MEMTABLES_BYTES, &keyspaces, |database| {
+        written(directory.path(), 3 * HELD, &keyspaces, |database| {
             let held = database.fjall.write_buffer_size();
-            assert!(held <= 2 * ALL_MEMTABLES_BYTES + 2 * ROW as u64, "{held} bytes");
+            assert!(held <= 2 * HELD + 2 * ROW as u64, "{held} bytes");
         });
+    }
+
+    /// One that was taken for one on its way into a table, and was not, kept writers waiting.
+    #[test]
+    fn each_memtable_that_is_full_becomes_a_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let (told, is_done) = std::sync::mpsc::channel();
+        let path = directory.path().to_owned();
+        let writer = std::thread::spawn(move || {
+            let options = DiskOptions { memtable_bytes: 0, ..DiskOptions::default() };
+            let database = Database::open(Arc::new(Directory::lock(&path).unwrap()), &options).unwrap();
+            for number in 0..10_000_u64 {
+                let mut batch = Batch::new();
+                let keyspace = [Keyspace::Documents, Keyspace::Changes][number as usize % 2];
+                batch.put(keyspace, number.to_be_bytes(), vec![7; 16_384]);
+                database.commit(batch).unwrap();
+            }
+            told.send(()).unwrap();
+        });
+        is_done.recv_timeout(PATIENCE).expect("writing goes on");
+        writer.join().unwrap();
     }
 
     #[test]
     fn what_is_in_tables_is_not_kept_in_memory() {
         let directory = tempfile::tempdir().unwrap();
-        let database = written(directory.path(), ALL_MEMTABLES_BYTES / 2, &[Keyspace::Documents], |_| {});
+        let database = written(directory.path(), HELD / 2, &[Keyspace::Documents], |_| {});
         let held = || database.keyspaces.iter().map(|keyspace| keyspace.tree.version_memtable_size_sum());
-        assert!(held().sum::<u64>() >= ALL_MEMTABLES_BYTES / 2);
+        assert!(held().sum::<u64>() >= HELD / 2);
         // What reads it does not keep it for longer.
         drop(database.fjall.snapshot());
         database.flush().unwrap();

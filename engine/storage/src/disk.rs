@@ -29,6 +29,9 @@ pub struct DiskOptions {
     /// Bytes of table blocks that are kept in memory once they were read. Reads that find their block there are about
     /// twice as fast as those that have to ask the operating system.
     pub cache_bytes: u64,
+    /// Bytes of writes that are held in memory, of all keyspaces together, with what memory they take: with more, the keyspace that
+    /// holds most of them writes a table. As much again may be on its way into tables. At least 1 MiB.
+    pub memtable_bytes: u64,
     /// How long nobody must have written before what is in memory is flushed.
     pub idle_flush: Duration,
     /// How long closing waits for the last snapshots to be dropped.
@@ -39,6 +42,7 @@ impl Default for DiskOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 32 << 20,
+            memtable_bytes: 16 << 20,
             idle_flush: Duration::from_secs(2),
             close_patience: Duration::from_secs(10),
         }

@@ -2,7 +2,7 @@
 // This source code is licensed under both the Apache 2.0 and MIT License
 // (found in the LICENSE-* files in the repository)
 
-use lsm_tree::{AbstractTree, SequenceNumberCounter};
+use lsm_tree::{AbstractTree, Memtable, SequenceNumberCounter};
 
 use crate::{
     db::Keyspaces,
@@ -92,7 +92,7 @@ impl Supervisor {
         #[expect(clippy::expect_used)]
         let keyspaces = self.keyspaces.read().expect("lock is poisoned");
         let mut staying = size;
-        let mut largest: Option<(&crate::Keyspace, u64)> = None;
+        let mut largest: Option<(&crate::Keyspace, Arc<Memtable>, u64)> = None;
 
         for keyspace in keyspaces.values() {
             let memtable = keyspace.tree.active_memtable();
@@ -100,14 +100,15 @@ impl Supervisor {
 
             if memtable.is_flagged_for_rotation() {
                 staying -= bytes.cast_signed();
-            } else if largest.is_none_or(|(_, most)| bytes > most) {
-                largest = Some((keyspace, bytes));
+            } else if largest.as_ref().is_none_or(|(_, _, most)| bytes > *most) {
+                largest = Some((keyspace, memtable, bytes));
             }
         }
 
-        if let Some((keyspace, _)) = largest.filter(|_| staying > limit.cast_signed()) {
-            if keyspace.request_rotation() {
-                keyspace.tree.active_memtable().flag_rotated();
+        // The one that was asked for is marked, and not the one that may have followed it by now: that one would stay for ever.
+        if let Some((keyspace, memtable, _)) = largest.filter(|_| staying > limit.cast_signed()) {
+            if keyspace.request_rotation_of(memtable.id()) {
+                memtable.flag_rotated();
             }
         }
     }

@@ -821,11 +821,13 @@ impl Keyspace {
         let latest_version = lock.latest_version();
         let active_memtable = &latest_version.active_memtable;
 
+        self.request_rotation_of(active_memtable.id())
+    }
+
+    /// DITTO PATCH: the same for a memtable that is known.
+    pub(crate) fn request_rotation_of(&self, memtable_id: lsm_tree::MemtableId) -> bool {
         self.worker_messager
-            .try_send(WorkerMessage::RotateMemtable(
-                self.clone(),
-                active_memtable.id(),
-            ))
+            .try_send(WorkerMessage::RotateMemtable(self.clone(), memtable_id))
             .is_ok()
     }
 
