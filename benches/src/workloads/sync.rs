@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,10 @@ use crate::relay::Relay;
 
 /// How long a connection must be silent to count as having nothing more to say.
 const QUIET: Duration = Duration::from_millis(500);
+
+/// Nothing is told before it is durable, which it is 100 ms after its commit at the latest; and what is not yet when a
+/// subscriber with a filter arrives is a change during the sync, which is offered to it even if it does not match.
+const UNTIL_DURABLE: Duration = Duration::from_millis(500);
 
 /// Two peers: one has documents and listens, the other one subscribes to them and dials.
 struct Mesh {
@@ -47,6 +52,7 @@ impl Mesh {
         let [first, second] = &directories;
         let publisher = Peer::open(first.path())?;
         let loading = timed(|| publisher.insert_batches(documents))?;
+        thread::sleep(UNTIL_DURABLE);
         let address = publisher.listen()?;
         let relay = relayed.then(|| Relay::start(address)).transpose()?;
         let subscriber = Peer::open(second.path())?;
