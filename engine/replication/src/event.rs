@@ -130,6 +130,11 @@ pub enum CloseReason {
     /// It was decided anew what may travel: a session of before would go on by the old rules.
     #[error("the sync scopes of collections have changed; connect again")]
     ScopesChanged,
+    /// All sessions together took too much memory, and this one most of it.
+    #[error(
+        "what is under way between this peer and all others takes too much memory, and this session has most of it; connect again later"
+    )]
+    Crowded,
     /// The other peer ended the session, in its words.
     #[error("the other peer ended the session: {0}")]
     Remote(String),

@@ -208,6 +208,11 @@ impl Publisher {
         }
     }
 
+    /// Bytes of what is reconciled.
+    pub(crate) fn memory(&self) -> usize {
+        self.comparisons.iter().map(Comparison::memory).sum()
+    }
+
     fn goes_on(&self) -> bool {
         self.draft.is_some() || self.more
     }

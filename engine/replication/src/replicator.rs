@@ -336,6 +336,12 @@ impl Replicator {
         self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
     }
 
+    /// Bytes of a session that grow with what the other peer sends and asks for: what came of documents and is not applied, what
+    /// waits to be sent, and what is reconciled. `None` if there is no such session.
+    pub fn held_bytes(&self, session: SessionId) -> Option<usize> {
+        self.sessions.get(&session).map(Session::memory)
+    }
+
     /// Whether a session has been greeted and accepted by both sides and is not over.
     pub fn is_ready(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(Session::is_open)
@@ -371,7 +377,7 @@ impl Replicator {
             torn_up_to: self.torn_up_to,
         };
         let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.is_closed()) else { return };
-        let before = session.tears().parts(durable);
+        let (before, memory) = (session.tears().parts(durable), session.memory());
         // After the durable sequence was read: what is written under new rules is not told under the old ones.
         let outcome = if session.scopes_revision == turn.replica.scopes_revision() {
             run(session, &self.local, &self.subscriptions, &mut turn)
@@ -384,8 +390,24 @@ impl Replicator {
         if before.is_some() || after.is_some() {
             self.torn_up_to = turn.replica.last_sequence();
         }
+        let grows = session.memory() > memory;
         if let Err(reason) = outcome {
             self.fail(id, reason);
+        }
+        if grows {
+            self.make_room();
+        }
+    }
+
+    /// Ends the session that takes most memory while all together take too much. Others go on, and whoever comes back goes on where it
+    /// can: what came of long documents is kept.
+    fn make_room(&mut self) {
+        while self.sessions.values().map(Session::memory).sum::<usize>() > self.local.sizes.memory_bytes {
+            let open = self.sessions.iter().filter(|(_, session)| !session.is_closed());
+            let Some(most) = open.max_by_key(|(_, session)| session.memory()).map(|(id, _)| *id) else {
+                return;
+            };
+            self.fail(most, CloseReason::Crowded);
         }
     }
 

@@ -105,6 +105,14 @@ impl Session {
         matches!(self.phase, Phase::Open { .. })
     }
 
+    /// Bytes that grow with what the other peer sends and asks for.
+    pub(crate) fn memory(&self) -> usize {
+        self.reassembly.bytes()
+            + self.link.outbox.all_bytes()
+            + self.publisher.memory()
+            + self.subscriber.memory()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         matches!(self.phase, Phase::Closed)
     }

@@ -26,6 +26,8 @@ pub struct Sizes {
     pub max_batch_bytes: usize,
     /// [`MAX_FILLED_BYTES`](limits::MAX_FILLED_BYTES)
     pub filled_bytes: usize,
+    /// [`MAX_MEMORY_BYTES`](limits::MAX_MEMORY_BYTES)
+    pub memory_bytes: usize,
     /// [`WINDOW_BYTES`](limits::WINDOW_BYTES)
     pub window_bytes: usize,
     /// [`WINDOW_DOCUMENTS`](limits::WINDOW_DOCUMENTS)
@@ -98,6 +100,7 @@ impl Default for Sizes {
             max_batch_documents: limits::MAX_BATCH_DOCUMENTS,
             max_batch_bytes: limits::MAX_BATCH_BYTES,
             filled_bytes: limits::MAX_FILLED_BYTES,
+            memory_bytes: limits::MAX_MEMORY_BYTES,
             window_bytes: limits::WINDOW_BYTES,
             window_documents: limits::WINDOW_DOCUMENTS,
             first_window_documents: limits::FIRST_WINDOW_DOCUMENTS,

@@ -302,6 +302,11 @@ impl Subscriber {
         }
     }
 
+    /// Bytes of documents that are not applied, and of what is reconciled.
+    pub(crate) fn memory(&self) -> usize {
+        self.buffered_bytes + self.inventories.iter().map(Inventory::memory).sum::<usize>()
+    }
+
     /// Checks what is held of the other peer's documents, `parts` bytes of them in parts.
     pub(crate) fn check_memory(&self, parts: usize) -> Result<(), Violation> {
         if self.buffered_bytes + parts > MAX_BUFFERED_BYTES {

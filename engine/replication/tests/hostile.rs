@@ -463,6 +463,48 @@ fn flood_of_unfinished_batches(wrap: fn(&[u8]) -> Vec<u8>) {
     }
 }
 
+#[test]
+fn what_all_sessions_hold_is_bounded_and_who_holds_most_comes_back_later() {
+    const MEMORY: usize = 1024 * 1024;
+    const DELTA: usize = 10 * 1024;
+    let mut model = Model::new(1);
+    let mut local = LocalPeer::new(peer_id(0), "database");
+    local.sizes.memory_bytes = MEMORY;
+    let mut replicator = Replicator::new(local);
+    replicator
+        .subscribe(SubscriptionId(1), PLANTS, &Object::default(), &mut model, 1_000)
+        .expect("is understood");
+    // The tenth sends least.
+    let sessions: Vec<SessionId> = (1..=10).map(SessionId).collect();
+    for session in &sessions {
+        replicator.connected(*session, peer_id(session.0 as usize), &mut model, 1_000);
+        replicator.receive(*session, &hello_of(Model::new(2)), &mut model, 1_000);
+        let start = message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]);
+        replicator.receive(*session, &start, &mut model, 1_000);
+        assert!(replicator.is_ready(*session));
+    }
+    let mut ended = Vec::new();
+    for i in 0..100_u64 {
+        for session in sessions.iter().filter(|session| session.0 < 10 || i % 10 == 0) {
+            let document =
+                [number(1, 1), bytes(2, &i.to_be_bytes()), bytes(4, &[1; 16]), bytes(5, &[0; DELTA])];
+            let unfinished = message(6, &[number(1, 1), bytes(2, &document.concat())]);
+            replicator.receive(*session, &unfinished, &mut model, 1_000);
+            let held: usize = sessions.iter().filter_map(|session| replicator.held_bytes(*session)).sum();
+            assert!(held <= MEMORY, "{held} bytes");
+        }
+        while let Some(event) = replicator.poll_event() {
+            if let Event::SessionFailed { session, reason, .. } = event {
+                assert_eq!(reason, CloseReason::Crowded);
+                ended.push(session);
+            }
+        }
+    }
+    assert!(ended.len() >= 8, "each of nine would hold all of it: {ended:?}");
+    let least = sessions.last().expect("ten");
+    assert!(replicator.is_ready(*least) && !ended.contains(least), "who holds little goes on");
+}
+
 /// Somebody who is told of documents that do not fit, in one batch, and has asked for each.
 fn asks_for(author: &Model, ids: impl Iterator<Item = String>) -> Victim {
     let mut victim = Victim::new();

@@ -31,6 +31,8 @@ pub fn draw(dice: &mut Random) -> Sizes {
         batch_documents: some(1, 8, all.batch_documents),
         batch_bytes: some(64, 16_384, all.batch_bytes),
         max_batch_bytes: some(1_024, 65_536, all.max_batch_bytes),
+        // With less, sessions end again and again.
+        memory_bytes: all.memory_bytes,
         window_bytes: some(1_024, 65_536, all.window_bytes),
         window_documents: some(1, 16, all.window_documents),
         first_window_documents: some(1, 8, all.first_window_documents),

@@ -155,6 +155,13 @@ impl Comparison {
         }
     }
 
+    /// Bytes of its stock and of its symbols.
+    pub(crate) fn memory(&self) -> usize {
+        size_of_val(&*self.stock)
+            + size_of_val(&*self.others)
+            + (self.arrived.len() + self.decoder.len()) * size_of::<Symbol>()
+    }
+
     /// Whether the subscriber holds so many documents that an offer of each costs less than those that it need not be sent.
     pub(crate) fn is_mostly_held(&self) -> bool {
         self.documents.is_some_and(|documents| documents.saturating_mul(2) >= self.stock.len() as u64)

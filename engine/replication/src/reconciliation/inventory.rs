@@ -63,6 +63,11 @@ impl Inventory {
         }
     }
 
+    /// Bytes of its stock.
+    pub(crate) fn memory(&self) -> usize {
+        size_of_val(&*self.stock)
+    }
+
     /// Documents of this collection belong to it as well.
     pub(crate) fn include(&mut self, collection: Arc<str>) {
         self.collections.insert(collection);
