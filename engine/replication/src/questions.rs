@@ -59,6 +59,11 @@ impl Owed {
 }
 
 impl Respondent {
+    /// Bytes of what is asked and owed.
+    pub(crate) fn memory(&self) -> usize {
+        self.waiting_bytes + self.invited_bytes + self.owed_bytes
+    }
+
     /// Takes a question; it is answered by [`Self::pump`].
     pub(crate) fn question(&mut self, question: Question) -> Result<(), CloseReason> {
         self.waiting_bytes += size(&question);

@@ -336,8 +336,8 @@ impl Replicator {
         self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
     }
 
-    /// Bytes of a session that grow with what the other peer sends and asks for: what came of documents and is not applied, what
-    /// waits to be sent, and what is reconciled. `None` if there is no such session.
+    /// Bytes of a session that grow with what the other peer sends and asks for: what came of documents and is not applied, questions,
+    /// what waits to be sent, and what is reconciled. `None` if there is no such session.
     pub fn held_bytes(&self, session: SessionId) -> Option<usize> {
         self.sessions.get(&session).map(Session::memory)
     }

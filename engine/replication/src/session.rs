@@ -109,6 +109,7 @@ impl Session {
     pub(crate) fn memory(&self) -> usize {
         self.reassembly.bytes()
             + self.link.outbox.all_bytes()
+            + self.respondent.memory()
             + self.publisher.memory()
             + self.subscriber.memory()
     }

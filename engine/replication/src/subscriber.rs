@@ -302,9 +302,11 @@ impl Subscriber {
         }
     }
 
-    /// Bytes of documents that are not applied, and of what is reconciled.
+    /// Bytes of documents that are not applied, of what they lack, and of what is reconciled.
     pub(crate) fn memory(&self) -> usize {
-        self.buffered_bytes + self.inventories.iter().map(Inventory::memory).sum::<usize>()
+        self.buffered_bytes
+            + self.lacked_bytes
+            + self.inventories.iter().map(Inventory::memory).sum::<usize>()
     }
 
     /// Checks what is held of the other peer's documents, `parts` bytes of them in parts.
