@@ -73,9 +73,9 @@ pub(crate) struct Subscriber {
     open_bytes: usize,
     /// How many of them are [`Purpose::Again`].
     asked_again: usize,
-    /// Documents of which the publisher lacks something, and that are asked about as soon as there is room. Until then no other
-    /// batch is applied, so they are never more than those of one commit.
-    lacking: VecDeque<DocumentKey>,
+    /// Documents of which the publisher lacks something, in the version that is known of, and that are asked about as soon as there is
+    /// room. Until then no other batch is applied, so they are never more than those of one commit.
+    lacking: VecDeque<(DocumentKey, Version)>,
     last_question: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
@@ -129,7 +129,7 @@ struct Inbound {
     asked: usize,
     /// Of hashes that the answers did not know.
     lacked_bytes: usize,
-    /// Of the answers themselves.
+    /// Of the answers among its documents.
     filled_bytes: usize,
     /// None of those before this place is to be asked for.
     next_to_ask: usize,
@@ -147,8 +147,10 @@ struct Document {
     state: State,
     /// What the publisher said to lack, and to which question.
     lacked: Option<Lacked>,
-    /// Batches up to this one were sent before the answer.
+    /// Batches up to this one were sent before the answer …
     filled_after: u64,
+    /// … which has so many bytes.
+    filled_bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -282,6 +284,7 @@ impl Subscriber {
                 state: State::Unchecked,
                 lacked: None,
                 filled_after: 0,
+                filled_bytes: 0,
             });
         }
         inbound.end = message.end;
@@ -376,8 +379,11 @@ impl Subscriber {
     fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
         let evictions = turn.replica.eviction_total();
         if std::mem::replace(&mut inbound.evictions, evictions) != evictions {
+            // Whose answer was to be merged by itself has no delta any more, and waits for another one.
             let based = |document: &&mut Document| {
-                !document.complete && matches!(document.state, State::Ready(_) | State::Unasked)
+                !document.complete
+                    && !document.delta.is_empty()
+                    && matches!(document.state, State::Ready(_) | State::Unasked)
             };
             for document in inbound.documents.iter_mut().filter(based) {
                 document.state = State::Unchecked;
@@ -504,6 +510,9 @@ impl Subscriber {
         };
         let Some(document) = inbound.documents.get_mut(place) else { return Ok(()) };
         inbound.asked -= 1;
+        // There was another answer before an eviction.
+        inbound.filled_bytes =
+            inbound.filled_bytes.saturating_sub(std::mem::take(&mut document.filled_bytes));
         match rest.found {
             Some(_) if inbound.filled_bytes + delta.len() > link.sizes.filled_bytes => {
                 let unfilled = std::mem::take(&mut document.delta).len();
@@ -514,6 +523,7 @@ impl Subscriber {
                 return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1));
             }
             Some(found) => {
+                document.filled_bytes = delta.len();
                 inbound.filled_bytes += delta.len();
                 self.buffered_bytes = self.buffered_bytes - document.delta.len() + delta.len();
                 inbound.bytes = inbound.bytes - document.delta.len() + delta.len();
@@ -535,7 +545,7 @@ impl Subscriber {
                 document.filled_after = filled_after;
                 inbound.shows = inbound.shows.max(found.newest);
             }
-            None if turn.replica.held(&open.key)?.is_some() => {
+            None if !document.delta.is_empty() && turn.replica.held(&open.key)?.is_some() => {
                 document.state = State::Ready(Base::Gone);
             }
             None => document.state = State::Dropped,
@@ -566,6 +576,7 @@ impl Subscriber {
             );
         }
         let mut exceptions: BTreeSet<(u64, usize)> = BTreeSet::new();
+        let has_merged_before = inbound.documents.iter().any(|document| document.state == State::Apart);
         inbound.documents.retain(|document| {
             if document.state == State::Dropped {
                 exceptions.extend(&document.places);
@@ -630,9 +641,10 @@ impl Subscriber {
             link.statistics.last_update_received_ms = Some(turn.now);
         }
         // A batch without documents makes nothing necessary that the batches before it did not.
+        let is_empty = inbound.documents.is_empty() && !has_merged_before;
         let needs = match self.unacknowledged.back() {
-            Some((_, before)) if inbound.documents.is_empty() => self.stated.max(*before),
-            None if inbound.documents.is_empty() => self.stated,
+            Some((_, before)) if is_empty => self.stated.max(*before),
+            None if is_empty => self.stated,
             _ => needs,
         };
         self.unacknowledged.extend(inbound.numbers.iter().map(|batch| (*batch, needs)));
@@ -692,7 +704,8 @@ impl Subscriber {
         let carried = told || to_everything || subscribes && document.state == State::Ready(Base::Met);
         // … otherwise ask what of it the other peer lacks.
         if !carried {
-            self.lacking.push_back(document.key.clone());
+            self.buffered_bytes += document.key.bytes();
+            self.lacking.push_back((document.key.clone(), outcome.after));
         }
         Ok(())
     }
@@ -700,9 +713,10 @@ impl Subscriber {
     /// Asks what the publisher lacks, a bounded number of questions at a time.
     fn ask_what_is_lacked(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         while !self.lacking.is_empty() && self.may_ask(&link.sizes) {
-            let Some(key) = self.lacking.pop_front() else { break };
-            // It may have been evicted meanwhile; then the answer would bring it back.
-            if turn.replica.held(&key)?.is_some() {
+            let Some((key, merged)) = self.lacking.pop_front() else { break };
+            self.buffered_bytes = self.buffered_bytes.saturating_sub(key.bytes());
+            // It may have been evicted meanwhile, but for the marks of earlier lives; then the answer would bring it back.
+            if turn.replica.held(&key)?.is_some_and(|held| held.alive || held.version == merged) {
                 self.question(Purpose::Surplus, key, link, turn)?;
             }
         }

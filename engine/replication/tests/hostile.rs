@@ -568,6 +568,37 @@ fn what_is_answered_beyond_what_a_batch_waits_with_is_merged_before_it() {
 }
 
 #[test]
+fn names_of_documents_that_wait_to_be_asked_about_count_as_what_is_held() {
+    const COUNT: usize = 1_000;
+    let id = |number| format!("{number:010000}");
+    let mut author = Model::new(3);
+    for number in 0..COUNT {
+        author.insert(1_000, "plants", &id(number), &[("light", int(1))]);
+    }
+    let mut victim = Victim::new();
+    victim.greet();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+    let before = victim.replicator.held_bytes(BAD).expect("it is open");
+    // Each is whole, and the version that it is said to have is another one: it seems that the author lacks something.
+    for part in 0..COUNT / 10 {
+        let documents = (10 * part..10 * (part + 1)).map(|place| {
+            let key = document_key("plants", &id(place));
+            let held = author.delta_since(&key, Sequence(0)).expect("a model").expect("it is there");
+            let document =
+                [number(1, 1), bytes(2, &key.id), bytes(4, &[1; 16]), bytes(5, &held.delta), number(7, 1)];
+            bytes(2, &document.concat())
+        });
+        victim.receive(&message(6, &std::iter::once(number(1, 1)).chain(documents).collect::<Vec<_>>()));
+    }
+    let end = [number(1, 1), bytes(2, &[7; 8]), number(3, 5)].concat();
+    victim.receive(&message(6, &[number(1, 1), bytes(3, &end)]));
+    let asked = victim.replicator.statistics(BAD).expect("it is open").questions_asked as usize;
+    assert!((1..COUNT / 2).contains(&asked), "{asked} questions");
+    let held = victim.replicator.held_bytes(BAD).expect("it is open") - before;
+    assert!(held >= (COUNT - asked) * 10_000, "{held} bytes");
+}
+
+#[test]
 fn a_batch_of_more_documents_than_can_be_excepted_ends_the_session() {
     let mut victim = Victim::new();
     victim.greet();

@@ -91,6 +91,49 @@ fn when_the_first_publisher_is_lost_the_second_is_subscribed_to_at_once() {
 }
 
 #[test]
+fn what_the_second_publisher_gives_back_before_it_is_subscribed_to_may_be_a_part() {
+    let mut net = Net::new(3);
+    let now = net.now;
+    for id in ["left", "right"] {
+        net.model(2).insert(now, "plants", id, &[("light", int(1))]);
+    }
+    net.subscribe(1, PLANTS);
+    net.connect(1, 2);
+    net.rest();
+    net.disconnect(1, 2);
+    plant(&mut net, 0, "fern", MANY);
+    plant(&mut net, 1, "moss", MANY);
+    net.model(1).commit(now, |transaction| {
+        for id in ["left", "right"] {
+            transaction.set("plants", id, "turn", int(1));
+        }
+    });
+    net.model(2).set(now, "plants", "left", "water", 1);
+    net.subscribe(2, PLANTS);
+    // All of it is durable.
+    net.settle();
+    let (_, to_0) = net.connect(0, 2);
+    let (_, to_1) = net.connect(1, 2);
+    net.held.insert((2, to_1));
+    while !net.nodes[2].replicator.is_ready(to_0) {
+        assert!(net.step());
+    }
+    net.held = [(2, to_0)].into();
+    let turn = |net: &mut Net, id| net.model(2).field("plants", id, "turn");
+    let mut was_in_part = false;
+    while net.step() || net.tick_due() {
+        let in_part = turn(&mut net, "left") != turn(&mut net, "right");
+        was_in_part |= in_part;
+        assert!(!in_part || net.nodes[2].replicator.shows_parts());
+    }
+    assert!(was_in_part, "1 gives back what it has of the document that it asked about");
+    net.held.clear();
+    net.rest();
+    net.assert_equal(1, 2);
+    assert!(!net.nodes[2].replicator.shows_parts());
+}
+
+#[test]
 fn who_wants_something_else_meanwhile_gets_it() {
     let (mut net, _, to_1) = two_publishers();
     let now = net.now;

@@ -152,6 +152,35 @@ fn more_copies_that_lack_something_than_may_be_asked_about_at_once_are_all_answe
 }
 
 #[test]
+fn what_was_evicted_before_it_could_be_asked_about_does_not_come_back() {
+    let mut net = Net::new(2);
+    net.restart_with(1, Sizes { open_questions: 1, ..Sizes::default() });
+    for id in ["fern", "oak"] {
+        insert(&mut net, 0, id, &[("light", 1)]);
+        insert(&mut net, 1, id, &[("water", 1)]);
+    }
+    // Of its earlier life a mark stays.
+    let now = net.now;
+    net.model(1).delete(now, "plants", "oak");
+    insert(&mut net, 1, "oak", &[("water", 2)]);
+    let plants = net.subscribe(1, PLANTS);
+    let (left, right) = net.connect(0, 1);
+    while net.statistics(1, right).questions_asked == 0 {
+        net.held.clear();
+        assert!(net.step() || net.tick_due(), "nobody asks");
+        net.held.insert((0, left));
+    }
+    assert!(net.model(1).visible("plants", "oak").is_some());
+    net.unsubscribe(1, plants);
+    net.model(1).evict("plants", "oak");
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(0).field("plants", "fern", "water"), Some(int(1)), "the question was answered");
+    assert_eq!(net.model(1).visible("plants", "oak"), None);
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+}
+
+#[test]
 fn a_small_change_costs_less_than_250_bytes() {
     let (mut net, _, _) = pair();
     insert(&mut net, 0, "fern", &[("light", 1), ("water", 1)]);

@@ -100,7 +100,7 @@ impl Supervisor {
 
             if memtable.is_flagged_for_rotation() {
                 staying -= bytes.cast_signed();
-            } else if largest.as_ref().is_none_or(|(_, _, most)| bytes > *most) {
+            } else if bytes > largest.as_ref().map_or(0, |(_, _, most)| *most) {
                 largest = Some((keyspace, memtable, bytes));
             }
         }

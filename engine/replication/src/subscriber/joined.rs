@@ -97,6 +97,7 @@ impl Subscriber {
         inbound.numbers.append(&mut next.numbers);
         inbound.bytes += next.bytes;
         inbound.count += next.count;
+        inbound.filled_bytes += next.filled_bytes;
         inbound.end = next.end;
         inbound.is_checked = false;
         Ok(Join::Further)

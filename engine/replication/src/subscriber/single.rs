@@ -11,7 +11,7 @@ use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
 use crate::leaving;
 use crate::limits::{MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES, WORK_MS};
-use crate::message::Found;
+use crate::message::{BatchEnd, Found};
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::replica::{DocumentKey, Incoming, IncomingDocument, ReplicaError};
@@ -110,8 +110,15 @@ impl Subscriber {
                 return Ok(false);
             }
             let Some(single) = self.singles.pop_front() else { return Ok(true) };
-            let is_part =
-                single.newest > self.whole_up_to && self.is_wanted(&single.key.collection, subscriptions);
+            // What is merged before its batch may be a part as the batch may be.
+            let told = single
+                .place
+                .and(self.batches.front())
+                .and_then(|batch| batch.end.as_ref())
+                .map(BatchEnd::told);
+            let newest = told.map_or(single.newest, |told| told.max(single.newest));
+            let is_part = (single.place.is_some() || newest > self.whole_up_to)
+                && self.is_wanted(&single.key.collection, subscriptions);
             if is_part && self.fall_behind(subscriptions, link, turn) {
                 self.singles.push_front(single);
                 return Ok(false);
@@ -119,7 +126,7 @@ impl Subscriber {
             self.buffered_bytes = self.buffered_bytes.saturating_sub(single.bytes());
             self.lacked_bytes = self.lacked_bytes.saturating_sub(single.lacked_bytes());
             if is_part {
-                self.tears.open(turn.replica.last_sequence(), single.newest, turn.durable, link.sizes.tears);
+                self.tears.open(turn.replica.last_sequence(), newest, turn.durable, link.sizes.tears);
             }
             let stale = single.stale.then(|| key_hash(&single.key));
             self.apply_single(single, respondent, link, turn)?;
@@ -157,7 +164,10 @@ impl Subscriber {
             }
         };
         if may_leave_gap {
-            return self.ask_again(key, after, link, turn);
+            return match place {
+                Some(place) => self.reopen(place, &key, turn),
+                None => self.ask_again(key, after, link, turn),
+            };
         }
         let incoming = Incoming {
             from: link.remote,
@@ -201,6 +211,34 @@ impl Subscriber {
         }
     }
 
+    /// The batch that asked for a document asks once more, since something was evicted after the answer.
+    fn reopen(
+        &mut self,
+        (batch, place): (u64, usize),
+        key: &DocumentKey,
+        turn: &Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let is_unwanted = self.is_unwanted(key, turn)?;
+        let Some(inbound) = self.batches.front_mut().filter(|inbound| inbound.batch == batch) else {
+            return Ok(());
+        };
+        let Some(document) = inbound.documents.get_mut(place) else { return Ok(()) };
+        if is_unwanted {
+            self.dropped = true;
+            document.state = State::Dropped;
+        } else {
+            document.state = State::Unasked;
+            inbound.next_to_ask = inbound.next_to_ask.min(place);
+        }
+        Ok(())
+    }
+
+    /// Whether a document would only come back that was evicted: what is left of it may be the marks of earlier lives.
+    fn is_unwanted(&self, key: &DocumentKey, turn: &Turn<'_>) -> Result<bool, CloseReason> {
+        let is_alive = turn.replica.held(key)?.is_some_and(|held| held.alive);
+        Ok(!is_alive && !wants(&self.wanted, &key.collection))
+    }
+
     /// A document was on its way when something was evicted: merged onto what is left of it, it might show half of it. The publisher
     /// takes it for told, so no position that it told after that counts before the answer is here.
     fn ask_again(
@@ -210,7 +248,7 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        if turn.replica.held(&key)?.is_none() && !wants(&self.wanted, &key.collection) {
+        if self.is_unwanted(&key, turn)? {
             // The publisher takes it for delivered, so it must be told otherwise.
             self.dropped = true;
             return Ok(());

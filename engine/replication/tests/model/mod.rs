@@ -274,11 +274,18 @@ impl Model {
         self.commit(now, |transaction| transaction.delete(collection, id))
     }
 
+    /// Forgets a document, but for the marks of earlier lives.
     pub fn evict(&mut self, collection: &str, id: &str) {
         self.dirty = true;
         let key = document_key(collection, id);
-        self.state.documents.remove(&key);
-        self.state.changes.retain(|_, (changed, _)| *changed != key);
+        let left = self.state.documents.remove(&key).and_then(|document| {
+            let births: Vec<_> = document.removed_births().collect();
+            (!births.is_empty()).then(|| Document::buried(births, document.newest_sequence()))
+        });
+        match left {
+            Some(left) => drop(self.state.documents.insert(key, Arc::new(left))),
+            None => self.state.changes.retain(|_, (changed, _)| *changed != key),
+        }
         *self.state.evictions.entry(collection.to_owned()).or_default() += 1;
     }
 
