@@ -165,8 +165,12 @@ pub struct World {
 
 /// When every world begins.
 pub const START: u64 = 1_700_000_000_000;
-/// A world in which more than this happens does not come to rest.
-const MAX_HAPPENINGS: u64 = 4_000_000;
+/// Until all is quiet, or in a minute of a storm, at most this happens for each peer, each link and each minute of storms of a world,
+/// which is how much there may be to tell. A world in which more happens does not come to rest.
+const MOST_HAPPENINGS: u64 = 20_000;
+const MINUTE_MS: u64 = 60_000;
+/// A world that lasts longer comes to rest so often.
+const LONGEST_STORM_MS: u64 = 60 * MINUTE_MS;
 /// In a storm a tick comes less than this after its time.
 const TARDINESS_MS: u64 = 20;
 /// From this latency on a few turns take as long as anybody waits.
@@ -317,7 +321,7 @@ impl World {
     }
 
     fn rounds(&mut self) {
-        let rounds = self.random.between(1, 2);
+        let rounds = self.random.between(1, 2).max(self.duration / LONGEST_STORM_MS);
         for round in 0..rounds {
             self.storm(self.duration / rounds);
             self.note(|| format!("peace {round}"));
@@ -435,18 +439,27 @@ impl World {
 
     /// Lets everything happen up to a moment.
     pub fn until(&mut self, end: u64) {
+        let (mut since, mut happened) = (self.now, 0);
         while let Some(Reverse((time, _, _))) = self.queue.peek()
             && *time <= end
             && self.verdicts.is_empty()
         {
             let Some(Reverse((time, _, happening))) = self.queue.pop() else { break };
             self.set_now(self.now.max(time));
+            if self.stormy && self.now >= since + MINUTE_MS {
+                (since, happened) = (self.now, 0);
+            }
             self.happen(happening);
-            if self.happenings > MAX_HAPPENINGS {
+            happened += 1;
+            if happened > self.most_happenings() {
                 self.verdicts.push("there is no end to it".to_owned());
             }
         }
         self.set_now(end);
+    }
+
+    fn most_happenings(&self) -> u64 {
+        (self.peers.len() + self.links.len()) as u64 * (1 + self.duration / MINUTE_MS) * MOST_HAPPENINGS
     }
 
     fn set_now(&mut self, now: u64) {
