@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use ditto_crdt::{RunId, Sequence};
 use ditto_value::Object;
 
-use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
+use crate::event::{Buffered, CloseReason, Event, SessionId, Statistics, SubscriptionId};
 use crate::left_parts::LeftParts;
 use crate::limits::{LATE_MS, LEFT_PATIENCE_MS, MAX_REASON_BYTES};
 use crate::mechanisms::Mechanisms;
@@ -334,6 +334,11 @@ impl Replicator {
     /// Bytes of a session that wait for [`Self::poll_transmit`]; 0 if there is no such session.
     pub fn queued_bytes(&self, session: SessionId) -> usize {
         self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
+    }
+
+    /// What a session holds of what the other peer has sent; nothing if there is no such session. Looks at all of it.
+    pub fn buffered(&self, session: SessionId) -> Buffered {
+        self.sessions.get(&session).map(Session::buffered).unwrap_or_default()
     }
 
     /// Whether a session has been greeted and accepted by both sides and is not over.

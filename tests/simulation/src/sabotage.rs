@@ -37,6 +37,10 @@ pub enum Sabotage {
     FalseClocks,
     /// Everything that waits is counted a thousand times.
     DeepQueues,
+    /// Everything that has come and waits is counted a thousand times.
+    DeepBuffers,
+    /// Sessions forget, as far as they count, what has come and waits.
+    UncountedBuffers,
     /// Nobody is told any more, in times of peace, that something is durable.
     ForgottenSyncs,
     /// In times of peace messages vanish, and their links go on.

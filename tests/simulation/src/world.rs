@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::{Birth, Sequence};
-use ditto_replication::limits::MAX_QUEUE_BYTES;
+use ditto_replication::limits::{MAX_BUFFERED_BYTES, MAX_QUEUE_BYTES};
 use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
 use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
@@ -147,8 +147,8 @@ pub struct World {
     pub verdicts: Vec<String>,
     /// When a store changed last.
     pub last_change: u64,
-    /// So many bytes waited in one session, more than so many.
-    pub overfull: Option<(usize, usize)>,
+    /// More than there may be waited in a session, in words.
+    pub overfull: Option<String>,
     /// Bytes of changes that applications made, packed.
     pub change_bytes: u64,
     /// How often two peers were connected.
@@ -578,10 +578,11 @@ impl World {
             if queued > bound(usual) {
                 let most = bound(usual.max(sanity::longest_document(process)));
                 if queued > most {
-                    self.overfull = Some((queued, most));
+                    self.overfull = Some(format!("{queued} bytes waited in one session, more than {most}"));
                 }
             }
         }
+        self.look_at_buffers(peer);
         self.take_receipts(peer);
         self.take_stale_copies(peer);
         self.send(peer);
@@ -635,6 +636,36 @@ impl World {
                 self.peers[peer].events.push(event);
             } else {
                 return self.disk_failed(peer, "it failed in a session");
+            }
+        }
+    }
+
+    /// What waits of what has come.
+    fn look_at_buffers(&mut self, peer: usize) {
+        let usual = sanity::usual_length(self.climate.large);
+        let Some(process) = &self.peers[peer].process else { return };
+        let own = &self.peers[peer].sizes;
+        for (link, session) in &process.sessions {
+            let mut buffered = process.replicator.buffered(*session);
+            match self.shared.sabotage {
+                Some(Sabotage::DeepBuffers) => {
+                    buffered.documents *= 1_000;
+                    buffered.counted *= 1_000;
+                }
+                Some(Sabotage::UncountedBuffers) => buffered.counted = 0,
+                _ => {}
+            }
+            let most = |longest| match self.links.get(*link) {
+                Some(wire) => sanity::most_buffered(own, &self.peers[wire.other(peer)].sizes, longest),
+                // It sends what it likes.
+                None => MAX_BUFFERED_BYTES,
+            };
+            if sanity::wrong_buffer(buffered, most(usual)).is_some() {
+                let processes = self.peers.iter().filter_map(|peer| peer.process.as_ref());
+                let longest = processes.map(sanity::longest_document).max().unwrap_or(0);
+                if let Some(wrong) = sanity::wrong_buffer(buffered, most(longest.max(usual))) {
+                    self.overfull = Some(wrong);
+                }
             }
         }
     }

@@ -154,6 +154,16 @@ fn a_queue_that_is_too_long_is_noticed() {
 }
 
 #[test]
+fn too_much_that_has_come_and_waits_is_noticed() {
+    notices(Sabotage::DeepBuffers, "bytes of documents are held of one session, more than");
+}
+
+#[test]
+fn what_has_come_and_waits_uncounted_is_noticed() {
+    notices(Sabotage::UncountedBuffers, "bytes are held of one session that counts 0");
+}
+
+#[test]
 fn a_session_that_ends_by_a_violation_is_noticed() {
     notices(Sabotage::AlteredMessages, "Violation(Unexpected");
 }
