@@ -156,6 +156,15 @@ pub(crate) fn subscribes(peer: &Peer) -> bool {
     peer.wishes.iter().any(|wish| wish.query == workload::PAIRS)
 }
 
+/// Who must have what a peer writes to `plants`: those who subscribe to all of that, and are joined to it by such; and itself.
+pub(crate) fn reached_by_plants(world: &World, author: usize) -> BTreeSet<usize> {
+    world.joined_by(author, subscribes_to_plants)
+}
+
+pub(crate) fn subscribes_to_plants(peer: &Peer) -> bool {
+    peer.wishes.iter().any(|wish| wish.query == workload::PLANTS)
+}
+
 /// What a peer sees in part.
 pub(crate) fn parts(peer: &Peer) -> Vec<Part> {
     let rows = peer.rows("SELECT _id, first, second FROM pairs", &Object::default());
