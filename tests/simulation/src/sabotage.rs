@@ -11,6 +11,8 @@ pub enum Sabotage {
     EarlyAcknowledgements,
     /// No checkpoint is ever found again.
     ForgottenCheckpoints,
+    /// Nobody is told that documents have left a filter.
+    UnreportedLeavings,
     /// Disks lose what they have synced.
     LostSyncs,
     /// Somebody else's empty disk takes the place of one, and nobody says so.

@@ -590,7 +590,9 @@ impl World {
         let Some(process) = &mut self.peers[peer].process else { return };
         let mut events = Vec::new();
         while let Some(event) = process.replicator.poll_event() {
-            if !matches!(event, Event::Progress { .. }) {
+            let is_kept_back = self.shared.sabotage == Some(Sabotage::UnreportedLeavings)
+                && matches!(event, Event::DocumentsLeft { .. });
+            if !matches!(event, Event::Progress { .. }) && !is_kept_back {
                 events.push(event);
             }
         }
@@ -630,6 +632,7 @@ impl World {
             let boot = self.peers[peer].boots;
             self.schedule(delay, Happening::Sync { peer, boot });
         }
+        self.look_at_leavings(peer, &events);
         for event in events {
             self.note(|| format!("peer {peer}: {event:?}"));
             if self.react(peer, &event) {

@@ -78,6 +78,16 @@ fn what_no_build_knows_yet_must_not_get_lost() {
 }
 
 #[test]
+fn what_leaves_a_filter_and_stays_as_it_was_is_noticed() {
+    notices_among_parts(Sabotage::DroppedDocuments, ", which is not wanted, peer ", |_| true);
+}
+
+#[test]
+fn what_leaves_a_filter_without_a_word_is_noticed() {
+    notices(Sabotage::UnreportedLeavings, "has left filters of peer");
+}
+
+#[test]
 fn a_disk_that_loses_what_was_synced_is_noticed_when_it_is_opened_again() {
     notices(Sabotage::LostSyncs, "but its disk owes");
 }
@@ -200,6 +210,11 @@ fn too_much_that_has_come_and_waits_is_noticed() {
 #[test]
 fn what_has_come_and_waits_uncounted_is_noticed() {
     notices(Sabotage::UncountedBuffers, "bytes are held of one session that counts 0");
+}
+
+#[test]
+fn what_has_come_and_waits_for_ever_is_noticed() {
+    notices(Sabotage::ForgottenSyncs, "has not done with");
 }
 
 #[test]
