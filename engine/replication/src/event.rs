@@ -110,6 +110,18 @@ pub enum Event {
     },
 }
 
+/// What a session holds of what the other peer has sent, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Buffered {
+    /// Documents that are not merged yet: in batches, in answers, and those of which only parts have come.
+    pub documents: usize,
+    /// Questions of either side that are not answered, and which entries of documents have yet to be sent because answers said that
+    /// they are lacked.
+    pub questions: usize,
+    /// Both, as the session counts them as it goes on: this is compared with the limits. It may count more than there is.
+    pub counted: usize,
+}
+
 /// Why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CloseReason {

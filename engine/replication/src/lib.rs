@@ -39,7 +39,7 @@ mod subscription;
 mod turn;
 pub mod wire;
 
-pub use event::{CloseReason, Event, SessionId, Statistics, SubscriptionId, Violation};
+pub use event::{Buffered, CloseReason, Event, SessionId, Statistics, SubscriptionId, Violation};
 pub use mechanisms::Mechanisms;
 pub use replica::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,

@@ -142,6 +142,11 @@ impl Reassembly {
         }
     }
 
+    /// Counts anew what [`Self::bytes`] says.
+    pub(crate) fn open_bytes(&self) -> usize {
+        self.open.values().map(|open| open.bytes.len()).sum()
+    }
+
     /// Of all deltas here, without what is left of earlier sessions.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

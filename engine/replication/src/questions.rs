@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use ditto_crdt::{Sequence, Version};
 
-use crate::event::{CloseReason, Violation};
+use crate::event::{Buffered, CloseReason, Violation};
 use crate::known::key_hash;
 use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WORK_MS};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
@@ -88,6 +88,17 @@ impl Respondent {
         self.surpluses.push_back(owed);
         self.more = true;
         Ok(())
+    }
+
+    /// What waits here.
+    pub(crate) fn buffered(&self) -> Buffered {
+        let questions = self.waiting.iter().chain(&self.put_off).map(size);
+        let owed = self.surpluses.iter().chain(&self.put_off_surpluses).map(Owed::bytes);
+        Buffered {
+            documents: 0,
+            questions: questions.chain(owed).sum(),
+            counted: self.waiting_bytes + self.owed_bytes,
+        }
     }
 
     /// Sends every answer and surplus that is durable and that nothing goes before, as long as the other peer reads them.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use ditto_crdt::{RunId, Sequence};
 use ditto_value::Object;
 
-use crate::event::{CloseReason, Event, SessionId, Statistics, SubscriptionId};
+use crate::event::{Buffered, CloseReason, Event, SessionId, Statistics, SubscriptionId};
 use crate::left_parts::LeftParts;
 use crate::limits::{LATE_MS, LEFT_PATIENCE_MS, MAX_REASON_BYTES};
 use crate::mechanisms::Mechanisms;
@@ -340,6 +340,11 @@ impl Replicator {
     /// what waits to be sent, and what is reconciled. `None` if there is no such session.
     pub fn held_bytes(&self, session: SessionId) -> Option<usize> {
         self.sessions.get(&session).map(Session::memory)
+    }
+
+    /// What a session holds of what the other peer has sent; nothing if there is no such session. Looks at all of it.
+    pub fn buffered(&self, session: SessionId) -> Buffered {
+        self.sessions.get(&session).map(Session::buffered).unwrap_or_default()
     }
 
     /// Whether a session has been greeted and accepted by both sides and is not over.

@@ -5,7 +5,7 @@ mod postponed;
 use ditto_crdt::Sequence;
 
 use crate::capabilities::{CAPABILITIES, RECONCILIATION, decisive};
-use crate::event::{CloseReason, Event, SessionId, Violation};
+use crate::event::{Buffered, CloseReason, Event, SessionId, Violation};
 use crate::limits::{
     ANSWER_TIMEOUT_MS, MAX_QUEUE_BYTES, MAX_QUEUE_MESSAGES, MAX_RUNS, PROTOCOL_MAX, PROTOCOL_MIN,
 };
@@ -427,6 +427,16 @@ impl Session {
     /// Another session has ended, on which this one may have relied.
     pub(crate) fn deliver_eagerly(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         self.subscriber.deliver_eagerly(&mut self.link, turn)
+    }
+
+    /// What is held of what the other peer has sent.
+    pub(crate) fn buffered(&self) -> Buffered {
+        let (here, there) = (self.subscriber.buffered(), self.respondent.buffered());
+        Buffered {
+            documents: here.documents + self.reassembly.open_bytes(),
+            questions: here.questions + there.questions,
+            counted: here.counted + there.counted + self.reassembly.bytes(),
+        }
     }
 
     pub(crate) fn awaits_durability(&self) -> bool {

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use ditto_crdt::{Delta, RunId, Sequence, Version};
 
-use crate::event::{CloseReason, Violation};
+use crate::event::{Buffered, CloseReason, Violation};
 use crate::known::{Entry, key_hash};
 use crate::leaving;
 use crate::limits::{
@@ -310,6 +310,18 @@ impl Subscriber {
         self.buffered_bytes
             + self.lacked_bytes
             + self.inventories.iter().map(Inventory::memory).sum::<usize>()
+    }
+
+    /// What waits here.
+    pub(crate) fn buffered(&self) -> Buffered {
+        let of_batches =
+            self.batches.iter().flat_map(|batch| &batch.documents).map(|document| &document.delta);
+        let of_singles = self.singles.iter().map(|single| &single.delta);
+        Buffered {
+            documents: of_batches.chain(of_singles).map(Vec::len).sum(),
+            questions: self.open.values().map(Open::bytes).sum(),
+            counted: self.buffered_bytes + self.open_bytes,
+        }
     }
 
     /// Checks what is held of the other peer's documents, `parts` bytes of them in parts.

@@ -14,7 +14,7 @@ use ditto_replication::limits::{
     MAX_INTEREST_BYTES, MAX_MATCH_MS, MAX_MESSAGE_BYTES, MAX_STOCK_MS, PART_BYTES, WORK_MS,
 };
 use ditto_replication::{
-    CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
+    Buffered, CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId, Violation,
 };
 use ditto_value::{Object, Value};
 use model::{Model, document_key};
@@ -136,6 +136,11 @@ impl Victim {
         self.replicator.receive(BAD, message, &mut self.model, 1_000);
         let durable = self.model.sync();
         self.replicator.durable(durable, &mut self.model, 1_000);
+    }
+
+    /// What it holds of what it was sent.
+    fn buffered(&self) -> Buffered {
+        self.replicator.buffered(BAD)
     }
 
     fn sent(&mut self) -> Vec<Vec<u8>> {
@@ -460,7 +465,10 @@ fn flood_of_unfinished_batches(wrap: fn(&[u8]) -> Vec<u8>) {
             break;
         }
         assert!(sent <= MAX_BUFFERED_BYTES, "it takes whatever it is sent");
+        let counted = sent + id.len() * (i as usize + 1);
+        assert_eq!(victim.buffered(), Buffered { documents: sent, questions: 0, counted });
     }
+    assert_eq!(victim.buffered(), Buffered::default(), "it goes with the session");
 }
 
 #[test]
@@ -714,11 +722,14 @@ fn questions_that_have_to_wait_are_not_looked_at_again_with_every_message() {
         victim.receive(&message(9, &fields));
     }
     assert!(victim.sent().iter().all(|sent| sent[0] != 10), "they wait");
+    let questions = COUNT as usize * ("plants".len() + own.id.len());
+    assert_eq!(victim.buffered(), Buffered { documents: 0, questions, counted: questions });
     let looks = victim.model.answers_read.get() as u64;
     assert!(looks <= 2 * COUNT, "{looks} looks at {COUNT}");
     victim.receive(&message(5, &[number(1, 1)]));
     let answers = victim.sent().iter().filter(|sent| sent[0] == 10).count();
     assert_eq!((victim.failure(), answers as u64), (None, COUNT));
+    assert_eq!(victim.buffered(), Buffered::default());
 }
 
 #[test]

@@ -2,16 +2,17 @@
 //!
 //! | oracle | when | what |
 //! | --- | --- | --- |
-//! | [`coverage`] | at rest | stores are equal over what both want |
+//! | [`coverage`] | at rest | stores are equal over what both want, and whoever wants anything of a collection knows all that its neighbours do of what it holds of that |
 //! | [`positions`] | always | nobody is further in a history than in its data |
 //! | [`checkpoints`] | when sessions end and stores are opened, and at rest | the same of what is stored |
 //! | [`refusals`] | always, and at rest | nothing is refused but what some peers refuse, and that is said |
 //! | [`stale`] | at rest | whoever sent a copy that lacks something has got that back |
 //! | [`mod@receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
-//! | [`durability`] | at rest | what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
+//! | [`durability`] | at rest | where all of a collection is wanted, what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`half_document`] | always | what is seen of a document is all of it |
 //! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
+//! | [`leaving`] | always | what leaves the filter of a subscription is reported, and nothing else |
 //! | [`leaks`] | at rest | what does not travel to a liar, or from it, has not |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
@@ -22,6 +23,7 @@ pub mod cost;
 pub mod coverage;
 pub mod durability;
 pub mod leaks;
+pub mod leaving;
 pub mod receipts;
 pub mod sanity;
 pub mod stale;
@@ -154,6 +156,15 @@ pub fn reached_by_transactions(world: &World, owner: usize) -> BTreeSet<usize> {
 
 pub(crate) fn subscribes(peer: &Peer) -> bool {
     peer.wishes.iter().any(|wish| wish.query == workload::PAIRS)
+}
+
+/// Who must have what a peer writes to `plants`: those who subscribe to all of that, and are joined to it by such; and itself.
+pub(crate) fn reached_by_plants(world: &World, author: usize) -> BTreeSet<usize> {
+    world.joined_by(author, subscribes_to_plants)
+}
+
+pub(crate) fn subscribes_to_plants(peer: &Peer) -> bool {
+    peer.wishes.iter().any(|wish| wish.query == workload::PLANTS)
 }
 
 /// What a peer sees in part.

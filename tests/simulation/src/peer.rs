@@ -462,7 +462,10 @@ impl Peer {
         let id = SubscriptionId(self.subscriptions);
         let Some(process) = &mut self.process else { return };
         let Process { replica, replicator, .. } = process;
-        if replicator.subscribe(id, &wish.query, &wish.arguments, replica, now).is_ok() {
+        if replicator.subscribe(id, &wish.query, &wish.arguments, replica, now).is_ok()
+            && let Ok(interest) = replica.compile(&wish.query, &wish.arguments)
+        {
+            replica.filters.add(id, interest);
             self.served.insert(format!("{wish:?}"), id);
         }
     }
@@ -480,6 +483,7 @@ impl Peer {
         let wish = self.wishes.remove(index);
         let id = self.served.remove(&format!("{wish:?}"));
         if let (Some(process), Some(id)) = (&mut self.process, id) {
+            process.replica.filters.remove(id);
             process.replicator.unsubscribe(id, &mut process.replica, now);
         }
     }

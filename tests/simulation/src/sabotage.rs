@@ -11,6 +11,8 @@ pub enum Sabotage {
     EarlyAcknowledgements,
     /// No checkpoint is ever found again.
     ForgottenCheckpoints,
+    /// Nobody is told that documents have left a filter.
+    UnreportedLeavings,
     /// Disks lose what they have synced.
     LostSyncs,
     /// Somebody else's empty disk takes the place of one, and nobody says so.
@@ -37,6 +39,10 @@ pub enum Sabotage {
     FalseClocks,
     /// Everything that waits is counted a thousand times.
     DeepQueues,
+    /// Everything that has come and waits is counted a thousand times.
+    DeepBuffers,
+    /// Sessions forget, as far as they count, what has come and waits.
+    UncountedBuffers,
     /// Nobody is told any more, in times of peace, that something is durable.
     ForgottenSyncs,
     /// In times of peace messages vanish, and their links go on.

@@ -12,6 +12,7 @@ use ditto_replication::{
 use ditto_value::{Object, Value};
 
 use crate::intruder;
+use crate::oracle::leaving::Filters;
 use crate::oracle::receipts::Heard;
 use crate::oracle::stale::Arrival;
 use crate::refusals;
@@ -41,6 +42,8 @@ pub struct Watched {
     heard: Vec<Heard>,
     /// The same of copies that lack something.
     stale: Vec<Arrival>,
+    /// The filters that the peer subscribes with.
+    pub(crate) filters: Filters,
 }
 
 impl Watched {
@@ -58,6 +61,7 @@ impl Watched {
             reads: AtomicU64::new(0),
             heard: Vec::new(),
             stale: Vec::new(),
+            filters: Filters::default(),
         }
     }
 
@@ -257,7 +261,9 @@ impl Replica for Watched {
     fn apply(&mut self, mut incoming: Incoming) -> Result<Applied, ReplicaError> {
         let stated: Vec<_> = incoming.documents.iter().map(|document| document.stated).collect();
         let refused = if self.refuses { refusals::take_out(&mut incoming) } else { Vec::new() };
+        let asked = self.filters.asking(&incoming, &self.inner);
         let mut applied = self.apply_permitted(incoming)?;
+        self.filters.applied(asked, &self.inner);
         for (place, mut outcome) in refused {
             if self.sabotage == Some(Sabotage::SilentRefusals) {
                 outcome = Ok(Outcome { before: None, after: stated[place], absorbed: false });

@@ -25,8 +25,11 @@ fn wish(query: &str, arguments: Object) -> Wish {
     Wish { query: query.to_owned(), arguments }
 }
 
+/// Subscribes to everything but the documents that belong together.
+pub(crate) const PLANTS: &str = "SELECT * FROM plants";
+
 fn everything() -> Wish {
-    Wish::plain("SELECT * FROM plants")
+    Wish::plain(PLANTS)
 }
 
 /// Subscribes to the documents that belong together.
@@ -373,7 +376,8 @@ impl World {
         if self.shared.sabotage == Some(Sabotage::DoubleCounting) {
             self.execute(peer, statement, &arguments)?;
         }
-        match self.execute(peer, statement, &arguments) {
+        let is_lost = self.shared.sabotage == Some(Sabotage::LostWrites);
+        match if is_lost { Ok(true) } else { self.execute(peer, statement, &arguments) } {
             Ok(true) => {
                 let sequence = self.peers[peer].last_sequence();
                 self.peers[peer].ledger.increment(&id, amount, sequence);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ditto_crdt::{Birth, Sequence};
-use ditto_replication::limits::MAX_QUEUE_BYTES;
+use ditto_replication::limits::{MAX_BUFFERED_BYTES, MAX_QUEUE_BYTES};
 use ditto_replication::{CloseReason, Event, Replica, Sizes, Violation};
 use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
@@ -147,8 +147,8 @@ pub struct World {
     pub verdicts: Vec<String>,
     /// When a store changed last.
     pub last_change: u64,
-    /// So many bytes waited in one session, more than so many.
-    pub overfull: Option<(usize, usize)>,
+    /// More than there may be waited in a session, in words.
+    pub overfull: Option<String>,
     /// Bytes of changes that applications made, packed.
     pub change_bytes: u64,
     /// How often two peers were connected.
@@ -165,8 +165,12 @@ pub struct World {
 
 /// When every world begins.
 pub const START: u64 = 1_700_000_000_000;
-/// A world in which more than this happens does not come to rest.
-const MAX_HAPPENINGS: u64 = 4_000_000;
+/// Until all is quiet, or in a minute of a storm, at most this happens for each peer, each link and each minute of storms of a world,
+/// which is how much there may be to tell. A world in which more happens does not come to rest.
+const MOST_HAPPENINGS: u64 = 20_000;
+const MINUTE_MS: u64 = 60_000;
+/// A world that lasts longer comes to rest so often.
+const LONGEST_STORM_MS: u64 = 60 * MINUTE_MS;
 /// In a storm a tick comes less than this after its time.
 const TARDINESS_MS: u64 = 20;
 /// From this latency on a few turns take as long as anybody waits.
@@ -317,7 +321,7 @@ impl World {
     }
 
     fn rounds(&mut self) {
-        let rounds = self.random.between(1, 2);
+        let rounds = self.random.between(1, 2).max(self.duration / LONGEST_STORM_MS);
         for round in 0..rounds {
             self.storm(self.duration / rounds);
             self.note(|| format!("peace {round}"));
@@ -435,18 +439,27 @@ impl World {
 
     /// Lets everything happen up to a moment.
     pub fn until(&mut self, end: u64) {
+        let (mut since, mut happened) = (self.now, 0);
         while let Some(Reverse((time, _, _))) = self.queue.peek()
             && *time <= end
             && self.verdicts.is_empty()
         {
             let Some(Reverse((time, _, happening))) = self.queue.pop() else { break };
             self.set_now(self.now.max(time));
+            if self.stormy && self.now >= since + MINUTE_MS {
+                (since, happened) = (self.now, 0);
+            }
             self.happen(happening);
-            if self.happenings > MAX_HAPPENINGS {
+            happened += 1;
+            if happened > self.most_happenings() {
                 self.verdicts.push("there is no end to it".to_owned());
             }
         }
         self.set_now(end);
+    }
+
+    fn most_happenings(&self) -> u64 {
+        (self.peers.len() + self.links.len()) as u64 * (1 + self.duration / MINUTE_MS) * MOST_HAPPENINGS
     }
 
     fn set_now(&mut self, now: u64) {
@@ -565,10 +578,11 @@ impl World {
             if queued > bound(usual) {
                 let most = bound(usual.max(sanity::longest_document(process)));
                 if queued > most {
-                    self.overfull = Some((queued, most));
+                    self.overfull = Some(format!("{queued} bytes waited in one session, more than {most}"));
                 }
             }
         }
+        self.look_at_buffers(peer);
         self.take_receipts(peer);
         self.take_stale_copies(peer);
         self.send(peer);
@@ -576,7 +590,9 @@ impl World {
         let Some(process) = &mut self.peers[peer].process else { return };
         let mut events = Vec::new();
         while let Some(event) = process.replicator.poll_event() {
-            if !matches!(event, Event::Progress { .. }) {
+            let is_kept_back = self.shared.sabotage == Some(Sabotage::UnreportedLeavings)
+                && matches!(event, Event::DocumentsLeft { .. });
+            if !matches!(event, Event::Progress { .. }) && !is_kept_back {
                 events.push(event);
             }
         }
@@ -616,12 +632,43 @@ impl World {
             let boot = self.peers[peer].boots;
             self.schedule(delay, Happening::Sync { peer, boot });
         }
+        self.look_at_leavings(peer, &events);
         for event in events {
             self.note(|| format!("peer {peer}: {event:?}"));
             if self.react(peer, &event) {
                 self.peers[peer].events.push(event);
             } else {
                 return self.disk_failed(peer, "it failed in a session");
+            }
+        }
+    }
+
+    /// What waits of what has come.
+    fn look_at_buffers(&mut self, peer: usize) {
+        let usual = sanity::usual_length(self.climate.large);
+        let Some(process) = &self.peers[peer].process else { return };
+        let own = &self.peers[peer].sizes;
+        for (link, session) in &process.sessions {
+            let mut buffered = process.replicator.buffered(*session);
+            match self.shared.sabotage {
+                Some(Sabotage::DeepBuffers) => {
+                    buffered.documents *= 1_000;
+                    buffered.counted *= 1_000;
+                }
+                Some(Sabotage::UncountedBuffers) => buffered.counted = 0,
+                _ => {}
+            }
+            let most = |longest| match self.links.get(*link) {
+                Some(wire) => sanity::most_buffered(own, &self.peers[wire.other(peer)].sizes, longest),
+                // It sends what it likes.
+                None => MAX_BUFFERED_BYTES,
+            };
+            if sanity::wrong_buffer(buffered, most(usual)).is_some() {
+                let processes = self.peers.iter().filter_map(|peer| peer.process.as_ref());
+                let longest = processes.map(sanity::longest_document).max().unwrap_or(0);
+                if let Some(wrong) = sanity::wrong_buffer(buffered, most(longest.max(usual))) {
+                    self.overfull = Some(wrong);
+                }
             }
         }
     }

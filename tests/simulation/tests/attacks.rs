@@ -161,20 +161,20 @@ fn those_who_subscribe_to_a_filtered_subscriber_hear_of_leaving_and_deletion_as_
 
 #[test]
 fn a_long_line_of_equal_subscribers_has_a_session_for_each_link_and_carries_everything_once() {
-    const PEERS: u64 = 40;
-    let mut world = line(40);
+    const PEERS: usize = 100;
+    let mut world = line(PEERS);
     world.start_all(&[PLANTS]);
     let before = world.bytes();
-    for peer in 0..40 {
+    for peer in 0..PEERS {
         write(&mut world, peer, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {peer}}})"));
     }
     world.rest();
     let rows: Vec<String> = (0..PEERS).map(|id| format!(r#"{{"_id":{id}}}"#)).collect();
     agree(&world, &rows.iter().map(String::as_str).collect::<Vec<_>>());
     let sessions = |peer: &Peer| peer.process.as_ref().map_or(0, |process| process.sessions.len());
-    assert_eq!(world.peers.iter().map(sessions).sum::<usize>(), 2 * (40 - 1));
+    assert_eq!(world.peers.iter().map(sessions).sum::<usize>(), 2 * (PEERS - 1));
     // A document of some 40 bytes, with all that is said about it.
-    let each = (world.bytes() - before) / ((PEERS - 1) * PEERS);
+    let each = (world.bytes() - before) / ((PEERS - 1) * PEERS) as u64;
     assert!(each < 250, "{each} bytes for each document on each link");
 }
 

@@ -4,16 +4,29 @@
 
 use ditto_simulation::run::run;
 use ditto_simulation::sabotage::Sabotage;
-use ditto_simulation::world::Settings;
+use ditto_simulation::world::{Settings, Wanting, World};
 
-/// Some seed of the first ones leads to a verdict with these words, and the same seed without the sabotage to none.
+fn settings(seed: u64) -> Settings {
+    Settings { peers: Some(3), small: false, ..Settings::of(seed) }
+}
+
+/// One of the first seeds leads to a verdict with these words, and the same seed without the sabotage to none.
 fn notices(sabotage: Sabotage, words: &str) {
+    notices_in(0..100, sabotage, words, |_| true);
+}
+
+/// The same where not everybody wants everything.
+fn notices_among_parts(sabotage: Sabotage, words: &str, is_meant: fn(&str) -> bool) {
+    let is_of_parts = |seed: &u64| World::new(settings(*seed)).wanting == Wanting::Parts;
+    notices_in((0..250).filter(is_of_parts), sabotage, words, is_meant);
+}
+
+fn notices_in(seeds: impl Iterator<Item = u64>, sabotage: Sabotage, words: &str, is_meant: fn(&str) -> bool) {
     let mut others = Vec::new();
-    for seed in 0..100 {
-        let settings = Settings { peers: Some(3), small: false, ..Settings::of(seed) };
-        let verdicts = run(Settings { sabotage: Some(sabotage), ..settings }).verdicts;
-        if verdicts.iter().any(|verdict| verdict.contains(words)) {
-            assert_eq!(run(settings).verdicts, Vec::<String>::new(), "without sabotage, seed {seed}");
+    for seed in seeds {
+        let verdicts = run(Settings { sabotage: Some(sabotage), ..settings(seed) }).verdicts;
+        if verdicts.iter().any(|verdict| verdict.contains(words) && is_meant(verdict)) {
+            assert_eq!(run(settings(seed)).verdicts, Vec::<String>::new(), "without sabotage, seed {seed}");
             return;
         }
         others.extend(verdicts);
@@ -21,6 +34,12 @@ fn notices(sabotage: Sabotage, words: &str) {
     others.sort();
     others.dedup();
     panic!("{sabotage:?} leads to no `{words}`, only {others:#?}");
+}
+
+/// Whether what one peer was told is missed at another.
+fn is_of_another(verdict: &str) -> bool {
+    let number = |before| verdict.split_once(before).and_then(|(_, rest)| rest.split_whitespace().next());
+    number(" of peer ") != number(" does not hold at peer ")
 }
 
 #[test]
@@ -59,6 +78,16 @@ fn what_no_build_knows_yet_must_not_get_lost() {
 }
 
 #[test]
+fn what_leaves_a_filter_and_stays_as_it_was_is_noticed() {
+    notices_among_parts(Sabotage::DroppedDocuments, ", which is not wanted, peer ", |_| true);
+}
+
+#[test]
+fn what_leaves_a_filter_without_a_word_is_noticed() {
+    notices(Sabotage::UnreportedLeavings, "has left filters of peer");
+}
+
+#[test]
 fn a_disk_that_loses_what_was_synced_is_noticed_when_it_is_opened_again() {
     notices(Sabotage::LostSyncs, "but its disk owes");
 }
@@ -71,6 +100,26 @@ fn a_history_that_is_gone_without_a_word_is_taken_for_a_copy() {
 #[test]
 fn what_was_deleted_and_is_back_is_noticed() {
     notices(Sabotage::Resurrection, "Deletion(");
+}
+
+#[test]
+fn what_was_deleted_and_is_back_is_noticed_where_others_want_parts() {
+    notices_among_parts(Sabotage::Resurrection, "Deletion(", is_of_another);
+}
+
+#[test]
+fn acknowledged_writes_that_are_lost_are_missed_where_others_want_parts() {
+    notices_among_parts(Sabotage::LostWrites, "Field(", is_of_another);
+}
+
+#[test]
+fn a_counter_that_counts_twice_is_noticed_where_others_want_parts() {
+    notices_among_parts(Sabotage::DoubleCounting, "count-", |_| true);
+}
+
+#[test]
+fn a_counter_that_counts_too_little_is_noticed_where_others_want_parts() {
+    notices_among_parts(Sabotage::LostWrites, "count-", |_| true);
 }
 
 #[test]
@@ -151,6 +200,21 @@ fn an_acknowledgement_that_is_never_sent_is_noticed() {
 #[test]
 fn a_queue_that_is_too_long_is_noticed() {
     notices(Sabotage::DeepQueues, "bytes waited in one session");
+}
+
+#[test]
+fn too_much_that_has_come_and_waits_is_noticed() {
+    notices(Sabotage::DeepBuffers, "bytes of documents are held of one session, more than");
+}
+
+#[test]
+fn what_has_come_and_waits_uncounted_is_noticed() {
+    notices(Sabotage::UncountedBuffers, "bytes are held of one session that counts 0");
+}
+
+#[test]
+fn what_has_come_and_waits_for_ever_is_noticed() {
+    notices(Sabotage::ForgottenSyncs, "has not done with");
 }
 
 #[test]

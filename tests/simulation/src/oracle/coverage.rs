@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ditto_crdt::{Sequence, Version};
 use ditto_replication::limits::MAX_RUNS;
-use ditto_replication::{DocumentKey, Interest, Replica};
+use ditto_replication::{DocumentKey, Interest, Replica, Stored};
 use ditto_value::{Object, Value, ValueRef};
 
 use crate::peer::{Peer, Process, Wish};
@@ -13,13 +13,15 @@ use crate::world::{Wanting, World};
 
 /// Every neighbour of every peer holds everything that the peer knows of what the neighbour subscribes to.
 pub fn neighbours(world: &World, verdicts: &mut Vec<String>) {
-    // What a subscriber holds it hears of to the end, whether or not it still matches, from whoever it had it from. Of what it
-    // took from another peer since, this one need not have told it.
-    let held_counts = world.peers.len() == 2;
+    let are_two = world.peers.len() == 2;
     for link in &world.links {
         for [from, to] in [link.ends, [link.ends[1], link.ends[0]]] {
             let (from, to) = (&world.peers[from], &world.peers[to]);
-            covered(from, to, &to.wishes, Sequence(u64::MAX), held_counts, verdicts);
+            // What a subscriber holds it hears of to the end, whether or not it still matches. If that was taken from another peer
+            // since, it has to say so, which it does of what is alive, and an older build does not.
+            let says_so = !from.older && !to.older;
+            let held_counts = |held: &Stored| are_two || says_so && held.alive;
+            covered(from, to, &to.wishes, Sequence(u64::MAX), &held_counts, verdicts);
         }
     }
 }
@@ -36,7 +38,7 @@ pub fn positions(world: &World, link: usize, verdicts: &mut Vec<String>) {
             // What is kept back at one end has no position.
             let mut wishes = to.wishes.clone();
             wishes.retain(|wish| travels(from, to, wish) && travels(to, from, wish));
-            covered(from, to, &wishes, position, false, verdicts);
+            covered(from, to, &wishes, position, &|_| false, verdicts);
         }
     }
 }
@@ -56,7 +58,7 @@ pub fn checkpoints(world: &World, link: usize, verdicts: &mut Vec<String>) {
         let (from, to) = (&world.peers[from], &world.peers[to]);
         for wish in &to.wishes {
             if let Some(sequence) = checkpoint(from, to, wish, verdicts) {
-                covered(from, to, std::slice::from_ref(wish), sequence, false, verdicts);
+                covered(from, to, std::slice::from_ref(wish), sequence, &|_| false, verdicts);
             }
         }
     }
@@ -135,7 +137,7 @@ fn covered(
     subscriber: &Peer,
     wishes: &[Wish],
     up_to: Sequence,
-    held_counts: bool,
+    held_counts: &dyn Fn(&Stored) -> bool,
     verdicts: &mut Vec<String>,
 ) {
     let Some(from) = &publisher.process else { return };
@@ -144,12 +146,12 @@ fn covered(
     compare(publisher, subscriber, &asked, held_counts, &|_| false, verdicts);
 }
 
-/// A subscriber holds what was asked for, but for the exceptions.
+/// A subscriber holds what was asked for, and knows all of what it holds and that counts, but for the exceptions.
 pub(super) fn compare(
     publisher: &Peer,
     subscriber: &Peer,
     asked: &[Asked],
-    held_counts: bool,
+    held_counts: &dyn Fn(&Stored) -> bool,
     is_excepted: &dyn Fn(&DocumentKey) -> bool,
     verdicts: &mut Vec<String>,
 ) {
@@ -167,7 +169,7 @@ pub(super) fn compare(
         let wanted =
             interests.any(|interest| interest.unfiltered || stored.alive && (interest.matcher)(value));
         let held = to.replica.document(&key).ok().flatten();
-        if !wanted && (held.is_none() || !held_counts) {
+        if !wanted && !held.as_ref().is_some_and(held_counts) {
             continue;
         }
         let numbers = (publisher.number, subscriber.number);
@@ -182,8 +184,9 @@ pub(super) fn compare(
         let merged = to.replica.merged_version(&key, &whole.delta);
         if !matches!(&merged, Ok(Ok(version)) if *version == held.version) {
             let (from, to) = (publisher.document(&id(&key)), subscriber.document(&id(&key)));
+            let words = if wanted { "" } else { ", which is not wanted" };
             verdicts.push(format!(
-                "{}: peer {} has {from:?}, peer {} has {to:?}",
+                "{}: peer {} has {from:?}{words}, peer {} has {to:?}",
                 name(&key),
                 numbers.0,
                 numbers.1

@@ -10,15 +10,16 @@ use crate::ledger::{Promise, Register};
 use crate::newer::lacks_the_unknown;
 use crate::oracle;
 use crate::peer::Peer;
-use crate::world::{Wanting, World};
+use crate::world::World;
 
 /// What a peer wrote durably is there, at itself and wherever it must have arrived.
 pub fn promises(world: &World, verdicts: &mut Vec<String>) {
     for author in &world.peers {
         let joined = world.joined(author.number);
+        let reached = oracle::reached_by_plants(world, author.number);
         for promise in author.ledger.promises() {
             for peer in joined.iter().map(|number| &world.peers[*number]) {
-                if broken(world, author, peer, promise) {
+                if broken(world, peer, promise, reached.contains(&peer.number)) {
                     let place = (author.number, peer.number);
                     verdicts
                         .push(format!("{promise:?} of peer {} does not hold at peer {}", place.0, place.1));
@@ -28,46 +29,44 @@ pub fn promises(world: &World, verdicts: &mut Vec<String>) {
     }
 }
 
-/// Whether a promise does not hold at a peer where it must. Others than the author must know of it if everybody wants
-/// everything; or if there are but two peers, and the other wants anything.
-fn broken(world: &World, author: &Peer, peer: &Peer, promise: &Promise) -> bool {
-    let own = author.number == peer.number;
-    let all = world.wanting == Wanting::Everything;
+/// Whether a promise does not hold at a peer where it must. Others than those who must know of it know of what they hold if there
+/// are but two peers, and the other wants anything.
+fn broken(world: &World, peer: &Peer, promise: &Promise, must_know: bool) -> bool {
     let wants_any = peer.wishes.iter().any(|wish| *wish != intruder::wish());
-    if !own && !all && (world.peers.len() != 2 || !wants_any) {
+    if !must_know && (world.peers.len() != 2 || !wants_any) {
         return false;
     }
     match promise {
         Promise::Field(id, field) => match peer.document(id) {
             Some(document) => document.get(field).is_none(),
-            None => own || all,
+            None => must_know,
         },
         Promise::Deletion(id) => peer.document(id).is_some(),
         Promise::Unknown(id) if peer.document(id).is_some() => lacks_the_unknown(peer, id),
-        Promise::Unknown(_) => own || all,
+        Promise::Unknown(_) => must_know,
         Promise::Birth(id, birth) => {
-            (own || all) && !world.deleted_births.contains(birth) && !births::is_whole(peer, id, *birth)
+            must_know && !world.deleted_births.contains(birth) && !births::is_whole(peer, id, *birth)
         }
     }
 }
 
-/// Every increment that was acknowledged and not lost with its disk counts once, at everybody.
+/// Every increment that was acknowledged and not lost with its disk counts once, at everybody who holds the counter; and it must be
+/// seen by whoever subscribes to it, of those who do as well and are joined to it by such. Who does not may have evicted what it
+/// counted itself.
 pub fn counters(world: &World, verdicts: &mut Vec<String>) {
-    if world.wanting != Wanting::Everything {
-        return;
-    }
     let counters: BTreeSet<String> = world.peers.iter().flat_map(|peer| peer.ledger.counters()).collect();
-    for counter in counters {
-        for peer in world.peers.iter().filter(|peer| !world.gone.contains(&peer.number)) {
-            let joined = world.joined(peer.number);
+    for peer in world.peers.iter().filter(|peer| !world.gone.contains(&peer.number)) {
+        let must_know = oracle::subscribes_to_plants(peer);
+        let told = if must_know { oracle::reached_by_plants(world, peer.number) } else { BTreeSet::new() };
+        for counter in &counters {
             let (mut certain, mut least, mut most) = (0, 0, 0);
             for author in &world.peers {
-                let counted = author.ledger.counted(&counter, joined.contains(&author.number));
+                let counted = author.ledger.counted(counter, told.contains(&author.number));
                 certain += counted.certain;
                 least += counted.least;
                 most += counted.most;
             }
-            let value = peer.document(&counter).and_then(|document| number(document.get("visits")?));
+            let value = peer.document(counter).and_then(|document| number(document.get("visits")?));
             // The document may be lost with the disk that it was on, before anybody had heard of it.
             let lost = value.is_none() && certain == 0 && (least, most) != (0, 0);
             if !lost && !(least..=most).contains(&value.unwrap_or(0)) {
@@ -81,14 +80,11 @@ pub fn counters(world: &World, verdicts: &mut Vec<String>) {
 /// What its only writer wrote last is seen at itself, and wherever it must have arrived.
 pub fn registers(world: &World, verdicts: &mut Vec<String>) {
     for author in &world.peers {
-        let joined = world.joined(author.number);
+        let reached = oracle::reached_by_plants(world, author.number);
         let subscribers = oracle::reached_by_transactions(world, author.number);
         for (register, possible) in author.ledger.registers() {
-            let reaches = |peer: &&Peer| {
-                joined.contains(&peer.number)
-                    && (peer.number == author.number || world.wanting == Wanting::Everything)
-                    || register.collection == "pairs" && subscribers.contains(&peer.number)
-            };
+            let reached = if register.collection == "pairs" { &subscribers } else { &reached };
+            let reaches = |peer: &&Peer| reached.contains(&peer.number);
             for peer in world.peers.iter().filter(reaches) {
                 let seen = seen(peer, register);
                 if !possible.contains(&seen) {

@@ -1,7 +1,8 @@
 //! What must hold at each peer by itself.
 
 use ditto_crdt::Sequence;
-use ditto_replication::{Replica, Sizes};
+use ditto_replication::limits::MAX_WAITING_QUESTION_BYTES;
+use ditto_replication::{Buffered, Replica, Sizes};
 
 use crate::network::Link;
 use crate::peer::Process;
@@ -32,6 +33,25 @@ pub(crate) fn most_queued(sizes: &Sizes, longest: usize) -> usize {
     sizes.queue_bytes + sizes.max_batch_bytes + 2 * sizes.window_bytes + 4 * longest
 }
 
+/// Bytes of documents that one session of a peer may hold of what the other has sent: what the windows of that one let go, a batch
+/// that passes each of them, the answers that the first batch waits with, and what comes by itself.
+pub(crate) fn most_buffered(own: &Sizes, other: &Sizes, longest: usize) -> usize {
+    2 * (other.window_bytes + other.max_batch_bytes) + own.filled_bytes + 4 * longest
+}
+
+/// What is wrong with what a session holds of what the other peer has sent, if at most so many bytes of it may be documents.
+pub(crate) fn wrong_buffer(buffered: Buffered, most: usize) -> Option<String> {
+    const MOST_QUESTIONS: usize = 4 * MAX_WAITING_QUESTION_BYTES;
+    let Buffered { documents, questions, counted } = buffered;
+    if documents + questions > counted {
+        Some(format!("{documents} and {questions} bytes are held of one session that counts {counted}"))
+    } else if documents > most {
+        Some(format!("{documents} bytes of documents are held of one session, more than {most}"))
+    } else {
+        (questions > MOST_QUESTIONS).then(|| format!("{questions} bytes of questions wait in one session"))
+    }
+}
+
 /// Everybody is there, and what is stored twice agrees.
 pub fn storages(world: &World, verdicts: &mut Vec<String>) {
     for peer in world.peers.iter().filter(|peer| !world.gone.contains(&peer.number)) {
@@ -48,15 +68,17 @@ pub fn storages(world: &World, verdicts: &mut Vec<String>) {
 
 /// At rest nothing waits, and never too much did.
 pub fn queues(world: &World, verdicts: &mut Vec<String>) {
-    if let Some((bytes, most)) = world.overfull {
-        verdicts.push(format!("{bytes} bytes waited in one session, more than {most}"));
-    }
+    verdicts.extend(world.overfull.clone());
     for peer in &world.peers {
         let Some(process) = &peer.process else { continue };
         for (link, session) in &process.sessions {
             let waiting = process.replicator.queued_bytes(*session);
             if waiting > 0 {
                 verdicts.push(format!("peer {} still has {waiting} bytes for link {link}", peer.number));
+            }
+            let buffered = process.replicator.buffered(*session);
+            if buffered != Buffered::default() {
+                verdicts.push(format!("peer {} has not done with {buffered:?} of link {link}", peer.number));
             }
         }
         if process.replicator.awaits_durability() {
