@@ -145,8 +145,10 @@ struct Document {
     delta: Vec<u8>,
     complete: bool,
     state: State,
-    /// What the publisher said to lack, and to which question.
+    /// What the publisher said to lack, and to which question …
     lacked: Option<Lacked>,
+    /// … that was about this version of our copy.
+    asked: Version,
     /// Batches up to this one were sent before the answer …
     filled_after: u64,
     /// … which has so many bytes.
@@ -283,6 +285,7 @@ impl Subscriber {
                 complete: document.complete,
                 state: State::Unchecked,
                 lacked: None,
+                asked: Version::default(),
                 filled_after: 0,
                 filled_bytes: 0,
             });
@@ -554,6 +557,7 @@ impl Subscriber {
                     inbound.is_checked = false;
                     (State::Unchecked, None)
                 };
+                document.asked = open.version;
                 document.filled_after = filled_after;
                 inbound.shows = inbound.shows.max(found.newest);
             }
@@ -707,6 +711,9 @@ impl Subscriber {
             return Ok(());
         }
         if document.state == State::Ready(Base::Filled) {
+            if document.lacked.is_none() {
+                self.ask_if_changed(document.asked, &document.key, outcome, publisher);
+            }
             return owe(document.lacked.as_ref(), &document.key, outcome, document.stated, respondent, turn);
         }
         // We hold more than was stated. Usually our own stream carries it …
@@ -716,10 +723,24 @@ impl Subscriber {
         let carried = told || to_everything || subscribes && document.state == State::Ready(Base::Met);
         // … otherwise ask what of it the other peer lacks.
         if !carried {
-            self.buffered_bytes += document.key.bytes();
-            self.lacking.push_back((document.key.clone(), outcome.after));
+            self.lacks(document.key.clone(), outcome.after);
         }
         Ok(())
+    }
+
+    /// The publisher lacks something of a document, in the version that is known of here.
+    fn lacks(&mut self, key: DocumentKey, version: Version) {
+        self.buffered_bytes += key.bytes();
+        self.lacking.push_back((key, version));
+    }
+
+    /// The publisher lacks nothing of what it was asked about, but our copy has changed since: asks about the rest, unless our own
+    /// stream carries that.
+    fn ask_if_changed(&mut self, asked: Version, key: &DocumentKey, outcome: Outcome, publisher: &Publisher) {
+        let (subscribes, _) = publisher.serves(&key.collection);
+        if !subscribes && outcome.before.unwrap_or_default() != asked {
+            self.lacks(key.clone(), outcome.after);
+        }
     }
 
     /// Asks what the publisher lacks, a bounded number of questions at a time.

@@ -152,6 +152,33 @@ fn more_copies_that_lack_something_than_may_be_asked_about_at_once_are_all_answe
 }
 
 #[test]
+fn what_has_changed_while_it_was_asked_about_is_given_back_as_well() {
+    let mut net = Net::new(2);
+    insert(&mut net, 0, "fern", &[("light", 1)]);
+    insert(&mut net, 1, "fern", &[("water", 1)]);
+    net.subscribe(1, PLANTS);
+    let (left, right) = net.connect(0, 1);
+    while net.statistics(1, right).questions_asked == 0 {
+        net.held.clear();
+        assert!(net.step() || net.tick_due(), "nobody asks");
+        net.held.insert((0, left));
+    }
+    // 0 gets from elsewhere what it is going to be asked about, and says so; then 1 has something new.
+    let key = document_key("plants", "fern");
+    let held = net.model(1).delta_since(&key, Sequence(0)).expect("a model").expect("it is there");
+    let document = IncomingDocument { key, delta: held.delta, stated: held.version };
+    let (documents, checkpoints) = (vec![document], Vec::new());
+    let incoming = Incoming { from: peer_id(7), documents, checkpoints, seen: None, evictions: None };
+    net.model(0).apply(incoming).expect("a model");
+    net.settle();
+    set(&mut net, 1, "fern", "rings", 1);
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(0).field("plants", "fern", "rings"), Some(int(1)));
+    net.assert_equal(0, 1);
+}
+
+#[test]
 fn what_was_evicted_before_it_could_be_asked_about_does_not_come_back() {
     let mut net = Net::new(2);
     net.restart_with(1, Sizes { open_questions: 1, ..Sizes::default() });

@@ -36,8 +36,9 @@ pub(super) struct Single {
 
 #[derive(Debug)]
 pub(super) enum Reason {
-    /// It answers a question, asked when so often had been evicted here. What the publisher said to lack, if anything.
-    Answer(Option<Lacked>, u64),
+    /// It answers a question, asked when so often had been evicted here and our copy had this version. What the publisher said to
+    /// lack, if anything.
+    Answer(Option<Lacked>, u64, Version),
     /// It was left over from an answer of ours.
     Surplus,
 }
@@ -70,7 +71,7 @@ impl Subscriber {
         if let Some(lacked) = lacked.as_mut().filter(|_| self.lacked_bytes > MAX_WAITING_QUESTION_BYTES) {
             lacked.forget_hashes();
         }
-        let reason = Reason::Answer(lacked, open.evictions);
+        let reason = Reason::Answer(lacked, open.evictions, open.version);
         let (stated, newest) = (found.version, found.newest);
         let place = match open.purpose {
             Purpose::Gap(batch, place) => Some((batch, place)),
@@ -129,7 +130,7 @@ impl Subscriber {
                 self.tears.open(turn.replica.last_sequence(), newest, turn.durable, link.sizes.tears);
             }
             let stale = single.stale.then(|| key_hash(&single.key));
-            self.apply_single(single, respondent, link, turn)?;
+            self.apply_single(single, publisher, respondent, link, turn)?;
             if let Some(hash) = stale {
                 link.known.remove(hash);
                 publisher.distrust_origins(turn.replica.last_sequence());
@@ -146,6 +147,7 @@ impl Subscriber {
     fn apply_single(
         &mut self,
         single: Single,
+        publisher: &Publisher,
         respondent: &mut Respondent,
         link: &mut Link,
         turn: &mut Turn<'_>,
@@ -156,7 +158,7 @@ impl Subscriber {
         }
         let evictions = turn.replica.eviction_total();
         let may_leave_gap = match &reason {
-            Reason::Answer(_, asked) => *asked != evictions,
+            Reason::Answer(_, asked, _) => *asked != evictions,
             Reason::Surplus => {
                 let is_whole =
                     || turn.replica.merged_version(&key, &delta).map(|version| version == Ok(stated));
@@ -189,7 +191,10 @@ impl Subscriber {
                         Reason::Surplus => outcome.after == stated,
                     };
                     link.known.merged(key_hash(&key), versions, stated, met, applied.last);
-                    if let Reason::Answer(lacked, _) = &reason {
+                    if let Reason::Answer(lacked, _, asked) = &reason {
+                        if lacked.is_none() && outcome.after != stated {
+                            self.ask_if_changed(*asked, &key, outcome, publisher);
+                        }
                         owe(lacked.as_ref(), &key, outcome, stated, respondent, turn)?;
                     }
                 }
@@ -269,8 +274,8 @@ impl Single {
 
     fn lacked_bytes(&self) -> usize {
         match &self.reason {
-            Reason::Answer(Some(lacked), _) => lacked.bytes(),
-            Reason::Answer(None, _) | Reason::Surplus => 0,
+            Reason::Answer(Some(lacked), ..) => lacked.bytes(),
+            Reason::Answer(None, ..) | Reason::Surplus => 0,
         }
     }
 }
