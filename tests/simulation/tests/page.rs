@@ -1,8 +1,8 @@
-//! `docs/testing.md` names tests that are there.
+//! `docs/testing.md` names tests that are there, and all of those that show what the oracles notice.
 
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -65,4 +65,18 @@ fn every_test_that_the_page_names_is_where_it_says() {
     }
     assert!(named > 100, "the table is read: {named} tests");
     assert_eq!(missing, Vec::<String>::new());
+}
+
+#[test]
+fn every_oracle_is_on_the_page_with_the_tests_that_show_that_it_notices() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("../../docs/testing.md")).expect("the page is there");
+    let (_, oracles) =
+        page.split_once("\n## The simulator and its oracles").expect("the page has the oracles");
+    let (oracles, _) = oracles.split_once("\n## ").expect("another section follows");
+    let named: BTreeSet<&str> = oracles.lines().filter_map(cells).flatten().flat_map(quoted).collect();
+    let tests = fs::read_to_string(root.join("tests/oracles.rs")).expect("the tests are there");
+    let names = tests.split("#[test]\nfn ").skip(1).filter_map(|test| test.split('(').next());
+    let missing: Vec<&str> = names.filter(|name| !named.contains(name)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
