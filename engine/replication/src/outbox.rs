@@ -230,6 +230,11 @@ impl Outbox {
         self.answer_bytes
     }
 
+    /// Bytes that are in memory because of what the other peer asked for, or does not read; long documents of batches not included.
+    pub(crate) fn asked_bytes(&self) -> usize {
+        self.bytes + self.answers.iter().map(|(long, _)| long.delta.len()).sum::<usize>()
+    }
+
     /// Bytes of everything.
     pub(crate) fn all_bytes(&self) -> usize {
         let documents = self.documents.iter().map(Long::unsent);

@@ -147,6 +147,11 @@ impl Reassembly {
         self.open.values().map(|open| open.bytes.len()).sum()
     }
 
+    /// Of all deltas here, and what is left of earlier sessions.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes + self.begun.iter().map(|begun| begun.bytes.len()).sum::<usize>()
+    }
+
     /// Of all deltas here, without what is left of earlier sessions.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes

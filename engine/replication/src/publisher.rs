@@ -208,9 +208,10 @@ impl Publisher {
         }
     }
 
-    /// Bytes of what is reconciled.
+    /// Bytes of what is reconciled, and of what waits for the answer to an offer.
     pub(crate) fn memory(&self) -> usize {
-        self.comparisons.iter().map(Comparison::memory).sum()
+        let drafted = self.draft.as_ref().map_or(0, |draft| draft.bytes);
+        drafted + self.comparisons.iter().map(Comparison::memory).sum::<usize>()
     }
 
     fn goes_on(&self) -> bool {

@@ -138,6 +138,7 @@ impl Replicator {
         *begun.withheld() = self.withheld.remove(&remote).unwrap_or_default();
         *begun.broken_off() = self.broken_off.remove(&remote).unwrap_or_default();
         self.sessions.insert(session, begun);
+        self.make_room();
         self.with(session, replica, now_ms, |session, local, _, turn| session.greet(local, turn));
     }
 
@@ -336,8 +337,8 @@ impl Replicator {
         self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
     }
 
-    /// Bytes of a session that grow with what the other peer sends and asks for: what came of documents and is not applied, questions,
-    /// what waits to be sent, and what is reconciled. `None` if there is no such session.
+    /// Bytes of a session that grow with what the other peer sends and asks for, as
+    /// [`MAX_MEMORY_BYTES`](crate::limits::MAX_MEMORY_BYTES) counts them. `None` if there is no such session.
     pub fn held_bytes(&self, session: SessionId) -> Option<usize> {
         self.sessions.get(&session).map(Session::memory)
     }

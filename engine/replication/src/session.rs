@@ -107,8 +107,8 @@ impl Session {
 
     /// Bytes that grow with what the other peer sends and asks for.
     pub(crate) fn memory(&self) -> usize {
-        self.reassembly.bytes()
-            + self.link.outbox.all_bytes()
+        self.reassembly.memory()
+            + self.link.outbox.asked_bytes()
             + self.respondent.memory()
             + self.publisher.memory()
             + self.subscriber.memory()

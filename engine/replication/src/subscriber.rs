@@ -31,7 +31,7 @@ use crate::parts::Reassembly;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::reconciliation::Inventory;
-use crate::replica::{DocumentKey, Incoming, IncomingDocument, Outcome, PeerId, Seen};
+use crate::replica::{DocumentKey, Held, Incoming, IncomingDocument, Outcome, PeerId, Seen};
 use crate::sizes::Sizes;
 use crate::subscription::Subscriptions;
 use crate::turn::{EagerLinks, Link, Turn};
@@ -73,9 +73,9 @@ pub(crate) struct Subscriber {
     open_bytes: usize,
     /// How many of them are [`Purpose::Again`].
     asked_again: usize,
-    /// Documents of which the publisher lacks something, in the version that is known of, and that are asked about as soon as there is
-    /// room. Until then no other batch is applied, so they are never more than those of one commit.
-    lacking: VecDeque<(DocumentKey, Version)>,
+    /// Documents of which the publisher lacks something, each in the version that is known of, and how often had been evicted here; they are
+    /// asked about as soon as there is room. Until then no other batch is applied, so they are never more than those of one commit.
+    lacking: VecDeque<(DocumentKey, Version, u64)>,
     last_question: u64,
     /// Batches up to this one were sent before the other peer evicted documents.
     stale: u64,
@@ -308,9 +308,10 @@ impl Subscriber {
         }
     }
 
-    /// Bytes of documents that are not applied, of what they lack, and of what is reconciled.
+    /// Bytes of documents that are not applied, of questions about them, and of what is reconciled.
     pub(crate) fn memory(&self) -> usize {
         self.buffered_bytes
+            + self.open_bytes
             + self.lacked_bytes
             + self.inventories.iter().map(Inventory::memory).sum::<usize>()
     }
@@ -712,7 +713,7 @@ impl Subscriber {
         }
         if document.state == State::Ready(Base::Filled) {
             if document.lacked.is_none() {
-                self.ask_if_changed(document.asked, &document.key, outcome, publisher);
+                self.ask_if_changed(document.asked, &document.key, outcome, publisher, turn);
             }
             return owe(document.lacked.as_ref(), &document.key, outcome, document.stated, respondent, turn);
         }
@@ -723,33 +724,42 @@ impl Subscriber {
         let carried = told || to_everything || subscribes && document.state == State::Ready(Base::Met);
         // … otherwise ask what of it the other peer lacks.
         if !carried {
-            self.lacks(document.key.clone(), outcome.after);
+            self.lacks(document.key.clone(), outcome.after, turn);
         }
         Ok(())
     }
 
     /// The publisher lacks something of a document, in the version that is known of here.
-    fn lacks(&mut self, key: DocumentKey, version: Version) {
-        self.buffered_bytes += key.bytes();
-        self.lacking.push_back((key, version));
+    fn lacks(&mut self, key: DocumentKey, version: Version, turn: &Turn<'_>) {
+        self.buffered_bytes += key.id.len();
+        self.lacking.push_back((key, version, turn.replica.eviction_total()));
     }
 
     /// The publisher lacks nothing of what it was asked about, but our copy has changed since: asks about the rest, unless our own
     /// stream carries that.
-    fn ask_if_changed(&mut self, asked: Version, key: &DocumentKey, outcome: Outcome, publisher: &Publisher) {
+    fn ask_if_changed(
+        &mut self,
+        asked: Version,
+        key: &DocumentKey,
+        outcome: Outcome,
+        publisher: &Publisher,
+        turn: &Turn<'_>,
+    ) {
         let (subscribes, _) = publisher.serves(&key.collection);
         if !subscribes && outcome.before.unwrap_or_default() != asked {
-            self.lacks(key.clone(), outcome.after);
+            self.lacks(key.clone(), outcome.after, turn);
         }
     }
 
     /// Asks what the publisher lacks, a bounded number of questions at a time.
     fn ask_what_is_lacked(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         while !self.lacking.is_empty() && self.may_ask(&link.sizes) {
-            let Some((key, merged)) = self.lacking.pop_front() else { break };
-            self.buffered_bytes = self.buffered_bytes.saturating_sub(key.bytes());
+            let Some((key, merged, evictions)) = self.lacking.pop_front() else { break };
+            self.buffered_bytes = self.buffered_bytes.saturating_sub(key.id.len());
             // It may have been evicted meanwhile, but for the marks of earlier lives; then the answer would bring it back.
-            if turn.replica.held(&key)?.is_some_and(|held| held.alive || held.version == merged) {
+            let nothing_evicted = evictions == turn.replica.eviction_total();
+            let is_held = |held: Held| nothing_evicted || held.alive || held.version == merged;
+            if turn.replica.held(&key)?.is_some_and(is_held) {
                 self.question(Purpose::Surplus, key, link, turn)?;
             }
         }

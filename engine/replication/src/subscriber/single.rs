@@ -158,7 +158,7 @@ impl Subscriber {
         }
         let evictions = turn.replica.eviction_total();
         let may_leave_gap = match &reason {
-            Reason::Answer(_, asked, _) => *asked != evictions,
+            Reason::Answer(_, then, _) => *then != evictions,
             Reason::Surplus => {
                 let is_whole =
                     || turn.replica.merged_version(&key, &delta).map(|version| version == Ok(stated));
@@ -193,7 +193,7 @@ impl Subscriber {
                     link.known.merged(key_hash(&key), versions, stated, met, applied.last);
                     if let Reason::Answer(lacked, _, asked) = &reason {
                         if lacked.is_none() && outcome.after != stated {
-                            self.ask_if_changed(*asked, &key, outcome, publisher);
+                            self.ask_if_changed(*asked, &key, outcome, publisher, turn);
                         }
                         owe(lacked.as_ref(), &key, outcome, stated, respondent, turn)?;
                     }
