@@ -5,8 +5,8 @@
 mod model;
 mod pair;
 
-use ditto_replication::Replica;
 use ditto_replication::limits::{MAX_WORK_MS, MIN_RECONCILED_CHANGES, WORK_MS};
+use ditto_replication::{Replica, Sizes};
 use model::document_key;
 use pair::{Net, int};
 use proptest::prelude::*;
@@ -211,4 +211,36 @@ fn a_commit_that_costs_very_much_is_told_in_parts() {
     assert_eq!(net.statistics(1, right).documents_received, 10);
     let most = net.model(0).most_read.get();
     assert!(most <= 4, "{most} documents were read in one go");
+}
+
+#[test]
+fn what_leaves_the_filter_while_it_waits_to_be_applied_is_told() {
+    let mut net = Net::new(2);
+    // The publisher does not know any more what it has told.
+    net.restart_with(0, Sizes { known_documents: 1, ..Sizes::default() });
+    net.subscribe(1, "SELECT * FROM plants WHERE light = 1");
+    let now = net.now;
+    net.model(0).insert(now, "plants", "fern", &[("light", int(1))]);
+    net.connect(0, 1);
+    net.rest();
+    net.disconnect(0, 1);
+    // Both change the fern, so that what is told with it waits for an answer.
+    net.model(0).set(now, "plants", "fern", "water", 1);
+    net.model(1).set(now, "plants", "fern", "rings", 1);
+    for id in ["oak", "moss", "reed"] {
+        net.model(0).insert(now, "plants", id, &[("light", int(1))]);
+    }
+    let (left, right) = net.connect(0, 1);
+    while net.statistics(1, right).questions_asked == 0 {
+        net.held.clear();
+        assert!(net.step() || net.tick_due(), "nobody asks");
+        net.held.insert((0, left));
+    }
+    assert!(net.model(1).visible("plants", "oak").is_none(), "it waits");
+    net.model(0).delete(now, "plants", "oak");
+    net.settle();
+    net.held.clear();
+    net.rest();
+    assert!(net.model(1).visible("plants", "moss").is_some());
+    assert!(net.model(1).visible("plants", "oak").is_none(), "it was deleted");
 }

@@ -7,7 +7,7 @@
 //! when a session ends. Whatever is decided costs bytes or time, never documents: the publisher's position does not pass
 //! an offer without an answer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Subscriber;
 use super::wanted::wants;
@@ -39,7 +39,12 @@ struct Waiting {
 }
 
 /// What was found of offered documents: each is looked for once in a call, however often it is offered.
-type Looks = HashMap<KeyHash, Option<Held>>;
+#[derive(Default)]
+struct Looks {
+    held: HashMap<KeyHash, Option<Held>>,
+    /// What has come and is not applied yet, once that matters.
+    arriving: Option<HashSet<KeyHash>>,
+}
 
 /// What one batch has brought.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,7 +98,7 @@ impl Subscriber {
         let lacking = items.iter().map(|item| self.is_lacking(item, stale, &mut looks, link, turn));
         let wanted = lacking.collect::<Result<Vec<_>, _>>()?;
         // What is said to be held is not sent, and is told with the next position: that is acknowledged when it is durable.
-        let held = looks.values().flatten().map(|held| held.newest).max();
+        let held = looks.held.values().flatten().map(|held| held.newest).max();
         self.stated = self.stated.max(held.unwrap_or_default());
         link.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
         Ok(())
@@ -114,16 +119,21 @@ impl Subscriber {
         let key =
             DocumentKey { collection: interest.collection.clone(), id: item.id.clone().into_key().into() };
         let hash = key_hash(&key);
-        let held = match looks.get(&hash) {
+        let held = match looks.held.get(&hash) {
             Some(held) => *held,
             None => {
                 let held = turn.replica.held(&key)?;
-                looks.insert(hash, held);
+                looks.held.insert(hash, held);
                 held
             }
         };
         Ok(match held {
-            None => item.matching && wants(&self.wanted, &key.collection),
+            // A change of what waits here to be applied matters as well.
+            None => {
+                let mut is_arriving =
+                    || looks.arriving.get_or_insert_with(|| self.arriving()).contains(&hash);
+                (item.matching || is_arriving()) && wants(&self.wanted, &key.collection)
+            }
             Some(held) if held.version == item.version => {
                 if !stale {
                     link.known.sent(hash, held.newest, held.version);
@@ -132,6 +142,12 @@ impl Subscriber {
             }
             Some(_) => true,
         })
+    }
+
+    /// Documents that have come, in batches or by themselves, and are not applied yet.
+    fn arriving(&self) -> HashSet<KeyHash> {
+        let of_batches = self.batches.iter().flat_map(|batch| &batch.documents).map(|document| &document.key);
+        of_batches.chain(self.singles.iter().map(|single| &single.key)).map(key_hash).collect()
     }
 
     fn may_wait(&self, since: u64, now: u64, eager: EagerLinks) -> bool {
