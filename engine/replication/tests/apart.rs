@@ -46,12 +46,7 @@ fn two_that_changed(ids: &[&str], length: usize, filled_bytes: usize) -> Net {
 
 /// Delivers everything until all answers are on their way to 1, and not one of them.
 fn until_answered(net: &mut Net, (left, right): (SessionId, SessionId), count: u64) {
-    let asked = net.statistics(1, right).questions_asked;
-    while net.statistics(1, right).questions_asked < asked + count {
-        net.held.clear();
-        assert!(net.step() || net.tick_due(), "nobody asks");
-        net.held.insert((0, left));
-    }
+    net.until_asked((0, left), (1, right), count);
     net.held = [(1, right)].into();
     net.settle();
     net.held.clear();

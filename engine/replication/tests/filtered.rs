@@ -231,11 +231,7 @@ fn what_leaves_the_filter_while_it_waits_to_be_applied_is_told() {
         net.model(0).insert(now, "plants", id, &[("light", int(1))]);
     }
     let (left, right) = net.connect(0, 1);
-    while net.statistics(1, right).questions_asked == 0 {
-        net.held.clear();
-        assert!(net.step() || net.tick_due(), "nobody asks");
-        net.held.insert((0, left));
-    }
+    net.until_asked((0, left), (1, right), 1);
     assert!(net.model(1).visible("plants", "oak").is_none(), "it waits");
     net.model(0).delete(now, "plants", "oak");
     net.settle();

@@ -158,11 +158,7 @@ fn what_has_changed_while_it_was_asked_about_is_given_back_as_well() {
     insert(&mut net, 1, "fern", &[("water", 1)]);
     net.subscribe(1, PLANTS);
     let (left, right) = net.connect(0, 1);
-    while net.statistics(1, right).questions_asked == 0 {
-        net.held.clear();
-        assert!(net.step() || net.tick_due(), "nobody asks");
-        net.held.insert((0, left));
-    }
+    net.until_asked((0, left), (1, right), 1);
     // 0 gets from elsewhere what it is going to be asked about, and says so; then 1 has something new.
     let key = document_key("plants", "fern");
     let held = net.model(1).delta_since(&key, Sequence(0)).expect("a model").expect("it is there");
@@ -215,11 +211,7 @@ fn two_of_which_one_asks_about_one_of_two() -> (Net, SessionId) {
     insert(&mut net, 1, "oak", &[("water", 2)]);
     net.subscribe(1, PLANTS);
     let (left, right) = net.connect(0, 1);
-    while net.statistics(1, right).questions_asked == 0 {
-        net.held.clear();
-        assert!(net.step() || net.tick_due(), "nobody asks");
-        net.held.insert((0, left));
-    }
+    net.until_asked((0, left), (1, right), 1);
     assert!(net.model(1).visible("plants", "oak").is_some());
     (net, left)
 }

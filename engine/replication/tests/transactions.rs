@@ -79,11 +79,7 @@ fn both_change_left(net: &mut Net) -> (SessionId, SessionId) {
 
 /// Delivers everything until 1 has asked, but not the question.
 fn until_asked(net: &mut Net, (left, right): (SessionId, SessionId)) {
-    while net.statistics(1, right).questions_asked == 0 {
-        net.held.clear();
-        assert!(net.step() || net.tick_due(), "nobody asks");
-        net.held.insert((0, left));
-    }
+    net.until_asked((0, left), (1, right), 1);
 }
 
 #[test]

@@ -290,6 +290,17 @@ impl Net {
         true
     }
 
+    /// Delivers everything until so many more questions are asked at one end of a session, and none of them to the other end.
+    pub fn until_asked(&mut self, to: (usize, SessionId), by: (usize, SessionId), count: u64) {
+        let asked = |net: &Self| net.statistics(by.0, by.1).questions_asked;
+        let end = asked(self) + count;
+        while asked(self) < end {
+            self.held.clear();
+            assert!(self.step() || self.tick_due(), "nobody asks");
+            self.held.insert(to);
+        }
+    }
+
     /// The kinds of the messages that a session has yet to get.
     pub fn waiting(&self, end: (usize, SessionId)) -> Vec<u8> {
         self.channels.get(&end).into_iter().flatten().map(|bytes| kind_of(bytes)).collect()
