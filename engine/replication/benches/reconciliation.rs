@@ -3,11 +3,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a benchmark fails by panicking")]
 
-#[path = "../tests/model/mod.rs"]
+#[allow(dead_code, reason = "it serves the tests, too")]
+#[path = "../tests/replication/model/mod.rs"]
 mod model;
-#[path = "../tests/pair/mod.rs"]
-mod pair;
-#[path = "../tests/twins/mod.rs"]
+#[allow(dead_code, reason = "it serves the tests, too")]
+#[path = "../tests/replication/net.rs"]
+mod net;
+#[allow(dead_code, reason = "it serves the tests, too")]
+#[path = "../tests/replication/twins.rs"]
 mod twins;
 
 use twins::{Spread, cost, cost_in_ranges};

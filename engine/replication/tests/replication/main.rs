@@ -1,0 +1,38 @@
+//! The sync protocol between models of a store: what holds whatever happens, and at what cost.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod anything;
+mod apart;
+mod cut_commits;
+mod evictions;
+mod evidence;
+mod filtered;
+mod floods;
+mod forged_reconciliation;
+mod forks;
+mod hostile;
+mod interests;
+mod large;
+mod listing;
+mod live;
+mod mesh;
+mod model;
+mod net;
+mod newer;
+mod packing;
+mod patience;
+mod plants;
+mod postponed;
+mod questions;
+mod ranges;
+mod reconciliation;
+mod scopes;
+mod sessions;
+mod starts;
+mod taken;
+mod transactions;
+#[allow(dead_code, reason = "the benchmark uses all of it")]
+mod twins;
+mod victim;
+mod watch;
