@@ -69,6 +69,8 @@ pub(crate) struct Publisher {
     /// Changes up to here may have come from the other peer before it forgot them.
     origin_floor: Sequence,
     flights: VecDeque<Flight>,
+    /// Everything up to here that was sent, or did not have to be, is acknowledged.
+    acknowledged: Sequence,
     /// What has not reached the other peer of what was acknowledged, also in earlier sessions.
     pub(crate) withheld: Withheld,
     window: Window,
@@ -123,6 +125,8 @@ struct Served {
     start: Sequence,
     /// Rows up to here have been considered.
     from: Sequence,
+    /// What lies after it is told in this session, by the walk or because it was compared.
+    told_after: Sequence,
     /// Generation of the interests that brought it.
     generation: u64,
     /// Names it in acknowledgements.
@@ -194,6 +198,11 @@ impl Publisher {
     pub(crate) fn serves(&self, collection: &str) -> (bool, bool) {
         let mut all = self.served.values().filter(|served| &*served.interest.collection == collection);
         (all.clone().next().is_some(), all.any(|served| served.is_whole))
+    }
+
+    /// Up to where the other peer has acknowledged all that is told because it asks for it.
+    pub(crate) fn acknowledged(&self) -> Sequence {
+        if self.served.is_empty() && self.flights.is_empty() { Sequence(u64::MAX) } else { self.acknowledged }
     }
 
     /// On what it depends whether something is told before an answer. It is to be asked for again only when that changes.

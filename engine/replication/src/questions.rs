@@ -90,6 +90,11 @@ impl Respondent {
         Ok(())
     }
 
+    /// Whether the other peer is going to say nothing more of what it was told and lacks something, as far as it is known.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.put_off.is_empty() && self.invited.is_empty() && self.forgotten == 0
+    }
+
     /// What waits here.
     pub(crate) fn buffered(&self) -> Buffered {
         let questions = self.waiting.iter().chain(&self.put_off).map(size);

@@ -384,7 +384,7 @@ impl Session {
         turn.replica.begin_work();
         subscriber.take_stock(link, turn)?;
         turn.replica.begin_work();
-        subscriber.offer_taken(publisher, link, turn)?;
+        subscriber.offer_taken(publisher, respondent, link, turn)?;
         publisher.gives_way = *goes_second && subscriber.is_reconciled();
         publisher.pump(link, turn)?;
         respondent.pump(publisher, link, turn)?;

@@ -766,8 +766,11 @@ impl Subscriber {
         Ok(())
     }
 
-    /// Acknowledges what has become durable.
+    /// Acknowledges what has become durable, behind the questions what the publisher lacks of it.
     pub(crate) fn acknowledge(&mut self, link: &mut Link, durable: Sequence) {
+        if !self.lacking.is_empty() {
+            return;
+        }
         let mut acknowledged = None;
         while let Some((batch, _)) = self.unacknowledged.front().filter(|(_, needs)| *needs <= durable) {
             acknowledged = Some(*batch);

@@ -188,6 +188,7 @@ impl Publisher {
                 let is_served = |collection: &str| {
                     served.values().any(|served| &*served.interest.collection == collection)
                 };
+                self.acknowledged = self.acknowledged.max(flight.end);
                 let reached = flight.end.min(withheld.bound(turn.replica, is_served)?);
                 link.statistics.acknowledged = link.statistics.acknowledged.max(reached);
             }

@@ -89,7 +89,9 @@ impl Publisher {
         if first {
             self.ahead.begin(turn.durable);
             self.firm.restart(self.position);
+            self.acknowledged = self.position;
         } else {
+            self.acknowledged = self.acknowledged.min(self.position);
             self.ahead.forget();
             self.firm.restart(self.position.min(self.firm.position()));
         }
@@ -204,6 +206,7 @@ impl Publisher {
             asked_bytes,
             start,
             from: start,
+            told_after: checkpoint,
             generation,
             selection,
         };

@@ -184,6 +184,10 @@ impl Publisher {
                 served.first_batch = self.last_batch + 1;
             }
         }
+        // It may rest there on what is not acknowledged yet.
+        let unacknowledged = self.flights.iter().flat_map(|flight| &flight.documents);
+        let first = unacknowledged.map(|(_, _, sequence)| sequence.0).min().unwrap_or(u64::MAX);
+        self.acknowledged = Sequence(first.saturating_sub(1)).min(self.acknowledged).min(self.position);
         self.told_caught_up = false;
         self.more = true;
         link.send(&Message::Settled(Settled { generation: comparison.generation, sequence }));

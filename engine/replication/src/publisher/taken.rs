@@ -20,12 +20,12 @@ pub(super) struct Differing {
 }
 
 impl Publisher {
-    /// Whether the other peer is told of a document because it asks for it.
+    /// Whether the other peer is told of a document in this session because it asks for it.
     pub(crate) fn carries(&self, key: &DocumentKey, stored: &Stored) -> bool {
         let mut served = self.served.values().filter(|served| served.interest.collection == key.collection);
         served.any(|served| {
             let matches = || (served.interest.matcher)(ValueRef::from_stored(&stored.value));
-            served.interest.unfiltered || stored.alive && matches()
+            stored.newest > served.told_after && (served.interest.unfiltered || stored.alive && matches())
         })
     }
 

@@ -3,7 +3,9 @@
 //! With a filter, a publisher tells of a deletion, or of a document that has left the filter, only if the document is held
 //! here. If an old copy comes later, from another peer, the publisher has passed that by. So what has changed here and did not
 //! come from it is offered to it, by name and version, and it tells what it has in another version. Without a filter it tells
-//! everything, and is offered nothing; nor is what our own stream carries to it, because it answers that.
+//! everything, and is offered nothing; nor is what our own stream carries to it, because it answers that. But the answer may be lost
+//! with the session, while its position has passed what was told: how far has been offered is recorded only up to what it has
+//! acknowledged and answered, and the next session offers what lies behind that.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use crate::known::key_hash;
 use crate::limits::{OFFER_TARGET_BYTES, TAKEN_DELAY_MS, WORK_MS};
 use crate::message::{Message, Offer, OfferItem, offered_size};
 use crate::publisher::Publisher;
+use crate::questions::Respondent;
 use crate::replica::Change;
 use crate::turn::{Link, Turn};
 
@@ -32,6 +35,10 @@ pub(super) struct Offering {
     due: Option<u64>,
     /// How far, as it was recorded since the interests have changed.
     recorded: Option<Sequence>,
+    /// Of what our own stream carries, everything up to this local sequence is acknowledged, and what came back is durable.
+    settled: Sequence,
+    /// The same of what came back, but for what has to be durable first.
+    settles: Option<(Sequence, Sequence)>,
     /// An interest has ended since that offer was made, and perhaps the answer with it: it begins there once more.
     again: bool,
 }
@@ -39,7 +46,7 @@ pub(super) struct Offering {
 impl Subscriber {
     /// Nothing up to this local sequence has to be offered.
     pub(crate) fn offer_after(&mut self, sequence: Sequence) {
-        self.offering.up_to = sequence;
+        (self.offering.up_to, self.offering.settled) = (sequence, sequence);
     }
 
     /// The interests change, and perhaps some end.
@@ -51,8 +58,9 @@ impl Subscriber {
     /// Records up to which local sequence everything has been offered and looked at: another session, perhaps of another process,
     /// goes on from there. Without a filter nothing is offered.
     fn record_offered(&mut self, link: &Link, turn: &mut Turn<'_>) {
-        let offered = self.offering.open.map_or(self.offering.up_to, |(_, start)| start).min(turn.durable);
-        if self.offering.recorded.is_some_and(|recorded| recorded >= offered) {
+        let offered = self.offering.open.map_or(self.offering.up_to, |(_, start)| start);
+        let offered = offered.min(self.offering.settled).min(turn.durable);
+        if self.offering.recorded == Some(offered) {
             return;
         }
         self.offering.recorded = Some(offered);
@@ -61,13 +69,28 @@ impl Subscriber {
         }
     }
 
+    /// Finds out how much of what our own stream carries need not be offered by a later session.
+    fn settle(&mut self, publisher: &Publisher, respondent: &Respondent, turn: &Turn<'_>) {
+        let acknowledged = publisher.acknowledged();
+        let is_answered = respondent.is_settled() && self.singles.is_empty() && self.asked_again == 0;
+        if is_answered && self.offering.settles.is_none() {
+            self.offering.settles = Some((acknowledged, turn.replica.last_sequence()));
+        }
+        if let Some((settled, _)) = self.offering.settles.take_if(|(_, last)| *last <= turn.durable) {
+            self.offering.settled = settled;
+        }
+        self.offering.settled = self.offering.settled.min(acknowledged);
+    }
+
     /// Offers what has changed here, if it is time.
     pub(crate) fn offer_taken(
         &mut self,
         publisher: &Publisher,
+        respondent: &Respondent,
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
+        self.settle(publisher, respondent, turn);
         if !self.knows_what_is_served() {
             return Ok(());
         }

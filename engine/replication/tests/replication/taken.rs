@@ -2,9 +2,9 @@
 
 use crate::net::{Net, int};
 use ditto_replication::limits::{
-    FIRST_WINDOW_DOCUMENTS, PART_BYTES, TAKEN_DELAY_MS, WINDOW_BATCHES, WORK_MS,
+    FIRST_WINDOW_DOCUMENTS, MIN_RECONCILED_CHANGES, PART_BYTES, TAKEN_DELAY_MS, WINDOW_BATCHES, WORK_MS,
 };
-use ditto_replication::{SessionId, SubscriptionId};
+use ditto_replication::{SessionId, Sizes, SubscriptionId};
 use ditto_value::Value;
 
 const PLANTS: &str = "SELECT * FROM plants";
@@ -102,6 +102,125 @@ fn what_was_taken_before_a_restart_is_offered_to_a_publisher_that_was_away() {
         net.rest();
         assert_eq!(net.model(1).visible("plants", "fern"), None);
     }
+}
+
+/// Delivers so many messages, each after some milliseconds, and lets some seconds pass; false if there were no more.
+fn deliver(net: &mut Net, messages: usize, pause: u64) -> bool {
+    let mut delivered = 0;
+    for _ in 0..6 {
+        while delivered < messages && (net.step() || net.tick_due()) {
+            net.advance(pause);
+            delivered += 1;
+        }
+        if delivered == messages {
+            return true;
+        }
+        net.advance(1_000);
+    }
+    false
+}
+
+/// How 0 hears of what 1 has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Walk,
+    /// The same, and 0 may ask about one document at a time.
+    OneQuestion,
+    Reconciliation,
+}
+
+const FERNS: [&str; 4] = ["fern", "fern 1", "fern 2", "fern 3"];
+
+/// 2 has ferns that 0 has deleted, and 1 did not hear of that. 0 subscribes to all that 1 has: the old copies come in the way that is
+/// asked for, and not as an offer of what was taken. The session ends after so many messages that come slowly or not; false if there were no more.
+fn old_copies_that_are_told(way: Way, messages: usize, pause: u64) -> (Net, bool) {
+    let mut net = Net::new(3);
+    net.subscribe(2, PLANTS);
+    net.subscribe(1, BRIGHT);
+    if way == Way::OneQuestion {
+        net.restart_with(0, Sizes { open_questions: 1, ..Sizes::default() });
+    }
+    FERNS.iter().for_each(|fern| insert(&mut net, 0, fern));
+    for number in 0..2 * MIN_RECONCILED_CHANGES {
+        insert(&mut net, 0, &format!("moss {number}"));
+    }
+    net.connect(0, 2);
+    net.rest();
+    net.disconnect(0, 2);
+    let now = net.now;
+    for fern in FERNS {
+        assert!(net.model(0).delete(now, "plants", fern));
+    }
+    if way != Way::Reconciliation {
+        net.subscribe(0, PLANTS);
+    }
+    net.connect(0, 1);
+    net.rest();
+    if way == Way::Reconciliation {
+        net.disconnect(0, 1);
+    }
+    net.connect(1, 2);
+    if way == Way::Reconciliation {
+        net.rest();
+        net.disconnect(1, 2);
+        assert!(net.model(1).visible("plants", "fern").is_some());
+        net.subscribe(0, PLANTS);
+        net.connect(0, 1);
+    }
+    let goes_on = deliver(&mut net, messages, pause);
+    net.disconnect(1, 2);
+    net.disconnect(0, 1);
+    (net, goes_on)
+}
+
+#[test]
+fn what_old_copies_lack_comes_back_whenever_the_session_ends_that_told_them() {
+    let ways = [Way::Walk, Way::OneQuestion, Way::Reconciliation];
+    let ways = ways.into_iter().flat_map(|way| [(way, 0), (way, TAKEN_DELAY_MS)]);
+    for (way, pause) in ways {
+        for lost in [None, Some(0), Some(1)] {
+            for messages in 0.. {
+                let (mut net, goes_on) = old_copies_that_are_told(way, messages, pause);
+                if let Some(peer) = lost {
+                    net.restart(peer);
+                    net.model(peer).crash();
+                    net.subscribe(peer, if peer == 1 { BRIGHT } else { PLANTS });
+                }
+                net.connect(0, 1);
+                net.rest();
+                for fern in FERNS {
+                    let copy = net.model(1).visible("plants", fern);
+                    assert_eq!(copy, None, "{way:?}, {messages} messages in {pause} ms, {lost:?} is lost");
+                }
+                if !goes_on {
+                    let reconciled = net.nodes[1].replicator.mechanisms().reconciled;
+                    assert!(lost == Some(1) || reconciled > 0 || way != Way::Reconciliation);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_is_not_offered_again() {
+    let mut net = with_an_old_copy_at_2(|net| {
+        delete(net);
+        net.subscribe(0, PLANTS);
+    });
+    let now = net.now;
+    for id in 0..200 {
+        net.model(1).insert(now, "plants", &format!("moss {id}"), &[("light", int(1))]);
+    }
+    net.connect(1, 2);
+    net.rest();
+    net.disconnect(0, 1);
+    net.disconnect(1, 2);
+    (net.bytes, net.kinds) = (0, std::collections::BTreeMap::new());
+    net.connect(0, 1);
+    net.rest();
+    assert!(!net.kinds.contains_key(&TAKEN), "{:?}", net.kinds);
+    assert!(net.bytes < 1_024, "{} bytes", net.bytes);
 }
 
 #[test]
