@@ -201,12 +201,12 @@ impl Replica for StoreReplica {
         self.0.remote_evicted(&remote.0, evictions).map_err(failed)
     }
 
-    fn offered(&self, remote: PeerId) -> Option<Sequence> {
-        self.0.offered(&remote.0)
+    fn offered(&self, remote: PeerId, collection: &str) -> Option<Sequence> {
+        self.0.offered(&remote.0, collection)
     }
 
-    fn set_offered(&mut self, remote: PeerId, up_to: Sequence) {
-        self.0.set_offered(&remote.0, up_to);
+    fn set_offered(&mut self, remote: PeerId, collection: &str, up_to: Sequence) {
+        self.0.set_offered(&remote.0, collection, up_to);
     }
 
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {

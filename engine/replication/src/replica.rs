@@ -390,11 +390,13 @@ pub trait Replica {
     /// `remote` has evicted, this often by now: what it was known to hold is void. Returns whether that is news.
     fn remote_evicted(&mut self, remote: PeerId, evictions: u64) -> Result<bool, ReplicaError>;
 
-    /// How far `remote` was offered what was taken from others ([`Self::set_offered`]); `None` if that was never recorded.
-    fn offered(&self, remote: PeerId) -> Option<Sequence>;
+    /// How far `remote` was offered what was taken from others of a collection ([`Self::set_offered`]); `None` if that was never
+    /// recorded.
+    fn offered(&self, remote: PeerId, collection: &str) -> Option<Sequence>;
 
-    /// `remote` was offered what was taken from others up to this local sequence, which is durable. May be stored later.
-    fn set_offered(&mut self, remote: PeerId, up_to: Sequence);
+    /// `remote` was offered what was taken from others of a collection, up to this local sequence, which is durable. May be stored
+    /// later.
+    fn set_offered(&mut self, remote: PeerId, collection: &str, up_to: Sequence);
 
     /// `remote` asks for something and is served from now on.
     fn serves(&mut self, remote: PeerId, interest: ServedInterest);

@@ -128,11 +128,8 @@ impl Replicator {
     pub fn connected(&mut self, session: SessionId, remote: PeerId, replica: &mut dyn Replica, now_ms: u64) {
         self.advance(now_ms);
         let mut begun = Session::new(session, remote, self.local.sizes, replica.scopes_revision(), self.now);
-        let begin_of_run =
-            || Sequence(replica.runs().last().map_or(0, |(_, first)| first.0.saturating_sub(1)));
         begun.inherit(
             self.left.remove(&remote).map(|left| left.tears).unwrap_or_default(),
-            replica.offered(remote).unwrap_or_else(begin_of_run).min(replica.last_sequence()),
             self.left_parts.take(remote),
         );
         *begun.withheld() = self.withheld.remove(&remote).unwrap_or_default();

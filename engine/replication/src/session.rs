@@ -118,13 +118,12 @@ impl Session {
         matches!(self.phase, Phase::Closed)
     }
 
-    /// Goes on where an earlier session with this peer ended: with what may still be visible in part, and from the local
-    /// sequence up to which the other peer was offered what was taken from others, and with what has come of long deltas.
-    pub(crate) fn inherit(&mut self, tears: Tears, offered: Sequence, begun: Vec<Beginning>) {
+    /// Goes on where an earlier session with this peer ended: with what may still be visible in part, and with what has come of
+    /// long deltas.
+    pub(crate) fn inherit(&mut self, tears: Tears, begun: Vec<Beginning>) {
         self.reassembly = Reassembly::new(begun);
         self.link.statistics.catching_up = tears.are_open();
         self.subscriber.tears = tears;
-        self.subscriber.offer_after(offered);
     }
 
     /// What may be visible in part when the session ends.

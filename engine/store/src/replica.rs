@@ -540,15 +540,15 @@ impl Replica {
         self.store.inner.holdings.known_peers()
     }
 
-    /// How far a remote peer was offered what was taken from others, if that was ever recorded.
-    pub fn offered(&self, remote: &[u8; 32]) -> Option<Sequence> {
-        self.store.inner.holdings.offered(remote)
+    /// How far a remote peer was offered what was taken from others of a collection, if that was ever recorded.
+    pub fn offered(&self, remote: &[u8; 32], collection: &str) -> Option<Sequence> {
+        self.store.inner.holdings.offered(remote, collection)
     }
 
-    /// Records how far a remote peer was offered what was taken from others: a durable local sequence. Stored with one of the next
-    /// commits.
-    pub fn set_offered(&self, remote: &[u8; 32], up_to: Sequence) {
-        self.store.inner.holdings.set_offered(remote, up_to);
+    /// Records how far a remote peer was offered what was taken from others of a collection: a durable local sequence. Stored with
+    /// one of the next commits.
+    pub fn set_offered(&self, remote: &[u8; 32], collection: &str, up_to: Sequence) {
+        self.store.inner.holdings.set_offered(remote, collection, up_to);
     }
 
     /// A remote peer asks for something, and is served from now on. Of what it asked for before, at most

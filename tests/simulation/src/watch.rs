@@ -225,12 +225,12 @@ impl Replica for Watched {
         self.inner.remote_evicted(remote, evictions)
     }
 
-    fn offered(&self, remote: PeerId) -> Option<Sequence> {
-        self.inner.offered(remote)
+    fn offered(&self, remote: PeerId, collection: &str) -> Option<Sequence> {
+        self.inner.offered(remote, collection)
     }
 
-    fn set_offered(&mut self, remote: PeerId, up_to: Sequence) {
-        self.inner.set_offered(remote, up_to);
+    fn set_offered(&mut self, remote: PeerId, collection: &str, up_to: Sequence) {
+        self.inner.set_offered(remote, collection, up_to);
     }
 
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {

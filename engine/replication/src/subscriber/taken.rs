@@ -6,8 +6,11 @@
 //! everything, and is offered nothing; nor is what our own stream carries to it, because it answers that. But the answer may be lost
 //! with the session, while its position has passed what was told: how far has been offered is recorded only up to what it has
 //! acknowledged and answered, and the next session offers what lies behind that.
+//!
+//! Each collection has its own record, which moves only while something in it is asked for: whoever asks for it again later goes on
+//! at an old checkpoint, and what came meanwhile was not offered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use ditto_crdt::Sequence;
@@ -26,47 +29,53 @@ use crate::turn::{Link, Turn};
 /// How far the own change log has been offered.
 #[derive(Debug, Default)]
 pub(super) struct Offering {
-    /// Everything up to this local sequence.
-    up_to: Sequence,
-    /// Which offer is not answered yet, and where it begins.
-    open: Option<(u64, Sequence)>,
+    /// By collection.
+    offered: BTreeMap<Arc<str>, Offered>,
+    /// Which offer is not answered yet, and where it begins in each collection.
+    open: Option<(u64, BTreeMap<Arc<str>, Sequence>)>,
     last: u64,
     /// When the next is due: what another peer has brought first soon comes from this one as well.
     due: Option<u64>,
-    /// How far, as it was recorded since the interests have changed.
-    recorded: Option<Sequence>,
     /// Of what our own stream carries, everything up to this local sequence is acknowledged, and what came back is durable.
-    settled: Sequence,
+    settled: Option<Sequence>,
     /// The same of what came back, but for what has to be durable first.
     settles: Option<(Sequence, Sequence)>,
+    /// How much was durable, and settled, when it was looked at last; `None` if something else has changed since.
+    standing: Option<(Sequence, Option<Sequence>)>,
     /// An interest has ended since that offer was made, and perhaps the answer with it: it begins there once more.
     again: bool,
 }
 
+/// How far the changes of one collection have been offered.
+#[derive(Debug)]
+struct Offered {
+    /// Everything up to this local sequence.
+    up_to: Sequence,
+    /// The same but for what an interest without a checkpoint compares, while it has not caught up.
+    compared_from: Option<Sequence>,
+    recorded: Option<Sequence>,
+}
+
 impl Subscriber {
-    /// Nothing up to this local sequence has to be offered.
-    pub(crate) fn offer_after(&mut self, sequence: Sequence) {
-        (self.offering.up_to, self.offering.settled) = (sequence, sequence);
+    /// An interest in a collection is stated without a checkpoint: what is held of it now is compared on its account.
+    pub(super) fn need_not_offer(&mut self, collection: &Arc<str>, link: &Link, turn: &Turn<'_>) {
+        let last = turn.replica.last_sequence();
+        let offered = self.offering.of(collection, link, turn);
+        if offered.up_to < last {
+            offered.compared_from.get_or_insert(offered.up_to);
+            offered.up_to = last;
+        }
     }
 
     /// The interests change, and perhaps some end.
     pub(super) fn reconsider_offers(&mut self, ends: bool) {
-        self.offering.recorded = None;
         self.offering.again |= ends && self.offering.open.is_some();
+        self.look_again();
     }
 
-    /// Records up to which local sequence everything has been offered and looked at: another session, perhaps of another process,
-    /// goes on from there. Without a filter nothing is offered.
-    fn record_offered(&mut self, link: &Link, turn: &mut Turn<'_>) {
-        let offered = self.offering.open.map_or(self.offering.up_to, |(_, start)| start);
-        let offered = offered.min(self.offering.settled).min(turn.durable);
-        if self.offering.recorded == Some(offered) {
-            return;
-        }
-        self.offering.recorded = Some(offered);
-        if !self.filtered().is_empty() {
-            turn.replica.set_offered(link.remote, offered);
-        }
+    /// What is wanted, and how far it has come, has changed.
+    pub(super) fn look_again(&mut self) {
+        self.offering.standing = None;
     }
 
     /// Finds out how much of what our own stream carries need not be offered by a later session.
@@ -77,9 +86,50 @@ impl Subscriber {
             self.offering.settles = Some((acknowledged, turn.replica.last_sequence()));
         }
         if let Some((settled, _)) = self.offering.settles.take_if(|(_, last)| *last <= turn.durable) {
-            self.offering.settled = settled;
+            self.offering.settled = Some(settled);
         }
-        self.offering.settled = self.offering.settled.min(acknowledged);
+        self.offering.settled = self.offering.settled.map(|settled| settled.min(acknowledged));
+    }
+
+    /// Finds out which collections are told as a whole, and of which all that was held is compared.
+    fn look_at_comparisons(&mut self, turn: &Turn<'_>) {
+        let mut compared: HashSet<&str> = HashSet::new();
+        for wanted in
+            self.wanted.values().filter(|wanted| !wanted.removed && !wanted.is_refused(self.confirmed))
+        {
+            let Some(offered) = self.offering.offered.get_mut(&wanted.collection) else { continue };
+            let has_caught_up = wanted.caught_up == Some(true);
+            if wanted.unfiltered && has_caught_up {
+                offered.up_to = offered.up_to.max(turn.durable);
+            }
+            if has_caught_up && (wanted.unfiltered || wanted.compares) {
+                offered.compared_from = None;
+            } else if wanted.compares {
+                compared.insert(&wanted.collection);
+            }
+        }
+        for (collection, offered) in &mut self.offering.offered {
+            if !compared.contains(&**collection)
+                && let Some(from) = offered.compared_from.take()
+            {
+                offered.up_to = from;
+            }
+        }
+    }
+
+    /// Records for each collection up to which local sequence everything has been offered and looked at: another session, perhaps of
+    /// another process, goes on from there.
+    fn record_offered(&mut self, link: &Link, turn: &mut Turn<'_>) {
+        let Offering { offered, open, settled, .. } = &mut self.offering;
+        let Some(settled) = *settled else { return };
+        for (collection, offered) in offered {
+            let start = open.as_ref().and_then(|(_, starts)| starts.get(collection)).copied();
+            let bounds = [start, offered.compared_from, Some(settled), Some(turn.durable)];
+            let up_to = bounds.into_iter().flatten().fold(offered.up_to, Sequence::min);
+            if offered.recorded.replace(up_to) != Some(up_to) {
+                turn.replica.set_offered(link.remote, collection, up_to);
+            }
+        }
     }
 
     /// Offers what has changed here, if it is time.
@@ -91,35 +141,44 @@ impl Subscriber {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         self.settle(publisher, respondent, turn);
-        if !self.knows_what_is_served() {
+        let standing = Some((turn.durable, self.offering.settled));
+        if !self.knows_what_is_served() || self.offering.standing == standing && self.offering.due.is_none() {
             return Ok(());
         }
+        self.offering.standing = standing;
+        self.look_at_comparisons(turn);
         self.record_offered(link, turn);
-        if self.offering.open.is_some() || turn.durable <= self.offering.up_to {
-            return Ok(());
-        }
         let filtered = self.filtered();
         if filtered.is_empty() || !link.can(TAKEN) {
-            (self.offering.up_to, self.offering.due) = (turn.durable, None);
+            self.offering.due = None;
             return Ok(());
         }
+        if self.offering.open.is_some() {
+            return Ok(());
+        }
+        let begins = filtered.keys().map(|collection| self.offering.of(collection, link, turn).up_to);
+        let Some(begin) = begins.min().filter(|begin| *begin < turn.durable) else { return Ok(()) };
         let due = *self.offering.due.get_or_insert(turn.now + TAKEN_DELAY_MS);
         if turn.now < due || !has_room(link) {
             return Ok(());
         }
-        let (start, sizes) = (self.offering.up_to, link.sizes);
+        let sizes = link.sizes;
         let (mut items, mut bytes, mut rows) = (Vec::new(), 0, 0);
-        let mut goes_on = None;
-        'offer: while self.offering.up_to < turn.durable && rows < sizes.rows_per_call {
-            let changes = turn.replica.changes(self.offering.up_to, turn.durable, sizes.rows_per_read)?;
+        let (mut come, mut goes_on) = (begin, None);
+        'offer: while come < turn.durable && rows < sizes.rows_per_call {
+            let changes = turn.replica.changes(come, turn.durable, sizes.rows_per_read)?;
             let is_last = changes.len() < sizes.rows_per_read;
             rows += changes.len();
             for change in changes {
                 if items.len() >= sizes.offer_items || bytes >= OFFER_TARGET_BYTES {
                     break 'offer;
                 }
-                self.offering.up_to = self.offering.up_to.max(change.sequence);
+                come = come.max(change.sequence);
                 let Some(interest) = filtered.get(&change.key.collection) else { continue };
+                let offered = self.offering.offered.get(&change.key.collection);
+                if offered.is_some_and(|offered| change.sequence <= offered.up_to) {
+                    continue;
+                }
                 let size = offered_size(&change.key);
                 if let Some(item) = taken(change, *interest, publisher, link, turn)? {
                     items.push(item);
@@ -131,13 +190,20 @@ impl Subscriber {
                 }
             }
             if is_last {
-                self.offering.up_to = turn.durable;
+                come = turn.durable;
             }
         }
-        self.offering.due = goes_on.filter(|_| self.offering.up_to < turn.durable);
+        self.offering.due = goes_on.filter(|_| come < turn.durable);
+        let mut starts = BTreeMap::new();
+        for collection in filtered.into_keys() {
+            if let Some(offered) = self.offering.offered.get_mut(&collection) {
+                starts.insert(collection, offered.up_to);
+                offered.up_to = offered.up_to.max(come);
+            }
+        }
         if !items.is_empty() {
             self.offering.last += 1;
-            self.offering.open = Some((self.offering.last, start));
+            self.offering.open = Some((self.offering.last, starts));
             link.send(&Message::Taken(Offer { offer: self.offering.last, items }));
         }
         Ok(())
@@ -145,10 +211,15 @@ impl Subscriber {
 
     /// The other peer has told what it knows of an offer.
     pub(crate) fn compared(&mut self, taken: u64) -> Result<(), CloseReason> {
+        self.look_again();
         match self.offering.open.take() {
-            Some((open, start)) if open == taken => {
+            Some((open, starts)) if open == taken => {
                 if std::mem::take(&mut self.offering.again) {
-                    self.offering.up_to = start;
+                    for (collection, start) in starts {
+                        if let Some(offered) = self.offering.offered.get_mut(&collection) {
+                            offered.up_to = start;
+                        }
+                    }
                 }
                 Ok(())
             }
@@ -178,6 +249,20 @@ impl Subscriber {
             filtered.remove(&wanted.collection);
         }
         filtered
+    }
+}
+
+impl Offering {
+    fn of(&mut self, collection: &Arc<str>, link: &Link, turn: &Turn<'_>) -> &mut Offered {
+        self.offered.entry(Arc::clone(collection)).or_insert_with(|| {
+            let recorded = turn.replica.offered(link.remote, collection);
+            let begin_of_run = || {
+                let runs = turn.replica.runs();
+                Sequence(runs.last().map_or(0, |(_, first)| first.0.saturating_sub(1)))
+            };
+            let up_to = recorded.unwrap_or_else(begin_of_run).min(turn.replica.last_sequence());
+            Offered { up_to, compared_from: None, recorded }
+        })
     }
 }
 

@@ -27,8 +27,10 @@ pub(super) struct Wanted {
     /// Set by the publisher's walk: it serves the interest, and we hold everything up to here.
     pub(super) position: Option<Sequence>,
     recorded: Option<Checkpoint>,
+    /// It was stated without a checkpoint: the publisher compares all that was held of its collection then.
+    pub(super) compares: bool,
     pub(super) removed: bool,
-    caught_up: Option<bool>,
+    pub(super) caught_up: Option<bool>,
     /// Where the walk began, while what lies before is being reconciled.
     pub(super) fence: Option<Sequence>,
     /// Batches up to this one say nothing about it.
@@ -68,7 +70,6 @@ impl Subscriber {
         }
         let mut size = 0;
         self.unstated = false;
-        let is_first = self.last_interest == 0;
         for (selection, selected) in &subscriptions.selected {
             if kept.contains(selection) || !turn.replica.may_travel(link.remote, &selected.collection) {
                 continue;
@@ -96,6 +97,9 @@ impl Subscriber {
                 checkpoint: recorded,
                 greeted: recorded.and_then(greeted),
             });
+            if recorded.is_none() && !selected.interest.unfiltered {
+                self.need_not_offer(&selected.collection, link, turn);
+            }
             self.wanted.insert(
                 self.last_interest,
                 Wanted {
@@ -107,6 +111,7 @@ impl Subscriber {
                     generation: self.generation + 1,
                     position: None,
                     recorded,
+                    compares: recorded.is_none(),
                     removed: false,
                     caught_up: self.tears.are_open().then_some(false),
                     fence: None,
@@ -123,11 +128,6 @@ impl Subscriber {
             interests.forgotten |= std::mem::take(&mut self.dropped);
             interests.durable = self.is_all_durable(&interests, link, turn);
             self.send_interests(interests, link, turn);
-        }
-        if is_first && self.last_interest > 0 && self.wanted.values().all(|wanted| wanted.recorded.is_none())
-        {
-            // What is held now is compared by the walk.
-            self.offer_after(turn.replica.last_sequence());
         }
         if self.wanted.values().all(|wanted| wanted.removed) {
             // Nothing is promised any more, and nothing would come.
@@ -284,6 +284,7 @@ impl Subscriber {
             let end = BatchEnd { generation: walk.generation, run, sequence, ..BatchEnd::default() };
             self.take_nothing(BatchEnd { caught_up: true, ..end });
         }
+        self.look_again();
         // From now on nothing arrives under the numbers of interests that were removed before.
         let confirmed = self.confirmed;
         let newest_removal = self.generation == confirmed;
@@ -379,6 +380,7 @@ impl Subscriber {
                 });
             }
         }
+        self.look_again();
         self.show_progress(link, turn);
     }
 }
@@ -389,7 +391,7 @@ pub(super) fn wants(wanted: &BTreeMap<u64, Wanted>, collection: &str) -> bool {
 }
 
 impl Wanted {
-    fn is_refused(&self, confirmed: u64) -> bool {
+    pub(super) fn is_refused(&self, confirmed: u64) -> bool {
         !self.is_served() && self.generation <= confirmed
     }
 

@@ -202,6 +202,88 @@ fn what_old_copies_lack_comes_back_whenever_the_session_ends_that_told_them() {
     }
 }
 
+const POTS: &str = "SELECT * FROM pots";
+
+#[test]
+fn what_was_taken_while_nothing_of_it_was_asked_for_is_offered_when_it_is_again() {
+    // What is asked for meanwhile: nothing, another collection, a part of another one.
+    for meanwhile in [None, Some(POTS), Some("SELECT * FROM pots WHERE light = 1")] {
+        for restarts in [false, true] {
+            let mut net = with_an_old_copy_at_2(delete);
+            net.disconnect(0, 1);
+            net.connect(1, 2);
+            net.rest();
+            net.disconnect(1, 2);
+            assert!(net.model(1).visible("plants", "fern").is_some());
+            if restarts {
+                net.restart(1);
+                net.model(1).open();
+            } else {
+                net.unsubscribe(1, SubscriptionId(1));
+            }
+            if let Some(query) = meanwhile {
+                net.subscribe(1, query);
+            }
+            insert(&mut net, 0, "moss");
+            net.connect(0, 1);
+            net.rest();
+            net.subscribe(1, BRIGHT);
+            net.rest();
+            assert_eq!(net.model(1).visible("plants", "fern"), None, "{meanwhile:?}, {restarts}");
+            assert!(net.model(1).visible("plants", "moss").is_some());
+        }
+    }
+}
+
+#[test]
+fn what_was_taken_while_all_was_asked_for_is_offered_if_that_ends_before_all_was_told() {
+    for messages in 0..20 {
+        let mut net = with_an_old_copy_at_2(delete);
+        net.disconnect(0, 1);
+        for number in 0..40 {
+            let now = net.now;
+            net.model(0).insert(now, "plants", &format!("oak {number}"), &[("light", int(2))]);
+            net.model(1).insert(now, "plants", &format!("moss {number}"), &[("light", int(2))]);
+        }
+        let (_, end) = net.connect(0, 1);
+        net.rest();
+        let all = net.subscribe(1, PLANTS);
+        deliver(&mut net, messages, 0);
+        net.held.insert((1, end));
+        net.connect(1, 2);
+        net.rest();
+        assert!(net.model(1).visible("plants", "fern").is_some() || messages > 5);
+        net.unsubscribe(1, all);
+        net.held.clear();
+        net.rest();
+        assert_eq!(net.model(1).visible("plants", "fern"), None, "{messages} messages");
+    }
+}
+
+#[test]
+fn what_was_taken_before_something_was_asked_for_anew_is_offered_if_that_ends_at_once() {
+    for messages in 0..40 {
+        let mut net = with_an_old_copy_at_2(delete);
+        net.disconnect(0, 1);
+        net.connect(1, 2);
+        net.rest();
+        net.disconnect(1, 2);
+        net.unsubscribe(1, SubscriptionId(1));
+        for number in 0..40 {
+            let now = net.now;
+            net.model(0).insert(now, "plants", &format!("oak {number}"), &[("light", int(2))]);
+            net.model(1).insert(now, "plants", &format!("moss {number}"), &[("light", int(2))]);
+        }
+        let other = net.subscribe(1, "SELECT * FROM plants WHERE light = 3");
+        net.connect(0, 1);
+        deliver(&mut net, messages, 50);
+        net.unsubscribe(1, other);
+        net.subscribe(1, BRIGHT);
+        net.rest();
+        assert_eq!(net.model(1).visible("plants", "fern"), None, "{messages} messages");
+    }
+}
+
 #[test]
 fn what_was_answered_is_not_offered_again() {
     let mut net = with_an_old_copy_at_2(|net| {

@@ -141,8 +141,8 @@ struct Holder {
     interests: BTreeMap<SelectionBytes, Held>,
     /// First sequence that it does not hold, by collection and hash of the `_id`.
     unheld: HashMap<Unheld, Sequence>,
-    /// How far it was offered what was taken from others.
-    offered: Option<Sequence>,
+    /// How far it was offered what was taken from others, by collection. Without a name: all of which nothing else is known.
+    offered: BTreeMap<Box<str>, Sequence>,
     /// An interest that it had acknowledged is forgotten here, but its row may still be stored.
     has_left_row: bool,
 }
@@ -442,18 +442,20 @@ impl Holdings {
         }
     }
 
-    /// How far a peer was offered what was taken from others, if that was ever recorded.
-    pub(crate) fn offered(&self, peer: &PeerBytes) -> Option<Sequence> {
-        self.0.read().peers.get(peer)?.offered
+    /// How far a peer was offered what was taken from others of a collection, if that was ever recorded.
+    pub(crate) fn offered(&self, peer: &PeerBytes, collection: &str) -> Option<Sequence> {
+        let state = self.0.read();
+        let offered = &state.peers.get(peer)?.offered;
+        offered.get(collection).or_else(|| offered.get("")).copied()
     }
 
-    /// A peer was offered what was taken from others, up to this local sequence.
-    pub(crate) fn set_offered(&self, peer: &PeerBytes, up_to: Sequence) {
+    /// A peer was offered what was taken from others of a collection, up to this local sequence.
+    pub(crate) fn set_offered(&self, peer: &PeerBytes, collection: &str, up_to: Sequence) {
         let mut state = self.0.write();
         let State { peers, dirty, .. } = &mut *state;
         let Some(holder) = peers.get_mut(peer) else { return };
-        if holder.offered.replace(up_to) != Some(up_to) {
-            dirty.insert(rows::offered_key(peer));
+        if holder.offered.insert(collection.into(), up_to) != Some(up_to) {
+            dirty.insert(rows::offered_key(peer, collection));
         }
     }
 
@@ -501,7 +503,8 @@ impl Holdings {
             ages.push((rows::peer_key(peer), holder.row.used_ms));
             let interests = holder.interests.iter();
             ages.extend(interests.map(|(name, held)| (rows::interest_key(peer, name), held.row.used_ms)));
-            ages.extend(holder.offered.map(|_| (rows::offered_key(peer), holder.row.used_ms)));
+            let offered = holder.offered.keys().map(|name| rows::offered_key(peer, name));
+            ages.extend(offered.map(|key| (key, holder.row.used_ms)));
             let exceptions = holder.unheld.keys();
             ages.extend(
                 exceptions.map(|name| (rows::unheld_key(peer, &unheld_name(name)), holder.row.used_ms)),
@@ -529,7 +532,11 @@ impl Holdings {
                         holder.interests.remove(&selection);
                     }
                 }
-                rows::TAG_OFFERED => holder.offered = None,
+                rows::TAG_OFFERED => {
+                    if let Ok(collection) = std::str::from_utf8(rest) {
+                        holder.offered.remove(collection);
+                    }
+                }
                 _ => {
                     if let Some(name) = split_unheld_name(rest) {
                         holder.unheld.remove(&name);
@@ -590,7 +597,7 @@ impl Holder {
     fn keys(&self, peer: &PeerBytes) -> Vec<Vec<u8>> {
         let interests = self.interests.keys().map(|name| rows::interest_key(peer, name));
         let exceptions = self.unheld.keys().map(|name| rows::unheld_key(peer, &unheld_name(name)));
-        let offered = self.offered.map(|_| rows::offered_key(peer));
+        let offered = self.offered.keys().map(|name| rows::offered_key(peer, name));
         interests.chain(exceptions).chain(offered).chain([rows::peer_key(peer)]).collect()
     }
 }
@@ -630,7 +637,10 @@ impl State {
             rows::TAG_INTEREST => {
                 Some(holder.interests.get::<SelectionBytes>(rest.try_into().ok()?)?.row.encode())
             }
-            rows::TAG_OFFERED => Some(layout::sequence_key(holder.offered?).to_vec()),
+            rows::TAG_OFFERED => {
+                let offered = holder.offered.get(std::str::from_utf8(rest).ok()?)?;
+                Some(layout::sequence_key(*offered).to_vec())
+            }
             _ => Some(layout::sequence_key(*holder.unheld.get(&split_unheld_name(rest)?)?).to_vec()),
         }
     }
@@ -648,7 +658,8 @@ impl State {
             let row = InterestRow::decode(value)?;
             holder.interests.insert(rest.try_into().ok()?, Held::new(row));
         } else if tag == rows::TAG_OFFERED {
-            holder.offered = Some(layout::decode_sequence_key(value)?);
+            let collection = std::str::from_utf8(rest).ok()?;
+            holder.offered.insert(collection.into(), layout::decode_sequence_key(value)?);
         } else {
             let mut reader = Reader(value);
             holder.unheld.insert(split_unheld_name(rest)?, Sequence(reader.u64()?));

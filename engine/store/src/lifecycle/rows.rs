@@ -194,10 +194,10 @@ pub(crate) fn unheld_key(peer: &[u8; 32], document_key: &[u8]) -> Vec<u8> {
     [&[TAG_UNHELD][..], peer, document_key].concat()
 }
 
-/// `replication` key of how far a remote peer was offered what was taken from others: tag ‖ peer (32); the value is a local
-/// sequence (8).
-pub(crate) fn offered_key(peer: &[u8; 32]) -> Vec<u8> {
-    [&[TAG_OFFERED][..], peer].concat()
+/// `replication` key of how far a remote peer was offered what was taken from others: tag ‖ peer (32) ‖ collection; the value is a
+/// local sequence (8).
+pub(crate) fn offered_key(peer: &[u8; 32], collection: &str) -> Vec<u8> {
+    [&[TAG_OFFERED][..], peer, collection.as_bytes()].concat()
 }
 
 /// Tag, peer and the rest of a `replication` key.

@@ -445,11 +445,11 @@ fn what_peers_hold_is_known_after_reopening() {
     run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2})");
     let keys = a.changes(Sequence::ZERO);
     a.acknowledged(&b, 1, vec![(keys[1].key.clone(), Sequence(2))]);
-    assert_eq!(a.store.replica().offered(&b.name), None);
-    a.store.replica().set_offered(&b.name, Sequence(2));
+    assert_eq!(a.store.replica().offered(&b.name, "c"), None);
+    a.store.replica().set_offered(&b.name, "c", Sequence(2));
     a.store.close().expect("closes");
     let store = open_in(disk(), 3);
-    assert_eq!(store.replica().offered(&b.name), Some(Sequence(2)));
+    assert_eq!(store.replica().offered(&b.name, "c"), Some(Sequence(2)));
     let evicted = run(&store, "EVICT FROM c").mutated_ids;
     assert_eq!(evicted, [Value::Int(1)], "2 was not taken");
 }

@@ -82,7 +82,7 @@ pub struct Others {
     pub serves: Vec<(PeerId, ServedInterest)>,
     pub acknowledged: BTreeMap<(PeerId, [u8; 16]), Sequence>,
     pub unheld: BTreeMap<(PeerId, DocumentKey), Sequence>,
-    pub offered: BTreeMap<PeerId, Sequence>,
+    pub offered: BTreeMap<(PeerId, String), Sequence>,
 }
 
 pub fn document_key(collection: &str, id: &str) -> DocumentKey {

@@ -213,13 +213,13 @@ impl Replica for Model {
         self.state.evictions.values().sum()
     }
 
-    fn offered(&self, remote: PeerId) -> Option<Sequence> {
-        self.others.offered.get(&remote).copied()
+    fn offered(&self, remote: PeerId, collection: &str) -> Option<Sequence> {
+        self.others.offered.get(&(remote, collection.to_owned())).copied()
     }
 
-    fn set_offered(&mut self, remote: PeerId, up_to: Sequence) {
+    fn set_offered(&mut self, remote: PeerId, collection: &str, up_to: Sequence) {
         assert!(up_to <= self.durable_sequence(), "what is lost may be taken again");
-        self.others.offered.insert(remote, up_to);
+        self.others.offered.insert((remote, collection.to_owned()), up_to);
     }
 
     fn greeted(&mut self, remote: PeerId, greeting: Greeting) -> Result<bool, ReplicaError> {
