@@ -27,6 +27,11 @@ impl Answers {
         self.0.get(&document).filter(|(answered, _)| *answered == version).map(|(_, is_wanted)| *is_wanted)
     }
 
+    /// The other peer says something else of a document now.
+    pub(super) fn forget_about(&mut self, document: KeyHash) {
+        self.0.remove(&document);
+    }
+
     /// The other peer may say something else now.
     pub(super) fn forget(&mut self) {
         self.0.clear();

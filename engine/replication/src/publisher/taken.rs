@@ -55,8 +55,9 @@ impl Publisher {
                 continue;
             }
             let Some(held) = turn.replica.held(&key)? else { continue };
-            // From here on it hears of every change.
+            // From here on it hears of every change, also of those that it has declined.
             link.known.meet(key_hash(&key));
+            self.answers.forget_about(key_hash(&key));
             if self.has_passed(held.newest, served) && held.version != item.version {
                 documents.push_back((item.interest, key));
             }

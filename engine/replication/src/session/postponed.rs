@@ -90,11 +90,13 @@ impl Session {
     }
 
     /// Serves what the other peer has subscribed to. That waits until this side subscribes as well, unless the other one has
-    /// checkpoints, says much of it, or has forgotten documents: nobody may rely on them then.
+    /// checkpoints, says much of it, has forgotten documents, so that nobody may rely on them, or ends something: what it says after
+    /// that is no longer about it.
     pub(super) fn serve(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
         let goes_on = |interests: &Interests| {
             interests.forgotten
                 || interests.evictions.is_some()
+                || !interests.removed.is_empty()
                 || interests.added.iter().any(|added| added.checkpoint.is_some() || added.greeted.is_some())
         };
         if self.postponed.is_some()

@@ -179,6 +179,8 @@ impl Subscriber {
             evictions: Some(evictions),
         };
         let applied = leaving::apply(incoming, link, turn)?;
+        // The publisher takes it for told: its position may rest on this.
+        self.stated = self.stated.max(applied.last);
         for outcome in applied.outcomes {
             match outcome {
                 Ok(outcome) => {

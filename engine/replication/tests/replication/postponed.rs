@@ -1,7 +1,9 @@
 //! Peers that have much wait for each other before they subscribe: everybody gets everything all the same, soon.
 
 use crate::net::{Net, int, peer_id};
-use ditto_replication::limits::{LAZY_PATIENCE_MS, MIN_POSTPONED_CHANGES};
+use ditto_replication::limits::{
+    LAZY_PATIENCE_MS, MAX_UNSERVED, MIN_POSTPONED_CHANGES, MIN_RECONCILED_CHANGES,
+};
 use ditto_replication::{SessionId, SubscriptionId};
 use proptest::prelude::*;
 
@@ -179,6 +181,28 @@ fn a_publisher_that_says_nothing_does_not_keep_others_from_being_served() {
         net.settle();
         net.advance(LAZY_PATIENCE_MS / 2);
     }
+}
+
+#[test]
+fn what_ends_while_it_waits_to_be_served_is_not_waited_with() {
+    let (mut net, to_0, _) = two_publishers();
+    net.held = [(2, to_0)].into();
+    plant(&mut net, 2, "rose", 2 * MIN_RECONCILED_CHANGES as usize);
+    net.settle();
+    // As many as are served although they wait, and the first of them ends.
+    let queries = (0..=MAX_UNSERVED).map(|light| format!("SELECT * FROM plants WHERE light = {light}"));
+    let mut asked: Vec<SubscriptionId> = Vec::new();
+    for query in queries {
+        asked.push(net.subscribe(1, &query));
+    }
+    while asked.len() > 1 {
+        net.unsubscribe(1, asked.remove(0));
+        net.settle();
+    }
+    net.held.clear();
+    net.rest();
+    assert!(net.failures(1).is_empty() && net.failures(2).is_empty());
+    net.assert_equal(1, 2);
 }
 
 #[test]

@@ -140,3 +140,37 @@ fn what_waited_while_its_sender_evicted_it_goes_back_to_it() {
     assert_eq!(net.model(0).field("plants", "fern", "water"), Some(int(1)));
     net.assert_equal(0, 1);
 }
+
+#[test]
+fn a_position_that_rests_on_an_answer_is_acknowledged_when_that_is_durable() {
+    let mut net = Net::new(2);
+    net.restart_with(0, Sizes { first_window_documents: 2, batch_documents: 1, ..Sizes::default() });
+    for id in ["fern", "oak"] {
+        insert(&mut net, 0, id, &[("light", 1)]);
+    }
+    insert(&mut net, 1, "fern", &[("water", 1)]);
+    net.subscribe(1, PLANTS);
+    net.settle();
+    net.nodes[1].syncs = false;
+    let (left, right) = net.connect(0, 1);
+    net.until_asked((0, left), (1, right), 1);
+    net.settle();
+    assert_eq!(net.statistics(1, right).documents_received, 2);
+    // It changes while nothing can be told; the answer has that.
+    set(&mut net, 0, "fern", "light", 2);
+    let change = net.model(0).last_sequence();
+    net.held = [(1, right)].into();
+    net.settle();
+    // What was told is acknowledged, and the position moves on over the change.
+    net.nodes[1].syncs = true;
+    net.settle();
+    net.nodes[1].syncs = false;
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(1).field("plants", "fern", "light"), Some(int(2)));
+    assert_eq!(net.statistics(1, right).remote_position, change);
+    assert!(net.statistics(0, left).acknowledged < change, "a loss of power may take it");
+    net.nodes[1].syncs = true;
+    net.rest();
+    assert!(net.statistics(0, left).acknowledged >= change);
+}

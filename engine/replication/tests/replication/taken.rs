@@ -1,5 +1,8 @@
 //! What a filtered subscriber takes from one peer is compared with what another one knows.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
 use crate::net::{Net, int};
 use ditto_replication::limits::{
     FIRST_WINDOW_DOCUMENTS, MIN_RECONCILED_CHANGES, PART_BYTES, TAKEN_DELAY_MS, WINDOW_BATCHES, WORK_MS,
@@ -13,6 +16,9 @@ const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
 const OFFER: u8 = 4;
 const ANSWER: u8 = 5;
 const PART: u8 = 7;
+const INTERESTS: u8 = 2;
+const ACKNOWLEDGE: u8 = 8;
+const DELIVERY: u8 = 14;
 const TAKEN: u8 = 15;
 const COMPARED: u8 = 20;
 
@@ -200,6 +206,48 @@ fn what_old_copies_lack_comes_back_whenever_the_session_ends_that_told_them() {
             }
         }
     }
+}
+
+#[test]
+fn what_was_declined_before_it_was_taken_is_told_all_the_same() {
+    let mut net = Net::new(3);
+    net.subscribe(2, PLANTS);
+    net.subscribe(1, BRIGHT);
+    insert(&mut net, 0, "fern");
+    net.connect(0, 2);
+    net.rest();
+    net.disconnect(0, 2);
+    insert(&mut net, 1, "oak");
+    net.settle();
+    // Longer than the first window, so that the batch ends with it, and the next one waits until it is acknowledged.
+    let now = net.now;
+    let rings = Value::from("ring ".repeat(20_000));
+    net.model(0).insert(now, "plants", "tree", &[("light", int(1)), ("rings", rings)]);
+    delete(&mut net);
+    // It comes behind what is taken meanwhile.
+    let (late, acknowledgement) = (Rc::new(Cell::new(true)), RefCell::new(Vec::new()));
+    let is_late = Rc::clone(&late);
+    net.alter = Some(Box::new(move |from, message| match message.first() {
+        Some(&ACKNOWLEDGE) if from == 1 && is_late.get() && acknowledgement.borrow().is_empty() => {
+            acknowledgement.borrow_mut().push(message);
+            Vec::new()
+        }
+        // All is to be offered.
+        Some(&INTERESTS) if from == 1 => vec![vec![DELIVERY, 2, 1], message],
+        _ if from == 1 && !is_late.get() => [acknowledgement.take(), vec![message]].concat(),
+        _ => vec![message],
+    }));
+    net.connect(0, 1);
+    net.rest();
+    assert!(net.kinds.contains_key(&ANSWER) && net.model(1).visible("plants", "tree").is_some());
+    net.connect(1, 2);
+    net.rest();
+    net.disconnect(1, 2);
+    assert!(net.kinds.contains_key(&TAKEN) && net.model(1).visible("plants", "fern").is_some());
+    late.set(false);
+    insert(&mut net, 1, "moss");
+    net.rest();
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
 }
 
 const POTS: &str = "SELECT * FROM pots";
