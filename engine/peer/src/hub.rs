@@ -401,9 +401,7 @@ impl Hub {
             }
             Answer::Record => self.replica.record_claim(run, sequence),
             Answer::Refuse => {
-                if let Some(state) = self.link(session)
-                    && self.replicator.is_ready(session)
-                {
+                if let Some(state) = self.link(session) {
                     tracing::warn!(
                         peer = state.outgoing.peer().short(),
                         "the sync session ended: {FORKS_TOO_OFTEN}"

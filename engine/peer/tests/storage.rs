@@ -84,20 +84,29 @@ fn attack_11_a_directory_that_is_restored_in_place_is_noticed_and_everybody_ends
         peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
     }
     let peer = filled(&home);
+    execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 'doomed'})");
     let (key, site) = (peer.peer_key(), peer.store().site());
     peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
     connect(&witness, &listen(&peer));
-    await_rows(&witness, "SELECT * FROM c WHERE n = 1", 1);
+    await_rows(&witness, "SELECT * FROM c WHERE n = 1 OR _id = 'doomed'", 2);
     peer.close();
     drop(peer);
     assert!(Command::new("cp").arg("-a").arg(home.join("store")).arg(&image).status().unwrap().success());
 
     // What is lost with the image, but for those who have seen it.
     let peer = open(&home);
+    peer.subscribe("SELECT * FROM c", Object::new()).unwrap();
     execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 'lost'})");
     execute(&peer, "UPDATE c APPLY n INCREMENT BY 5 WHERE _id = 'counted'");
     connect(&witness, &listen(&peer));
     await_rows(&witness, "SELECT * FROM c WHERE _id = 'lost' OR n = 6", 2);
+    // And what the witness knows that it holds.
+    execute(&witness, "UPDATE c SET written = true WHERE _id = 'doomed'");
+    let commit = witness.store().last_sequence().0;
+    let told = format!(
+        "SELECT * FROM system:data_sync_info WHERE documents.synced_up_to_local_commit_id >= {commit}"
+    );
+    await_rows(&witness, &told, 1);
     // The peer may get the same port again.
     witness.stop_sync();
     peer.close();
@@ -113,6 +122,7 @@ fn attack_11_a_directory_that_is_restored_in_place_is_noticed_and_everybody_ends
         execute(&peer, &format!("INSERT INTO c DOCUMENTS ({{'_id': {id}}})"));
     }
     execute(&peer, "UPDATE c APPLY n INCREMENT BY 3 WHERE _id = 'counted'");
+    execute(&peer, "DELETE FROM c WHERE _id = 'doomed'");
     let address = listen(&peer);
     connect(&stranger, &address);
     await_rows(&stranger, "SELECT * FROM c WHERE n = 4", 1);
@@ -124,6 +134,8 @@ fn attack_11_a_directory_that_is_restored_in_place_is_noticed_and_everybody_ends
         await_rows(other, "SELECT * FROM c WHERE n = 9", 1);
     }
     assert_ne!(peer.store().site(), site);
+    // The deletion is of a history that did not have what was written.
+    await_rows(&witness, "SELECT * FROM system:conflicts WHERE document = 'doomed'", 1);
     execute(&peer, "INSERT INTO c DOCUMENTS ({'_id': 'again'})");
     execute(&witness, "UPDATE c APPLY n INCREMENT BY 1 WHERE _id = 'counted'");
     let all = "SELECT * FROM c ORDER BY _id";

@@ -142,6 +142,10 @@ pub enum CloseReason {
     /// It was decided anew what may travel: a session of before would go on by the old rules.
     #[error("the sync scopes of collections have changed; connect again")]
     ScopesChanged,
+    /// The other peer has seen a history of ours that this store does not have ([`Event::ForkDetected`]). What it takes this peer to hold
+    /// is of that history until the next greeting names another site.
+    #[error("this database was copied or restored, and continues under a new identity; connect again")]
+    Forked,
     /// All sessions together took too much memory, and this one most of it.
     #[error(
         "what is under way between this peer and all others takes too much memory, and this session has most of it; connect again later"

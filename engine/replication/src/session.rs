@@ -284,7 +284,9 @@ impl Session {
             return Err(CloseReason::WrongDatabase);
         }
         let (session, remote) = (self.link.session, self.link.remote);
-        self.settle_forks(hello, turn);
+        if self.finds_forks(hello, turn) {
+            return Err(CloseReason::Forked);
+        }
         let recorded = turn.replica.remembered(remote)?;
         let is_behind = recorded.iter().any(|seen| seen.rests_on() > hello.durable);
         let clock_ms = Some(hello.clock_ms).filter(|clock| *clock > 0);
@@ -312,8 +314,9 @@ impl Session {
         self.synchronize(subscriptions, turn)
     }
 
-    /// Looks for a history of ours that this store does not have.
-    fn settle_forks(&mut self, hello: &Hello, turn: &mut Turn<'_>) {
+    /// Whether the other peer has seen a history of ours that this store does not have, and that was not answered yet.
+    fn finds_forks(&mut self, hello: &Hello, turn: &mut Turn<'_>) -> bool {
+        let mut is_forked = false;
         let runs = turn.replica.runs();
         let last = turn.replica.last_sequence();
         let oldest = runs.first().map_or(Sequence(0), |(_, first)| *first);
@@ -333,11 +336,11 @@ impl Session {
             if ours.is_some() || long_ago || turn.replica.claim_answered(run, sequence) {
                 continue;
             }
-            // What is known of the other peer may be of the time that is lost: it is asked for everything again.
-            self.subscriber.distrust = true;
+            is_forked = true;
             let (session, remote) = (self.link.session, self.link.remote);
             turn.events.push_back(Event::ForkDetected { session, remote, run, sequence });
         }
+        is_forked
     }
 
     /// Tells the other peer of changed subscriptions.

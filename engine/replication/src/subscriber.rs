@@ -101,8 +101,6 @@ pub(crate) struct Subscriber {
     pub(crate) told_changes: Sequence,
     delivered: Delivered,
     offering: Offering,
-    /// Own checkpoints are not to be used.
-    pub(crate) distrust: bool,
     /// What our own greeting says that was seen of the other peer.
     pub(crate) claims: Vec<Seen>,
     /// The run that the other peer's greeting says.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ditto_crdt::SiteId;
 use ditto_value::{Object, Value};
 
 use crate::event::SubscriptionId;
@@ -110,11 +111,18 @@ fn check_length(what: &str, bytes: usize, most: usize) -> Result<(), ReplicaErro
 }
 
 /// The *effective interest*: the name of a checkpoint. Changes with everything that could make an old
-/// position untrue: the query, its arguments, evictions, and the [decisive](crate::capabilities::decisive) capabilities.
-pub(crate) fn effective_interest(selection: Selection, evictions: u64, capabilities: u64) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 1");
+/// position untrue: the query, its arguments, evictions, the [decisive](crate::capabilities::decisive) capabilities, and the site under
+/// which this peer writes: another machine with its key may have been told what was passed by here.
+pub(crate) fn effective_interest(
+    selection: Selection,
+    evictions: u64,
+    capabilities: u64,
+    site: SiteId,
+) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 2");
     hasher.update(&selection.to_le_bytes());
     hasher.update(&evictions.to_le_bytes());
     hasher.update(&capabilities.to_le_bytes());
+    hasher.update(&site.0.to_le_bytes());
     first_16(hasher.finalize().as_bytes()).to_le_bytes()
 }

@@ -40,8 +40,9 @@ impl Session {
             return Ok(());
         }
         for (selection, selected) in &subscriptions.selected {
-            let effective = effective_interest(*selection, selected.evictions, capabilities);
-            if !self.subscriber.distrust && turn.replica.checkpoint(self.link.remote, &effective)?.is_some() {
+            let site = turn.replica.site();
+            let effective = effective_interest(*selection, selected.evictions, capabilities, site);
+            if turn.replica.checkpoint(self.link.remote, &effective)?.is_some() {
                 return Ok(());
             }
         }

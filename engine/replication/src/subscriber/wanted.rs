@@ -78,9 +78,9 @@ impl Subscriber {
                 self.unstated = true;
                 continue;
             }
-            let effective = effective_interest(*selection, selected.evictions, capabilities);
-            let recorded =
-                if self.distrust { None } else { turn.replica.checkpoint(link.remote, &effective)? };
+            let site = turn.replica.site();
+            let effective = effective_interest(*selection, selected.evictions, capabilities, site);
+            let recorded = turn.replica.checkpoint(link.remote, &effective)?;
             let recorded = recorded.filter(|recorded| *recorded != Checkpoint::default());
             self.last_interest += 1;
             size += selected.query.len() + selected.arguments.len();

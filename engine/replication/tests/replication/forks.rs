@@ -4,7 +4,7 @@ use crate::net::{Net, int, peer_id};
 use crate::plants::{PLANTS, insert, pair, set};
 use ditto_crdt::{RunId, Sequence};
 use ditto_replication::limits::{MAX_RUNS, MIN_RECONCILED_CHANGES};
-use ditto_replication::{Event, Incoming, Replica, Seen};
+use ditto_replication::{CloseReason, Event, Incoming, Replica, Seen};
 
 #[test]
 fn a_restored_directory_is_noticed_and_continues_as_someone_else() {
@@ -22,13 +22,7 @@ fn a_restored_directory_is_noticed_and_continues_as_someone_else() {
     set(&mut net, 0, "fern", "water", 3);
     let site = net.model(0).site();
     net.connect(0, 1);
-    net.settle();
-    let fork = net.nodes[0].events.iter().find_map(|event| match event {
-        Event::ForkDetected { run, sequence, .. } => Some((*run, *sequence)),
-        _ => None,
-    });
-    let (run, sequence) = fork.expect("the other peer has seen what this one does not have");
-    net.model(0).take_new_site(run, sequence);
+    answer_fork(&mut net, 0);
     assert_ne!(net.model(0).site(), site);
     insert(&mut net, 0, "palm", &[]);
     net.rest();
@@ -77,16 +71,21 @@ fn restored_to_where_a_document_had_not_moved(net: &mut Net, subscribers: &[usiz
     net.model(subscribers[0]).remembered(peer_id(0)).expect("usable")[0]
 }
 
-/// Delivers until a peer finds that its history is not what the other one has seen, and goes on as someone else.
-fn answer_fork(net: &mut Net, peer: usize) -> (RunId, Sequence) {
+/// Delivers until a peer finds that its history is not what the other one has seen, goes on as someone else, and connects again.
+pub fn answer_fork(net: &mut Net, peer: usize) -> (RunId, Sequence) {
     loop {
         net.collect_events();
         let found = net.nodes[peer].events.iter().find_map(|event| match event {
-            Event::ForkDetected { run, sequence, .. } => Some((*run, *sequence)),
+            Event::ForkDetected { remote, run, sequence, .. } => Some((*remote, *run, *sequence)),
             _ => None,
         });
-        if let Some((run, sequence)) = found {
+        if let Some((remote, run, sequence)) = found {
+            let failed = net.failures(peer);
+            assert!(matches!(failed[..], [Event::SessionFailed { reason: CloseReason::Forked, .. }]));
             net.model(peer).take_new_site(run, sequence);
+            let other = (0..net.nodes.len()).find(|other| peer_id(*other) == remote).expect("a peer");
+            net.disconnect(peer, other);
+            net.connect(peer, other);
             return (run, sequence);
         }
         assert!(net.step(), "no fork is found");

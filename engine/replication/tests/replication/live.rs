@@ -339,7 +339,8 @@ proptest! {
         watch.look(&net);
         prop_assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
         let end = net.model(0).last_sequence();
-        let checkpoint = net.model(1).checkpoint(peer_id(0), &of_all_plants()).expect("readable");
+        let plants = of_all_plants(net.model(1).site());
+        let checkpoint = net.model(1).checkpoint(peer_id(0), &plants).expect("readable");
         prop_assert_eq!(checkpoint.map(|checkpoint| checkpoint.sequence), Some(end));
     }
 }

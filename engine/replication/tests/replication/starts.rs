@@ -1,5 +1,6 @@
 //! Peers that meet again while little has changed: what they do not say any more, and what holds all the same.
 
+use crate::forks::answer_fork;
 use crate::net::{Net, int};
 use ditto_crdt::Sequence;
 use ditto_replication::{Event, Replica as _, SessionId, Sizes};
@@ -123,7 +124,9 @@ fn who_has_lost_the_end_of_its_history_says_where_it_starts() {
     net.model(0).restore(&image);
     net.restart(0);
     insert(&mut net, 0, "moss");
-    meet(&mut net);
+    net.connect(0, 1);
+    answer_fork(&mut net, 0);
+    net.rest();
     assert!(count(&net, BATCH) > 0);
     assert!(net.model(1).visible("plants", "moss").is_some());
 }

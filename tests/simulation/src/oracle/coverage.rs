@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ditto_crdt::{Sequence, Version};
+use ditto_crdt::{Sequence, SiteId, Version};
 use ditto_replication::limits::MAX_RUNS;
 use ditto_replication::{DocumentKey, Interest, Replica, Stored};
 use ditto_value::{Object, Value, ValueRef};
@@ -77,7 +77,8 @@ fn checkpoint(
     let interest = to.replica.compile(&wish.query, &wish.arguments).ok()?;
     let evictions = to.replica.eviction_count(&interest.collection);
     let decisive = if publisher.older || subscriber.older { 0 } else { DECISIVE_CAPABILITIES };
-    let name = effective_interest(&interest.normalized, &wish.arguments, evictions, decisive);
+    let site = to.replica.site();
+    let name = effective_interest(&interest.normalized, &wish.arguments, evictions, decisive, site);
     let stored = to.replica.checkpoint(publisher.key, &name).ok()??;
     let (runs, last) = (from.replica.runs(), from.replica.last_sequence());
     let is_there = |run, sequence| {
@@ -102,17 +103,24 @@ fn checkpoint(
 const DECISIVE_CAPABILITIES: u64 = 1 << 3;
 
 /// The name of a checkpoint, as docs/protocol.md says in section 6.
-fn effective_interest(normalized: &str, arguments: &Object, evictions: u64, decisive: u64) -> [u8; 16] {
+fn effective_interest(
+    normalized: &str,
+    arguments: &Object,
+    evictions: u64,
+    decisive: u64,
+    site: SiteId,
+) -> [u8; 16] {
     let arguments =
         if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
     let mut selection = blake3::Hasher::new();
     selection.update(&(normalized.len() as u64).to_le_bytes());
     selection.update(normalized.as_bytes());
     selection.update(&arguments);
-    let mut name = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 1");
+    let mut name = blake3::Hasher::new_derive_key("ditto-replication 2026 effective interest 2");
     name.update(&selection.finalize().as_bytes()[..16]);
     name.update(&evictions.to_le_bytes());
     name.update(&decisive.to_le_bytes());
+    name.update(&site.0.to_le_bytes());
     let mut first = [0; 16];
     first.copy_from_slice(&name.finalize().as_bytes()[..16]);
     first
