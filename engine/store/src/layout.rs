@@ -47,6 +47,8 @@ pub(crate) const TAG_RUN: u8 = 0x03;
 
 /// First byte of a catalog row that defines an index: tag ‖ index id (u32) → [`crate::index::Definition`].
 pub(crate) const TAG_INDEX: u8 = 0x04;
+/// First byte of a catalog row that names a collection that was asked for before it was there: tag ‖ name → nothing.
+pub(crate) const TAG_AWAITED: u8 = 0x05;
 
 /// First byte of a replication row with a checkpoint.
 pub(crate) const TAG_CHECKPOINT: u8 = 0x01;
@@ -182,6 +184,11 @@ pub(crate) fn collection_name_key(name: &str) -> Vec<u8> {
     key.push(TAG_COLLECTION);
     key.extend_from_slice(name.as_bytes());
     key
+}
+
+/// Catalog key of a collection that was asked for before it was there.
+pub(crate) fn awaited_key(name: &str) -> Vec<u8> {
+    [&[TAG_AWAITED][..], name.as_bytes()].concat()
 }
 
 /// Catalog key of a collection's counters.

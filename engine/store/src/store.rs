@@ -581,9 +581,9 @@ impl Inner {
         |query, arguments| replica::compile(self, query, arguments).ok()
     }
 
-    /// Whether some remote peer is known to have asked for documents of the collection.
+    /// Whether some remote peer is known to have asked for documents of the collection, beside what the collection says itself.
     pub(crate) fn is_asked_for(&self, collection: &str) -> bool {
-        self.holdings.is_asked_for(collection)
+        self.collections.is_awaited(collection) || self.holdings.is_asked_for(collection)
     }
 
     /// Writes what is known of remote peers at once.

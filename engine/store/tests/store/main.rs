@@ -26,6 +26,7 @@ mod plans;
 mod profiles;
 mod recovery;
 mod replication;
+mod sharing;
 mod slow;
 mod statements;
 mod support;
