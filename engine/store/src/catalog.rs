@@ -450,7 +450,7 @@ fn commit_run(inner: &Inner, last: Sequence, new_site: bool) -> Result<RunId, St
     if new_site {
         next.counting = next.run();
     }
-    inner.storage.commit(batch).inspect_err(|error| inner.storage_failed(error))?;
+    inner.commit(batch)?;
     *identity = next;
     inner.platter.committed(last);
     Ok(identity.run())

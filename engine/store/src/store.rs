@@ -599,10 +599,16 @@ impl Inner {
         let mut batch = Batch::new();
         self.holdings.flush(&mut batch, self.environment.now_ms());
         if !batch.is_empty() {
-            self.storage.commit(batch).inspect_err(|error| self.storage_failed(error))?;
+            self.commit(batch)?;
             self.platter.committed(self.last_sequence());
         }
         Ok(())
+    }
+
+    /// Writes a batch, unless the storage has failed and the store is not recovered yet. For the writer.
+    pub(crate) fn commit(&self, batch: Batch) -> Result<(), StorageError> {
+        let committed = self.platter.check_recovered().and_then(|()| self.storage.commit(batch));
+        committed.inspect_err(|error| self.storage_failed(error))
     }
 
     pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {

@@ -402,7 +402,7 @@ impl WriteTransaction {
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
         self.inner.holdings.join_commit(&mut batch, self.now_ms);
-        self.inner.storage.commit(batch).inspect_err(|error| self.inner.storage_failed(error))?;
+        self.inner.commit(batch)?;
         writer.last = last;
         for touched in &self.touched {
             let collection = &touched.collection;

@@ -242,7 +242,7 @@ impl Reaping<'_> {
         }
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
-            self.inner.storage.commit(batch).inspect_err(|error| self.inner.storage_failed(error))?;
+            self.inner.commit(batch)?;
             self.inner.platter.committed(writer.last);
         }
         for (collection, change) in &self.graves {
