@@ -344,6 +344,7 @@ mod tests {
         replica.record_claim(RunId(6), Sequence(3)).unwrap();
         assert!(is_answered(5, 9) && is_answered(5, 1) && is_answered(6, 3));
         assert!(!is_answered(5, 10) && !is_answered(6, 4) && !is_answered(7, 1));
+        assert_eq!(replica.0.known_peers(), [], "it was nobody who claimed it");
     }
 
     #[test]

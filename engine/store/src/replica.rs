@@ -606,7 +606,9 @@ impl Replica {
         }
         transaction.set_origin(incoming.origin);
         let now_ms = transaction.now_ms;
-        inner.holdings.met(&incoming.from, incoming.origin, now_ms);
+        if !incoming.documents.is_empty() {
+            inner.holdings.met(&incoming.from, incoming.origin, now_ms);
+        }
         let (outcomes, conflicts) = merge_all(&mut transaction, &incoming)?;
         conflicts::report(&mut transaction, conflicts)?;
         for (interest, checkpoint) in &incoming.checkpoints {

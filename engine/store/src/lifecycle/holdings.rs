@@ -308,7 +308,7 @@ impl Holdings {
         self.0.read().peers.get(peer).map(|holder| holder.row.site).filter(|site| site.0 != 0)
     }
 
-    /// A peer has sent something. Its row must exist before anything is recorded as coming from it.
+    /// A peer has sent documents. Its row must exist before anything is recorded as coming from it.
     pub(crate) fn met(&self, peer: &PeerBytes, origin: u64, now_ms: u64) {
         let known = self.0.read().peers.contains_key(peer);
         if !known {
@@ -639,6 +639,10 @@ impl State {
         let (tag, peer, rest) = rows::split_replication_key(key)?;
         if tag == rows::TAG_PEER {
             let row = PeerRow::decode(value)?;
+            // Its claims are no evidence, but there may be a row.
+            if peer == rows::NOBODY {
+                return Some(());
+            }
             self.peers.entry(peer).or_default().row = row;
             return Some(());
         }

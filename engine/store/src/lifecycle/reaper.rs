@@ -395,8 +395,8 @@ impl Reaping<'_> {
             for row in snapshot.prefix(Keyspace::Replication, &[tag], Direction::Forward) {
                 let (key, value) = row?;
                 let Some((_, peer, _)) = rows::split_replication_key(&key) else { continue };
-                // Claims that were answered, under the name of nobody, stay.
-                if peer == [0; 32] {
+                // Claims that were answered stay.
+                if peer == rows::NOBODY {
                     continue;
                 }
                 let mut used_ms = inner.recency.of(&key, &value, self.age.wall_ms);

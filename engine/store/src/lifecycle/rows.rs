@@ -22,6 +22,9 @@ pub(crate) const TAG_UNHELD: u8 = 0x05;
 /// First byte of a `replication` row about what a remote peer was offered.
 pub(crate) const TAG_OFFERED: u8 = 0x06;
 
+/// Nobody's public key: what is seen under it are the claims that were answered with a new site id.
+pub(crate) const NOBODY: [u8; 32] = [0; 32];
+
 /// `graves` key of a grave: tag ‖ collection id (4) ‖ hash of the `_id` (16).
 pub(crate) fn grave_key(collection: CollectionId, hash: &KeyHash) -> Vec<u8> {
     [&[TAG_GRAVE][..], &collection.0.to_be_bytes(), hash].concat()

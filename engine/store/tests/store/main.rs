@@ -22,6 +22,7 @@ mod observers;
 mod old_formats;
 mod opening;
 mod outcomes;
+mod peers;
 mod plans;
 mod profiles;
 mod recovery;
