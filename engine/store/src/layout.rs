@@ -35,6 +35,9 @@ pub(crate) const CATALOG_AGE: &[u8] = b"age";
 /// Catalog row: when the last housekeeping was done, in milliseconds (u64).
 pub(crate) const CATALOG_REAPED: &[u8] = b"reaped";
 
+/// Catalog row: what the housekeeping forgot of remote peers (16 bytes, see [`crate::lifecycle::rows::Forgotten`]).
+pub(crate) const CATALOG_FORGOTTEN: &[u8] = b"forgotten";
+
 /// Catalog row: which collections do not go to everybody (see [`crate::scopes`]).
 pub(crate) const CATALOG_SCOPES: &[u8] = b"scopes";
 

@@ -590,7 +590,7 @@ impl Replica {
     /// A remote peer holds what it was sent, durably, but for the exceptions. Kept in memory at first; what a crash takes
     /// is heard again.
     pub fn acknowledged(&self, remote: &[u8; 32], acknowledged: &Acknowledged) {
-        self.store.inner.holdings.acknowledged(remote, acknowledged);
+        self.store.inner.holdings.acknowledged(remote, acknowledged, self.last_sequence());
     }
 
     /// Merges documents and records checkpoints in one commit. A refused document does not stop the others.

@@ -8,7 +8,8 @@
 //! 2. If `GRAVE_TTL_DAYS` is not 0, graves that are older are removed.
 //! 3. Rows of `commits` of which no member has a row in `changes` any more are removed.
 //! 4. Rows of `replication` are removed: those of all but [`MAX_SEEN_RUNS`] runs of a peer (those stay of which there are
-//!    checkpoints, and that rest on most), and what is beyond [`MAX_REPLICATION_ROWS`], those first that were not used for longest.
+//!    checkpoints, and that rest on most), and what is beyond [`MAX_REPLICATION_ROWS`], those first that were not used for longest. What
+//!    must not be forgotten with a peer is [kept](super::rows::Forgotten).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -418,7 +419,8 @@ impl Reaping<'_> {
         let oldest: BTreeSet<Vec<u8>> = ages.into_iter().map(|(key, _)| key).collect();
         if !oldest.is_empty() {
             self.remember_sharing();
-            inner.holdings.forget(&oldest);
+            let forgotten = inner.holdings.forget(&oldest, inner.last_sequence());
+            self.batch.put(Keyspace::Catalog, layout::CATALOG_FORGOTTEN, forgotten.encode());
             self.reaped.replication += oldest.len() as u64;
             for key in &oldest {
                 self.batch.delete(Keyspace::Replication, key.clone());
