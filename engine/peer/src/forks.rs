@@ -54,6 +54,11 @@ impl Forks {
         self.answering = Some(session);
         Answer::NewIdentity
     }
+
+    /// The new identity could not be taken: it answers no further claim.
+    pub(crate) fn unanswered(&mut self) {
+        self.answering = None;
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +78,15 @@ mod tests {
             assert_eq!(forks.claimed(SessionId(session), one), Answer::Refuse);
         }
         assert_eq!(forks.claimed(SessionId(102), other), Answer::NewIdentity);
+    }
+
+    #[test]
+    fn an_identity_that_was_not_taken_answers_nothing() {
+        let mut forks = Forks::default();
+        let (session, remote) = (SessionId(1), PeerId([1; 32]));
+        assert_eq!(forks.claimed(session, remote), Answer::NewIdentity);
+        forks.unanswered();
+        assert_eq!(forks.claimed(session, remote), Answer::NewIdentity);
     }
 
     #[test]

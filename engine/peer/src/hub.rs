@@ -397,7 +397,7 @@ impl Hub {
                     "this database was copied or restored, for another peer was told what rests on a history that it does not \
                      have: it continues under a new identity"
                 );
-                self.replica.answer_fork(run, sequence)
+                self.replica.answer_fork(run, sequence).inspect_err(|_| self.forks.unanswered())
             }
             Answer::Record => self.replica.record_claim(run, sequence),
             Answer::Refuse => {

@@ -21,14 +21,16 @@ impl StoreReplica {
     }
 
     /// Continues under a new site id and run, because a remote peer has seen `sequence` of `run` and this store has
-    /// not: the directory was copied or restored.
+    /// not: the directory was copied or restored. Both the identity and the claim are durable then.
     ///
     /// # Errors
     /// The storage failed; nothing may be told until the store is opened again.
     pub fn answer_fork(&self, run: RunId, sequence: Sequence) -> Result<(), StoreError> {
-        self.record_claim(run, sequence)?;
-        // Makes the claim durable as well.
+        // In this order: a claim that is lost costs one more identity, one that is kept without the identity would never be
+        // answered.
         self.0.store().begin_run(true)?;
+        self.record_claim(run, sequence)?;
+        self.0.store().sync()?;
         Ok(())
     }
 
@@ -303,25 +305,46 @@ fn refused(refused: store::Refused) -> Refused {
 mod tests {
     use std::sync::Arc;
 
-    use ditto_storage::MemoryStorage;
+    use ditto_storage::{FaultyStorage, Loss, MemoryStorage, Storage};
     use ditto_store::StoreOptions;
 
     use super::*;
     use crate::SystemEnvironment;
     use crate::callbacks::CallbackThreads;
 
+    fn open(storage: Arc<dyn Storage>) -> StoreReplica {
+        let options = StoreOptions::new("a database", Arc::new(CallbackThreads::start().unwrap()));
+        StoreReplica::new(Store::open(storage, Arc::new(SystemEnvironment), options).unwrap())
+    }
+
+    #[test]
+    fn a_claim_is_not_answered_before_the_new_identity_is_there() {
+        for loss in [Loss::Nothing, Loss::AllUnsynced] {
+            for (commit, sync) in [(Some(1), None), (Some(2), None), (None, Some(1)), (None, Some(2))] {
+                let storage = FaultyStorage::new(1);
+                let replica = open(Arc::new(storage.clone()));
+                let lost = replica.site();
+                commit.into_iter().for_each(|nth| storage.fail_commit(nth));
+                sync.into_iter().for_each(|nth| storage.fail_sync(nth));
+                let answered = replica.answer_fork(RunId(5), Sequence(9));
+                let replica = open(Arc::new(storage.restart(loss)));
+                let is_answered = replica.claim_answered(RunId(5), Sequence(9));
+                assert!(!is_answered || replica.site() != lost, "{loss:?} {commit:?} {sync:?}");
+                assert!(is_answered || answered.is_err(), "{loss:?} {commit:?} {sync:?}: is forgotten");
+            }
+        }
+    }
+
     #[test]
     fn a_claim_is_answered_up_to_where_it_was_recorded() {
-        let options = StoreOptions::new("a database", Arc::new(CallbackThreads::start().unwrap()));
-        let store =
-            Store::open(Arc::new(MemoryStorage::new()), Arc::new(SystemEnvironment), options).unwrap();
-        let replica = StoreReplica::new(store);
+        let replica = open(Arc::new(MemoryStorage::new()));
         let is_answered = |run, sequence| replica.claim_answered(RunId(run), Sequence(sequence));
         assert!(!is_answered(5, 1));
         replica.answer_fork(RunId(5), Sequence(9)).unwrap();
         replica.record_claim(RunId(6), Sequence(3)).unwrap();
         assert!(is_answered(5, 9) && is_answered(5, 1) && is_answered(6, 3));
         assert!(!is_answered(5, 10) && !is_answered(6, 4) && !is_answered(7, 1));
+        assert_eq!(replica.0.known_peers(), [], "it was nobody who claimed it");
     }
 
     #[test]

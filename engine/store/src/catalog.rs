@@ -1,6 +1,6 @@
 //! Opening: what the catalog says, and what it says afterwards.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -20,6 +20,10 @@ use crate::writer::{Holder, Writer};
 
 /// Runs that are kept. A peer that was last met in an older one is sent everything when it comes back.
 pub const MAX_RUNS: usize = 10_000;
+
+/// Names that are kept of collections that were asked for before they were there: at most a mebibyte. With so many, every
+/// collection that is made from then on counts as asked for.
+const MAX_AWAITED: usize = 1_000;
 
 /// Who this store is.
 pub(crate) struct Identity {
@@ -79,6 +83,14 @@ impl Collection {
 struct Tables {
     by_name: BTreeMap<Arc<str>, Arc<Collection>>,
     by_id: BTreeMap<CollectionId, Arc<Collection>>,
+    /// Remote peers asked for these before they were there.
+    awaited: BTreeSet<Box<str>>,
+}
+
+impl Tables {
+    fn is_awaited(&self, name: &str) -> bool {
+        !self.by_name.contains_key(name) && (self.awaited.len() >= MAX_AWAITED || self.awaited.contains(name))
+    }
 }
 
 /// Every collection that has been written to.
@@ -98,6 +110,25 @@ impl Collections {
         let mut tables = self.0.write();
         tables.by_name.insert(Arc::clone(&collection.name), Arc::clone(&collection));
         tables.by_id.insert(collection.id, collection);
+    }
+
+    /// Whether a remote peer asked for the collection, which is not there yet.
+    pub(crate) fn is_awaited(&self, name: &str) -> bool {
+        self.0.read().is_awaited(name)
+    }
+
+    /// Whether it is stored that remote peers have a part in the collection, or will have one as soon as it is made.
+    pub(crate) fn is_shared(&self, name: &str) -> bool {
+        let tables = self.0.read();
+        match tables.by_name.get(name) {
+            Some(collection) => collection.shared.load(Ordering::Acquire),
+            None => tables.is_awaited(name),
+        }
+    }
+
+    /// A remote peer asked for a collection that is not there; called by the writer after the commit that says so.
+    pub(crate) fn add_awaited(&self, name: Box<str>) {
+        self.0.write().awaited.insert(name);
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Collection>> {
@@ -307,6 +338,11 @@ fn read_collections(snapshot: &dyn Snapshot) -> Result<FoundCollections, OpenErr
         next = next.max(CollectionId(id.0.saturating_add(1)));
         collections.add(Arc::new(Collection::new(id, name.into(), &state)));
     }
+    for row in snapshot.prefix(Keyspace::Catalog, &[layout::TAG_AWAITED], Direction::Forward) {
+        let (key, value) = row?;
+        let name = key.get(1..).and_then(|name| std::str::from_utf8(name).ok());
+        collections.add_awaited(name.ok_or_else(|| corrupt("awaited collection", &value))?.into());
+    }
     Ok((collections, last, clock, next))
 }
 
@@ -414,7 +450,7 @@ fn commit_run(inner: &Inner, last: Sequence, new_site: bool) -> Result<RunId, St
     if new_site {
         next.counting = next.run();
     }
-    inner.storage.commit(batch).inspect_err(|error| inner.storage_failed(error))?;
+    inner.commit(batch)?;
     *identity = next;
     inner.platter.committed(last);
     Ok(identity.run())

@@ -6,6 +6,8 @@ use ditto_crdt::Sequence;
 use ditto_storage::{Storage, StorageError};
 use parking_lot::{Condvar, Mutex};
 
+use crate::error::OpenError;
+
 /// When a mutating statement returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -32,20 +34,24 @@ struct State {
     committed: Mark,
     durable: Mark,
     syncing: bool,
-    /// A recovery is under way: what of the commits is left, and in `committed` with it, nobody knows yet.
+    /// A recovery is under way, or was given up halfway: what of the commits is left, and in `committed` with it, nobody knows yet.
     recovering: bool,
-    /// Why the last sync failed.
+    /// Why the last sync, or the last recovery, failed.
     failure: Option<StorageError>,
 }
 
 impl State {
     /// Fails if a recovery may have lost what was committed up to `mark`.
     fn check(&self, mark: Mark) -> Result<(), StorageError> {
-        if !self.recovering && self.committed.recoveries == mark.recoveries {
-            return Ok(());
-        }
-        let cause = self.failure.clone().unwrap_or(StorageError::Busy);
-        Err(StorageError::Failed { cause: Arc::new(cause) })
+        if self.committed.recoveries == mark.recoveries { self.check_recovered() } else { Err(self.failed()) }
+    }
+
+    fn check_recovered(&self) -> Result<(), StorageError> {
+        if self.recovering { Err(self.failed()) } else { Ok(()) }
+    }
+
+    fn failed(&self) -> StorageError {
+        StorageError::Failed { cause: Arc::new(self.failure.clone().unwrap_or(StorageError::Busy)) }
     }
 }
 
@@ -73,17 +79,24 @@ impl Platter {
 
     /// Calls `recover`, which recovers the storage and answers with the last sequence that is there, durable by then.
     /// Whoever waits for a sync meanwhile fails: what was committed before may not be there, and a sync succeeds all the
-    /// same.
-    pub(crate) fn recover<E>(&self, recover: impl FnOnce() -> Result<Sequence, E>) -> Result<(), E> {
+    /// same. If `recover` fails, the recovery goes on until another one has not, although the storage may work by then.
+    pub(crate) fn recover(
+        &self,
+        recover: impl FnOnce() -> Result<Sequence, OpenError>,
+    ) -> Result<(), OpenError> {
         self.state.lock().recovering = true;
         let recovered = recover();
         let mut state = self.state.lock();
-        state.recovering = false;
         state.committed.recoveries += 1;
-        if let Ok(last) = &recovered {
-            state.committed.commits += 1;
-            state.committed.last = *last;
-            state.durable = state.committed;
+        match &recovered {
+            Ok(last) => {
+                state.recovering = false;
+                state.committed.commits += 1;
+                state.committed.last = *last;
+                state.durable = state.committed;
+            }
+            Err(OpenError::Storage(error)) => state.failure = Some(error.root().clone()),
+            Err(error) => state.failure = Some(StorageError::Corrupt { detail: error.to_string().into() }),
         }
         self.synced.notify_all();
         recovered.map(drop)
@@ -92,6 +105,11 @@ impl Platter {
     /// Fails if a recovery may have lost what was committed up to `mark`.
     pub(crate) fn check(&self, mark: Mark) -> Result<(), StorageError> {
         self.state.lock().check(mark)
+    }
+
+    /// Fails if a recovery has begun and is not done: what is in memory may not be what is stored.
+    pub(crate) fn check_recovered(&self) -> Result<(), StorageError> {
+        self.state.lock().check_recovered()
     }
 
     /// What is committed now.

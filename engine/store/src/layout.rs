@@ -35,6 +35,9 @@ pub(crate) const CATALOG_AGE: &[u8] = b"age";
 /// Catalog row: when the last housekeeping was done, in milliseconds (u64).
 pub(crate) const CATALOG_REAPED: &[u8] = b"reaped";
 
+/// Catalog row: what the housekeeping forgot of remote peers (16 bytes, see [`crate::lifecycle::rows::Forgotten`]).
+pub(crate) const CATALOG_FORGOTTEN: &[u8] = b"forgotten";
+
 /// Catalog row: which collections do not go to everybody (see [`crate::scopes`]).
 pub(crate) const CATALOG_SCOPES: &[u8] = b"scopes";
 
@@ -47,6 +50,8 @@ pub(crate) const TAG_RUN: u8 = 0x03;
 
 /// First byte of a catalog row that defines an index: tag ‖ index id (u32) → [`crate::index::Definition`].
 pub(crate) const TAG_INDEX: u8 = 0x04;
+/// First byte of a catalog row that names a collection that was asked for before it was there: tag ‖ name → nothing.
+pub(crate) const TAG_AWAITED: u8 = 0x05;
 
 /// First byte of a replication row with a checkpoint.
 pub(crate) const TAG_CHECKPOINT: u8 = 0x01;
@@ -182,6 +187,11 @@ pub(crate) fn collection_name_key(name: &str) -> Vec<u8> {
     key.push(TAG_COLLECTION);
     key.extend_from_slice(name.as_bytes());
     key
+}
+
+/// Catalog key of a collection that was asked for before it was there.
+pub(crate) fn awaited_key(name: &str) -> Vec<u8> {
+    [&[TAG_AWAITED][..], name.as_bytes()].concat()
 }
 
 /// Catalog key of a collection's counters.

@@ -15,13 +15,15 @@ use crate::scopes;
 use crate::store::{Inner, Store, StoreOptions};
 use crate::writer::{Holder, Writer};
 
-/// Recovers the storage, and the store with it; does nothing if it has not failed.
+/// Recovers the storage, and the store with it; does nothing if it has not failed. If the storage goes on and the store cannot be
+/// read anew, nothing is written either: the next call goes on.
 pub(crate) fn recover(store: &Store) -> Result<(), OpenError> {
     let inner = &store.inner;
     if inner.check_open().is_err() {
         return Err(StorageError::Closed.into());
     }
-    let Err(failure) = inner.storage.sync() else { return Ok(()) };
+    let works = inner.storage.sync().and_then(|()| inner.platter.check_recovered());
+    let Err(failure) = works else { return Ok(()) };
     // They have read what may be gone, and a snapshot holds on to the failed storage.
     inner.transactions.abort(&StoreError::Storage(failure));
     let turn = inner.writer.take(Holder::Maintenance("a recovery"));
@@ -40,7 +42,7 @@ fn recover_with(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, O
     let mut unfinished = Vec::new();
     inner.platter.recover(|| {
         unfinished = read_anew(inner, writer)?;
-        Ok::<_, OpenError>(writer.last)
+        Ok(writer.last)
     })?;
     Ok(unfinished)
 }

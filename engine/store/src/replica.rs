@@ -25,7 +25,7 @@ use crate::lifecycle::holdings::{Acknowledged, Evidence, Greeting, KnownPeer, Se
 use crate::lifecycle::{conflicts, graves, names};
 use crate::merge::{self, merge_all};
 use crate::store::{Inner, Store};
-use crate::write::parse_record;
+use crate::write::{check_collection_name, parse_record};
 use crate::writer::Holder;
 
 /// One row of the change log: the newest change of one document.
@@ -552,10 +552,16 @@ impl Replica {
     }
 
     /// A remote peer asks for something, and is served from now on. Of what it asked for before, at most
-    /// [`MAX_REMEMBERED_INTERESTS`](crate::MAX_REMEMBERED_INTERESTS) are remembered, with the last ones.
+    /// [`MAX_REMEMBERED_INTERESTS`](crate::MAX_REMEMBERED_INTERESTS) are remembered, with the last ones. Waits for the writer when
+    /// nobody has asked for the collection before.
     pub fn serves(&self, remote: &[u8; 32], origin: u64, interest: ServedInterest) {
         let inner = &self.store.inner;
+        let collection =
+            ditto_dql::subscribed_collection(&interest.query).map(|collection| collection.to_string());
         inner.holdings.serves(remote, origin, interest, inner.environment.now_ms());
+        if let Err(error) = self.remember_sharing(collection.as_deref().into_iter()) {
+            tracing::warn!(%error, ?collection, "that a peer asks for a collection is not stored");
+        }
         let excess = inner.holdings.excess(remote);
         let collections = excess.iter().filter_map(|(_, collection)| collection.as_deref());
         // If the storage fails, they stay until the next time.
@@ -564,19 +570,19 @@ impl Replica {
         }
     }
 
-    /// That a peer asked for a collection must not be forgotten with its interest: what was deleted there must not be
-    /// buried before somebody has heard of it. A commit, at most once for each collection.
+    /// That a peer asked for a collection must be forgotten neither with its interest, of which not all are kept and none is stored
+    /// at once, nor with the process: what was written there must not be evicted, and what was deleted not be buried, before
+    /// somebody has heard of it. A commit, at most once for each collection.
     fn remember_sharing<'c>(&self, collections: impl Iterator<Item = &'c str>) -> Result<(), StoreError> {
         let inner = &self.store.inner;
-        let unshared: Vec<Arc<Collection>> = collections
-            .filter_map(|name| inner.collections.get(name))
-            .filter(|collection| !collection.shared.load(Ordering::Acquire))
-            .collect();
+        let is_unshared =
+            |name: &&str| check_collection_name(name).is_ok() && !inner.collections.is_shared(name);
+        let unshared: Vec<&str> = collections.filter(is_unshared).collect();
         if unshared.is_empty() {
             return Ok(());
         }
         let mut transaction = inner.begin_write_as(Holder::Sync)?;
-        unshared.iter().for_each(|collection| transaction.share(collection));
+        unshared.into_iter().for_each(|name| transaction.share_by_name(name));
         transaction.commit()?;
         Ok(())
     }
@@ -584,7 +590,7 @@ impl Replica {
     /// A remote peer holds what it was sent, durably, but for the exceptions. Kept in memory at first; what a crash takes
     /// is heard again.
     pub fn acknowledged(&self, remote: &[u8; 32], acknowledged: &Acknowledged) {
-        self.store.inner.holdings.acknowledged(remote, acknowledged);
+        self.store.inner.holdings.acknowledged(remote, acknowledged, self.last_sequence());
     }
 
     /// Merges documents and records checkpoints in one commit. A refused document does not stop the others.
@@ -600,7 +606,9 @@ impl Replica {
         }
         transaction.set_origin(incoming.origin);
         let now_ms = transaction.now_ms;
-        inner.holdings.met(&incoming.from, incoming.origin, now_ms);
+        if !incoming.documents.is_empty() {
+            inner.holdings.met(&incoming.from, incoming.origin, now_ms);
+        }
         let (outcomes, conflicts) = merge_all(&mut transaction, &incoming)?;
         conflicts::report(&mut transaction, conflicts)?;
         for (interest, checkpoint) in &incoming.checkpoints {

@@ -581,9 +581,9 @@ impl Inner {
         |query, arguments| replica::compile(self, query, arguments).ok()
     }
 
-    /// Whether some remote peer is known to have asked for documents of the collection.
+    /// Whether some remote peer is known to have asked for documents of the collection, beside what the collection says itself.
     pub(crate) fn is_asked_for(&self, collection: &str) -> bool {
-        self.holdings.is_asked_for(collection)
+        self.collections.is_awaited(collection) || self.holdings.is_asked_for(collection)
     }
 
     /// Writes what is known of remote peers at once.
@@ -599,10 +599,16 @@ impl Inner {
         let mut batch = Batch::new();
         self.holdings.flush(&mut batch, self.environment.now_ms());
         if !batch.is_empty() {
-            self.storage.commit(batch).inspect_err(|error| self.storage_failed(error))?;
+            self.commit(batch)?;
             self.platter.committed(self.last_sequence());
         }
         Ok(())
+    }
+
+    /// Writes a batch, unless the storage has failed and the store is not recovered yet. For the writer.
+    pub(crate) fn commit(&self, batch: Batch) -> Result<(), StorageError> {
+        let committed = self.platter.check_recovered().and_then(|()| self.storage.commit(batch));
+        committed.inspect_err(|error| self.storage_failed(error))
     }
 
     pub(crate) fn sync_to(&self, mark: Mark) -> Result<Sequence, StoreError> {

@@ -97,6 +97,8 @@ pub(crate) struct WriteTransaction {
     next: Sequence,
     pending: PendingDocuments,
     touched: Vec<Touched>,
+    /// Collections that are not there, and that remote peers asked for.
+    awaited: Vec<Box<str>>,
     /// Rows beside documents: checkpoints and the like.
     rows: Batch,
     /// While a savepoint is set: what it changed, as it was.
@@ -133,6 +135,7 @@ impl WriteTransaction {
             next: first,
             pending: PendingDocuments::default(),
             touched: Vec::new(),
+            awaited: Vec::new(),
             rows: Batch::new(),
             undo: None,
             index_rows: Mutex::new(None),
@@ -207,6 +210,16 @@ impl WriteTransaction {
     /// Remote peers have a part in the collection from now on.
     pub(crate) fn share(&mut self, collection: &Arc<Collection>) {
         self.touch(collection).shared = true;
+    }
+
+    /// As [`Self::share`] by the name, also if the collection is not there yet.
+    pub(crate) fn share_by_name(&mut self, name: &str) {
+        if let Some(collection) = self.collection(name) {
+            self.share(&collection);
+        } else {
+            self.put_row(Keyspace::Catalog, layout::awaited_key(name), Vec::new());
+            self.awaited.push(name.into());
+        }
     }
 
     /// A virtual collection shows what the transaction changes.
@@ -389,7 +402,7 @@ impl WriteTransaction {
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
         self.inner.holdings.join_commit(&mut batch, self.now_ms);
-        self.inner.storage.commit(batch).inspect_err(|error| self.inner.storage_failed(error))?;
+        self.inner.commit(batch)?;
         writer.last = last;
         for touched in &self.touched {
             let collection = &touched.collection;
@@ -398,6 +411,7 @@ impl WriteTransaction {
             collection.add_graves(touched.graves);
             collection.shared.fetch_or(touched.shared, Ordering::AcqRel);
         }
+        mem::take(&mut self.awaited).into_iter().for_each(|name| self.inner.collections.add_awaited(name));
         if let Some(totals) = self.conflicts.take() {
             self.inner.conflicts.know(totals);
         }

@@ -6,7 +6,8 @@
 //!
 //! All of it is evidence, which may be lost (then less is known to exist elsewhere, and more is protected) but must not be
 //! wrong. So what a peer acknowledged is void when the peer says that it has evicted documents since, or continues
-//! under another identity, or has lost a part of its history.
+//! under another identity, or has lost a part of its history. And when the housekeeping forgets a peer, what came from it until
+//! then proves nothing when it is met again, nor does what it acknowledged of that time if it had not taken all of it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::OnceLock;
@@ -17,12 +18,12 @@ use ditto_value::{Object, Value, ValueRef};
 use parking_lot::RwLock;
 
 use super::names;
-use super::rows::{self, InterestRow, PeerRow};
+use super::rows::{self, Forgotten, InterestRow, PeerRow};
 use crate::error::{OpenError, StoreError};
 use crate::layout::{self, DocumentKey, Reader};
 use crate::replica::Matcher;
 
-/// Exceptions of one peer that are remembered; beyond it its acknowledgements do not advance.
+/// Exceptions of one peer that are remembered; beyond it its acknowledgements do not advance, and say nothing of what there was.
 pub(crate) const MAX_UNHELD: usize = 10_000;
 /// The longest query with arguments, in bytes, whose acknowledgements are kept.
 const MAX_INTEREST_BYTES: usize = 16 * 1024;
@@ -132,7 +133,10 @@ struct State {
     peers: HashMap<PeerBytes, Holder>,
     /// Rows that are newer here than in the storage.
     dirty: BTreeSet<Vec<u8>>,
+    /// A peer was met of which nothing is stored.
+    has_new_peer: bool,
     flushed_ms: u64,
+    forgotten: Forgotten,
 }
 
 #[derive(Default)]
@@ -141,6 +145,8 @@ struct Holder {
     interests: BTreeMap<SelectionBytes, Held>,
     /// First sequence that it does not hold, by collection and hash of the `_id`.
     unheld: HashMap<Unheld, Sequence>,
+    /// Up to here it may lack what it acknowledged: there were more exceptions, which are not known.
+    unproven: Sequence,
     /// How far it was offered what was taken from others, by collection. Without a name: all of which nothing else is known.
     offered: BTreeMap<Box<str>, Sequence>,
     /// An interest that it had acknowledged is forgotten here, but its row may still be stored.
@@ -211,6 +217,7 @@ impl Holder {
         }
         let covers = |held: &Held| {
             held.row.acknowledged >= facts.newest
+                && facts.newest > self.unproven
                 && held.is_of(facts.collection)
                 && held.covers(compile).is_some_and(|covers| match (&covers.matcher, facts.value) {
                     (Some(matcher), Some(value)) => matcher(value),
@@ -242,7 +249,12 @@ impl Holdings {
     /// Reads what was kept.
     pub(crate) fn read(snapshot: &dyn Snapshot) -> Result<Self, OpenError> {
         let mut state = State::default();
-        for tag in [rows::TAG_PEER, rows::TAG_INTEREST, rows::TAG_UNHELD, rows::TAG_OFFERED] {
+        if let Some(value) = snapshot.get(Keyspace::Catalog, layout::CATALOG_FORGOTTEN)? {
+            let corrupt = || OpenError::Corrupt { row: "forgotten".to_string(), found: value.len() };
+            state.forgotten = Forgotten::decode(&value).ok_or_else(corrupt)?;
+        }
+        let others = [rows::TAG_INTEREST, rows::TAG_UNHELD, rows::TAG_OFFERED, rows::TAG_UNPROVEN];
+        for tag in std::iter::once(rows::TAG_PEER).chain(others) {
             for row in snapshot.prefix(Keyspace::Replication, &[tag], Direction::Forward) {
                 let (key, value) = row?;
                 if state.read_row(&key, &value).is_none() {
@@ -308,7 +320,7 @@ impl Holdings {
         self.0.read().peers.get(peer).map(|holder| holder.row.site).filter(|site| site.0 != 0)
     }
 
-    /// A peer has sent something. Its row must exist before anything is recorded as coming from it.
+    /// A peer has sent documents. Its row must exist before anything is recorded as coming from it.
     pub(crate) fn met(&self, peer: &PeerBytes, origin: u64, now_ms: u64) {
         let known = self.0.read().peers.contains_key(peer);
         if !known {
@@ -410,8 +422,8 @@ impl Holdings {
         }
     }
 
-    /// A peer has acknowledged something.
-    pub(crate) fn acknowledged(&self, peer: &PeerBytes, acknowledged: &Acknowledged) {
+    /// A peer has acknowledged something, none of it after `last`.
+    pub(crate) fn acknowledged(&self, peer: &PeerBytes, acknowledged: &Acknowledged, last: Sequence) {
         let mut state = self.0.write();
         let State { peers, dirty, .. } = &mut *state;
         let Some(holder) = peers.get_mut(peer) else { return };
@@ -423,6 +435,8 @@ impl Holdings {
         for (key, from) in &acknowledged.unheld {
             let name = unheld(&key.collection, &key.id);
             if holder.unheld.len() >= MAX_UNHELD && !holder.unheld.contains_key(&name) {
+                holder.unproven = last;
+                dirty.insert(rows::unproven_key(peer));
                 continue;
             }
             dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
@@ -471,11 +485,13 @@ impl Holdings {
         }
     }
 
-    /// Adds what the storage does not have to a commit, unless that was done a moment ago.
+    /// Adds what the storage does not have to a commit, unless that was done a moment ago and no peer was met since: what is
+    /// recorded as coming from a peer would be taken for proven after a crash if nothing was known of the peer then.
     pub(crate) fn join_commit(&self, batch: &mut Batch, now_ms: u64) {
         let due = {
             let state = self.0.read();
-            !state.dirty.is_empty() && now_ms.abs_diff(state.flushed_ms) >= FLUSH_AFTER_MS
+            let is_time = now_ms.abs_diff(state.flushed_ms) >= FLUSH_AFTER_MS;
+            !state.dirty.is_empty() && (is_time || state.has_new_peer)
         };
         if due {
             self.flush(batch, now_ms);
@@ -486,6 +502,7 @@ impl Holdings {
     pub(crate) fn flush(&self, batch: &mut Batch, now_ms: u64) {
         let mut state = self.0.write();
         state.flushed_ms = now_ms;
+        state.has_new_peer = false;
         state.peers.values_mut().for_each(|holder| holder.has_left_row = false);
         for key in std::mem::take(&mut state.dirty) {
             match state.row(&key) {
@@ -495,7 +512,8 @@ impl Holdings {
         }
     }
 
-    /// The keys of all rows with the time of their last use. Exceptions, and what was offered, are as old as their peer.
+    /// The keys of all rows with the time of their last use. Exceptions, and what was offered, are as old as their peer. A row that
+    /// says what is unproven goes with its peer, and is not counted.
     pub(crate) fn ages(&self) -> Vec<(Vec<u8>, u64)> {
         let state = self.0.read();
         let mut ages = Vec::new();
@@ -514,14 +532,17 @@ impl Holdings {
     }
 
     /// Forgets the rows of these keys; their removal from the storage is the caller's. With an exception goes all that
-    /// the peer has acknowledged, with a peer everything.
-    pub(crate) fn forget(&self, keys: &BTreeSet<Vec<u8>>) {
+    /// the peer has acknowledged, with a peer everything. Answers with what is to be stored of that in the same commit.
+    pub(crate) fn forget(&self, keys: &BTreeSet<Vec<u8>>, last: Sequence) -> Forgotten {
         let mut state = self.0.write();
         for key in keys {
             let Some((tag, peer, rest)) = rows::split_replication_key(key) else { continue };
             if tag == rows::TAG_PEER {
                 if let Some(holder) = state.peers.remove(&peer) {
                     state.dirty.extend(holder.keys(&peer));
+                    state.forgotten.peers = last;
+                    let unproven = if holder.unheld.is_empty() { holder.unproven } else { last };
+                    state.forgotten.exceptions = state.forgotten.exceptions.max(unproven);
                 }
                 continue;
             }
@@ -541,13 +562,15 @@ impl Holdings {
                     if let Some(name) = split_unheld_name(rest) {
                         holder.unheld.remove(&name);
                     }
+                    holder.unproven = last;
                     holder.interests.values_mut().for_each(|held| held.row.acknowledged = Sequence::ZERO);
-                    let keys: Vec<_> =
-                        holder.interests.keys().map(|name| rows::interest_key(&peer, name)).collect();
+                    let interests = holder.interests.keys().map(|name| rows::interest_key(&peer, name));
+                    let keys: Vec<_> = interests.chain([rows::unproven_key(&peer)]).collect();
                     state.dirty.extend(keys);
                 }
             }
         }
+        state.forgotten
     }
 
     /// The exceptions whose document is dead or gone: `is_needed` says of collection and hash whether it lives.
@@ -598,16 +621,22 @@ impl Holder {
         let interests = self.interests.keys().map(|name| rows::interest_key(peer, name));
         let exceptions = self.unheld.keys().map(|name| rows::unheld_key(peer, &unheld_name(name)));
         let offered = self.offered.keys().map(|name| rows::offered_key(peer, name));
-        interests.chain(exceptions).chain(offered).chain([rows::peer_key(peer)]).collect()
+        let unproven = (self.unproven > Sequence::ZERO).then(|| rows::unproven_key(peer));
+        let others = offered.chain(unproven).chain([rows::peer_key(peer)]);
+        interests.chain(exceptions).chain(others).collect()
     }
 }
 
 impl State {
     fn holder(&mut self, peer: &PeerBytes, origin: u64, now_ms: u64) -> &mut Holder {
-        let dirty = &mut self.dirty;
+        let Self { dirty, has_new_peer, forgotten, .. } = self;
         self.peers.entry(*peer).or_insert_with(|| {
-            dirty.insert(rows::peer_key(peer));
-            Holder { row: PeerRow { origin, used_ms: now_ms, ..PeerRow::default() }, ..Holder::default() }
+            *has_new_peer = true;
+            // It may have been met before.
+            let row = PeerRow { origin, floor: forgotten.peers, used_ms: now_ms, ..PeerRow::default() };
+            let holder = Holder { row, unproven: forgotten.exceptions, ..Holder::default() };
+            dirty.extend(holder.keys(peer));
+            holder
         })
     }
 
@@ -641,6 +670,9 @@ impl State {
                 let offered = holder.offered.get(std::str::from_utf8(rest).ok()?)?;
                 Some(layout::sequence_key(*offered).to_vec())
             }
+            rows::TAG_UNPROVEN => {
+                (holder.unproven > Sequence::ZERO).then(|| layout::sequence_key(holder.unproven).to_vec())
+            }
             _ => Some(layout::sequence_key(*holder.unheld.get(&split_unheld_name(rest)?)?).to_vec()),
         }
     }
@@ -649,6 +681,10 @@ impl State {
         let (tag, peer, rest) = rows::split_replication_key(key)?;
         if tag == rows::TAG_PEER {
             let row = PeerRow::decode(value)?;
+            // Its claims are no evidence, but there may be a row.
+            if peer == rows::NOBODY {
+                return Some(());
+            }
             self.peers.entry(peer).or_default().row = row;
             return Some(());
         }
@@ -660,6 +696,8 @@ impl State {
         } else if tag == rows::TAG_OFFERED {
             let collection = std::str::from_utf8(rest).ok()?;
             holder.offered.insert(collection.into(), layout::decode_sequence_key(value)?);
+        } else if tag == rows::TAG_UNPROVEN {
+            holder.unproven = layout::decode_sequence_key(value)?;
         } else {
             let mut reader = Reader(value);
             holder.unheld.insert(split_unheld_name(rest)?, Sequence(reader.u64()?));

@@ -8,7 +8,8 @@
 //! 2. If `GRAVE_TTL_DAYS` is not 0, graves that are older are removed.
 //! 3. Rows of `commits` of which no member has a row in `changes` any more are removed.
 //! 4. Rows of `replication` are removed: those of all but [`MAX_SEEN_RUNS`] runs of a peer (those stay of which there are
-//!    checkpoints, and that rest on most), and what is beyond [`MAX_REPLICATION_ROWS`], those first that were not used for longest.
+//!    checkpoints, and that rest on most), and what is beyond [`MAX_REPLICATION_ROWS`], those first that were not used for longest. What
+//!    must not be forgotten with a peer is [kept](super::rows::Forgotten).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -242,7 +243,7 @@ impl Reaping<'_> {
         }
         let batch = std::mem::take(&mut self.batch);
         if !batch.is_empty() {
-            self.inner.storage.commit(batch).inspect_err(|error| self.inner.storage_failed(error))?;
+            self.inner.commit(batch)?;
             self.inner.platter.committed(writer.last);
         }
         for (collection, change) in &self.graves {
@@ -395,8 +396,8 @@ impl Reaping<'_> {
             for row in snapshot.prefix(Keyspace::Replication, &[tag], Direction::Forward) {
                 let (key, value) = row?;
                 let Some((_, peer, _)) = rows::split_replication_key(&key) else { continue };
-                // Claims that were answered, under the name of nobody, stay.
-                if peer == [0; 32] {
+                // Claims that were answered stay.
+                if peer == rows::NOBODY {
                     continue;
                 }
                 let mut used_ms = inner.recency.of(&key, &value, self.age.wall_ms);
@@ -418,7 +419,8 @@ impl Reaping<'_> {
         let oldest: BTreeSet<Vec<u8>> = ages.into_iter().map(|(key, _)| key).collect();
         if !oldest.is_empty() {
             self.remember_sharing();
-            inner.holdings.forget(&oldest);
+            let forgotten = inner.holdings.forget(&oldest, inner.last_sequence());
+            self.batch.put(Keyspace::Catalog, layout::CATALOG_FORGOTTEN, forgotten.encode());
             self.reaped.replication += oldest.len() as u64;
             for key in &oldest {
                 self.batch.delete(Keyspace::Replication, key.clone());

@@ -21,6 +21,11 @@ pub(crate) const TAG_INTEREST: u8 = 0x04;
 pub(crate) const TAG_UNHELD: u8 = 0x05;
 /// First byte of a `replication` row about what a remote peer was offered.
 pub(crate) const TAG_OFFERED: u8 = 0x06;
+/// First byte of a `replication` row about exceptions of a remote peer that are not known.
+pub(crate) const TAG_UNPROVEN: u8 = 0x07;
+
+/// Nobody's public key: what is seen under it are the claims that were answered with a new site id.
+pub(crate) const NOBODY: [u8; 32] = [0; 32];
 
 /// `graves` key of a grave: tag ‖ collection id (4) ‖ hash of the `_id` (16).
 pub(crate) fn grave_key(collection: CollectionId, hash: &KeyHash) -> Vec<u8> {
@@ -200,6 +205,35 @@ pub(crate) fn offered_key(peer: &[u8; 32], collection: &str) -> Vec<u8> {
     [&[TAG_OFFERED][..], peer, collection.as_bytes()].concat()
 }
 
+/// `replication` key of the local sequence (8) up to which a remote peer may lack what it acknowledged: tag ‖ peer (32).
+pub(crate) fn unproven_key(peer: &[u8; 32]) -> Vec<u8> {
+    [&[TAG_UNPROVEN][..], peer].concat()
+}
+
+/// What the last sequence was when something of remote peers was forgotten that was evidence against them: whoever is met after
+/// that may be one of those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    /// A peer, and with it how often it had evicted.
+    pub peers: Sequence,
+    /// A peer of which exceptions were known, or should have been.
+    pub exceptions: Sequence,
+}
+
+impl Forgotten {
+    /// `catalog` value: peers (8) ‖ exceptions (8).
+    pub(crate) fn encode(self) -> Vec<u8> {
+        [self.peers.0.to_be_bytes(), self.exceptions.0.to_be_bytes()].concat()
+    }
+
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader(value);
+        let forgotten = Self { peers: Sequence(reader.u64()?), exceptions: Sequence(reader.u64()?) };
+        reader.end()?;
+        Some(forgotten)
+    }
+}
+
 /// Tag, peer and the rest of a `replication` key.
 pub(crate) fn split_replication_key(key: &[u8]) -> Option<(u8, [u8; 32], &[u8])> {
     let (tag, rest) = key.split_first()?;
@@ -236,6 +270,9 @@ mod tests {
             arguments: vec![0xA0],
         };
         assert_eq!(InterestRow::decode(&interest.encode()), Some(interest));
+        let forgotten = Forgotten { peers: Sequence(1), exceptions: Sequence(2) };
+        assert_eq!(Forgotten::decode(&forgotten.encode()), Some(forgotten));
+        assert_eq!(Forgotten::decode(&[0; 17]), None);
         assert_eq!(
             split_replication_key(&unheld_key(&[1; 32], b"k")),
             Some((TAG_UNHELD, [1; 32], &b"k"[..]))

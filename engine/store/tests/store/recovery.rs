@@ -307,6 +307,47 @@ fn an_index_is_whole_whatever_a_recovery_leaves_of_its_creation_or_removal() {
     }
 }
 
+/// A recovery that fails after the storage went on goes on itself the next time. Whether it lost something.
+fn recover_twice(seed: u64) -> bool {
+    let below = FaultyStorage::new(seed);
+    let storage = Interrupted::new(below.clone());
+    let store = open_in(storage.clone(), seed);
+    insert(&store, 1).expect("inserts");
+    store.sync().expect("syncs");
+    run(&store, "INSERT INTO unsynced DOCUMENTS ({'_id': 1})");
+    let last = store.last_sequence();
+    below.fail_commit(1);
+    insert(&store, 2).expect_err("fails");
+    storage.at(Moment::Recovered, {
+        let storage = Arc::downgrade(&storage);
+        move || storage.upgrade().expect("is there").fail_place()
+    });
+    let error = store.recover().expect_err("nobody knows where the storage is");
+    assert!(matches!(error, OpenError::Storage(StorageError::Io { .. })), "{error}");
+    let error = insert(&store, 3).expect_err("memory says what may be gone");
+    assert!(
+        matches!(&error, StoreError::Storage(StorageError::Failed { cause }) if matches!(**cause, StorageError::Io { .. })),
+        "{error}"
+    );
+    store.sync().expect_err("nor can anything be said to be durable");
+    store.recover().expect("recovers");
+    assert_consistent(&store);
+    let fresh = open_in(Arc::new(below.copy(seed)), 100);
+    assert_eq!(store.last_sequence(), fresh.last_sequence());
+    assert_eq!(store.collections(), fresh.collections());
+    assert!(fresh.runs().starts_with(&store.runs()), "{:?} {:?}", store.runs(), fresh.runs());
+    assert_eq!(store.runs().len(), 2);
+    let is_lost = store.last_sequence() < last;
+    insert(&store, 4).expect("goes on");
+    is_lost
+}
+
+#[test]
+fn a_recovery_that_fails_halfway_is_not_over() {
+    let lost = (0..16).filter(|seed| recover_twice(*seed)).count();
+    assert!((1..16).contains(&lost), "{lost}");
+}
+
 #[test]
 fn a_closed_store_does_not_recover() {
     let storage = FaultyStorage::new(1);

@@ -1,7 +1,7 @@
 //! A store in memory, with a clock and randomness that repeat.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use ditto_storage::{
@@ -116,12 +116,18 @@ pub enum Moment {
 /// Does something, once, when such a moment has come.
 pub struct Interrupted<S> {
     storage: S,
+    is_place_unknown: AtomicBool,
     interruptions: Mutex<HashMap<Moment, Box<dyn FnOnce() + Send>>>,
 }
 
 impl<S: Storage> Interrupted<S> {
     pub fn new(storage: S) -> Arc<Self> {
-        Arc::new(Self { storage, interruptions: Mutex::default() })
+        Arc::new(Self { storage, is_place_unknown: AtomicBool::new(false), interruptions: Mutex::default() })
+    }
+
+    /// Who asks next where the storage is gets an error, without consequences.
+    pub fn fail_place(&self) {
+        self.is_place_unknown.store(true, Ordering::Relaxed);
     }
 
     /// What to do at the next such moment, on the thread that has come to it.
@@ -186,6 +192,10 @@ impl<S: Storage> Storage for Interrupted<S> {
     }
 
     fn place(&self) -> Result<Option<Place>, StorageError> {
+        if self.is_place_unknown.swap(false, Ordering::Relaxed) {
+            let source = Arc::new(std::io::ErrorKind::Interrupted.into());
+            return Err(StorageError::Io { action: "look at the directory", source });
+        }
         self.storage.place()
     }
 }
