@@ -185,12 +185,6 @@ impl Hub {
                 }
                 let session = SessionId(self.next_session);
                 self.next_session += 1;
-                self.status.connected(peer, kind, outgoing.clone());
-                self.subscriptions.connected(peer);
-                self.status_changed();
-                self.subscriptions_changed();
-                self.links.insert(link, LinkState { session, outgoing, refused: 0, waiting: None });
-                self.sessions.insert(session, link);
                 self.durability.set_eager(true);
                 self.replicator.connected(
                     session,
@@ -198,6 +192,13 @@ impl Hub {
                     &mut self.replica,
                     self.clock.now_ms(),
                 );
+                let statistics = self.replicator.statistics(session).unwrap_or_default();
+                self.status.connected(peer, kind, outgoing.clone(), statistics);
+                self.subscriptions.connected(peer);
+                self.status_changed();
+                self.subscriptions_changed();
+                self.links.insert(link, LinkState { session, outgoing, refused: 0, waiting: None });
+                self.sessions.insert(session, link);
             }
             LinkEvent::Message { link, channel: Channel::Replication, bytes } => {
                 if let Some(state) = self.links.get(&link) {

@@ -84,7 +84,8 @@ impl SyncStatus {
         Self(Arc::new(Mutex::new(known.into_iter().map(remote).collect())))
     }
 
-    pub(crate) fn connected(&self, peer: PeerKey, kind: LinkKind, link: LinkSender) {
+    /// A session begins. What may be visible in part of the sessions before is so still: its statistics say it from the first moment.
+    pub(crate) fn connected(&self, peer: PeerKey, kind: LinkKind, link: LinkSender, session: Statistics) {
         let mut remotes = self.0.lock();
         if remotes.len() >= MAX_REMEMBERED_PEERS && !remotes.contains_key(&peer) {
             let lost = remotes.iter().filter(|(_, remote)| remote.connection.is_none());
@@ -93,7 +94,7 @@ impl SyncStatus {
         }
         let remote = remotes.entry(peer).or_default();
         remote.end();
-        remote.connection = Some(Connection { kind, link, session: Statistics::default() });
+        remote.connection = Some(Connection { kind, link, session });
     }
 
     pub(crate) fn progress(&self, peer: PeerKey, session: Statistics) {
