@@ -69,6 +69,8 @@ pub(crate) struct Hub {
     durability: DurabilityHandle,
     links: HashMap<LinkId, LinkState>,
     sessions: HashMap<SessionId, LinkId>,
+    /// Peers that are gone while something that they told is visible in part, as their rows say.
+    left_in_part: BTreeSet<PeerKey>,
     forks: Forks,
     next_session: u64,
     clock: SteadyClock,
@@ -104,6 +106,7 @@ impl Hub {
             durability,
             links: HashMap::new(),
             sessions: HashMap::new(),
+            left_in_part: BTreeSet::new(),
             forks: Forks::default(),
             next_session: 1,
             clock: SteadyClock::start(),
@@ -285,14 +288,34 @@ impl Hub {
         if let Some(statistics) = self.replicator.statistics(state.session) {
             self.status.progress(peer, statistics);
         }
-        self.status.disconnected(peer);
+        self.replicator.disconnected(state.session);
+        let left_in_part = self.replicator.is_left_in_part(PeerId(*peer.as_bytes()));
+        if left_in_part {
+            self.left_in_part.insert(peer);
+        }
+        self.status.disconnected(peer, left_in_part);
         self.subscriptions.disconnected(peer);
         self.status_changed();
         self.subscriptions_changed();
         self.sessions.remove(&state.session);
-        self.replicator.disconnected(state.session);
         self.durability.set_eager(!self.links.is_empty());
         self.quiet_since = self.clock.now_ms();
+    }
+
+    /// Takes back that something is visible in part where the rest is not waited for any more.
+    fn forget_parts(&mut self) {
+        let Self { replicator, status, left_in_part, .. } = self;
+        let before = left_in_part.len();
+        left_in_part.retain(|peer| {
+            let is_left = replicator.is_left_in_part(PeerId(*peer.as_bytes()));
+            if !is_left {
+                status.forget_part(*peer);
+            }
+            is_left
+        });
+        if left_in_part.len() < before {
+            self.status_changed();
+        }
     }
 
     /// What waits for more to the same peer is sent.
@@ -324,6 +347,7 @@ impl Hub {
         while let Some(event) = self.replicator.poll_event() {
             self.on_event(event);
         }
+        self.forget_parts();
     }
 
     fn on_event(&mut self, event: Event) {
@@ -501,3 +525,6 @@ fn readable(id: &[u8]) -> String {
         Err(_) => "malformed".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,3 +63,14 @@ fn what_is_visible_in_part_is_said_while_the_next_connection_has_not_begun() {
     call.hang_up();
     assert!(catching_up(&peer, "Not Connected"));
 }
+
+#[test]
+fn of_a_peer_that_has_sent_nothing_nothing_is_visible_in_part() {
+    let directory = tempfile::tempdir().unwrap();
+    let peer = open(directory.path());
+    let _subscription = subscribe(&peer, "SELECT * FROM plants");
+    let address = listen(&peer);
+    let mut stranger = Stranger::new(&config(directory.path()).database_id);
+    stranger.meet(&address, &[]);
+    assert!(!catching_up(&peer, "Not Connected"));
+}
