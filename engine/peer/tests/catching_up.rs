@@ -40,7 +40,7 @@ fn batch(call: &Call<'_>, batch: u8, id: &str, sequence: u8) {
 }
 
 #[test]
-fn what_is_visible_in_part_is_said_while_the_next_connection_has_not_begun() {
+fn what_is_visible_in_part_is_said_over_all_connections_until_the_rest_has_come() {
     let directory = tempfile::tempdir().unwrap();
     let peer = open(directory.path());
     let _subscription = subscribe(&peer, "SELECT * FROM plants");
@@ -62,6 +62,21 @@ fn what_is_visible_in_part_is_said_while_the_next_connection_has_not_begun() {
     assert!(catching_up(&peer, "Connected"), "it has not greeted, so nothing is whole yet");
     call.hang_up();
     assert!(catching_up(&peer, "Not Connected"));
+
+    let hello = stranger.hello(&[]);
+    let mut call = stranger.call(&address);
+    call.send(hello);
+    call.await_message(INTERESTS);
+    walk(&call);
+    let serving = "SELECT catching_up FROM system:subscriptions WHERE state = 'Serving'";
+    let of_subscription = await_that(&peer, serving, |rows| !rows.is_empty());
+    assert_eq!(of_subscription[0].get("catching_up"), Some(&Value::Bool(true)));
+    batch(&call, 1, "moss", 2);
+    await_rows(&peer, "SELECT * FROM plants", 2);
+    assert!(catching_up(&peer, "Connected"));
+    let of_subscription = await_that(&peer, serving, |rows| !rows.is_empty());
+    assert_eq!(of_subscription[0].get("catching_up"), Some(&Value::Bool(true)));
+    call.hang_up();
 }
 
 #[test]

@@ -238,15 +238,21 @@ impl Subscriber {
                 return Err(Violation::Unexpected("walk for an unknown interest").into());
             };
             match start.refused {
-                None if start.reconciled => {
-                    wanted.fence = Some(start.sequence);
-                    wanted.caught_up = Some(false);
-                    for subscription in wanted.subscriptions(subscriptions) {
-                        let (session, remote) = (link.session, link.remote);
-                        turn.events.push_back(Event::CatchingUp { session, remote, subscription });
+                None => {
+                    if start.reconciled {
+                        wanted.fence = Some(start.sequence);
+                        wanted.caught_up = Some(false);
+                    } else {
+                        wanted.position = Some(start.sequence);
+                    }
+                    // Also where that is known from before: only now is it known that it is served.
+                    if wanted.caught_up == Some(false) {
+                        for subscription in wanted.subscriptions(subscriptions) {
+                            let (session, remote) = (link.session, link.remote);
+                            turn.events.push_back(Event::CatchingUp { session, remote, subscription });
+                        }
                     }
                 }
-                None => wanted.position = Some(start.sequence),
                 Some(reason) => {
                     if wanted.recorded.take().is_some() {
                         refused.push((wanted.effective, Checkpoint::default()));

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::model::document_key;
 use crate::net::{Net, int, peer_id};
 use crate::plants::{PLANTS, insert, set};
+use crate::transactions::{a_transaction_that_a_walk_tears, until_torn};
 use ditto_replication::limits::{MAX_ARGUMENT_BYTES, MAX_INTERESTS, MAX_QUERY_BYTES};
-use ditto_replication::{Event, ReplicaError, SubscriptionId};
+use ditto_replication::{Event, ReplicaError, SessionId, SubscriptionId};
 use ditto_value::{Object, Value};
 
 #[test]
@@ -172,6 +173,46 @@ fn a_subscription_that_one_peer_refuses_is_served_by_another() {
     assert!(net.nodes[1].events.iter().any(refused));
     assert!(net.failures(1).is_empty());
     net.assert_equal(2, 1);
+}
+
+/// Whether a subscription is behind, as its peer is told for the first time in a session.
+fn is_told_first_to_be_behind(net: &Net, peer: usize, of: SessionId, id: SubscriptionId) -> Option<bool> {
+    net.nodes[peer].events.iter().find_map(|event| match event {
+        Event::CatchingUp { session, subscription, .. } if (*session, *subscription) == (of, id) => {
+            Some(true)
+        }
+        Event::CaughtUp { session, subscription, .. } if (*session, *subscription) == (of, id) => Some(false),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_subscription_that_begins_while_something_is_there_in_part_is_told_to_be_behind() {
+    let mut net = Net::new(2);
+    // What is added is walked, and not reconciled.
+    net.outdated.push(0);
+    let first = net.subscribe(1, PLANTS);
+    a_transaction_that_a_walk_tears(&mut net);
+    let (_, right) = net.connect(0, 1);
+    until_torn(&mut net, 1);
+    let second = net.subscribe(1, "SELECT * FROM stones");
+    net.rest();
+    assert_eq!(is_told_first_to_be_behind(&net, 1, right, first), Some(true));
+    assert_eq!(is_told_first_to_be_behind(&net, 1, right, second), Some(true), "added meanwhile");
+}
+
+#[test]
+fn a_subscription_that_goes_on_in_the_middle_of_a_backlog_is_told_to_be_behind() {
+    let mut net = Net::new(2);
+    let subscription = net.subscribe(1, PLANTS);
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    until_torn(&mut net, 1);
+    net.disconnect(0, 1);
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(is_told_first_to_be_behind(&net, 1, right, subscription), Some(true));
+    net.assert_equal(0, 1);
 }
 
 #[test]
