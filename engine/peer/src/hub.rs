@@ -382,7 +382,7 @@ impl Hub {
                 tracing::warn!(
                     peer = self.peer(session),
                     subscription = subscription.0,
-                    "the other peer refuses a subscription: {reason}"
+                    "the other peer does not serve a subscription: {reason}"
                 );
                 self.tell_subscription(session, |status, peer| status.refused(subscription, peer, reason));
             }
