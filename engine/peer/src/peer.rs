@@ -233,17 +233,27 @@ impl Peer {
     }
 
     /// Replaces the transport configuration; it applies at once when sync is active. Answers with what cannot be
-    /// served, in words: a port in use, an address that is none, a transport that this build does not have.
+    /// served, in words: an address that is none, a transport that this build does not have, and, when sync is active, a
+    /// port in use.
     pub fn set_transport_config(&self, config: TransportConfig) -> Vec<String> {
         let mut problems = config.unavailable();
         // The lock on the transports orders concurrent changes.
         let transports = self.0.transports.lock();
         self.0.transport_config.lock().clone_from(&config);
-        if let Some(transports) = transports.as_ref() {
-            let found = transports.apply(config.to_transport());
-            problems.extend(found.iter().map(ToString::to_string));
-            self.0.transports_changed();
-        }
+        let found = match transports.as_ref() {
+            // It logs them.
+            Some(transports) => {
+                let found = transports.apply(config.to_transport());
+                self.0.transports_changed();
+                found
+            }
+            None => {
+                let found = config.to_transport().malformed();
+                found.iter().for_each(|problem| tracing::warn!("{problem}"));
+                found
+            }
+        };
+        problems.extend(found.iter().map(ToString::to_string));
         problems
     }
 
