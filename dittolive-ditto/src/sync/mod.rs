@@ -44,8 +44,8 @@ impl Sync {
     /// `system:subscriptions` until others are cancelled: rather make few subscriptions that ask for much.
     ///
     /// # Errors
-    /// When the query does not compile or is something else than such a `SELECT`, and with a kind of
-    /// `ReleasedDittoInstance` when the instance is closed.
+    /// When the query does not compile, is something else than such a `SELECT`, or is too long to travel (64 KiB, and 128 KiB of
+    /// arguments), and with a kind of `ReleasedDittoInstance` when the instance is closed.
     pub fn register_subscription<Q>(&self, query: Q) -> Result<Arc<SyncSubscription>, DittoError>
     where
         Q: IntoQuery,

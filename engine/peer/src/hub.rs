@@ -261,8 +261,10 @@ impl Hub {
                     self.subscriptions.add(id, asked, connected);
                     self.subscriptions_changed();
                 }
-                // The caller may have given up.
-                let _ = answer.send(outcome);
+                if let Err(blocking::SendError(Err(error))) = answer.send(outcome) {
+                    // The caller has given up, and takes it for a subscription.
+                    tracing::warn!(subscription = id.0, "a subscription asks nobody for anything: {error}");
+                }
             }
             Command::Unsubscribe(id) => {
                 self.replicator.unsubscribe(id, &mut self.replica, self.clock.now_ms());

@@ -265,10 +265,12 @@ impl Peer {
     /// Asks other peers for the documents that `query` matches: `SELECT * FROM c [WHERE …]`.
     ///
     /// # Errors
-    /// The query is not of that form, an argument is missing, or the peer is closed.
+    /// The query is not of that form, an argument is missing, query or arguments are too long to travel, or the peer is
+    /// closed.
     pub fn subscribe(&self, query: &str, arguments: Object) -> Result<Subscription, PeerError> {
-        // Here for the typed error; the sync thread compiles it again for its own use.
+        // Here for the typed errors, and because the sync thread may be too busy to answer; it looks again for its own use.
         let interest = self.0.store.replica().compile(query, &arguments)?;
+        ditto_replication::check_lengths(&interest.normalized, &arguments).map_err(unusable)?;
         let machinery = self.0.machinery.lock();
         let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
         let id = SubscriptionId(self.0.next_subscription.fetch_add(1, Ordering::Relaxed));
@@ -285,8 +287,7 @@ impl Peer {
             // Without an answer: the query is one; the sync thread takes it when it has written what it is at, maybe after a
             // transaction that this very call is a part of.
             Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Err(ReplicaError::Query(message))) => return Err(PeerError::Subscription(message)),
-            Ok(Err(error)) => return Err(PeerError::Subscription(error.to_string())),
+            Ok(Err(error)) => return Err(unusable(error)),
             Err(RecvTimeoutError::Disconnected) => return Err(PeerError::Closed),
         }
         self.0.store.subscribed(id.0, query, interest);
@@ -583,6 +584,14 @@ fn host_name() -> Option<String> {
     let name =
         name.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok())?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// A subscription that is not taken.
+fn unusable(error: ReplicaError) -> PeerError {
+    PeerError::Subscription(match error {
+        ReplicaError::Query(message) => message,
+        error => error.to_string(),
+    })
 }
 
 /// The rows of `system:transports_info`.

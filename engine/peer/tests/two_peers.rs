@@ -134,17 +134,6 @@ fn what_is_no_address_is_named_whether_or_not_sync_is_active() {
 }
 
 #[test]
-fn subscriptions_that_cannot_be_served_are_errors() {
-    let directory = tempfile::tempdir().unwrap();
-    let peer = Peer::open(config(directory.path())).unwrap();
-    for query in
-        ["DELETE FROM plants", "SELECT name FROM plants", "SELECT * FROM", "SELECT * FROM plants LIMIT 3"]
-    {
-        assert!(peer.subscribe(query, Object::new()).is_err(), "{query}");
-    }
-}
-
-#[test]
 fn a_runtime_of_the_application_is_no_obstacle_to_opening_and_closing() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {

@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ditto_crdt::{Birth, Definitions, Document, Hlc, RunId, Sequence, SiteId, Stamp};
 use ditto_mesh::{Authority, Identity};
 use ditto_transport::{Channel, LinkDown, LinkEvent, LinkSender, TransportConfig, Transports};
+use ditto_value::{Object, Value};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -14,27 +16,27 @@ use super::{PATIENCE, config};
 /// Kinds of messages.
 const HELLO: u8 = 1;
 pub const INTERESTS: u8 = 2;
-pub const WALK: u8 = 3;
-pub const BATCH: u8 = 6;
+const WALK: u8 = 3;
+const BATCH: u8 = 6;
 
 /// Site and run that every greeting names.
 const SITE: [u8; 8] = [7; 8];
-pub const RUN: [u8; 8] = [9; 8];
+const RUN: [u8; 8] = [9; 8];
 
 /// A number in a message.
-pub fn number(field: u8, value: u8) -> Vec<u8> {
+fn number(field: u8, value: u8) -> Vec<u8> {
     assert!(field < 64 && value < 0x80, "one byte each");
     vec![field << 1, value]
 }
 
 /// Bytes in a message, at most 127.
-pub fn bytes(field: u8, value: &[u8]) -> Vec<u8> {
+fn bytes(field: u8, value: &[u8]) -> Vec<u8> {
     let length = u8::try_from(value.len()).unwrap();
     assert!(field < 64 && length < 0x80, "one byte each");
     [&[field << 1 | 1, length], value].concat()
 }
 
-pub fn message(kind: u8, fields: &[Vec<u8>]) -> Vec<u8> {
+fn message(kind: u8, fields: &[Vec<u8>]) -> Vec<u8> {
     [&[kind][..], &fields.concat()].concat()
 }
 
@@ -119,7 +121,28 @@ impl Stranger {
     }
 }
 
+/// A complete document of the first interest.
+fn document(id: &str) -> Vec<u8> {
+    let birth = Birth { stamp: Stamp::new(Hlc::from_millis(1_000), SiteId(7)), run: RunId(9) };
+    let mut document = Document::new();
+    document.insert(&Object::new(), &Definitions::default(), birth, Sequence(1)).unwrap();
+    let delta = document.delta_since(Sequence::ZERO).encode();
+    let id = ditto_value::key::of(&Value::from(id));
+    [number(1, 1), bytes(2, &id), bytes(5, &delta), number(7, 1)].concat()
+}
+
 impl Call<'_> {
+    /// Tells that it starts where it was asked to.
+    pub fn walk(&self) {
+        self.send(message(WALK, &[number(1, 1)]));
+    }
+
+    /// Tells of one document, up to this sequence, and not that this is all.
+    pub fn batch(&self, batch: u8, id: &str, sequence: u8) {
+        let end = [number(1, 1), bytes(2, &RUN), number(3, sequence)].concat();
+        self.send(message(BATCH, &[number(1, batch), bytes(2, &document(id)), bytes(3, &end)]));
+    }
+
     pub fn send(&self, message: Vec<u8>) {
         self.outgoing.try_send(Channel::Replication, message).unwrap();
     }
