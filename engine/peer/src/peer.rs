@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self as blocking, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -67,8 +67,6 @@ struct Running {
     transport_config: Arc<Mutex<TransportConfig>>,
     /// `Some` while sync is active.
     transports: Arc<Mutex<Option<Transports>>>,
-    /// Whether sync is to be active when the storage works.
-    sync_wanted: AtomicBool,
     failure: StorageFailure,
     /// What ends with the peer.
     machinery: Mutex<Option<Machinery>>,
@@ -82,6 +80,9 @@ struct Machinery {
     commit_hook: CommitSubscription,
     callbacks: Arc<CallbackThreads>,
     runtime: BackgroundRuntime,
+    /// Whether sync is to be active when the storage works. Here, so that it changes only together with the transports: what is
+    /// stopped is not started again by a recovery that has just looked.
+    sync_wanted: bool,
 }
 
 impl Peer {
@@ -166,7 +167,6 @@ impl Peer {
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
             transport_config: Arc::new(Mutex::new(TransportConfig::initial())),
             transports: Arc::new(Mutex::new(None)),
-            sync_wanted: AtomicBool::new(false),
             failure: failure.clone(),
             close_once: CloseOnce::default(),
             machinery: Mutex::new(Some(Machinery {
@@ -176,6 +176,7 @@ impl Peer {
                 commit_hook,
                 callbacks,
                 runtime,
+                sync_wanted: false,
             })),
         }));
         peer.register_virtual_collections();
@@ -214,17 +215,21 @@ impl Peer {
     /// # Errors
     /// [`PeerError::Closed`]; [`PeerError::Store`] while the storage does not work: nothing may be told then.
     pub fn start_sync(&self) -> Result<(), PeerError> {
+        let mut machinery = self.0.machinery.lock();
+        let machinery = machinery.as_mut().ok_or(PeerError::Closed)?;
         if let Some(cause) = self.0.failure.failure() {
             return Err(StoreError::Storage(StorageError::Failed { cause }).into());
         }
-        self.0.sync_wanted.store(true, Ordering::SeqCst);
-        self.0.start_transports()
+        machinery.sync_wanted = true;
+        self.0.start_transports(machinery)
     }
 
     /// Closes all connections and listeners; when it returns, the ports are free. Doing it twice does nothing.
     pub fn stop_sync(&self) {
-        self.0.sync_wanted.store(false, Ordering::SeqCst);
-        self.0.stop_transports_now();
+        if let Some(machinery) = self.0.machinery.lock().as_mut() {
+            machinery.sync_wanted = false;
+            self.0.stop_transports(machinery);
+        }
     }
 
     /// Whether sync was started and not stopped.
@@ -397,9 +402,7 @@ impl Peer {
 }
 
 impl Running {
-    fn start_transports(&self) -> Result<(), PeerError> {
-        let machinery = self.machinery.lock();
-        let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
+    fn start_transports(&self, machinery: &Machinery) -> Result<(), PeerError> {
         let mut transports = self.transports.lock();
         if transports.is_none() {
             let config = self.transport_config.lock().clone();
@@ -419,17 +422,12 @@ impl Running {
         Ok(())
     }
 
-    fn stop_transports_now(&self) {
-        let machinery = self.machinery.lock();
-        if let Some(machinery) = machinery.as_ref() {
-            self.stop_transports(machinery);
-        }
-    }
-
     /// What is done when the storage has failed; on a thread of its own.
     fn recover(running: &Weak<Self>, failure: &StorageFailure, durability: &DurabilityHandle) {
-        if let Some(running) = running.upgrade() {
-            running.stop_transports_now();
+        if let Some(running) = running.upgrade()
+            && let Some(machinery) = running.machinery.lock().as_ref()
+        {
+            running.stop_transports(machinery);
         }
         let recovered = failure.recover(|| {
             let Some(running) = running.upgrade() else { return Attempt::GivenUp };
@@ -445,8 +443,11 @@ impl Running {
         let Some(running) = running.upgrade().filter(|_| recovered) else { return };
         durability.resume();
         tracing::warn!(directory = %running.directory.display(), "the storage works again");
-        if running.sync_wanted.load(Ordering::SeqCst)
-            && let Err(error) = running.start_transports()
+        let machinery = running.machinery.lock();
+        let Some(machinery) = machinery.as_ref().filter(|machinery| machinery.sync_wanted) else { return };
+        // Whoever responds to a failure since then starts it when that is put right.
+        if failure.failure().is_none()
+            && let Err(error) = running.start_transports(machinery)
         {
             tracing::warn!(%error, "sync does not go on");
         }
