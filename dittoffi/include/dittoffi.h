@@ -824,9 +824,9 @@ bool dittoffi_peer_is_sync_active(const struct dittoffi_peer_t *peer);
 
 /**
  * Replaces the transport configuration; it applies at once when sync is active: addresses that are gone are
- * disconnected, new ones connected to. `problems` gets a JSON array of texts, one for each part that cannot be served,
- * such as a port in use or a transport that this platform does not have; it may be `NULL`. The configuration is a JSON
- * object, and what it leaves out is off, empty or 0:
+ * disconnected, new ones connected to. `problems` gets a JSON array of texts, one for each part that cannot be served:
+ * an address that is none, a transport that this platform does not have, and, when sync is active, a port in use; it may
+ * be `NULL`. The configuration is a JSON object, and what it leaves out is off, empty or 0:
  *
  * | member | value |
  * | --- | --- |

@@ -19,6 +19,7 @@ impl From<PeerError> for Error {
             PeerError::Open(error) => of_open(error),
             PeerError::Store(error) => of_store(error),
             PeerError::Backup(error) => of_backup(error),
+            PeerError::Subscription(_) => ErrorCode::DqlQueryCompilation,
             PeerError::Unsupported(_) => ErrorCode::Unsupported,
             PeerError::Closed => ErrorCode::PeerClosed,
             other => first_io(other).map_or(ErrorCode::Internal, of_io),
@@ -232,5 +233,12 @@ mod tests {
         ] {
             assert_eq!(Error::from(error).code(), code);
         }
+    }
+
+    #[test]
+    fn a_subscription_that_cannot_travel_is_the_query_that_is_wrong() {
+        let error = Error::from(PeerError::Subscription("its arguments are too long".to_owned()));
+        assert_eq!(error.code(), ErrorCode::DqlQueryCompilation);
+        assert!(error.message().contains("too long"), "{}", error.message());
     }
 }

@@ -186,7 +186,9 @@ impl Ditto {
         }
     }
 
-    /// [`set_transport_config`](Self::set_transport_config) that tells what could not be served, in words.
+    /// [`set_transport_config`](Self::set_transport_config) that tells what could not be served, in words: while sync is not
+    /// active, addresses that are none and what the platform does not have; when it is, also what the network refuses, such as
+    /// a port in use.
     ///
     /// # Errors
     /// With a kind of `ReleasedDittoInstance` when the instance is closed.

@@ -40,9 +40,12 @@ impl Sync {
     /// It may be registered before or after [`start`](Self::start), goes on when sync stops and starts again, and ends
     /// with [`cancel`](SyncSubscription::cancel) or with the instance, **not** when the handle is dropped.
     ///
+    /// Other peers are asked for up to 1,000 different queries (with their arguments) at a time. Those beyond are `Refused` in
+    /// `system:subscriptions` until others are cancelled: rather make few subscriptions that ask for much.
+    ///
     /// # Errors
-    /// When the query does not compile or is something else than such a `SELECT`, and with a kind of
-    /// `ReleasedDittoInstance` when the instance is closed.
+    /// When the query does not compile, is something else than such a `SELECT`, or is too long to travel (64 KiB, and 128 KiB of
+    /// arguments), and with a kind of `ReleasedDittoInstance` when the instance is closed.
     pub fn register_subscription<Q>(&self, query: Q) -> Result<Arc<SyncSubscription>, DittoError>
     where
         Q: IntoQuery,
@@ -82,7 +85,7 @@ impl Sync {
     }
 
     /// Waits until a commit has reached another peer: until that holds, safe from a loss of power, all documents of this
-    /// commit and of those before it that it subscribes to and may get. One that the peer refuses, or that is too large to travel, holds
+    /// commit and of those before it that it subscribed to then and may get. One that the peer refuses, or that is too large to travel, holds
     /// back its commit and all later ones until it changes: `documents_refused` in `system:data_sync_info` tells of it. A collection
     /// that its sync scope keeps here, and a subscription that is refused, hold back nothing. `peer` is the key of that peer, as presence and
     /// `system:data_sync_info` show it; `None` waits for the first of all. Returns the peer's key.

@@ -43,7 +43,7 @@ pub enum PeerError {
     /// The operating system refuses threads or timers.
     #[error("the peer's threads cannot be started: {0}")]
     Threads(#[source] io::Error),
-    /// The sync thread does not take the subscription.
+    /// Nobody can be asked for the subscription; the text says why, and what to ask for instead.
     #[error("the subscription is not usable: {0}")]
     Subscription(String),
     /// This build cannot do it.

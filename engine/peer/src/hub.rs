@@ -69,6 +69,8 @@ pub(crate) struct Hub {
     durability: DurabilityHandle,
     links: HashMap<LinkId, LinkState>,
     sessions: HashMap<SessionId, LinkId>,
+    /// Peers that are gone while something that they told is visible in part, as their rows say.
+    left_in_part: BTreeSet<PeerKey>,
     forks: Forks,
     next_session: u64,
     clock: SteadyClock,
@@ -104,6 +106,7 @@ impl Hub {
             durability,
             links: HashMap::new(),
             sessions: HashMap::new(),
+            left_in_part: BTreeSet::new(),
             forks: Forks::default(),
             next_session: 1,
             clock: SteadyClock::start(),
@@ -185,12 +188,6 @@ impl Hub {
                 }
                 let session = SessionId(self.next_session);
                 self.next_session += 1;
-                self.status.connected(peer, kind, outgoing.clone());
-                self.subscriptions.connected(peer);
-                self.status_changed();
-                self.subscriptions_changed();
-                self.links.insert(link, LinkState { session, outgoing, refused: 0, waiting: None });
-                self.sessions.insert(session, link);
                 self.durability.set_eager(true);
                 self.replicator.connected(
                     session,
@@ -198,6 +195,13 @@ impl Hub {
                     &mut self.replica,
                     self.clock.now_ms(),
                 );
+                let statistics = self.replicator.statistics(session).unwrap_or_default();
+                self.status.connected(peer, kind, outgoing.clone(), statistics);
+                self.subscriptions.connected(peer);
+                self.status_changed();
+                self.subscriptions_changed();
+                self.links.insert(link, LinkState { session, outgoing, refused: 0, waiting: None });
+                self.sessions.insert(session, link);
             }
             LinkEvent::Message { link, channel: Channel::Replication, bytes } => {
                 if let Some(state) = self.links.get(&link) {
@@ -257,8 +261,10 @@ impl Hub {
                     self.subscriptions.add(id, asked, connected);
                     self.subscriptions_changed();
                 }
-                // The caller may have given up.
-                let _ = answer.send(outcome);
+                if let Err(blocking::SendError(Err(error))) = answer.send(outcome) {
+                    // The caller has given up, and takes it for a subscription.
+                    tracing::warn!(subscription = id.0, "a subscription asks nobody for anything: {error}");
+                }
             }
             Command::Unsubscribe(id) => {
                 self.replicator.unsubscribe(id, &mut self.replica, self.clock.now_ms());
@@ -284,14 +290,34 @@ impl Hub {
         if let Some(statistics) = self.replicator.statistics(state.session) {
             self.status.progress(peer, statistics);
         }
-        self.status.disconnected(peer);
+        self.replicator.disconnected(state.session);
+        let left_in_part = self.replicator.is_left_in_part(PeerId(*peer.as_bytes()));
+        if left_in_part {
+            self.left_in_part.insert(peer);
+        }
+        self.status.disconnected(peer, left_in_part);
         self.subscriptions.disconnected(peer);
         self.status_changed();
         self.subscriptions_changed();
         self.sessions.remove(&state.session);
-        self.replicator.disconnected(state.session);
         self.durability.set_eager(!self.links.is_empty());
         self.quiet_since = self.clock.now_ms();
+    }
+
+    /// Takes back that something is visible in part where the rest is not waited for any more.
+    fn forget_parts(&mut self) {
+        let Self { replicator, status, left_in_part, .. } = self;
+        let before = left_in_part.len();
+        left_in_part.retain(|peer| {
+            let is_left = replicator.is_left_in_part(PeerId(*peer.as_bytes()));
+            if !is_left {
+                status.forget_part(*peer);
+            }
+            is_left
+        });
+        if left_in_part.len() < before {
+            self.status_changed();
+        }
     }
 
     /// What waits for more to the same peer is sent.
@@ -323,6 +349,7 @@ impl Hub {
         while let Some(event) = self.replicator.poll_event() {
             self.on_event(event);
         }
+        self.forget_parts();
     }
 
     fn on_event(&mut self, event: Event) {
@@ -357,7 +384,7 @@ impl Hub {
                 tracing::warn!(
                     peer = self.peer(session),
                     subscription = subscription.0,
-                    "the other peer refuses a subscription: {reason}"
+                    "the other peer does not serve a subscription: {reason}"
                 );
                 self.tell_subscription(session, |status, peer| status.refused(subscription, peer, reason));
             }
@@ -498,3 +525,6 @@ fn readable(id: &[u8]) -> String {
         Err(_) => "malformed".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

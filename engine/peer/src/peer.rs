@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self as blocking, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -67,8 +67,6 @@ struct Running {
     transport_config: Arc<Mutex<TransportConfig>>,
     /// `Some` while sync is active.
     transports: Arc<Mutex<Option<Transports>>>,
-    /// Whether sync is to be active when the storage works.
-    sync_wanted: AtomicBool,
     failure: StorageFailure,
     /// What ends with the peer.
     machinery: Mutex<Option<Machinery>>,
@@ -82,6 +80,9 @@ struct Machinery {
     commit_hook: CommitSubscription,
     callbacks: Arc<CallbackThreads>,
     runtime: BackgroundRuntime,
+    /// Whether sync is to be active when the storage works. Here, so that it changes only together with the transports: what is
+    /// stopped is not started again by a recovery that has just looked.
+    sync_wanted: bool,
 }
 
 impl Peer {
@@ -166,7 +167,6 @@ impl Peer {
             device_name: Mutex::new(truncated_device_name(&device_name).to_owned()),
             transport_config: Arc::new(Mutex::new(TransportConfig::initial())),
             transports: Arc::new(Mutex::new(None)),
-            sync_wanted: AtomicBool::new(false),
             failure: failure.clone(),
             close_once: CloseOnce::default(),
             machinery: Mutex::new(Some(Machinery {
@@ -176,6 +176,7 @@ impl Peer {
                 commit_hook,
                 callbacks,
                 runtime,
+                sync_wanted: false,
             })),
         }));
         peer.register_virtual_collections();
@@ -214,17 +215,21 @@ impl Peer {
     /// # Errors
     /// [`PeerError::Closed`]; [`PeerError::Store`] while the storage does not work: nothing may be told then.
     pub fn start_sync(&self) -> Result<(), PeerError> {
+        let mut machinery = self.0.machinery.lock();
+        let machinery = machinery.as_mut().ok_or(PeerError::Closed)?;
         if let Some(cause) = self.0.failure.failure() {
             return Err(StoreError::Storage(StorageError::Failed { cause }).into());
         }
-        self.0.sync_wanted.store(true, Ordering::SeqCst);
-        self.0.start_transports()
+        machinery.sync_wanted = true;
+        self.0.start_transports(machinery)
     }
 
     /// Closes all connections and listeners; when it returns, the ports are free. Doing it twice does nothing.
     pub fn stop_sync(&self) {
-        self.0.sync_wanted.store(false, Ordering::SeqCst);
-        self.0.stop_transports_now();
+        if let Some(machinery) = self.0.machinery.lock().as_mut() {
+            machinery.sync_wanted = false;
+            self.0.stop_transports(machinery);
+        }
     }
 
     /// Whether sync was started and not stopped.
@@ -233,17 +238,27 @@ impl Peer {
     }
 
     /// Replaces the transport configuration; it applies at once when sync is active. Answers with what cannot be
-    /// served, in words: a port in use, an address that is none, a transport that this build does not have.
+    /// served, in words: an address that is none, a transport that this build does not have, and, when sync is active, a
+    /// port in use.
     pub fn set_transport_config(&self, config: TransportConfig) -> Vec<String> {
         let mut problems = config.unavailable();
         // The lock on the transports orders concurrent changes.
         let transports = self.0.transports.lock();
         self.0.transport_config.lock().clone_from(&config);
-        if let Some(transports) = transports.as_ref() {
-            let found = transports.apply(config.to_transport());
-            problems.extend(found.iter().map(ToString::to_string));
-            self.0.transports_changed();
-        }
+        let found = match transports.as_ref() {
+            // It logs them.
+            Some(transports) => {
+                let found = transports.apply(config.to_transport());
+                self.0.transports_changed();
+                found
+            }
+            None => {
+                let found = config.to_transport().malformed();
+                found.iter().for_each(|problem| tracing::warn!("{problem}"));
+                found
+            }
+        };
+        problems.extend(found.iter().map(ToString::to_string));
         problems
     }
 
@@ -255,10 +270,12 @@ impl Peer {
     /// Asks other peers for the documents that `query` matches: `SELECT * FROM c [WHERE …]`.
     ///
     /// # Errors
-    /// The query is not of that form, an argument is missing, or the peer is closed.
+    /// The query is not of that form, an argument is missing, query or arguments are too long to travel, or the peer is
+    /// closed.
     pub fn subscribe(&self, query: &str, arguments: Object) -> Result<Subscription, PeerError> {
-        // Here for the typed error; the sync thread compiles it again for its own use.
+        // Here for the typed errors, and because the sync thread may be too busy to answer; it looks again for its own use.
         let interest = self.0.store.replica().compile(query, &arguments)?;
+        ditto_replication::check_lengths(&interest.normalized, &arguments).map_err(unusable)?;
         let machinery = self.0.machinery.lock();
         let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
         let id = SubscriptionId(self.0.next_subscription.fetch_add(1, Ordering::Relaxed));
@@ -275,8 +292,7 @@ impl Peer {
             // Without an answer: the query is one; the sync thread takes it when it has written what it is at, maybe after a
             // transaction that this very call is a part of.
             Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Err(ReplicaError::Query(message))) => return Err(PeerError::Subscription(message)),
-            Ok(Err(error)) => return Err(PeerError::Subscription(error.to_string())),
+            Ok(Err(error)) => return Err(unusable(error)),
             Err(RecvTimeoutError::Disconnected) => return Err(PeerError::Closed),
         }
         self.0.store.subscribed(id.0, query, interest);
@@ -386,9 +402,7 @@ impl Peer {
 }
 
 impl Running {
-    fn start_transports(&self) -> Result<(), PeerError> {
-        let machinery = self.machinery.lock();
-        let machinery = machinery.as_ref().ok_or(PeerError::Closed)?;
+    fn start_transports(&self, machinery: &Machinery) -> Result<(), PeerError> {
         let mut transports = self.transports.lock();
         if transports.is_none() {
             let config = self.transport_config.lock().clone();
@@ -408,17 +422,12 @@ impl Running {
         Ok(())
     }
 
-    fn stop_transports_now(&self) {
-        let machinery = self.machinery.lock();
-        if let Some(machinery) = machinery.as_ref() {
-            self.stop_transports(machinery);
-        }
-    }
-
     /// What is done when the storage has failed; on a thread of its own.
     fn recover(running: &Weak<Self>, failure: &StorageFailure, durability: &DurabilityHandle) {
-        if let Some(running) = running.upgrade() {
-            running.stop_transports_now();
+        if let Some(running) = running.upgrade()
+            && let Some(machinery) = running.machinery.lock().as_ref()
+        {
+            running.stop_transports(machinery);
         }
         let recovered = failure.recover(|| {
             let Some(running) = running.upgrade() else { return Attempt::GivenUp };
@@ -434,8 +443,11 @@ impl Running {
         let Some(running) = running.upgrade().filter(|_| recovered) else { return };
         durability.resume();
         tracing::warn!(directory = %running.directory.display(), "the storage works again");
-        if running.sync_wanted.load(Ordering::SeqCst)
-            && let Err(error) = running.start_transports()
+        let machinery = running.machinery.lock();
+        let Some(machinery) = machinery.as_ref().filter(|machinery| machinery.sync_wanted) else { return };
+        // Whoever responds to a failure since then starts it when that is put right.
+        if failure.failure().is_none()
+            && let Err(error) = running.start_transports(machinery)
         {
             tracing::warn!(%error, "sync does not go on");
         }
@@ -573,6 +585,14 @@ fn host_name() -> Option<String> {
     let name =
         name.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok())?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+/// A subscription that is not taken.
+fn unusable(error: ReplicaError) -> PeerError {
+    PeerError::Subscription(match error {
+        ReplicaError::Query(message) => message,
+        error => error.to_string(),
+    })
 }
 
 /// The rows of `system:transports_info`.

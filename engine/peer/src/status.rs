@@ -39,8 +39,8 @@ struct Remote {
     /// Documents that were not taken over, here or there, in this opening, and the last of them.
     refused: u64,
     last_refused: Option<Refused>,
-    /// The last connection ended before everything was there that the peer had.
-    was_catching_up: bool,
+    /// It is gone, of something that it told only a part is here, and the rest is waited for.
+    left_in_part: bool,
 }
 
 /// The connection that a peer has now.
@@ -84,7 +84,8 @@ impl SyncStatus {
         Self(Arc::new(Mutex::new(known.into_iter().map(remote).collect())))
     }
 
-    pub(crate) fn connected(&self, peer: PeerKey, kind: LinkKind, link: LinkSender) {
+    /// A session begins. What may be visible in part of the sessions before is so still: its statistics say it from the first moment.
+    pub(crate) fn connected(&self, peer: PeerKey, kind: LinkKind, link: LinkSender, session: Statistics) {
         let mut remotes = self.0.lock();
         if remotes.len() >= MAX_REMEMBERED_PEERS && !remotes.contains_key(&peer) {
             let lost = remotes.iter().filter(|(_, remote)| remote.connection.is_none());
@@ -93,7 +94,7 @@ impl SyncStatus {
         }
         let remote = remotes.entry(peer).or_default();
         remote.end();
-        remote.connection = Some(Connection { kind, link, session: Statistics::default() });
+        remote.connection = Some(Connection { kind, link, session });
     }
 
     pub(crate) fn progress(&self, peer: PeerKey, session: Statistics) {
@@ -117,9 +118,18 @@ impl SyncStatus {
         }
     }
 
-    pub(crate) fn disconnected(&self, peer: PeerKey) {
+    /// A connection has ended, and may have left something in part.
+    pub(crate) fn disconnected(&self, peer: PeerKey, left_in_part: bool) {
         if let Some(remote) = self.0.lock().get_mut(&peer) {
             remote.end();
+            remote.left_in_part = left_in_part;
+        }
+    }
+
+    /// Nothing is waited for any more that earlier connections have left in part.
+    pub(crate) fn forget_part(&self, peer: PeerKey) {
+        if let Some(remote) = self.0.lock().get_mut(&peer) {
+            remote.left_in_part = false;
         }
     }
 
@@ -179,8 +189,7 @@ impl Remote {
     fn end(&mut self) {
         self.ended = self.counters();
         self.last_heard_ms = self.heard_ms();
-        if let Some(connection) = self.connection.take() {
-            self.was_catching_up = connection.session.catching_up;
+        if self.connection.take().is_some() {
             self.disconnected_ms = Some(now_ms());
         }
     }
@@ -209,7 +218,7 @@ impl Remote {
             (true, None) => "Not Connected",
         };
         let catching_up = self.connection.as_ref().map(|connection| connection.session.catching_up);
-        let catching_up = catching_up.unwrap_or(self.was_catching_up);
+        let catching_up = catching_up.unwrap_or(self.left_in_part);
         let lazy = self.connection.as_ref().is_some_and(|connection| connection.session.lazy);
         let disconnected_ms = self.disconnected_ms.filter(|_| self.connection.is_none());
         let counters = self.counters();

@@ -190,6 +190,25 @@ fn what_became_of_each_subscription_at_each_peer_is_told() {
 }
 
 #[test]
+fn a_subscription_for_which_there_is_no_room_is_told_so_until_there_is() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [a, b] = directories.each_ref().map(|directory| open(directory.path()));
+    connect(&b, &listen(&a));
+    let mut subscriptions: Vec<_> =
+        (0..=1_000).map(|x| subscribe(&b, &format!("SELECT * FROM c WHERE x = {x}"))).collect();
+    let refused = "SELECT reason, subscription FROM system:subscriptions WHERE state = 'Refused'";
+    let rows = await_that(&b, refused, |rows| !rows.is_empty());
+    assert_eq!(rows.len(), 1);
+    let reason = text(&rows[0], "reason").unwrap();
+    assert!(reason.contains("1,000 other") && reason.contains("wider subscriptions"), "{reason}");
+    let refused = number(&rows[0], "subscription").unwrap();
+    // They are numbered from 1.
+    subscriptions.swap_remove(usize::from(refused == 1)).cancel();
+    let serving = "SELECT subscription FROM system:subscriptions WHERE state = 'Serving'";
+    await_that(&b, serving, |rows| rows.iter().any(|row| number(row, "subscription") == Some(refused)));
+}
+
+#[test]
 fn evict_says_which_subscriptions_bring_back_what_it_removed() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let [a, b] = directories.each_ref().map(|directory| open(directory.path()));

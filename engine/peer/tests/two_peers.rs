@@ -109,14 +109,28 @@ fn a_port_in_use_is_reported_in_words() {
 }
 
 #[test]
-fn subscriptions_that_cannot_be_served_are_errors() {
+fn what_is_no_address_is_named_whether_or_not_sync_is_active() {
     let directory = tempfile::tempdir().unwrap();
     let peer = Peer::open(config(directory.path())).unwrap();
-    for query in
-        ["DELETE FROM plants", "SELECT name FROM plants", "SELECT * FROM", "SELECT * FROM plants LIMIT 3"]
-    {
-        assert!(peer.subscribe(query, Object::new()).is_err(), "{query}");
-    }
+    let mut transports = TransportConfig::default();
+    transports.connect.tcp_servers.extend(["nonsense".to_owned(), "example.com:4040".to_owned()]);
+    let stopped = peer.set_transport_config(transports.clone());
+    assert_eq!(stopped.len(), 1, "{stopped:?}");
+    assert!(
+        stopped[0].contains("\"nonsense\"") && stopped[0].contains("TCP server to connect to"),
+        "{stopped:?}"
+    );
+    transports.connect.tcp_servers.retain(|server| server == "nonsense");
+    transports.listen.tcp.enabled = true;
+    transports.listen.tcp.interface_ip = "localhost".to_owned();
+    let stopped = peer.set_transport_config(transports.clone());
+    assert_eq!(stopped.len(), 2, "{stopped:?}");
+    assert!(stopped[0].contains("\"localhost\"") && stopped[0].contains("TCP listener"), "{stopped:?}");
+    peer.start_sync().unwrap();
+    assert_eq!(peer.set_transport_config(transports.clone()), stopped);
+    transports.listen.tcp.enabled = false;
+    transports.connect.tcp_servers.clear();
+    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
 }
 
 #[test]

@@ -63,7 +63,9 @@ pub enum Event {
         /// The subscription.
         subscription: SubscriptionId,
     },
-    /// The other peer does not serve this subscription.
+    /// The other peer does not serve this subscription, or is not asked to, because it would be one more than
+    /// [`MAX_INTERESTS`](crate::limits::MAX_INTERESTS) that differ. That is told once in a session, and ends with
+    /// [`CaughtUp`](Self::CaughtUp) or [`CatchingUp`](Self::CatchingUp) when there is room.
     SubscriptionRefused {
         /// The session.
         session: SessionId,
@@ -71,7 +73,7 @@ pub enum Event {
         remote: PeerId,
         /// The subscription.
         subscription: SubscriptionId,
-        /// Its words, at most [`MAX_REASON_BYTES`](crate::limits::MAX_REASON_BYTES).
+        /// In words, at most [`MAX_REASON_BYTES`](crate::limits::MAX_REASON_BYTES), those of the other peer if it refuses.
         reason: String,
     },
     /// A document was not taken over, or cannot be sent; everything else goes on.

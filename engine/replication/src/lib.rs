@@ -48,3 +48,4 @@ pub use replica::{
 };
 pub use replicator::{LocalPeer, Replicator};
 pub use sizes::Sizes;
+pub use subscription::check_lengths;

@@ -171,6 +171,12 @@ impl Replicator {
         self.sessions.values().any(says_so) || self.left.values().any(|left| left.tears.are_open())
     }
 
+    /// Whether this peer is gone and has told something in part, and is waited for. It ends with the next session, or with
+    /// [`Event::LeftInPart`], or if the part was lost with the storage.
+    pub fn is_left_in_part(&self, remote: PeerId) -> bool {
+        self.left.get(&remote).is_some_and(|left| left.tears.are_open())
+    }
+
     /// The next session with the same peer goes on where this one ends.
     fn leave(&mut self, session: SessionId) {
         let Some(session) = self.sessions.get_mut(&session).filter(|session| !session.is_closed()) else {

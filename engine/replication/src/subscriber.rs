@@ -33,7 +33,7 @@ use crate::questions::Respondent;
 use crate::reconciliation::Inventory;
 use crate::replica::{DocumentKey, Held, Incoming, IncomingDocument, Outcome, PeerId, Seen};
 use crate::sizes::Sizes;
-use crate::subscription::Subscriptions;
+use crate::subscription::{Selection, Subscriptions};
 use crate::turn::{EagerLinks, Link, Turn};
 use gap::{Lacked, Open, Purpose, owe};
 use joined::Join;
@@ -53,6 +53,8 @@ pub(crate) struct Subscriber {
     last_interest: u64,
     /// There were more interests than can be stated, those that have ended but not for the publisher among them.
     unstated: bool,
+    /// Of these the owner knows that there is no room for them while all others are wanted.
+    refused_here: HashSet<Selection>,
     batches: VecDeque<Inbound>,
     last_batch: u64,
     /// Documents that come by themselves and wait for batches before them.

@@ -54,10 +54,7 @@ impl Subscriptions {
         replica: &dyn Replica,
     ) -> Result<bool, ReplicaError> {
         let interest = replica.compile(query, arguments)?;
-        let arguments =
-            if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
-        check_length("query", interest.normalized.len(), MAX_QUERY_BYTES)?;
-        check_length("arguments", arguments.len(), MAX_ARGUMENT_BYTES)?;
+        let arguments = encoded(&interest.normalized, arguments)?;
         let selection = selection(&interest.normalized, &arguments);
         let mut new = false;
         let selected = self.selected.entry(selection).or_insert_with(|| {
@@ -98,6 +95,24 @@ impl Subscriptions {
         }
         evicted
     }
+}
+
+/// Whether a subscription is short enough to travel: what [`Replicator::subscribe`](crate::Replicator::subscribe) says of a query that
+/// compiles to this text, for those who cannot wait for it.
+///
+/// # Errors
+/// [`ReplicaError::Query`]: the text is longer than [`MAX_QUERY_BYTES`], or the arguments than [`MAX_ARGUMENT_BYTES`].
+pub fn check_lengths(normalized: &str, arguments: &Object) -> Result<(), ReplicaError> {
+    encoded(normalized, arguments).map(drop)
+}
+
+/// The arguments as they travel.
+fn encoded(normalized: &str, arguments: &Object) -> Result<Vec<u8>, ReplicaError> {
+    let arguments =
+        if arguments.is_empty() { Vec::new() } else { Value::Object(arguments.clone()).to_cbor() };
+    check_length("query", normalized.len(), MAX_QUERY_BYTES)?;
+    check_length("arguments", arguments.len(), MAX_ARGUMENT_BYTES)?;
+    Ok(arguments)
 }
 
 /// Nobody takes longer ones from another peer.

@@ -28,6 +28,15 @@ impl Default for TransportConfig {
     }
 }
 
+impl TransportConfig {
+    /// What of it can never be served, because it is no address. [`Transports::apply`](crate::Transports::apply) tells the same.
+    pub fn malformed(&self) -> Vec<Problem> {
+        let interface = self.listen_tcp.as_ref().and_then(|listen| listen.addresses().err());
+        let targets = self.connect_tcp.iter().filter_map(|target| target.parse::<Target>().err());
+        interface.into_iter().chain(targets).collect()
+    }
+}
+
 /// Where to accept TCP connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenTcp {

@@ -136,7 +136,9 @@ pub enum LinkDown {
 #[non_exhaustive]
 pub enum Problem {
     /// The listen address is none.
-    #[error("cannot listen on {interface:?}: expected an IP address such as 0.0.0.0, 127.0.0.1 or [::]")]
+    #[error(
+        "cannot listen on {interface:?}: the interface of the TCP listener has to be an IP address such as 0.0.0.0, 127.0.0.1 or [::]"
+    )]
     InvalidListenAddress {
         /// What was configured.
         interface: String,
@@ -152,7 +154,9 @@ pub enum Problem {
         cause: String,
     },
     /// An entry of the connect list is none.
-    #[error("cannot connect to {target:?}: expected host:port, such as example.com:4040 or [::1]:4040")]
+    #[error(
+        "cannot connect to {target:?}: a TCP server to connect to is host:port, such as example.com:4040 or [::1]:4040"
+    )]
     InvalidTarget {
         /// The entry.
         target: String,

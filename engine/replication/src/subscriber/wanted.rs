@@ -7,13 +7,17 @@ use ditto_crdt::Sequence;
 
 use super::Subscriber;
 use crate::capabilities::SHORT_STARTS;
-use crate::event::{CloseReason, Event, Violation};
+use crate::event::{CloseReason, Event, SubscriptionId, Violation};
 use crate::limits::{MAX_INTERESTS, MAX_RUNS};
 use crate::message::{AddedInterest, BatchEnd, Interests, Message, Start, Walk};
 use crate::publisher::Publisher;
 use crate::replica::{Checkpoint, Incoming, Seen};
 use crate::subscription::{Selection, Subscriptions, effective_interest};
 use crate::turn::{Link, Turn};
+
+/// Of [`MAX_INTERESTS`].
+const NO_ROOM: &str = "this peer asks for 1,000 other things already, which is the most of one session: make wider \
+    subscriptions, or cancel some";
 
 /// An interest of ours as the other peer knows it.
 #[derive(Debug)]
@@ -70,12 +74,25 @@ impl Subscriber {
         }
         let mut size = 0;
         self.unstated = false;
+        let refused_before = std::mem::take(&mut self.refused_here);
+        // Those that have ended, but not for the publisher, make room in a moment.
+        let mut places = MAX_INTERESTS.saturating_sub(kept.len());
         for (selection, selected) in &subscriptions.selected {
             if kept.contains(selection) || !turn.replica.may_travel(link.remote, &selected.collection) {
                 continue;
             }
+            let has_place = places > 0;
+            places = places.saturating_sub(1);
             if self.wanted.len() >= MAX_INTERESTS {
                 self.unstated = true;
+                if !has_place {
+                    self.refused_here.insert(*selection);
+                    if !refused_before.contains(selection) {
+                        turn.events.extend(
+                            selected.subscriptions.iter().map(|subscription| no_room(*subscription, link)),
+                        );
+                    }
+                }
                 continue;
             }
             let site = turn.replica.site();
@@ -238,15 +255,21 @@ impl Subscriber {
                 return Err(Violation::Unexpected("walk for an unknown interest").into());
             };
             match start.refused {
-                None if start.reconciled => {
-                    wanted.fence = Some(start.sequence);
-                    wanted.caught_up = Some(false);
-                    for subscription in wanted.subscriptions(subscriptions) {
-                        let (session, remote) = (link.session, link.remote);
-                        turn.events.push_back(Event::CatchingUp { session, remote, subscription });
+                None => {
+                    if start.reconciled {
+                        wanted.fence = Some(start.sequence);
+                        wanted.caught_up = Some(false);
+                    } else {
+                        wanted.position = Some(start.sequence);
+                    }
+                    // Also where that is known from before: only now is it known that it is served.
+                    if wanted.caught_up == Some(false) {
+                        for subscription in wanted.subscriptions(subscriptions) {
+                            let (session, remote) = (link.session, link.remote);
+                            turn.events.push_back(Event::CatchingUp { session, remote, subscription });
+                        }
                     }
                 }
-                None => wanted.position = Some(start.sequence),
                 Some(reason) => {
                     if wanted.recorded.take().is_some() {
                         refused.push((wanted.effective, Checkpoint::default()));
@@ -385,6 +408,16 @@ impl Subscriber {
     }
 }
 
+/// The other peer is not asked for a subscription, as it would not take more.
+fn no_room(subscription: SubscriptionId, link: &Link) -> Event {
+    Event::SubscriptionRefused {
+        session: link.session,
+        remote: link.remote,
+        subscription,
+        reason: NO_ROOM.to_owned(),
+    }
+}
+
 /// Whether any document of the collection is still wanted.
 pub(super) fn wants(wanted: &BTreeMap<u64, Wanted>, collection: &str) -> bool {
     wanted.values().any(|wanted| !wanted.removed && &*wanted.collection == collection)
@@ -399,7 +432,7 @@ impl Wanted {
         self.position.is_some() || self.fence.is_some()
     }
 
-    fn subscriptions(&self, all: &Subscriptions) -> Vec<crate::SubscriptionId> {
+    fn subscriptions(&self, all: &Subscriptions) -> Vec<SubscriptionId> {
         all.selected.get(&self.selection).map_or(Vec::new(), |selected| selected.subscriptions.clone())
     }
 }
@@ -409,6 +442,12 @@ mod tests {
     use ditto_crdt::RunId;
 
     use super::*;
+
+    #[test]
+    fn the_limit_of_interests_is_told_as_it_is() {
+        assert_eq!(MAX_INTERESTS, 1_000);
+        assert!(NO_ROOM.contains("1,000"));
+    }
 
     #[test]
     fn a_publisher_does_not_begin_one_run_after_the_other() -> Result<(), Violation> {

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::model::document_key;
 use crate::net::{Net, int, peer_id};
 use crate::plants::{PLANTS, insert, set};
+use crate::transactions::{a_transaction_that_a_walk_tears, until_torn};
 use ditto_replication::limits::{MAX_ARGUMENT_BYTES, MAX_INTERESTS, MAX_QUERY_BYTES};
-use ditto_replication::{Event, ReplicaError, SubscriptionId};
+use ditto_replication::{Event, ReplicaError, SessionId, SubscriptionId};
 use ditto_value::{Object, Value};
 
 #[test]
@@ -174,6 +175,46 @@ fn a_subscription_that_one_peer_refuses_is_served_by_another() {
     net.assert_equal(2, 1);
 }
 
+/// Whether a subscription is behind, as its peer is told for the first time in a session.
+fn is_told_first_to_be_behind(net: &Net, peer: usize, of: SessionId, id: SubscriptionId) -> Option<bool> {
+    net.nodes[peer].events.iter().find_map(|event| match event {
+        Event::CatchingUp { session, subscription, .. } if (*session, *subscription) == (of, id) => {
+            Some(true)
+        }
+        Event::CaughtUp { session, subscription, .. } if (*session, *subscription) == (of, id) => Some(false),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_subscription_that_begins_while_something_is_there_in_part_is_told_to_be_behind() {
+    let mut net = Net::new(2);
+    // What is added is walked, and not reconciled.
+    net.outdated.push(0);
+    let first = net.subscribe(1, PLANTS);
+    a_transaction_that_a_walk_tears(&mut net);
+    let (_, right) = net.connect(0, 1);
+    until_torn(&mut net, 1);
+    let second = net.subscribe(1, "SELECT * FROM stones");
+    net.rest();
+    assert_eq!(is_told_first_to_be_behind(&net, 1, right, first), Some(true));
+    assert_eq!(is_told_first_to_be_behind(&net, 1, right, second), Some(true), "added meanwhile");
+}
+
+#[test]
+fn a_subscription_that_goes_on_in_the_middle_of_a_backlog_is_told_to_be_behind() {
+    let mut net = Net::new(2);
+    let subscription = net.subscribe(1, PLANTS);
+    a_transaction_that_a_walk_tears(&mut net);
+    net.connect(0, 1);
+    until_torn(&mut net, 1);
+    net.disconnect(0, 1);
+    let (_, right) = net.connect(0, 1);
+    net.rest();
+    assert_eq!(is_told_first_to_be_behind(&net, 1, right, subscription), Some(true));
+    net.assert_equal(0, 1);
+}
+
 #[test]
 fn many_interests_begin_anew_together_with_an_eviction() {
     // Twice as many do not fit into one session.
@@ -193,26 +234,47 @@ fn many_interests_begin_anew_together_with_an_eviction() {
     net.rest();
     assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
     assert_eq!(net.model(1).count() as i64, 1 + count);
+    assert_eq!(refusals(&mut net, 1), [], "all have a place once the other peer knows which have ended");
+}
+
+/// Which subscriptions a peer was told to be refused since the last look, and why.
+fn refusals(net: &mut Net, peer: usize) -> Vec<(SubscriptionId, String)> {
+    let events = std::mem::take(&mut net.nodes[peer].events).into_iter();
+    let refusals = events.filter_map(|event| match event {
+        Event::SubscriptionRefused { subscription, reason, .. } => Some((subscription, reason)),
+        _ => None,
+    });
+    refusals.collect()
 }
 
 #[test]
 fn an_interest_for_which_there_was_no_room_is_stated_when_there_is() {
     let mut net = Net::new(2);
-    let mut first = None;
-    for light in 0..=MAX_INTERESTS {
-        let subscription = net.subscribe(1, &format!("SELECT * FROM plants WHERE light = {light}"));
-        first = first.or(Some(subscription));
-    }
+    let light = |light: usize| format!("SELECT * FROM plants WHERE light = {light}");
+    let subscriptions: Vec<SubscriptionId> =
+        (0..=MAX_INTERESTS).map(|number| net.subscribe(1, &light(number))).collect();
     net.connect(0, 1);
     net.rest();
+    let told = refusals(&mut net, 1);
+    let [(refused, reason)] = &told[..] else { panic!("{told:?}") };
+    assert!(reason.contains("1,000 other"), "{reason}");
     for light in 0..=MAX_INTERESTS as i64 {
         insert(&mut net, 0, &format!("plant {light}"), &[("light", light)]);
     }
     net.rest();
     assert_eq!(net.model(1).count(), MAX_INTERESTS);
-    net.unsubscribe(1, first.expect("there are some"));
+    let second = net.subscribe(1, &light(MAX_INTERESTS + 1));
+    net.rest();
+    let told = refusals(&mut net, 1);
+    assert!(matches!(&told[..], [(id, _)] if *id == second), "the other one knows it: {told:?}");
+    net.unsubscribe(1, second);
+    net.unsubscribe(1, *subscriptions.iter().find(|id| *id != refused).expect("there are some"));
     net.rest();
     net.assert_equal(0, 1);
+    let is_served =
+        |event: &Event| matches!(event, Event::CaughtUp { subscription, .. } if subscription == refused);
+    assert!(net.nodes[1].events.iter().any(is_served));
+    assert_eq!(refusals(&mut net, 1), []);
 }
 
 #[test]
