@@ -64,6 +64,8 @@ pub(crate) struct Subscriber {
     /// What is to be applied next waits for the next call, so that it is known before that it may be a part.
     pub(crate) goes_on: bool,
     buffered_bytes: usize,
+    /// Of those, what waits among `singles`.
+    single_bytes: usize,
     /// Of hashes that answers among `singles` did not know.
     lacked_bytes: usize,
     buffered_documents: usize,
@@ -514,10 +516,12 @@ impl Subscriber {
         let is_current = open.evictions == turn.replica.eviction_total();
         let (batch, place) = match open.purpose {
             Purpose::Gap(batch, place) => (batch, place),
-            Purpose::Surplus => return self.keep_answer(open, rest.found, delta, self.last_batch),
+            Purpose::Surplus => {
+                return self.keep_answer(open, rest.found, delta, self.last_batch, link);
+            }
             Purpose::Again(after) => {
                 self.asked_again -= 1;
-                return self.keep_answer(open, rest.found, delta, after);
+                return self.keep_answer(open, rest.found, delta, after, link);
             }
         };
         let filled_after = self.last_batch;
@@ -530,13 +534,13 @@ impl Subscriber {
         inbound.filled_bytes =
             inbound.filled_bytes.saturating_sub(std::mem::take(&mut document.filled_bytes));
         match rest.found {
-            Some(_) if inbound.filled_bytes + delta.len() > link.sizes.filled_bytes => {
+            Some(_) if self.single_bytes + inbound.filled_bytes + delta.len() > link.sizes.filled_bytes => {
                 let unfilled = std::mem::take(&mut document.delta).len();
                 document.state = State::Apart;
                 inbound.bytes -= unfilled;
                 self.buffered_bytes -= unfilled;
                 link.mechanisms.apart += 1;
-                return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1));
+                return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1), link);
             }
             Some(found) => {
                 document.filled_bytes = delta.len();
