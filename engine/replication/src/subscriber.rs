@@ -392,18 +392,16 @@ impl Subscriber {
         }
     }
 
-    /// Finds out for each document whether its delta leaves a gap; anew after an eviction, which may have taken its base. False if that
-    /// takes long: the next call goes on.
+    /// Finds out for each document whether it is wanted, and whether its delta leaves a gap; anew after an eviction, which may have taken
+    /// its base, or the document because nobody wants it any more. False if that takes long: the next call goes on.
     fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
         let evictions = turn.replica.eviction_total();
         if std::mem::replace(&mut inbound.evictions, evictions) != evictions {
             // Whose answer was to be merged by itself has no delta any more, and waits for another one.
-            let based = |document: &&mut Document| {
-                !document.complete
-                    && !document.delta.is_empty()
-                    && matches!(document.state, State::Ready(_) | State::Unasked)
+            let has_delta = |document: &&mut Document| {
+                !document.delta.is_empty() && matches!(document.state, State::Ready(_) | State::Unasked)
             };
-            for document in inbound.documents.iter_mut().filter(based) {
+            for document in inbound.documents.iter_mut().filter(has_delta) {
                 document.state = State::Unchecked;
                 inbound.is_checked = false;
             }
@@ -548,6 +546,7 @@ impl Subscriber {
                 self.buffered_bytes = self.buffered_bytes - document.delta.len() + delta.len();
                 inbound.bytes = inbound.bytes - document.delta.len() + delta.len();
                 document.delta = delta;
+                document.complete = false;
                 document.stated = found.version;
                 (document.state, document.lacked) = if is_current {
                     let mut lacked = Lacked::of(&open, &found);
