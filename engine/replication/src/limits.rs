@@ -81,7 +81,8 @@ pub const MAX_ROWS_PER_ROW: usize = 32;
 /// taken, the walk, and answering questions; the rest follows at the next timeout. A document more may be begun before, and a
 /// commit is walked through.
 pub const WORK_MS: u64 = 20;
-/// Milliseconds that the filters of one session may take together for one document; after that it counts as one that matches.
+/// Milliseconds that the filters of one session may take together for one document; after that it counts as one that matches, and
+/// what was taken from elsewhere as something that has to be offered.
 pub const MAX_MATCH_MS: u64 = 100;
 /// Milliseconds of a walk after which a commit is told in parts, if its rows cost that much.
 pub const MAX_WORK_MS: u64 = 1_000;
