@@ -91,6 +91,34 @@ fn merges_that_cost_much_are_spread_over_many_calls() {
 }
 
 #[test]
+fn documents_that_cost_much_to_read_are_read_once_when_stock_is_taken() {
+    // It takes as long to read many of them as one call works, or half as long to look at one.
+    for (stock_ms, match_ms) in [(WORK_MS, 0), (0, WORK_MS / 2)] {
+        let mut net = Net::new(2);
+        for number in 0..100 {
+            let now = net.now;
+            net.model(0).insert(now, "plants", &format!("plant {number}"), &[("light", int(1))]);
+        }
+        net.nodes[1].model = net.nodes[0].model.twin(2);
+        for peer in 0..2 {
+            net.model(peer).sync();
+            net.model(peer).stock_ms = stock_ms;
+            net.model(peer).match_ms.store(match_ms, Ordering::Relaxed);
+        }
+        net.subscribe(1, "SELECT * FROM plants WHERE light = 1");
+        net.connect(0, 1);
+        net.rest();
+        assert_eq!(net.nodes[0].replicator.mechanisms().reconciled, 1);
+        for peer in 0..2 {
+            let read = net.model(peer).stock_read.get();
+            assert_eq!(read, 2, "at peer {peer}: all of them, and that there are no more");
+            let most = net.model(peer).most_worked.get();
+            assert!(most <= 2 * WORK_MS, "{most} ms in one go");
+        }
+    }
+}
+
+#[test]
 fn a_flood_of_unfinished_batches_is_bounded() {
     flood_of_unfinished_batches(<[u8]>::to_vec);
 }
