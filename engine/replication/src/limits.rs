@@ -52,11 +52,12 @@ pub const WINDOW_DOCUMENTS: usize = 8_000;
 pub const FIRST_WINDOW_DOCUMENTS: usize = 128;
 /// Batches that a publisher may have unacknowledged.
 pub const WINDOW_BATCHES: usize = 64;
-/// Bytes of answers that a batch waits with; what is answered beyond that is merged by itself, as a part of a transaction.
+/// Bytes of answers that a batch waits with, and of documents that came by themselves and wait for it; what comes beyond that is
+/// merged at once, as a part of a transaction.
 pub const MAX_FILLED_BYTES: usize = 2 * MAX_BATCH_BYTES;
 /// What a subscriber holds of one session, in parts, in batches that are not applied and in answers, before it calls the other peer
 /// hostile: the window and the batch that may pass it, of small documents and of large ones, the longest document and answer, and
-/// the answers that a batch waits with.
+/// what waits with a batch and for it.
 pub const MAX_BUFFERED_BYTES: usize =
     2 * (WINDOW_BYTES + MAX_BATCH_BYTES) + 2 * MAX_DELTA_BYTES + MAX_FILLED_BYTES;
 /// The same, in documents; and in those that came by themselves.
@@ -80,7 +81,8 @@ pub const MAX_ROWS_PER_ROW: usize = 32;
 /// taken, the walk, and answering questions; the rest follows at the next timeout. A document more may be begun before, and a
 /// commit is walked through.
 pub const WORK_MS: u64 = 20;
-/// Milliseconds that the filters of one session may take together for one document; after that it counts as one that matches.
+/// Milliseconds that the filters of one session may take together for one document; after that it counts as one that matches, and
+/// what was taken from elsewhere as something that has to be offered.
 pub const MAX_MATCH_MS: u64 = 100;
 /// Milliseconds of a walk after which a commit is told in parts, if its rows cost that much.
 pub const MAX_WORK_MS: u64 = 1_000;

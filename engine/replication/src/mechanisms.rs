@@ -14,7 +14,7 @@ pub struct Mechanisms {
     pub partial: u64,
     /// Batches that were applied with the one before.
     pub joined: u64,
-    /// Answers that were merged before the batch that asked for them, which waited with enough of them.
+    /// Documents that came by themselves and were merged before a batch that waited, since enough of them did.
     pub apart: u64,
     /// Reconciliations that found the difference.
     pub reconciled: u64,

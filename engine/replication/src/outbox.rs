@@ -24,6 +24,8 @@ pub(crate) struct Outbox {
     documents: VecDeque<Long>,
     /// The names of those that are.
     sent: Vec<u64>,
+    /// Messages that refer to long documents or take them back, and wait here: until they have left, the other side keeps what it has.
+    closing: usize,
     last_name: u64,
     /// What the other peer has of long deltas from earlier sessions: bytes, by digest. It keeps them until they are used or of no use.
     begun: BTreeMap<u128, usize>,
@@ -39,6 +41,8 @@ struct Queued {
     message: Vec<u8>,
     /// How long the answer is that it refers to and that was sent before it, if there is one.
     answer: Option<usize>,
+    /// Whether it refers to long documents, or takes one back.
+    closes: bool,
 }
 
 /// A delta that travels in parts.
@@ -93,9 +97,11 @@ impl Outbox {
     }
 
     fn push_behind(&mut self, message: &Message, answer: Option<usize>) {
+        let closes = closes_documents(message);
         let message = self.encode(message);
         self.bytes += message.len();
-        self.messages.push_back(Queued { message, answer });
+        self.closing += usize::from(closes);
+        self.messages.push_back(Queued { message, answer, closes });
     }
 
     fn encode(&self, message: &Message) -> Vec<u8> {
@@ -171,8 +177,9 @@ impl Outbox {
         if is_parts_turn && let Some(part) = self.pop_part(longest) {
             return Some(self.encode(&Message::Part(part)));
         }
-        let Queued { message, answer } = self.messages.pop_front()?;
+        let Queued { message, answer, closes } = self.messages.pop_front()?;
         self.bytes -= message.len();
+        self.closing -= usize::from(closes);
         if let Some(length) = answer {
             self.unreferred = (self.unreferred.0 - 1, self.unreferred.1 - length);
         }
@@ -198,7 +205,9 @@ impl Outbox {
             }
             return Some(part);
         }
-        let document = self.documents.front_mut()?;
+        // As many documents as one batch may have, and as many answers as may wait, are all that the other side keeps in parts.
+        let may_begin = self.closing == 0;
+        let document = self.documents.front_mut().filter(|document| may_begin || document.name.is_some())?;
         let part = document.part(&mut self.last_name, longest);
         if document.is_whole() {
             self.documents.pop_front();
@@ -242,11 +251,22 @@ impl Outbox {
     }
 }
 
+/// Whether a message is about long documents that were sent before it: what has come of them in parts is used with it, or dropped.
+fn closes_documents(message: &Message) -> bool {
+    match message {
+        Message::Batch(batch) => {
+            batch.documents.iter().any(|document| matches!(document.delta, Body::Parts(_)))
+        }
+        Message::Part(part) => part.dropped,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::limits::{MAX_LARGE_DOCUMENTS, PART_BYTES};
-    use crate::message::{Found, Goodbye, Rest};
+    use crate::message::{Batch, Found, Goodbye, Rest, SentDocument};
     use crate::parts::Reassembly;
 
     fn message(reason: &str) -> Message {
@@ -323,6 +343,56 @@ mod tests {
         }
         assert_eq!((answered, outbox.has_sent_documents()), (150, true));
         assert!(most <= (2 * MAX_LARGE_DOCUMENTS + 2 * MAX_UNREFERRED_ANSWERS) * PART_BYTES);
+    }
+
+    #[test]
+    fn long_documents_do_not_begin_before_the_batch_of_the_last_ones_has_left() {
+        let refer = |names: Vec<u64>| {
+            let document =
+                |name| SentDocument { complete: true, delta: Body::Parts(name), ..SentDocument::default() };
+            let documents = names.into_iter().map(document).collect();
+            Message::Batch(Batch { batch: 1, documents, ..Batch::default() })
+        };
+        for is_dropped in [false, true] {
+            let mut outbox = Outbox::default();
+            let mut reassembly = Reassembly::default();
+            let mut deliver = |outbox: &mut Outbox| {
+                match pop(outbox)? {
+                    Message::Part(part) => assert_eq!(reassembly.receive(part), Ok(())),
+                    Message::Batch(batch) => {
+                        batch.documents.into_iter().for_each(|document| {
+                            assert!(reassembly.take(document.delta).is_ok());
+                        });
+                    }
+                    _ => {}
+                }
+                Some(reassembly.bytes())
+            };
+            let documents = |count| vec![vec![1; PART_BYTES + 1]; count].into_iter();
+            outbox.push_documents(documents(MAX_LARGE_DOCUMENTS));
+            while !outbox.has_sent_documents() {
+                outbox.push(&message("between two parts"));
+                outbox.push(&message("more than leave"));
+                deliver(&mut outbox);
+            }
+            if is_dropped {
+                outbox.drop_documents();
+            } else {
+                let names = outbox.take_documents().expect("all are sent");
+                outbox.push(&refer(names));
+            }
+            // The next commit, and as many answers as may be open beside it.
+            outbox.push_documents(documents(MAX_LARGE_DOCUMENTS));
+            for question in 0..MAX_UNREFERRED_ANSWERS as u64 {
+                let rest = Message::Rest(Rest { question, found: Some(Found::default()) });
+                outbox.push_answer(vec![2; PART_BYTES + 1], rest);
+            }
+            while deliver(&mut outbox).is_some() {}
+            let names = outbox.take_documents().expect("all are sent");
+            assert_eq!(names.len(), MAX_LARGE_DOCUMENTS);
+            outbox.push(&refer(names));
+            assert_eq!(deliver(&mut outbox), Some(MAX_UNREFERRED_ANSWERS * (PART_BYTES + 1)));
+        }
     }
 
     #[test]

@@ -209,6 +209,9 @@ impl Session {
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Self { link, reassembly, publisher, subscriber, respondent, .. } = self;
+        if comes_in_numbers(&message) {
+            link.heard = turn.now;
+        }
         match message {
             Message::Hello(_) => Err(Violation::Unexpected("second greeting").into()),
             Message::Interests(interests) => {
@@ -222,12 +225,10 @@ impl Session {
             Message::Offer(offer) => subscriber.offer(offer, link, turn),
             Message::Answer(answer) => publisher.answer(&answer, link, turn),
             Message::Batch(batch) => {
-                link.heard = turn.now;
                 subscriber.batch(batch, reassembly, link)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Part(part) => {
-                link.heard = turn.now;
                 link.mechanisms.resumed += u64::from(part.after > 0);
                 reassembly.receive(part)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
@@ -444,4 +445,10 @@ impl Session {
     pub(crate) fn awaits_durability(&self) -> bool {
         self.subscriber.awaits_durability()
     }
+}
+
+/// Whether there may be so many of these, or so much of them, that what was asked waits behind them for longer than anybody is waited
+/// for: 10,000 questions and their answers take minutes on a slow line.
+fn comes_in_numbers(message: &Message) -> bool {
+    matches!(message, Message::Batch(_) | Message::Part(_) | Message::Question(_) | Message::Rest(_))
 }

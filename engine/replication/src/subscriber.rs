@@ -66,6 +66,8 @@ pub(crate) struct Subscriber {
     /// What is to be applied next waits for the next call, so that it is known before that it may be a part.
     pub(crate) goes_on: bool,
     buffered_bytes: usize,
+    /// Of those, what waits among `singles`.
+    single_bytes: usize,
     /// Of hashes that answers among `singles` did not know.
     lacked_bytes: usize,
     buffered_documents: usize,
@@ -390,18 +392,16 @@ impl Subscriber {
         }
     }
 
-    /// Finds out for each document whether its delta leaves a gap; anew after an eviction, which may have taken its base. False if that
-    /// takes long: the next call goes on.
+    /// Finds out for each document whether it is wanted, and whether its delta leaves a gap; anew after an eviction, which may have taken
+    /// its base, or the document because nobody wants it any more. False if that takes long: the next call goes on.
     fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
         let evictions = turn.replica.eviction_total();
         if std::mem::replace(&mut inbound.evictions, evictions) != evictions {
             // Whose answer was to be merged by itself has no delta any more, and waits for another one.
-            let based = |document: &&mut Document| {
-                !document.complete
-                    && !document.delta.is_empty()
-                    && matches!(document.state, State::Ready(_) | State::Unasked)
+            let has_delta = |document: &&mut Document| {
+                !document.delta.is_empty() && matches!(document.state, State::Ready(_) | State::Unasked)
             };
-            for document in inbound.documents.iter_mut().filter(based) {
+            for document in inbound.documents.iter_mut().filter(has_delta) {
                 document.state = State::Unchecked;
                 inbound.is_checked = false;
             }
@@ -514,10 +514,12 @@ impl Subscriber {
         let is_current = open.evictions == turn.replica.eviction_total();
         let (batch, place) = match open.purpose {
             Purpose::Gap(batch, place) => (batch, place),
-            Purpose::Surplus => return self.keep_answer(open, rest.found, delta, self.last_batch),
+            Purpose::Surplus => {
+                return self.keep_answer(open, rest.found, delta, self.last_batch, link);
+            }
             Purpose::Again(after) => {
                 self.asked_again -= 1;
-                return self.keep_answer(open, rest.found, delta, after);
+                return self.keep_answer(open, rest.found, delta, after, link);
             }
         };
         let filled_after = self.last_batch;
@@ -530,13 +532,13 @@ impl Subscriber {
         inbound.filled_bytes =
             inbound.filled_bytes.saturating_sub(std::mem::take(&mut document.filled_bytes));
         match rest.found {
-            Some(_) if inbound.filled_bytes + delta.len() > link.sizes.filled_bytes => {
+            Some(_) if self.single_bytes + inbound.filled_bytes + delta.len() > link.sizes.filled_bytes => {
                 let unfilled = std::mem::take(&mut document.delta).len();
                 document.state = State::Apart;
                 inbound.bytes -= unfilled;
                 self.buffered_bytes -= unfilled;
                 link.mechanisms.apart += 1;
-                return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1));
+                return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1), link);
             }
             Some(found) => {
                 document.filled_bytes = delta.len();
@@ -544,6 +546,7 @@ impl Subscriber {
                 self.buffered_bytes = self.buffered_bytes - document.delta.len() + delta.len();
                 inbound.bytes = inbound.bytes - document.delta.len() + delta.len();
                 document.delta = delta;
+                document.complete = false;
                 document.stated = found.version;
                 (document.state, document.lacked) = if is_current {
                     let mut lacked = Lacked::of(&open, &found);

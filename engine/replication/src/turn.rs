@@ -64,7 +64,8 @@ pub(crate) struct Link {
     capabilities: u64,
     pub(crate) known: Known,
     pub(crate) statistics: Statistics,
-    /// When the last part of something long came, or of a batch: the other peer is busy sending, and answers after that.
+    /// When the last part of something long came, or of a batch, or a question or an answer to one, of which there may be many: the
+    /// other peer is busy sending, and answers after that.
     pub(crate) heard: u64,
     /// Since the last call.
     pub(crate) mechanisms: Mechanisms,

@@ -8,8 +8,9 @@ use ditto_value::ValueRef;
 use super::{Candidate, Draft, Item, Place, Publisher, Served, Weighed};
 use crate::event::{CloseReason, Violation};
 use crate::known::key_hash;
+use crate::limits::MAX_MATCH_MS;
 use crate::message::{Compared, Message, Offer};
-use crate::replica::{DocumentKey, Stored};
+use crate::replica::{DocumentKey, Replica, Stored};
 use crate::turn::{Link, Turn};
 
 /// Documents that the other peer has in another version, and the walk has passed.
@@ -20,13 +21,19 @@ pub(super) struct Differing {
 }
 
 impl Publisher {
-    /// Whether the other peer is told of a document in this session because it asks for it.
-    pub(crate) fn carries(&self, key: &DocumentKey, stored: &Stored) -> bool {
-        let mut served = self.served.values().filter(|served| served.interest.collection == key.collection);
-        served.any(|served| {
-            let matches = || (served.interest.matcher)(ValueRef::from_stored(&stored.value));
-            stored.newest > served.told_after && (served.interest.unfiltered || stored.alive && matches())
-        })
+    /// Whether the other peer is told of a document in this session because it asks for it. Not if it takes more than [`MAX_MATCH_MS`]
+    /// to find that out: more may be offered to it than has to be.
+    pub(crate) fn carries(&self, key: &DocumentKey, stored: &Stored, replica: &dyn Replica) -> bool {
+        let is_told = |served: &&Served| {
+            served.interest.collection == key.collection && stored.newest > served.told_after
+        };
+        let mut told = self.served.values().filter(is_told);
+        if told.clone().any(|served| served.interest.unfiltered) {
+            return true;
+        }
+        let value = ValueRef::from_stored(&stored.value);
+        let too_late = replica.worked_ms().saturating_add(MAX_MATCH_MS);
+        stored.alive && told.any(|served| replica.worked_ms() < too_late && (served.interest.matcher)(value))
     }
 
     /// The other peer says what it has taken from elsewhere.

@@ -1,6 +1,6 @@
 //! What both sides do alike: reading what there is in pieces, and adding up symbols in pieces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::symbols::{Stretch, Symbol};
@@ -15,18 +15,21 @@ pub(super) struct Scan {
     collections: BTreeSet<Arc<str>>,
     /// Of the first one of them, the last document that was read; empty for none.
     after: Arc<[u8]>,
+    /// Documents after that one which were read with it and not taken in: reading may take as long as a call works, and so may taking in.
+    piece: VecDeque<(DocumentKey, Held)>,
 }
 
 impl Scan {
     pub(super) fn new(collections: impl IntoIterator<Item = Arc<str>>) -> Self {
-        Self { collections: collections.into_iter().collect(), after: Arc::default() }
+        let collections = collections.into_iter().collect();
+        Self { collections, after: Arc::default(), piece: VecDeque::new() }
     }
 
     pub(super) fn is_over(&self) -> bool {
         self.collections.is_empty()
     }
 
-    /// The work of one call. Each document is read once, as it is then; but one that is buried meanwhile may be read twice.
+    /// The work of one call. Each document is read once, as it is then, and what changes later is found by the walk; but one that is buried meanwhile may be read twice.
     pub(super) fn read(
         &mut self,
         replica: &dyn Replica,
@@ -35,12 +38,15 @@ impl Scan {
     ) -> Result<(), ReplicaError> {
         for _ in 0..sizes.rows_per_call.div_ceil(sizes.rows_per_read) {
             let Some(collection) = self.collections.first() else { break };
-            let piece = replica.stock(collection, &self.after, sizes.rows_per_read, sizes.batch_bytes)?;
-            if piece.is_empty() {
-                self.collections.pop_first();
-                self.after = Arc::default();
+            if self.piece.is_empty() {
+                let (most, bytes) = (sizes.rows_per_read, sizes.batch_bytes);
+                self.piece = replica.stock(collection, &self.after, most, bytes)?.into();
+                if self.piece.is_empty() {
+                    self.collections.pop_first();
+                    self.after = Arc::default();
+                }
             }
-            for (key, held) in piece {
+            while let Some((key, held)) = self.piece.pop_front() {
                 self.after = key.id.clone();
                 document(key, held)?;
                 if replica.worked_ms() >= WORK_MS {

@@ -139,6 +139,7 @@ impl Document {
             Ok(version) if version != later.stated => State::Unasked,
             Ok(_) | Err(_) => State::Ready(Base::Whole),
         };
+        self.complete = later.complete || self.complete && goes_on;
         (self.stated, self.delta) = (later.stated, both);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! Documents that come by themselves, and not in a batch: what the publisher has more of than it stated, and what it has beyond
 //! our own copy of something that we told.
 //!
-//! They are applied when all batches are that were sent before, so that a transaction of which they are a part is there.
+//! They are applied when all batches are that were sent before, so that a transaction of which they are a part is there; at once,
+//! as what may be a part, when enough of them wait.
 
 use ditto_crdt::{Sequence, Version};
 
@@ -55,7 +56,7 @@ impl Subscriber {
         link.statistics.documents_received += 1;
         let after = self.last_batch;
         let reason = Reason::Surplus;
-        self.keep(Single { key, stated, delta, newest, after, reason, stale: false, place: None })
+        self.keep(Single { key, stated, delta, newest, after, reason, stale: false, place: None }, link)
     }
 
     /// An answer for which no batch waits is applied after these.
@@ -65,6 +66,7 @@ impl Subscriber {
         found: Option<Found>,
         delta: Vec<u8>,
         after: u64,
+        link: &mut Link,
     ) -> Result<(), CloseReason> {
         let Some(found) = found else { return Ok(()) };
         let mut lacked = Lacked::of(&open, &found);
@@ -77,12 +79,21 @@ impl Subscriber {
             Purpose::Gap(batch, place) => Some((batch, place)),
             Purpose::Surplus | Purpose::Again(_) => None,
         };
-        self.keep(Single { key: open.key, stated, delta, newest, after, reason, stale: false, place })
+        self.keep(Single { key: open.key, stated, delta, newest, after, reason, stale: false, place }, link)
     }
 
-    /// Those that were asked for again come first: batches wait for them that others wait for.
-    pub(super) fn keep(&mut self, single: Single) -> Result<(), CloseReason> {
+    /// Those that were asked for again come first: batches wait for them that others wait for. And so do those that would wait for a
+    /// batch when enough wait with it and behind it: the batch may wait for an answer that comes after all of them.
+    pub(super) fn keep(&mut self, mut single: Single, link: &mut Link) -> Result<(), CloseReason> {
+        let front = self.batches.front();
+        let waits = front.is_some_and(|batch| batch.batch <= single.after);
+        let waiting = self.single_bytes + front.map_or(0, |batch| batch.filled_bytes);
+        if waits && waiting + single.bytes() > link.sizes.filled_bytes {
+            single.after = 0;
+            link.mechanisms.apart += 1;
+        }
         self.buffered_bytes += single.bytes();
+        self.single_bytes += single.bytes();
         self.lacked_bytes += single.lacked_bytes();
         let place = self.singles.partition_point(|other| other.after <= single.after);
         self.singles.insert(place, single);
@@ -103,6 +114,7 @@ impl Subscriber {
         turn: &mut Turn<'_>,
     ) -> Result<bool, CloseReason> {
         loop {
+            debug_assert!(self.single_bytes == 0 || !self.singles.is_empty(), "bytes of nothing");
             let applied = self.batches.front().map_or(u64::MAX, |batch| batch.batch - 1);
             if self.singles.front().is_none_or(|single| single.after > applied) {
                 return Ok(true);
@@ -125,6 +137,7 @@ impl Subscriber {
                 return Ok(false);
             }
             self.buffered_bytes = self.buffered_bytes.saturating_sub(single.bytes());
+            self.single_bytes = self.single_bytes.saturating_sub(single.bytes());
             self.lacked_bytes = self.lacked_bytes.saturating_sub(single.lacked_bytes());
             if is_part {
                 self.tears.open(turn.replica.last_sequence(), newest, turn.durable, link.sizes.tears);

@@ -284,7 +284,7 @@ fn taken(
         return Ok(None);
     }
     let Some(stored) = turn.replica.document(&key)? else { return Ok(None) };
-    if stored.newest != sequence || !stored.alive || publisher.carries(&key, &stored) {
+    if stored.newest != sequence || !stored.alive || publisher.carries(&key, &stored, turn.replica) {
         return Ok(None);
     }
     Ok(Some(OfferItem { interest, id: link.name(&key), version: stored.version, matching: false }))

@@ -132,3 +132,58 @@ fn of_a_transaction_that_is_merged_before_its_batch_a_part_is_shown_as_one() {
     assert!(!net.nodes[1].replicator.shows_parts());
     assert!(net.statistics(1, right).remote_position > Sequence(0));
 }
+
+#[test]
+fn answers_to_what_the_publisher_lacks_that_wait_for_a_batch_are_bounded_as_those_of_the_batch_are() {
+    const FILLED: usize = 5_000;
+    let mut net = Net::new(2);
+    let now = net.now;
+    net.subscribe(1, STONES);
+    net.model(0).insert(now, "stones", "pebble", &[("light", int(0))]);
+    net.connect(0, 1);
+    net.rest();
+    net.disconnect(0, 1);
+    // Both have written these, and 1 asks about each as a whole what 0 lacks of it.
+    let ids: Vec<String> = (0..20).map(|number| format!("fern {number}")).collect();
+    for id in &ids {
+        let notes = Value::from("n".repeat(1_000));
+        net.model(0).insert(now, "plants", id, &[("notes", notes), ("light", int(0))]);
+        net.model(1).insert(now, "plants", id, &[("rings", int(1))]);
+    }
+    // The next batch, which is there before any answer, has a gap.
+    net.model(0).set(now, "stones", "pebble", "notes", Value::from("n".repeat(1_000)));
+    net.model(1).set(now, "stones", "pebble", "rings", 1);
+    net.restart_with(0, Sizes { batch_documents: ids.len(), ..Sizes::default() });
+    net.restart_with(1, Sizes { question_hashes: 1, filled_bytes: FILLED, ..Sizes::default() });
+    net.subscribe(1, STONES);
+    net.subscribe(1, PLANTS);
+    let (left, right) = net.connect(0, 1);
+    net.until_asked((0, left), (1, right), ids.len() as u64);
+    net.settle();
+    assert_eq!(net.statistics(1, right).questions_asked, ids.len() as u64 + 1);
+    // Of this transaction the first is among the answers that wait, and the last is not.
+    net.model(0).commit(now, |transaction| {
+        for id in [&ids[0], &ids[19]] {
+            transaction.set("plants", id, "light", int(1));
+        }
+    });
+    net.held = [(1, right)].into();
+    net.settle();
+    net.held.clear();
+    let (mut most, mut was_in_part) = (0, false);
+    while net.step() || net.tick_due() {
+        most = most.max(net.nodes[1].replicator.buffered(right).documents);
+        let in_part = is_merged(&net, &ids[0]) != is_merged(&net, &ids[19]);
+        was_in_part |= in_part;
+        assert!(!in_part || net.nodes[1].replicator.shows_parts());
+    }
+    assert!(most <= FILLED + 2_000, "{most} bytes waited");
+    assert!(was_in_part, "what did not wait was merged");
+    let apart = net.nodes[1].replicator.mechanisms().apart;
+    assert_eq!(apart, 20 - 4 + 1, "there was room for four, and not for that of the batch");
+    net.rest();
+    assert!(!net.nodes[1].replicator.shows_parts());
+    assert_eq!((net.failures(0), net.failures(1)), (Vec::new(), Vec::new()));
+    net.assert_equal(0, 1);
+    assert_eq!(net.model(0).field("plants", &ids[19], "rings"), Some(int(1)));
+}

@@ -1,6 +1,7 @@
 //! Whatever is evicted while something is on its way: nobody sees half a document.
 
-use crate::net::{Net, int};
+use crate::model::document_key;
+use crate::net::{Net, int, peer_id};
 use ditto_replication::{Replica, SessionId};
 use proptest::prelude::*;
 
@@ -211,5 +212,36 @@ fn what_waits_for_an_answer_that_was_asked_for_again_goes_on_when_it_is_there() 
         assert!(net.model(1).visible("plants", id).is_some(), "{id}");
     }
     assert_eq!(net.model(1).field("trees", "oak", "light"), Some(int(2)));
+    assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
+}
+
+#[test]
+fn a_whole_document_that_waits_is_not_merged_after_its_subscription_ended_and_it_was_evicted() {
+    let mut net = Net::new(2);
+    net.subscribe(1, "SELECT * FROM trees");
+    let now = net.now;
+    net.model(0).insert(now, "trees", "oak", &[("light", int(1))]);
+    net.connect(0, 1);
+    net.rest();
+    net.disconnect(0, 1);
+    // One batch has a fern, which is whole, and an oak of which 1 has to ask what it lacks.
+    let plants = net.subscribe(1, PLANTS);
+    insert(&mut net, 0, "fern");
+    net.model(0).set(now, "trees", "oak", "light", 2);
+    net.model(1).set(now, "trees", "oak", "rings", 1);
+    let (left, right) = net.connect(0, 1);
+    net.until_asked((0, left), (1, right), 1);
+    net.held = [(1, right)].into();
+    net.settle();
+    // The fern was there as well, from elsewhere.
+    insert(&mut net, 1, "fern");
+    net.unsubscribe(1, plants);
+    net.model(1).evict("plants", "fern");
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(1).field("trees", "oak", "light"), Some(int(2)));
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+    let withheld = (peer_id(1), document_key("plants", "fern"));
+    assert!(net.model(0).others.unheld.contains_key(&withheld), "an exception");
     assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
 }

@@ -9,12 +9,15 @@ use crate::victim::{BAD, QUESTION, Victim, bytes, hello_of, message, number, pac
 use ditto_crdt::{Sequence, Version};
 use ditto_replication::limits::{
     MAX_BATCH_DOCUMENTS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_FILLED_BYTES, MAX_INTEREST_BYTES,
-    MAX_MATCH_MS, MAX_MESSAGE_BYTES, PART_BYTES, WORK_MS,
+    MAX_MATCH_MS, MAX_MESSAGE_BYTES, PART_BYTES, TAKEN_DELAY_MS, WORK_MS,
 };
 use ditto_replication::{
     Buffered, CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId,
 };
 use ditto_value::{Object, Value};
+
+/// Kind of a message, see `docs/protocol.md`.
+const TAKEN: u8 = 15;
 
 #[test]
 fn filters_that_cost_much_count_as_one_that_matches() {
@@ -32,6 +35,31 @@ fn filters_that_cost_much_count_as_one_that_matches() {
     net.assert_equal(0, 1);
     let most = net.model(0).most_worked.get();
     assert!(most <= WORK_MS + MAX_MATCH_MS, "{most} ms in one go");
+}
+
+#[test]
+fn filters_that_cost_much_do_not_keep_what_was_taken_from_being_offered() {
+    let mut net = Net::new(2);
+    net.subscribe(1, "SELECT * FROM plants WHERE light = 9");
+    for light in 1..=20 {
+        net.subscribe(0, &format!("SELECT * FROM plants WHERE light = {light}"));
+    }
+    net.connect(0, 1);
+    net.rest();
+    for id in ["fern", "oak", "moss"] {
+        let now = net.now;
+        net.model(1).insert(now, "plants", id, &[("light", int(0))]);
+    }
+    net.settle();
+    // The walk has come by, and nothing of it matched. Now each filter takes long.
+    net.model(1).match_ms.store(MAX_MATCH_MS / 2, Ordering::Relaxed);
+    net.model(1).most_worked.set(0);
+    assert!(!net.kinds.contains_key(&TAKEN));
+    net.advance(TAKEN_DELAY_MS);
+    net.rest();
+    assert_eq!(net.kinds.get(&TAKEN).copied().unwrap_or_default(), 3, "each takes a call of its own");
+    let most = net.model(1).most_worked.get();
+    assert!((MAX_MATCH_MS..=WORK_MS + MAX_MATCH_MS).contains(&most), "{most} ms in one go");
 }
 
 #[test]
@@ -60,6 +88,34 @@ fn merges_that_cost_much_are_spread_over_many_calls() {
     assert!(ids.iter().step_by(2).all(|id| net.model(0).field("plants", id, "rings") == Some(int(5))));
     let most = net.model(1).most_worked.get();
     assert!(most <= 2 * WORK_MS, "{most} ms in one go");
+}
+
+#[test]
+fn documents_that_cost_much_to_read_are_read_once_when_stock_is_taken() {
+    // It takes as long to read many of them as one call works, or half as long to look at one.
+    for (stock_ms, match_ms) in [(WORK_MS, 0), (0, WORK_MS / 2)] {
+        let mut net = Net::new(2);
+        for number in 0..100 {
+            let now = net.now;
+            net.model(0).insert(now, "plants", &format!("plant {number}"), &[("light", int(1))]);
+        }
+        net.nodes[1].model = net.nodes[0].model.twin(2);
+        for peer in 0..2 {
+            net.model(peer).sync();
+            net.model(peer).stock_ms = stock_ms;
+            net.model(peer).match_ms.store(match_ms, Ordering::Relaxed);
+        }
+        net.subscribe(1, "SELECT * FROM plants WHERE light = 1");
+        net.connect(0, 1);
+        net.rest();
+        assert_eq!(net.nodes[0].replicator.mechanisms().reconciled, 1);
+        for peer in 0..2 {
+            let read = net.model(peer).stock_read.get();
+            assert_eq!(read, 2, "at peer {peer}: all of them, and that there are no more");
+            let most = net.model(peer).most_worked.get();
+            assert!(most <= 2 * WORK_MS, "{most} ms in one go");
+        }
+    }
 }
 
 #[test]

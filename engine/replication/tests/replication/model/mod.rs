@@ -61,8 +61,13 @@ pub struct Model {
     pub answers_read: Cell<usize>,
     /// How often documents were read with their values.
     pub documents_read: Cell<usize>,
-    /// Milliseconds that each of these is said to take, each merge that is only tried out, and each look of a filter.
+    /// How often documents of a collection were read at once, and how often one was looked for by the hash of its name.
+    pub stock_read: Cell<usize>,
+    pub named: Cell<usize>,
+    /// Milliseconds that each document read with its value is said to take, each reading of many at once, each merge that is only tried
+    /// out, and each look of a filter.
     pub read_ms: u64,
+    pub stock_ms: u64,
     pub merge_ms: u64,
     pub match_ms: Arc<AtomicU64>,
     /// How many of those since the last work began, and most of them.
@@ -108,7 +113,10 @@ impl Model {
             others: Others::default(),
             answers_read: Cell::default(),
             documents_read: Cell::default(),
+            stock_read: Cell::default(),
+            named: Cell::default(),
             read_ms: 0,
+            stock_ms: 0,
             merge_ms: 0,
             match_ms: Arc::default(),
             worked: Arc::default(),
@@ -180,7 +188,10 @@ impl Model {
             others: Others::default(),
             answers_read: Cell::default(),
             documents_read: Cell::default(),
+            stock_read: Cell::default(),
+            named: Cell::default(),
             read_ms: 0,
+            stock_ms: 0,
             merge_ms: 0,
             match_ms: Arc::default(),
             worked: Arc::default(),

@@ -104,6 +104,8 @@ impl Replica for Model {
     ) -> Result<Vec<(DocumentKey, Held)>, ReplicaError> {
         let start = DocumentKey { collection: collection.into(), id: after.into() };
         self.usable()?;
+        self.stock_read.set(self.stock_read.get() + 1);
+        self.worked.fetch_add(self.stock_ms, Ordering::Relaxed);
         let rows = self.state.documents.range((Bound::Excluded(start), Bound::Unbounded));
         let rows = rows.take_while(|(key, _)| &*key.collection == collection).take(limit);
         Ok(rows.map(|(key, document)| (key.clone(), held(stored(key, document)))).collect())
@@ -135,6 +137,7 @@ impl Replica for Model {
     }
 
     fn named(&self, _: &DocumentKey) -> Result<Option<DocumentKey>, ReplicaError> {
+        self.named.set(self.named.get() + 1);
         Ok(None)
     }
 
