@@ -15,12 +15,13 @@ mod taken;
 mod tears;
 mod wanted;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use ditto_crdt::{Delta, RunId, Sequence, Version};
 
 use crate::event::{Buffered, CloseReason, Violation};
-use crate::known::{Entry, key_hash};
+use crate::known::{Entry, KeyHash, key_hash};
 use crate::leaving;
 use crate::limits::{
     MAX_BATCH_DOCUMENTS, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES,
@@ -59,6 +60,8 @@ pub(crate) struct Subscriber {
     last_batch: u64,
     /// Documents that come by themselves and wait for batches before them.
     singles: VecDeque<Single>,
+    /// Their names, and how many have each: shared with who only looks at them.
+    single_names: Arc<HashMap<KeyHash, usize>>,
     /// Where transactions may be visible in part.
     pub(crate) tears: Tears,
     /// Of the publisher's history nothing up to here is there in part, as it said with the last batch.
@@ -125,8 +128,10 @@ struct Inbound {
     shows: Sequence,
     /// How often had been evicted here when its documents were checked.
     evictions: u64,
-    /// Every document was looked at.
-    is_checked: bool,
+    /// The documents before this place were looked at, as things are now.
+    checked: usize,
+    /// The names under which its documents came, and those that they have got here: shared with who only looks at them.
+    names: Arc<HashSet<KeyHash>>,
     /// How many documents are asked for and not answered.
     asked: usize,
     /// Of hashes that the answers did not know.
@@ -142,6 +147,8 @@ struct Document {
     /// Batch and place in it; several if it has changed in batches that are applied as one.
     places: Vec<(u64, usize)>,
     key: DocumentKey,
+    /// Of the key.
+    hash: KeyHash,
     before: Option<Version>,
     stated: Version,
     delta: Vec<u8>,
@@ -191,14 +198,23 @@ impl Document {
         !matches!(self.state, State::Apart | State::Dropped)
     }
 
-    /// From here on it has the name under which everything else can be said of it.
-    fn rename(&mut self, turn: &Turn<'_>) -> Result<(), CloseReason> {
+    /// From here on it has the name under which everything else can be said of it, which no other one of its batch has.
+    fn rename(&mut self, names: &mut Arc<HashSet<KeyHash>>, turn: &Turn<'_>) -> Result<(), CloseReason> {
         if self.key.is_by_hash()
             && let Some(key) = turn.replica.named(&self.key)?
         {
-            self.key = key;
+            (self.hash, self.key) = (key_hash(&key), key);
+            add_name(names, self.hash)?;
         }
         Ok(())
+    }
+}
+
+fn add_name(names: &mut Arc<HashSet<KeyHash>>, hash: KeyHash) -> Result<(), Violation> {
+    if Arc::make_mut(names).insert(hash) {
+        Ok(())
+    } else {
+        Err(Violation::Unexpected("document twice in a batch"))
     }
 }
 
@@ -275,12 +291,16 @@ impl Subscriber {
             };
             let id = document.id.into_key();
             let delta = reassembly.take(document.delta)?;
-            inbound.bytes += id.len() + delta.len();
-            self.buffered_bytes += id.len() + delta.len();
+            let key = DocumentKey { collection: interest.collection.clone(), id: id.into() };
+            let hash = key_hash(&key);
+            add_name(&mut inbound.names, hash)?;
+            inbound.bytes += key.id.len() + delta.len();
+            self.buffered_bytes += key.id.len() + delta.len();
             inbound.count += 1;
             inbound.documents.push(Document {
                 places: vec![(message.batch, inbound.documents.len())],
-                key: DocumentKey { collection: interest.collection.clone(), id: id.into() },
+                key,
+                hash,
                 before: document.before,
                 stated: document.after.unwrap_or_else(|| Version::of_canonical(&delta)),
                 delta,
@@ -403,23 +423,19 @@ impl Subscriber {
             };
             for document in inbound.documents.iter_mut().filter(has_delta) {
                 document.state = State::Unchecked;
-                inbound.is_checked = false;
             }
+            (inbound.checked, inbound.next_to_ask) = (0, 0);
         }
-        if inbound.is_checked {
-            return Ok(true);
-        }
-        inbound.next_to_ask = 0;
-        let mut keys = HashSet::with_capacity(inbound.documents.len());
-        for document in inbound.documents.iter_mut().filter(|document| document.is_merged()) {
-            document.rename(turn)?;
-            let hash = key_hash(&document.key);
-            if !keys.insert(hash) {
-                return Err(Violation::Unexpected("document twice in a batch").into());
+        while let Some(document) = inbound.documents.get_mut(inbound.checked) {
+            inbound.checked += 1;
+            if !document.is_merged() {
+                continue;
             }
+            document.rename(&mut inbound.names, turn)?;
             if document.state != State::Unchecked {
                 continue;
             }
+            let hash = document.hash;
             // What is known is from before an eviction until the other peer has been told of it.
             let is_current = self.told_evictions == evictions;
             let holds = |before| is_current && link.known.get(hash).is_some_and(|entry| entry.held(before));
@@ -442,7 +458,6 @@ impl Subscriber {
                 return Ok(false);
             }
         }
-        inbound.is_checked = true;
         Ok(true)
     }
 
@@ -558,7 +573,8 @@ impl Subscriber {
                     }
                     (State::Ready(Base::Filled), lacked)
                 } else {
-                    inbound.is_checked = false;
+                    inbound.checked = inbound.checked.min(place);
+                    inbound.next_to_ask = inbound.next_to_ask.min(place);
                     (State::Unchecked, None)
                 };
                 document.asked = open.version;
@@ -704,7 +720,7 @@ impl Subscriber {
         link: &mut Link,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let hash = key_hash(&document.key);
+        let hash = document.hash;
         if document.state == State::Ready(Base::Gone) {
             link.known.remove(hash);
             return Ok(());

@@ -5,12 +5,13 @@
 //! become one commit.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ditto_crdt::{Delta, Document as Merged, Sequence};
 
 use super::{Base, Document, Inbound, State, Subscriber};
 use crate::event::CloseReason;
-use crate::known::{KeyHash, key_hash};
+use crate::known::KeyHash;
 use crate::sizes::Sizes;
 use crate::turn::Turn;
 
@@ -47,11 +48,10 @@ impl Subscriber {
         }
         let Some(mut next) = self.batches.pop_front() else { return Ok(Join::Over) };
         for document in &mut next.documents {
-            document.rename(turn)?;
+            document.rename(&mut next.names, turn)?;
         }
         let held = inbound.documents.iter().enumerate().filter(|(_, held)| held.is_merged());
-        let held: HashMap<KeyHash, usize> =
-            held.map(|(index, document)| (key_hash(&document.key), index)).collect();
+        let held: HashMap<KeyHash, usize> = held.map(|(index, document)| (document.hash, index)).collect();
         if inbound.documents.iter().chain(&next.documents).any(|document| document.key.is_by_hash()) {
             // It may be another one's name.
             self.batches.push_front(next);
@@ -59,7 +59,7 @@ impl Subscriber {
         }
         let mut both = Vec::new();
         for document in &next.documents {
-            let index = held.get(&key_hash(&document.key)).copied();
+            let index = held.get(&document.hash).copied();
             let earlier = index.and_then(|index| inbound.documents.get(index));
             both.push(match earlier {
                 Some(earlier)
@@ -99,7 +99,9 @@ impl Subscriber {
         inbound.count += next.count;
         inbound.filled_bytes += next.filled_bytes;
         inbound.end = next.end;
-        inbound.is_checked = false;
+        Arc::make_mut(&mut inbound.names).extend(next.names.iter());
+        // What has changed in both may have a gap now.
+        inbound.next_to_ask = 0;
         Ok(Join::Further)
     }
 }
@@ -115,7 +117,8 @@ impl Inbound {
             end: None,
             shows: Sequence(0),
             evictions: 0,
-            is_checked: false,
+            checked: 0,
+            names: Arc::default(),
             asked: 0,
             lacked_bytes: 0,
             filled_bytes: 0,

@@ -8,6 +8,7 @@
 //! an offer without an answer.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Subscriber;
 use super::wanted::wants;
@@ -43,7 +44,20 @@ struct Waiting {
 struct Looks {
     held: HashMap<KeyHash, Option<Held>>,
     /// What has come and is not applied yet, once that matters.
-    arriving: Option<HashSet<KeyHash>>,
+    arriving: Option<Arriving>,
+}
+
+/// The names of what has come and is not applied yet, in batches and by itself. They are kept as it comes: an offer may be of a single
+/// document, and 48,000 wait.
+struct Arriving {
+    batches: Vec<Arc<HashSet<KeyHash>>>,
+    singles: Arc<HashMap<KeyHash, usize>>,
+}
+
+impl Arriving {
+    fn contains(&self, hash: &KeyHash) -> bool {
+        self.singles.contains_key(hash) || self.batches.iter().any(|names| names.contains(hash))
+    }
 }
 
 /// What one batch has brought.
@@ -145,9 +159,9 @@ impl Subscriber {
     }
 
     /// Documents that have come, in batches or by themselves, and are not applied yet.
-    fn arriving(&self) -> HashSet<KeyHash> {
-        let of_batches = self.batches.iter().flat_map(|batch| &batch.documents).map(|document| &document.key);
-        of_batches.chain(self.singles.iter().map(|single| &single.key)).map(key_hash).collect()
+    fn arriving(&self) -> Arriving {
+        let batches = self.batches.iter().map(|batch| Arc::clone(&batch.names)).collect();
+        Arriving { batches, singles: Arc::clone(&self.single_names) }
     }
 
     fn may_wait(&self, since: u64, now: u64, eager: EagerLinks) -> bool {
@@ -221,6 +235,54 @@ impl Subscriber {
             link.send(&Message::Delivery(Delivery { lazy: false, follows }));
             self.answer_offer(link, turn)?;
         }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ditto_crdt::Version;
+
+    use super::super::Inbound;
+    use super::super::single::{Reason, Single};
+    use super::*;
+    use crate::event::SessionId;
+    use crate::replica::PeerId;
+    use crate::sizes::Sizes;
+
+    #[test]
+    fn what_has_come_is_known_by_its_name_and_nothing_is_hashed_to_find_that_out() -> Result<(), CloseReason>
+    {
+        let key = |id: u8| DocumentKey { collection: "plants".into(), id: [id].as_slice().into() };
+        let mut subscriber = Subscriber::default();
+        let mut link = Link::new(SessionId(1), PeerId([1; 32]), Sizes::default());
+        subscriber.batches.extend((1..=3).map(|batch| Inbound {
+            names: Arc::new([key_hash(&key(batch))].into()),
+            ..Inbound::new(batch.into())
+        }));
+        for id in [3, 4, 4] {
+            let (stated, newest) = (Version(1), ditto_crdt::Sequence(1));
+            let (reason, stale, place) = (Reason::Surplus, false, None);
+            let single =
+                Single { key: key(id), stated, delta: vec![id], newest, after: 3, reason, stale, place };
+            subscriber.keep(single, &mut link)?;
+        }
+        let names = |subscriber: &Subscriber| -> Vec<u8> {
+            let arriving = subscriber.arriving();
+            (0..9).filter(|id| arriving.contains(&key_hash(&key(*id)))).collect()
+        };
+        assert_eq!(names(&subscriber), [1, 2, 3, 4]);
+        let arriving = subscriber.arriving();
+        let mut batches = subscriber.batches.iter().zip(&arriving.batches);
+        assert!(batches.all(|(batch, names)| Arc::ptr_eq(&batch.names, names)), "no name is copied");
+        assert!(Arc::ptr_eq(&subscriber.single_names, &arriving.singles));
+        drop(arriving);
+        subscriber.batches.pop_front();
+        subscriber.forget_name(key_hash(&key(3)));
+        subscriber.forget_name(key_hash(&key(4)));
+        assert_eq!(names(&subscriber), [2, 3, 4], "one of two is left");
+        subscriber.forget_name(key_hash(&key(4)));
+        assert_eq!(names(&subscriber), [2, 3]);
         Ok(())
     }
 }

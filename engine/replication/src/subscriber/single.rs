@@ -4,12 +4,15 @@
 //! They are applied when all batches are that were sent before, so that a transaction of which they are a part is there; at once,
 //! as what may be a part, when enough of them wait.
 
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
 use ditto_crdt::{Sequence, Version};
 
 use super::gap::{Lacked, Open, Purpose, owe};
 use super::{State, Subscriber, wants};
 use crate::event::{CloseReason, Violation};
-use crate::known::key_hash;
+use crate::known::{KeyHash, key_hash};
 use crate::leaving;
 use crate::limits::{MAX_BUFFERED_DOCUMENTS, MAX_WAITING_QUESTION_BYTES, WORK_MS};
 use crate::message::{BatchEnd, Found};
@@ -94,6 +97,7 @@ impl Subscriber {
         }
         self.buffered_bytes += single.bytes();
         self.single_bytes += single.bytes();
+        *Arc::make_mut(&mut self.single_names).entry(key_hash(&single.key)).or_default() += 1;
         self.lacked_bytes += single.lacked_bytes();
         let place = self.singles.partition_point(|other| other.after <= single.after);
         self.singles.insert(place, single);
@@ -114,7 +118,7 @@ impl Subscriber {
         turn: &mut Turn<'_>,
     ) -> Result<bool, CloseReason> {
         loop {
-            debug_assert!(self.single_bytes == 0 || !self.singles.is_empty(), "bytes of nothing");
+            debug_assert!(!self.singles.is_empty() || self.single_bytes == 0 && self.single_names.is_empty());
             let applied = self.batches.front().map_or(u64::MAX, |batch| batch.batch - 1);
             if self.singles.front().is_none_or(|single| single.after > applied) {
                 return Ok(true);
@@ -138,15 +142,27 @@ impl Subscriber {
             }
             self.buffered_bytes = self.buffered_bytes.saturating_sub(single.bytes());
             self.single_bytes = self.single_bytes.saturating_sub(single.bytes());
+            let hash = key_hash(&single.key);
+            self.forget_name(hash);
             self.lacked_bytes = self.lacked_bytes.saturating_sub(single.lacked_bytes());
             if is_part {
                 self.tears.open(turn.replica.last_sequence(), newest, turn.durable, link.sizes.tears);
             }
-            let stale = single.stale.then(|| key_hash(&single.key));
+            let stale = single.stale.then_some(hash);
             self.apply_single(single, publisher, respondent, link, turn)?;
             if let Some(hash) = stale {
                 link.known.remove(hash);
                 publisher.distrust_origins(turn.replica.last_sequence());
+            }
+        }
+    }
+
+    /// One document less of this name waits among them.
+    pub(super) fn forget_name(&mut self, hash: KeyHash) {
+        if let Entry::Occupied(mut count) = Arc::make_mut(&mut self.single_names).entry(hash) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }

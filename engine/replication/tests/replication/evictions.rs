@@ -245,3 +245,33 @@ fn a_whole_document_that_waits_is_not_merged_after_its_subscription_ended_and_it
     assert!(net.model(0).others.unheld.contains_key(&withheld), "an exception");
     assert!(net.failures(0).is_empty() && net.failures(1).is_empty());
 }
+
+#[test]
+fn what_an_eviction_leaves_a_gap_in_is_asked_about_although_the_batch_had_passed_it() {
+    let mut net = pair_of_peers();
+    net.disconnect(0, 1);
+    // One commit, of which the change of the fern fits, and what the oak lacks is asked about.
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for id in ["fern", "oak"] {
+            transaction.set("plants", id, "light", int(2));
+        }
+    });
+    set(&mut net, 1, "oak", "water", 2);
+    let (left, right) = net.connect(0, 1);
+    net.until_asked((0, left), (1, right), 1);
+    net.held = [(1, right)].into();
+    net.settle();
+    net.model(1).evict("plants", "fern");
+    net.held = [(0, left)].into();
+    net.settle();
+    let asked = net.statistics(1, right).questions_asked;
+    assert_eq!(asked, 3, "about the fern, and about the oak once more");
+    net.held.clear();
+    while net.step() || net.tick_due() {
+        assert_whole(&net);
+    }
+    net.rest();
+    assert_whole(&net);
+    net.assert_equal(0, 1);
+}

@@ -119,6 +119,33 @@ fn documents_that_cost_much_to_read_are_read_once_when_stock_is_taken() {
 }
 
 #[test]
+fn what_was_checked_of_a_batch_is_not_looked_at_again_in_each_call() {
+    const COUNT: u64 = 100;
+    let mut victim = Victim::new();
+    victim.greet();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+    // Buried documents, each to be looked for among those that are alive, and none of them what it is said to be.
+    let documents = (0..COUNT).map(|place| {
+        let hash = [&[0; 9][..], &place.to_be_bytes()].concat();
+        bytes(2, &[number(1, 1), bytes(2, &hash), bytes(4, &[1; 16]), bytes(5, &[1, 0])].concat())
+    });
+    let end = bytes(3, &[number(1, 1), bytes(2, &[7; 8]), number(3, 5)].concat());
+    victim.model.merge_ms = WORK_MS;
+    let batch: Vec<_> = [number(1, 1)].into_iter().chain(documents).chain([end]).collect();
+    victim.receive(&message(6, &batch));
+    let mut calls = 1;
+    while victim.replicator.next_timeout().is_some_and(|timeout| timeout <= 1_000) {
+        victim.replicator.tick(&mut victim.model, 1_000);
+        calls += 1;
+    }
+    let asked = victim.sent().iter().filter(|sent| sent[0] == QUESTION).count();
+    assert_eq!((victim.failure(), asked as u64), (None, COUNT));
+    assert!(calls >= COUNT / 2, "{calls} calls");
+    let named = victim.model.named.get() as u64;
+    assert!(named <= 3 * COUNT, "{named} were looked for");
+}
+
+#[test]
 fn a_flood_of_unfinished_batches_is_bounded() {
     flood_of_unfinished_batches(<[u8]>::to_vec);
 }
@@ -283,6 +310,21 @@ fn names_of_documents_that_wait_to_be_asked_about_count_as_what_is_held() {
     assert!((1..COUNT / 2).contains(&asked), "{asked} questions");
     let held = victim.replicator.held_bytes(BAD).expect("it is open") - before;
     assert!(held >= (COUNT - asked) * 10_000, "{held} bytes");
+}
+
+#[test]
+fn a_document_twice_in_a_batch_ends_the_session_as_it_comes() {
+    for ids in [[1, 2], [1, 1]] {
+        let mut victim = Victim::new();
+        victim.greet();
+        victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+        for id in ids {
+            let document = [number(1, 1), bytes(2, &[b'1', id, 0, 1]), bytes(4, &[1; 16])].concat();
+            victim.receive(&message(6, &[number(1, 1), bytes(2, &document)]));
+        }
+        let failure = victim.failure().map(|reason| reason.to_string());
+        assert_eq!(failure.is_some_and(|reason| reason.contains("twice in a batch")), ids == [1, 1]);
+    }
 }
 
 #[test]
