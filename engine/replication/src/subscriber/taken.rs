@@ -147,7 +147,17 @@ impl Subscriber {
         }
         self.offering.standing = standing;
         self.look_at_comparisons(turn);
+        let offered = self.offer_next(publisher, link, turn);
         self.record_offered(link, turn);
+        offered
+    }
+
+    fn offer_next(
+        &mut self,
+        publisher: &Publisher,
+        link: &mut Link,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         let filtered = self.filtered();
         if filtered.is_empty() || !link.can(TAKEN) {
             self.offering.due = None;
@@ -164,7 +174,7 @@ impl Subscriber {
         }
         let sizes = link.sizes;
         let (mut items, mut bytes, mut rows) = (Vec::new(), 0, 0);
-        let (mut come, mut goes_on) = (begin, None);
+        let mut come = begin;
         'offer: while come < turn.durable && rows < sizes.rows_per_call {
             let changes = turn.replica.changes(come, turn.durable, sizes.rows_per_read)?;
             let is_last = changes.len() < sizes.rows_per_read;
@@ -185,7 +195,6 @@ impl Subscriber {
                     bytes += size;
                 }
                 if turn.replica.worked_ms() >= WORK_MS {
-                    goes_on = Some(turn.now);
                     break 'offer;
                 }
             }
@@ -193,7 +202,8 @@ impl Subscriber {
                 come = turn.durable;
             }
         }
-        self.offering.due = goes_on.filter(|_| come < turn.durable);
+        // The next call goes on, unless that waits for an answer.
+        self.offering.due = (come < turn.durable && items.is_empty()).then_some(turn.now);
         let mut starts = BTreeMap::new();
         for collection in filtered.into_keys() {
             if let Some(offered) = self.offering.offered.get_mut(&collection) {

@@ -3,11 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use crate::net::{Net, int};
+use crate::net::{Net, int, peer_id};
 use ditto_replication::limits::{
     FIRST_WINDOW_DOCUMENTS, MIN_RECONCILED_CHANGES, PART_BYTES, TAKEN_DELAY_MS, WINDOW_BATCHES, WORK_MS,
 };
-use ditto_replication::{SessionId, Sizes, SubscriptionId};
+use ditto_replication::{Replica, SessionId, Sizes, SubscriptionId};
 use ditto_value::Value;
 
 const PLANTS: &str = "SELECT * FROM plants";
@@ -344,6 +344,8 @@ fn what_was_answered_is_not_offered_again() {
     }
     net.connect(1, 2);
     net.rest();
+    let recorded = net.model(1).offered(peer_id(0), "plants");
+    assert_eq!(recorded, Some(net.model(1).last_sequence()), "all of it was looked at");
     net.disconnect(0, 1);
     net.disconnect(1, 2);
     (net.bytes, net.kinds) = (0, std::collections::BTreeMap::new());
