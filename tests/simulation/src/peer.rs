@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use ditto_crdt::{RunId, Sequence};
 use ditto_peer::StoreReplica;
 use ditto_replication::{
-    DocumentKey, Event, LocalPeer, PeerId, Replica, Replicator, SessionId, Sizes, SubscriptionId,
+    DocumentKey, Event, LocalPeer, Mechanisms, PeerId, Replica, Replicator, SessionId, Sizes, SubscriptionId,
 };
 use ditto_storage::{Batch, FaultyStorage, Keyspace, Loss, Place, Storage};
 use ditto_store::{Environment, Executor, OpenError, Store, StoreError, StoreOptions};
@@ -148,7 +148,8 @@ pub struct Peer {
     ended_torn: bool,
     environment: Arc<SimulatedEnvironment>,
     shared: Shared,
-    pub(crate) sizes: Sizes,
+    /// Of sessions, from the next start on.
+    pub sizes: Sizes,
     /// `None` while it is down.
     pub process: Option<Process>,
     /// Nobody starts it before that.
@@ -596,6 +597,12 @@ impl Peer {
             format!("{} {id}{origin}", change.sequence.0)
         });
         words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// How often what only much data makes necessary has happened since it was started.
+    #[must_use]
+    pub fn mechanisms(&self) -> Mechanisms {
+        self.process.as_ref().map(|process| process.replicator.mechanisms()).unwrap_or_default()
     }
 
     /// The newest sequence; 0 while the peer is down.

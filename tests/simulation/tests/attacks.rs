@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use ditto_replication::Event;
-use ditto_simulation::oracle::{coverage, leaks};
+use ditto_simulation::oracle::{coverage, leaks, sanity};
 use ditto_simulation::peer::{Peer, Wish};
 use ditto_simulation::world::World;
 use ditto_storage::Loss;
@@ -20,12 +20,17 @@ fn write(world: &mut World, peer: usize, statement: &str) {
     assert!(world.write(peer, statement).expect("the disk works"), "{statement} changes nothing");
 }
 
-/// Every peer shows the same rows.
+/// Every peer shows the same rows, and holds the same byte by byte.
 fn agree(world: &World, rows: &[&str]) {
     for peer in 0..world.peers.len() {
         assert_eq!(world.show(peer, PLANTS), rows, "peer {peer}");
     }
-    assert_eq!(world.verdicts, Vec::<String>::new());
+    let mut verdicts = world.verdicts.clone();
+    coverage::neighbours(world, &mut verdicts);
+    coverage::equality(world, &mut verdicts);
+    (0..world.links.len()).for_each(|link| coverage::checkpoints(world, link, &mut verdicts));
+    sanity::storages(world, &mut verdicts);
+    assert_eq!(verdicts, Vec::<String>::new());
 }
 
 #[test]
@@ -272,6 +277,38 @@ fn increments_around_an_eviction_add_up() {
 }
 
 #[test]
+fn what_is_inserted_again_after_its_eviction_has_all_that_is_known_elsewhere() {
+    // Whether it is connected meanwhile; and the same after what an image of the disk has forgotten.
+    for (is_connected, is_restored) in [(true, false), (false, false), (false, true)] {
+        let mut world = line(3);
+        world.start_all(&[PLANTS]);
+        world.rest();
+        world.peers[0].take_image(1);
+        write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'a': 1, 'b': 1})");
+        write(&mut world, 0, "UPDATE plants APPLY n INCREMENT BY 1 WHERE _id = 1");
+        world.rest();
+        if !is_connected {
+            world.sever(0, 1);
+        }
+        if is_restored {
+            world.end_process(0, Loss::Nothing);
+            world.peers[0].restore(2);
+            world.start(0);
+        } else {
+            write(&mut world, 0, "EVICT FROM plants WHERE _id = 1");
+        }
+        write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'b': 2, 'c': 2})");
+        write(&mut world, 0, "UPDATE plants APPLY n INCREMENT BY 2 WHERE _id = 1");
+        write(&mut world, 2, "UPDATE plants APPLY n INCREMENT BY 4 WHERE _id = 1");
+        if !is_connected {
+            world.join(0, 1);
+        }
+        world.rest();
+        agree(&world, &[r#"{"_id":1,"a":1,"b":2,"c":2,"n":7}"#]);
+    }
+}
+
+#[test]
 fn increments_of_a_restored_image_and_of_what_it_forgot_add_up() {
     let mut world = line(3);
     world.start_all(&[PLANTS]);
@@ -340,43 +377,80 @@ fn whoever_walks_on_gets_a_document_whose_row_has_moved_behind_the_position() {
     agree(&world, &[r#"{"_id":1,"a":2,"b":2,"c":2,"x":1}"#]);
 }
 
+/// How the second of two peers hears of what the first has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Walk,
+    Listing,
+    Reconciliation,
+}
+
 #[test]
 fn both_sides_write_during_every_step_of_the_first_sync() {
-    let mut world = line(2);
-    world.start_all(&[PLANTS]);
-    world.sever(0, 1);
-    for id in 0..20 {
-        write(&mut world, id % 2, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
+    for way in [Way::Walk, Way::Listing, Way::Reconciliation] {
+        let mut world = line(2);
+        let all = 400;
+        world.peers[0].sizes.listed_changes = if way == Way::Listing { 20 } else { 1_000 };
+        world.peers[0].sizes.window_documents = 4;
+        world.peers[0].sizes.first_window_documents = 4;
+        world.peers[0].sizes.batch_documents = 4;
+        let insert = |world: &mut World, peer, id: i32| {
+            write(world, peer, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
+        };
+        if way != Way::Reconciliation {
+            world.sever(0, 1);
+        }
+        world.start_all(&[PLANTS]);
+        let before = 80;
+        (0..before).for_each(|id| insert(&mut world, 0, id));
+        if way == Way::Reconciliation {
+            // They hold the same, and no checkpoint says so any more.
+            world.rest();
+            world.sever(0, 1);
+            write(&mut world, 1, "EVICT FROM plants WHERE _id = 1");
+        }
+        world.join(0, 1);
+        for id in before..all {
+            insert(&mut world, id as usize % 2, id);
+            world.until(world.now + 1);
+        }
+        world.rest();
+        let done = world.peers[0].mechanisms();
+        assert_eq!(done.listed > 0, way == Way::Listing, "{way:?}");
+        assert_eq!(done.reconciled > 0, way == Way::Reconciliation, "{way:?}");
+        let expected: Vec<String> = (0..all).map(|id| format!(r#"{{"_id":{id}}}"#)).collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        agree(&world, &expected);
     }
-    world.join(0, 1);
-    for id in 20..60 {
-        write(&mut world, id % 2, &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}}})"));
-        world.until(world.now + 1);
-    }
-    world.rest();
-    let expected: Vec<String> = (0..60).map(|id| format!(r#"{{"_id":{id}}}"#)).collect();
-    let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-    agree(&world, &expected);
 }
 
 #[test]
 fn two_large_copies_that_merge_at_a_third_peer_travel_and_can_be_shrunk() {
-    let mut world = line(3);
-    world.start_all(&[PLANTS]);
-    write(&mut world, 1, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
-    world.rest();
-    world.sever(0, 1);
-    world.sever(1, 2);
-    let large = "x".repeat(3 * 1024 * 1024);
-    write(&mut world, 0, &format!("UPDATE plants SET a = '{large}' WHERE _id = 1"));
-    write(&mut world, 2, &format!("UPDATE plants SET b = '{large}' WHERE _id = 1"));
-    world.join(0, 1);
-    world.join(1, 2);
-    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 2})");
-    world.rest();
-    write(&mut world, 1, "UPDATE plants UNSET a, b WHERE _id = 1");
-    world.rest();
-    agree(&world, &[r#"{"_id":1}"#, r#"{"_id":2}"#]);
+    let shrink = "UPDATE plants UNSET a, b WHERE _id = 1";
+    let delete = "DELETE FROM plants WHERE _id = 1";
+    for (statement, left) in [(shrink, &[r#"{"_id":1}"#, r#"{"_id":2}"#][..]), (delete, &[r#"{"_id":2}"#])] {
+        let mut world = line(3);
+        world.start_all(&[PLANTS]);
+        write(&mut world, 1, "INSERT INTO plants DOCUMENTS ({'_id': 1})");
+        world.rest();
+        world.sever(0, 1);
+        world.sever(1, 2);
+        let large = "x".repeat(3 * 1024 * 1024);
+        write(&mut world, 0, &format!("UPDATE plants SET a = '{large}' WHERE _id = 1"));
+        write(&mut world, 2, &format!("UPDATE plants SET b = '{large}' WHERE _id = 1"));
+        world.join(0, 1);
+        world.join(1, 2);
+        write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 2})");
+        world.rest();
+        for peer in 0..3 {
+            let lengths = "SELECT char_length(a) AS a, char_length(b) AS b FROM plants WHERE _id = 1";
+            let expected = format!(r#"{{"a":{0},"b":{0}}}"#, large.len());
+            assert_eq!(world.show(peer, lengths), [expected], "peer {peer}");
+        }
+        write(&mut world, 1, statement);
+        world.rest();
+        agree(&world, left);
+    }
 }
 
 #[test]
