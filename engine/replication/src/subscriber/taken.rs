@@ -174,7 +174,7 @@ impl Subscriber {
         }
         let sizes = link.sizes;
         let (mut items, mut bytes, mut rows) = (Vec::new(), 0, 0);
-        let mut come = begin;
+        let (mut come, mut is_cut) = (begin, false);
         'offer: while come < turn.durable && rows < sizes.rows_per_call {
             let changes = turn.replica.changes(come, turn.durable, sizes.rows_per_read)?;
             let is_last = changes.len() < sizes.rows_per_read;
@@ -195,6 +195,7 @@ impl Subscriber {
                     bytes += size;
                 }
                 if turn.replica.worked_ms() >= WORK_MS {
+                    is_cut = true;
                     break 'offer;
                 }
             }
@@ -202,8 +203,9 @@ impl Subscriber {
                 come = turn.durable;
             }
         }
-        // The next call goes on, unless that waits for an answer.
-        self.offering.due = (come < turn.durable && items.is_empty()).then_some(turn.now);
+        // What was not looked at is not put off once more.
+        let goes_on = come < turn.durable && (is_cut || items.is_empty());
+        self.offering.due = goes_on.then_some(turn.now);
         let mut starts = BTreeMap::new();
         for collection in filtered.into_keys() {
             if let Some(offered) = self.offering.offered.get_mut(&collection) {
