@@ -6,6 +6,7 @@ use std::collections::btree_map::{BTreeMap, Entry as Place};
 use crate::delta::{Delta, DeltaLife};
 use crate::entry::{Content, Counter, Entry, EntryKey, Joined, Tally};
 use crate::items::Hasher;
+use crate::spread::Spread;
 use crate::{Birth, Hlc, Sequence, Size, Slot, Stamp, Version};
 
 /// Everything that is known of one document but its `_id`, which never changes.
@@ -18,6 +19,7 @@ pub struct Document {
     pub(crate) newest: Stamp,
     pub(crate) newest_sequence: Sequence,
     pub(crate) began: Sequence,
+    pub(crate) spread: Spread,
 }
 
 /// What became of a birth.

@@ -48,6 +48,11 @@ impl Size {
         self
     }
 
+    /// So many times as much.
+    pub(crate) fn times(self, count: usize) -> Self {
+        Self { parts: self.parts.saturating_mul(count), paths: self.paths.saturating_mul(count) }
+    }
+
     /// So many births, without their entries.
     pub(crate) fn of_births(count: usize) -> Self {
         Self { parts: count, paths: 0 }

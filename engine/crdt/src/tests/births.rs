@@ -10,7 +10,8 @@ use crate::delta::{DeltaLife, natural};
 use crate::entry::{Content, Counter, Entry, EntryKey, Tally};
 use crate::size::{FIRST_ENTRY, FIRST_SLOT};
 use crate::{
-    Birth, Delta, Document, Hlc, Kind, MAX_PARTS, Path, RunId, Sequence, SiteId, Size, Slot, Stamp, record,
+    Birth, Definitions, Delta, Document, Hlc, Kind, MAX_PARTS, Path, RunId, Sequence, SiteId, Size, Slot,
+    Stamp, WriteError, record,
 };
 
 fn birth(number: usize) -> Birth {
@@ -169,4 +170,108 @@ fn a_delta_is_refused_exactly_where_the_document_that_it_makes_is() {
     assert!(Delta::decode(&delta.encode()).is_ok());
     delta.lives.push((birth(2 * LATER as usize), DeltaLife::Living(Vec::new())));
     assert!(Delta::decode(&delta.encode()).is_err());
+}
+
+struct Statement {
+    document: Document,
+    sequence: u64,
+}
+
+impl Statement {
+    fn stamp(&self) -> Stamp {
+        at(LATER + self.sequence)
+    }
+
+    fn set(&mut self, names: &[&str], value: &Value) -> Result<(), WriteError> {
+        let (path, stamp) = (Path::new(names.iter().copied()).unwrap(), self.stamp());
+        self.document.set(&path, value, &Definitions::default(), stamp, Sequence(self.sequence))
+    }
+
+    fn increment(&mut self, names: &[&str]) -> Result<(), WriteError> {
+        let (path, stamp) = (Path::new(names.iter().copied()).unwrap(), self.stamp());
+        let slot = Slot { run: RunId(1), began: Sequence(1) };
+        let (by, sequence) = (Value::Int(1), Sequence(self.sequence));
+        self.document.increment(&path, Kind::Counter, &by, slot, &Definitions::default(), stamp, sequence)
+    }
+
+    fn restart(&mut self, names: &[&str]) -> Result<(), WriteError> {
+        let (path, stamp) = (Path::new(names.iter().copied()).unwrap(), self.stamp());
+        self.document.restart(&path, 1, &Definitions::default(), stamp, Sequence(self.sequence))
+    }
+
+    fn insert(&mut self, value: Value) -> Result<bool, WriteError> {
+        let birth = Birth { stamp: self.stamp(), run: RunId(9) };
+        let body = Object::from([("x", value)]);
+        self.document.insert(&body, &Definitions::default(), birth, Sequence(self.sequence))
+    }
+}
+
+fn statement(births: usize) -> Statement {
+    Statement { document: living(0..births, &[]), sequence: 2 }
+}
+
+#[test]
+fn attack_30_a_write_that_very_many_births_would_multiply_is_refused_before_it_is_made() {
+    const BIRTHS: usize = 1_000;
+    let refused = WriteError::TooManyBirths { births: BIRTHS };
+    let mut many = statement(BIRTHS);
+    let before = many.document.canonical();
+    let long = Value::from("x".repeat(100_000));
+    assert_eq!(many.set(&["x"], &long), Err(refused.clone()));
+    assert_eq!(many.insert(long.clone()), Err(refused.clone()));
+    // Each map on the way spells the whole path to it.
+    let deep: Vec<String> = (0..100).map(|_| "n".repeat(50)).collect();
+    let deep: Vec<&str> = deep.iter().map(String::as_str).collect();
+    assert_eq!(many.set(&deep, &Value::Null), Err(refused.clone()));
+    assert_eq!(many.increment(&deep), Err(refused.clone()));
+    assert_eq!(many.restart(&deep), Err(refused));
+    assert_eq!(many.document.canonical(), before, "it is unchanged");
+    assert_eq!(many.document.newest_sequence(), Sequence(1));
+
+    many.set(&["x"], &Value::from("short")).unwrap();
+    many.increment(&["n"]).unwrap();
+    many.restart(&["r"]).unwrap();
+    assert!(many.document.delete(Sequence(3)), "it can be deleted");
+    many.sequence = 3;
+    assert!(many.insert(long).unwrap(), "and inserted anew");
+
+    let mut few = statement(13);
+    few.set(&["x"], &Value::from("x".repeat(4 << 20))).expect("as large as honest peers write");
+    assert!(few.document.checked_version().is_ok());
+}
+
+#[test]
+fn attack_30_what_very_many_births_would_take_with_their_first_entry_is_counted() {
+    // With one part for the entry itself; with one for its slot and four for the room beside that.
+    let (register, counter) = (1 + FIRST_ENTRY, 1 + FIRST_ENTRY + 1 + FIRST_SLOT);
+    let refused = |births| Err(WriteError::TooManyBirths { births });
+    let births = MAX_PARTS / register;
+    assert_eq!(statement(births).set(&["x"], &Value::Null), Ok(()));
+    assert_eq!(statement(births + 1).set(&["x"], &Value::Null), refused(births + 1));
+    let births = MAX_PARTS / counter;
+    assert_eq!(statement(births).increment(&["n"]), Ok(()));
+    assert_eq!(statement(births + 1).increment(&["n"]), refused(births + 1));
+}
+
+#[test]
+fn attack_30_the_writes_of_one_statement_are_counted_together() {
+    const BIRTHS: usize = 1_000;
+    let mut many = statement(BIRTHS);
+    // Two of them are 60 MB.
+    let value = Value::from("x".repeat(30_000));
+    many.set(&["a"], &value).unwrap();
+    many.set(&["b"], &value).unwrap();
+    assert_eq!(many.set(&["c"], &value), Err(WriteError::TooManyBirths { births: BIRTHS }));
+    many.sequence += 1;
+    many.set(&["c"], &value).expect("the next statement finds a document that was found to be small enough");
+}
+
+#[test]
+fn a_write_under_one_birth_is_as_large_as_it_likes() {
+    let mut one = statement(1);
+    one.set(&["x"], &Value::from("x".repeat(70 << 20))).unwrap();
+    let mut reborn = statement(1_000);
+    reborn.document.take(Delta::removed((1..1_000).map(birth)), Sequence(2));
+    reborn.sequence = 3;
+    reborn.set(&["x"], &Value::from("x".repeat(1 << 20))).expect("what is removed takes no copy");
 }
