@@ -31,6 +31,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_value::{MAX_DEPTH, ValueRef};
 
+use natural::Checked;
+
 use crate::codec::{DecodeError, Reader, put_birth, put_bytes, put_stamp, put_varint};
 use crate::document::LifeState;
 use crate::entry::{Content, Counter, EntryKey, Tally, is_amount};
@@ -130,7 +132,7 @@ impl Delta {
             return reader.fail("the format of the delta is unknown; a newer build wrote it");
         }
         let count = reader.count(SMALLEST_LIFE)?;
-        let mut size = Size { parts: count, paths: 0 };
+        let mut size = Size::of_births(count);
         size.check_at(reader.position())?;
         let mut lives: Vec<(Birth, DeltaLife)> = Vec::with_capacity(count);
         for _ in 0..count {
@@ -308,7 +310,7 @@ fn read_life(reader: &mut Reader<'_>, birth: Birth, size: &mut Size) -> Result<D
     if count > reader.left() / SMALLEST_ENTRY {
         return reader.fail("a count is beyond the input");
     }
-    size.parts = size.parts.saturating_add(count);
+    size.add(Size::of_entries(count));
     size.check_at(reader.position())?;
     let mut marks = MarkReader { birth: birth.stamp, last: None };
     let mut contents: Vec<(EntryKey, Content)> = Vec::with_capacity(count);
@@ -332,10 +334,11 @@ fn read_life(reader: &mut Reader<'_>, birth: Birth, size: &mut Size) -> Result<D
 
 fn read_natural(reader: &mut Reader<'_>, birth: Birth, size: &mut Size) -> Result<DeltaLife, DecodeError> {
     let stamp = birth.stamp;
-    let (object, own) = natural::check(reader.bytes()?).or_else(|reason| reader.fail(reason))?;
+    let Checked { object, entries, size: own } =
+        natural::check(reader.bytes()?).or_else(|reason| reader.fail(reason))?;
     size.add(own);
     size.check_at(reader.position())?;
-    let mut contents = Vec::with_capacity(own.parts);
+    let mut contents = Vec::with_capacity(entries);
     natural::read(object, |path, value| {
         let (kind, content) = match value {
             Some(value) => (Kind::Register, Content::Register { stamp, value: Some(value.into()) }),
@@ -378,7 +381,7 @@ fn read_content(
             }
             let mut slots = BTreeMap::new();
             let count = reader.count(SMALLEST_SLOT)?;
-            size.add(Size::of_tree(count));
+            size.add(Size::of_slots(count));
             size.check_at(reader.position())?;
             for _ in 0..count {
                 let slot = Slot { run: RunId(reader.u64()?), began: Sequence(reader.varint()?) };
@@ -400,7 +403,7 @@ fn read_content(
             if !(1..=MAX_UNKNOWN_PAYLOADS).contains(&count) {
                 return reader.fail("an entry of an unknown kind has no payload or too many");
             }
-            size.add(Size::of_tree(count));
+            size.add(Size::of_slots(count));
             let mut payloads = BTreeSet::new();
             for _ in 0..count {
                 let payload: (Stamp, Box<[u8]>) = (marks.get(reader)?, reader.bytes()?.into());

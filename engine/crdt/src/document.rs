@@ -6,6 +6,7 @@ use std::collections::btree_map::{BTreeMap, Entry as Place};
 use crate::delta::{Delta, DeltaLife};
 use crate::entry::{Content, Counter, Entry, EntryKey, Joined, Tally};
 use crate::items::Hasher;
+use crate::spread::Spread;
 use crate::{Birth, Hlc, Sequence, Size, Slot, Stamp, Version};
 
 /// Everything that is known of one document but its `_id`, which never changes.
@@ -18,6 +19,7 @@ pub struct Document {
     pub(crate) newest: Stamp,
     pub(crate) newest_sequence: Sequence,
     pub(crate) began: Sequence,
+    pub(crate) spread: Spread,
 }
 
 /// What became of a birth.
@@ -79,15 +81,10 @@ impl Document {
 
     /// How large it is in memory. Linear in the document.
     pub fn size(&self) -> Size {
-        let mut size = Size { parts: self.lives.len(), paths: 0 };
-        for (key, entry) in self.living().flat_map(|(_, entries)| entries) {
-            let further = match &entry.content {
-                Content::Counter(counter) => counter.slots.len(),
-                Content::Unknown(payloads) => payloads.len(),
-                Content::Register { .. } | Content::Map { .. } => 0,
-            };
-            size.add(Size { parts: 1, paths: key.path.bytes().len() });
-            size.add(Size::of_tree(further));
+        let mut size = Size::of_births(self.lives.len());
+        for (_, entries) in self.living() {
+            size.add(Size::of_entries(entries.len()));
+            entries.iter().for_each(|(key, entry)| size.add(Size::within(key, &entry.content)));
         }
         size
     }
@@ -151,7 +148,8 @@ impl Document {
         self.newest_sequence = self.newest_sequence.max(sequence);
     }
 
-    /// Takes over whatever is new in `delta`: the join of both. Linear in the delta, logarithmic in the document.
+    /// Takes over whatever is new in `delta`: the join of both. Linear in the delta, logarithmic in the document; linear in
+    /// both if `delta` removes births.
     pub fn merge(&mut self, delta: &Delta, sequence: Sequence) -> Merged {
         self.take(delta.clone(), sequence)
     }
@@ -160,13 +158,18 @@ impl Document {
     pub fn take(&mut self, delta: Delta, sequence: Sequence) -> Merged {
         let was_alive = self.is_alive();
         let mut total = Joined::default();
-        let mut absorbed = false;
+        let (mut absorbed, mut removes) = (false, false);
         for (birth, theirs) in delta.lives {
             let is_living = matches!(theirs, DeltaLife::Living(_));
             let joined = self.merge_life(birth, theirs, sequence);
             total.changed |= joined.changed;
             total.surplus |= joined.surplus;
             absorbed |= is_living && self.removed(birth);
+            removes |= !is_living && joined.changed;
+        }
+        // Once for all births, of which there may be very many.
+        if removes {
+            self.newest = self.newest_of_living();
         }
         if total.changed {
             if !was_alive {
@@ -181,6 +184,7 @@ impl Document {
         self.lives.get(&birth).is_some_and(|life| matches!(life.state, LifeState::Removed))
     }
 
+    /// Leaves `newest` as it is where a birth is removed.
     fn merge_life(&mut self, birth: Birth, theirs: DeltaLife, sequence: Sequence) -> Joined {
         match (self.lives.entry(birth), theirs) {
             (Place::Vacant(place), DeltaLife::Removed) => {
@@ -205,7 +209,6 @@ impl Document {
                     (LifeState::Removed, DeltaLife::Living(_)) => Joined { changed: false, surplus: true },
                     (LifeState::Living(_), DeltaLife::Removed) => {
                         *life = Life { sequence, state: LifeState::Removed };
-                        self.newest = self.newest_of_living();
                         Joined { changed: true, surplus: false }
                     }
                     (LifeState::Living(entries), DeltaLife::Living(contents)) => {

@@ -47,6 +47,7 @@ mod lost;
 mod path;
 pub mod record;
 mod size;
+mod spread;
 mod stamp;
 mod version;
 mod visible;

@@ -1,6 +1,6 @@
 //! What a removal takes with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_value::{Object, Value, ValueRef};
 
@@ -29,7 +29,7 @@ impl Document {
     ///
     /// Left out is what came with a birth, because documents travel whole and whoever removed the birth has seen its INSERT;
     /// what is removed already; and what is written under a birth that stays alive as well. Whether the others were seen by
-    /// whoever removed them is not for the document to know. Linear in the document if `delta` removes anything,
+    /// whoever removed them is not for the document to know. Takes time n log n in the document if `delta` removes anything,
     /// otherwise in the births of `delta`.
     pub fn lost_to(&self, delta: &Delta) -> Vec<Lost> {
         let removals = delta.lives.iter().filter(|(_, life)| matches!(life, DeltaLife::Removed));
@@ -39,12 +39,13 @@ impl Document {
         }
         let (dying, surviving): (Vec<_>, Vec<_>) =
             self.living().partition(|(birth, _)| removals.contains(birth));
+        let surviving = Surviving::of(surviving.into_iter().map(|(_, entries)| entries));
         // A write goes under every living birth, so one loss may be met several times.
         let mut met = BTreeSet::new();
         let mut lost = Vec::new();
         for (birth, entries) in dying {
             let spared = |key: &EntryKey, content: &Content, stamp| {
-                stamp == birth.stamp || survives(&surviving, key, content, stamp)
+                stamp == birth.stamp || surviving.replaces(key, content, stamp)
             };
             let found = without_implied_maps(written(entries, spared));
             lost.extend(
@@ -88,14 +89,37 @@ fn written(entries: &Entries, spared: impl Fn(&EntryKey, &Content, Stamp) -> boo
     list
 }
 
-/// Whether the write is visible under another birth, or was replaced there.
-fn survives(surviving: &[(Birth, &Entries)], key: &EntryKey, content: &Content, stamp: Stamp) -> bool {
-    let replaces = |other: &Content| match (content, other) {
-        // What is counted goes with its generation, however new it is.
-        (Content::Counter(ours), Content::Counter(theirs)) if theirs.generation > ours.generation => true,
-        _ => other.newest() >= stamp,
-    };
-    surviving.iter().any(|(_, entries)| entries.get(key).is_some_and(|entry| replaces(&entry.content)))
+/// What is newest under the births that stay alive, by key: each write is looked up once, however many births there are.
+struct Surviving<'d>(BTreeMap<&'d EntryKey, Newest>);
+
+#[derive(Default)]
+struct Newest {
+    write: Stamp,
+    /// Of a counter.
+    generation: Stamp,
+}
+
+impl<'d> Surviving<'d> {
+    fn of(lives: impl Iterator<Item = &'d Entries>) -> Self {
+        let mut by_key: BTreeMap<&EntryKey, Newest> = BTreeMap::new();
+        for (key, entry) in lives.flatten() {
+            let newest = by_key.entry(key).or_default();
+            newest.write = newest.write.max(entry.content.newest());
+            if let Content::Counter(counter) = &entry.content {
+                newest.generation = newest.generation.max(counter.generation);
+            }
+        }
+        Self(by_key)
+    }
+
+    /// Whether the write is visible under a birth that stays, or was replaced there.
+    fn replaces(&self, key: &EntryKey, content: &Content, stamp: Stamp) -> bool {
+        self.0.get(key).is_some_and(|newest| match content {
+            // What is counted goes with its generation, however new it is.
+            Content::Counter(counter) if newest.generation > counter.generation => true,
+            _ => newest.write >= stamp,
+        })
+    }
 }
 
 /// Drops the maps below which something is listed: they were made for that. The list is in the order of its paths.

@@ -49,6 +49,7 @@ use crate::delta::natural;
 use crate::document::{Entries, Life, LifeState};
 use crate::entry::{Content, Counter, Entry, EntryKey, Tally};
 use crate::path::push_name;
+use crate::spread::Spread;
 use crate::{Birth, Delta, Document, Kind, Path, RunId, Sequence, Slot, Stamp, Version};
 
 const FORMAT: u8 = 1;
@@ -168,6 +169,7 @@ impl<'a> Record<'a> {
             newest: Stamp::ZERO,
             newest_sequence: self.newest_sequence,
             began: self.began,
+            spread: Spread::default(),
         };
         match self.metadata {
             Metadata::Plain(birth) => {

@@ -4,19 +4,27 @@
 //! has to decode later.
 
 use crate::codec::DecodeError;
+use crate::entry::{Content, EntryKey};
 use crate::{Document, Version};
 
 /// The longest canonical bytes of a document that is merged from elsewhere: what is longer cannot travel. Thirteen copies of the
 /// largest document that can be written, merged.
 pub const MAX_MERGED_BYTES: usize = 64 * 1024 * 1024;
 /// Births, entries, slots of counters and payloads of unknown kinds together, of a delta and of a document that is merged. Each takes
-/// some 150 bytes in memory, and four times as much more where an entry has slots or payloads at all, so that it counts as four
-/// more there. A document of 5 MiB, the largest that can be written, has at most 1.3 million: a member takes four bytes at least,
-/// and a counter 30.
+/// some 150 bytes in memory. Where there is one at all there is room for several: a living birth that has entries counts as six
+/// more, and an entry that has slots or payloads as four more. A document of 5 MiB, the largest that can be written, has at most 1.3
+/// million: a member takes four bytes at least, a counter 30, and a further birth with an entry 32.
+///
+/// So births need no bound of their own: 250,000 can be living with an entry each, and take what any document of this size does.
 pub const MAX_PARTS: usize = 2_000_000;
 /// How long the paths of all entries may be together, of a delta and of a document that is merged: those of a document of 5 MiB that
 /// travels as an object have at most 80 MiB, because they are at most 16 times as long as that.
 pub const MAX_PATHS_BYTES: usize = 128 * 1024 * 1024;
+
+/// As how many parts more the first entry of a birth counts, and the first slot or payload of an entry: the first leaf of a tree
+/// of the standard library has room for eleven.
+pub(crate) const FIRST_ENTRY: usize = 6;
+pub(crate) const FIRST_SLOT: usize = 4;
 
 /// What a document takes in memory but for its values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,10 +42,44 @@ impl Size {
         self.paths = self.paths.saturating_add(other.paths);
     }
 
+    /// Both together.
+    pub(crate) fn with(mut self, other: Self) -> Self {
+        self.add(other);
+        self
+    }
+
+    /// So many times as much.
+    pub(crate) fn times(self, count: usize) -> Self {
+        Self { parts: self.parts.saturating_mul(count), paths: self.paths.saturating_mul(count) }
+    }
+
+    /// So many births, without their entries.
+    pub(crate) fn of_births(count: usize) -> Self {
+        Self { parts: count, paths: 0 }
+    }
+
+    /// So many entries of one birth, without their paths and what is in them.
+    pub(crate) fn of_entries(count: usize) -> Self {
+        Self::of_tree(count, FIRST_ENTRY)
+    }
+
     /// So many slots or payloads of one entry.
-    pub(crate) fn of_tree(count: usize) -> Self {
-        const FIRST_NODE: usize = 4;
-        Self { parts: if count == 0 { 0 } else { count.saturating_add(FIRST_NODE) }, paths: 0 }
+    pub(crate) fn of_slots(count: usize) -> Self {
+        Self::of_tree(count, FIRST_SLOT)
+    }
+
+    fn of_tree(count: usize, first: usize) -> Self {
+        Self { parts: if count == 0 { 0 } else { count.saturating_add(first) }, paths: 0 }
+    }
+
+    /// The path of one entry and what is in it.
+    pub(crate) fn within(key: &EntryKey, content: &Content) -> Self {
+        let slots = match content {
+            Content::Counter(counter) => counter.slots.len(),
+            Content::Unknown(payloads) => payloads.len(),
+            Content::Register { .. } | Content::Map { .. } => 0,
+        };
+        Self { paths: key.path.bytes().len(), ..Self::of_slots(slots) }
     }
 
     /// # Errors

@@ -7,7 +7,8 @@ use crate::definitions::Scope;
 use crate::document::{Entries, Life, LifeState};
 use crate::entry::{self, Content, Counter, Entry, EntryKey, Uncountable};
 use crate::path::{Path, PathError, depth, push_name};
-use crate::{Birth, Definitions, Document, Hlc, Kind, Sequence, Slot, Stamp};
+use crate::spread::Copies;
+use crate::{Birth, Definitions, Document, Hlc, Kind, MAX_MERGED_BYTES, MAX_PARTS, Sequence, Slot, Stamp};
 
 /// Why a document cannot be written so. It is unchanged then.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -112,6 +113,17 @@ pub enum WriteError {
         /// The increment.
         by: Value,
     },
+    /// A write goes under every living birth, and the copies of this statement would be together more than can travel.
+    #[error(
+        "the document was inserted {births} times by peers that did not know of each other, and what is written goes under each of \
+         these births, together more than {} MiB or {MAX_PARTS} members; write less at once, or delete the document and insert it \
+         anew",
+        MAX_MERGED_BYTES >> 20
+    )]
+    TooManyBirths {
+        /// How many births are living.
+        births: usize,
+    },
     /// More nesting than a value may have.
     #[error("the document is nested deeper than {MAX_DEPTH} levels; nest it less deeply")]
     TooDeep,
@@ -149,6 +161,7 @@ impl Document {
         }
         let mut writes = Writes { stamp: birth.stamp, inserting: true, list: Vec::with_capacity(body.len()) };
         writes.members(&mut Vec::new(), body, definitions.scope())?;
+        self.spread(writes.copies(), sequence)?;
         self.touch(sequence);
         self.newest = birth.stamp;
         if !alive {
@@ -179,6 +192,7 @@ impl Document {
         let (ancestors, scope) = self.descend(path, definitions)?;
         let mut writes = Writes { stamp, inserting: false, list: Vec::new() };
         writes.value(&mut path.bytes().to_vec(), value, scope)?;
+        self.spread(Copies::of_maps(&ancestors).with(writes.copies()), sequence)?;
         self.touch(sequence);
         self.newest = stamp;
         self.apply(stamp, sequence, |under| {
@@ -243,6 +257,7 @@ impl Document {
         for (_, entries) in self.living() {
             check_count(entries, &key, slot, by)?;
         }
+        self.spread(Copies::of_maps(&ancestors).with(Copies::of_count(&key)), sequence)?;
         self.touch(sequence);
         self.newest = stamp;
         self.apply(stamp, sequence, |under| {
@@ -268,11 +283,13 @@ impl Document {
         let (ancestors, scope) = self.descend(path, definitions)?;
         let key = EntryKey { path: path.clone(), kind: Kind::Counter };
         check_counter(&key, Kind::Counter, scope)?;
+        let restarted = Content::Counter(Counter { base: Some(with as u64), ..Counter::opened(stamp) });
+        self.spread(Copies::of_maps(&ancestors).with(Copies::of_entry(&key, &restarted)), sequence)?;
         self.touch(sequence);
         self.newest = stamp;
         self.apply(stamp, sequence, |under| {
             under.maps(&ancestors);
-            under.put(&key, Content::Counter(Counter { base: Some(with as u64), ..Counter::opened(stamp) }));
+            under.put(&key, restarted.clone());
         });
         Ok(())
     }
@@ -381,6 +398,14 @@ struct Writes {
 }
 
 impl Writes {
+    /// What they take under one birth.
+    fn copies(&self) -> Copies {
+        self.list
+            .iter()
+            .map(|(key, content)| Copies::of_entry(key, content))
+            .fold(Copies::default(), Copies::with)
+    }
+
     fn members(&mut self, path: &mut Vec<u8>, members: &Object, scope: Scope<'_>) -> Result<(), WriteError> {
         let length = path.len();
         for (name, value) in members {

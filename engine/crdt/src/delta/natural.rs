@@ -89,8 +89,17 @@ pub(crate) fn read<'a>(object: ValueRef<'a>, mut each: impl FnMut(&[u8], Option<
     walk(object, &mut Vec::new(), &mut each);
 }
 
-/// Checks bytes from outside; says also how large the entries are.
-pub(crate) fn check(bytes: &[u8]) -> Result<(ValueRef<'_>, Size), &'static str> {
+/// An object that stands for entries.
+pub(crate) struct Checked<'a> {
+    pub(crate) object: ValueRef<'a>,
+    /// How many.
+    pub(crate) entries: usize,
+    /// How large they are together, without their birth.
+    pub(crate) size: Size,
+}
+
+/// Checks bytes from outside.
+pub(crate) fn check(bytes: &[u8]) -> Result<Checked<'_>, &'static str> {
     let object = ValueRef::parse(bytes).map_err(|malformed| malformed.reason)?;
     if object.kind() != ValueKind::Object || object.is_empty() {
         return Err("entries in natural form are not an object with members");
@@ -98,13 +107,15 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(ValueRef<'_>, Size), &'static str> 
     if object.get("_id").is_some() {
         return Err("a path is not allowed");
     }
-    let mut parts = object.len();
+    let mut entries = object.len();
     let paths =
-        paths_length(object, &mut |object| parts += object.len()).map_err(|_| "a path is not allowed")?;
+        paths_length(object, &mut |object| entries += object.len()).map_err(|_| "a path is not allowed")?;
     if !is_long_enough(bytes, paths) {
         return Err("the paths of entries in natural form are too long for it");
     }
-    Ok((object, Size { parts, paths }))
+    let mut size = Size::of_entries(entries);
+    size.paths = paths;
+    Ok(Checked { object, entries, size })
 }
 
 fn walk<'a>(object: ValueRef<'a>, path: &mut Vec<u8>, each: &mut impl FnMut(&[u8], Option<&'a [u8]>)) {

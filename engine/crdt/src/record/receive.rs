@@ -8,7 +8,7 @@ use super::plain::plain_record;
 use crate::codec::{DecodeError, Reader};
 use crate::delta::{self, natural};
 use crate::size::check_length;
-use crate::{Birth, Delta, Document, Sequence, Version};
+use crate::{Birth, Delta, Document, Sequence, Size, Version};
 
 /// What [`Document::merge`] of a decoded delta into nothing and [`encode`](super::encode) give, in one pass if the sender's
 /// record was plain. A version of [`NOTHING`](Version::NOTHING) says that the delta was empty, and that there is nothing
@@ -19,12 +19,12 @@ use crate::{Birth, Delta, Document, Sequence, Version};
 pub fn receive<'a>(id: impl Tree<'a>, delta: &[u8], sequence: Sequence) -> Result<Inserted, DecodeError> {
     if let Some((birth, object)) = natural_entries(delta)
         && check_length(delta).is_ok()
-        && let Ok((body, size)) = natural::check(object)
-        && size.check().is_ok()
+        && let Ok(checked) = natural::check(object)
+        && checked.size.with(Size::of_births(1)).check().is_ok()
     {
         // The delta is the whole document, and there is one encoding of it.
         let version = Version::of(&[delta]);
-        return Ok(Inserted { record: plain_record(id, body, birth, sequence, version), version });
+        return Ok(Inserted { record: plain_record(id, checked.object, birth, sequence, version), version });
     }
     let mut document = Document::new();
     document.take(Delta::decode(delta)?, sequence);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ditto_crdt::{Definitions, Delta, Document, Hlc, Path, Sequence, SiteId, Stamp};
+use ditto_crdt::{Birth, Definitions, Delta, Document, Hlc, Path, RunId, Sequence, SiteId, Stamp};
 use ditto_storage::{Direction, Keyspace, Storage};
 use ditto_store::{IncomingDocument, Refused, TransactionKind};
 use ditto_value::{Object, Value};
@@ -234,4 +234,54 @@ fn a_document_that_would_grow_beyond_what_can_travel_is_refused_and_its_removal_
     assert_eq!(refusals(&a, &victim, victim.changes(Sequence::ZERO)), []);
     assert_eq!(show(&a), [""; 0], "and so is the deletion");
     assert_consistent(&a.store);
+}
+
+/// What only somebody who forges can send: the document with so many births that are living.
+fn with_births(of: &Peer, births: u64) -> (Document, Vec<IncomingDocument>) {
+    let mut changes = of.changes(Sequence::ZERO);
+    let mut document = Document::new();
+    document.merge(&Delta::decode(&changes[0].delta).expect("a delta"), Sequence(1));
+    for number in 0..births {
+        let birth = Birth { stamp: Stamp::new(Hlc(number + 1), SiteId(9)), run: RunId(9) };
+        let mut born = Document::new();
+        born.insert(&Object::new(), &Definitions::default(), birth, Sequence(1)).expect("a new birth");
+        document.merge(&born.delta_since(Sequence::ZERO), Sequence(1));
+    }
+    changes[0].delta = document.canonical();
+    changes[0].stated = document.version();
+    (document, changes)
+}
+
+#[test]
+fn attack_30_a_document_of_very_many_births_can_be_written_and_deleted_and_fills_no_memory() {
+    const BIRTHS: u64 = 20_000;
+    let (honest, victim) = (Peer::new(1), Peer::new(2));
+    run(&honest.store, "INSERT INTO c DOCUMENTS ({'_id': 'd', 'x': 1})");
+    let (mut document, forged) = with_births(&honest, BIRTHS);
+    assert_eq!(refusals(&victim, &honest, forged.clone()), [], "it is not larger than others");
+    let long = Object::from([("text", "x".repeat(10_000))]);
+    for statement in [
+        "UPDATE c SET x = :text",
+        "INSERT INTO c DOCUMENTS ({'_id': 'd', 'x': :text}) ON ID CONFLICT DO UPDATE",
+    ] {
+        let error = victim.store.execute(statement, &long).expect_err("200 MB are not made").to_string();
+        assert!(error.contains("inserted 20001 times") && error.contains("64 MiB"), "{error}");
+    }
+    assert_eq!(show(&victim), [r#"{"_id":"d","x":1}"#]);
+    run(&victim.store, "UPDATE c SET x = 2");
+    assert_eq!(show(&victim), [r#"{"_id":"d","x":2}"#]);
+    assert_consistent(&victim.store);
+
+    let mut deletion = forged;
+    document.delete(Sequence(2));
+    deletion[0].delta = document.delta_since(Sequence(1)).encode();
+    deletion[0].stated = document.version();
+    let foreseen =
+        victim.store.replica().merged_version(&deletion[0].key, &deletion[0].delta).expect("reads");
+    assert_eq!(foreseen, Ok(document.version()));
+    assert_eq!(refusals(&victim, &honest, deletion), []);
+    assert_eq!(show(&victim), [""; 0]);
+    run(&victim.store, "INSERT INTO c DOCUMENTS ({'_id': 'd', 'x': 3})");
+    victim.store.execute("UPDATE c SET x = :text", &long).expect("the new life is alone");
+    assert_consistent(&victim.store);
 }
