@@ -222,7 +222,7 @@ pub unsafe extern "C" fn dittoffi_peer_set_transport_config(
                 format!("the transport configuration cannot be read: {error}"),
             )
         })?;
-        let found = peer.0.set_transport_config(config);
+        let found = peer.0.set_transport_config(config)?;
         if problems.is_null() {
             return Ok(());
         }

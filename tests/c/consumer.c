@@ -681,6 +681,7 @@ int main(int argc, char **argv)
     await_begun(&too_late);
     FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, too_late.error);
     FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, dittoffi_peer_execute(again, slice("SELECT * FROM plants"), NOTHING, &late));
+    FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED, dittoffi_peer_set_transport_config(again, slice("{}"), NULL));
     FAIL(DITTOFFI_ERROR_CODE_PEER_CLOSED,
          dittoffi_peer_verify(again, (dittoffi_progress_callback_t){ 0 }, &buffer));
     /* The directory is free, though a handle is left. */

@@ -240,7 +240,15 @@ impl Peer {
     /// Replaces the transport configuration; it applies at once when sync is active. Answers with what cannot be
     /// served, in words: an address that is none, a transport that this build does not have, and, when sync is active, a
     /// port in use.
-    pub fn set_transport_config(&self, config: TransportConfig) -> Vec<String> {
+    ///
+    /// # Errors
+    /// [`PeerError::Closed`].
+    pub fn set_transport_config(&self, config: TransportConfig) -> Result<Vec<String>, PeerError> {
+        // Kept, so that the peer does not close meanwhile.
+        let machinery = self.0.machinery.lock();
+        if machinery.is_none() {
+            return Err(PeerError::Closed);
+        }
         let mut problems = config.unavailable();
         // The lock on the transports orders concurrent changes.
         let transports = self.0.transports.lock();
@@ -259,7 +267,7 @@ impl Peer {
             }
         };
         problems.extend(found.iter().map(ToString::to_string));
-        problems
+        Ok(problems)
     }
 
     /// The transport configuration as set.

@@ -31,7 +31,7 @@ impl Line {
         connect(&reader, &listen(&relay));
         let mut both = relay.transport_config();
         both.connect.tcp_servers.insert(at_author);
-        assert_eq!(relay.set_transport_config(both), Vec::<String>::new());
+        assert_eq!(relay.set_transport_config(both).unwrap(), Vec::<String>::new());
         for peer in [&relay, &reader] {
             let ready = "SELECT _id FROM system:subscriptions WHERE state = 'Serving' AND NOT catching_up";
             await_that(peer, ready, |rows| !rows.is_empty());

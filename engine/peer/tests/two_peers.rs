@@ -70,6 +70,7 @@ fn a_directory_is_open_once_and_free_after_closing() {
     peer.close();
     peer.close();
     assert!(matches!(peer.start_sync(), Err(PeerError::Closed)));
+    assert!(matches!(peer.set_transport_config(TransportConfig::default()), Err(PeerError::Closed)));
     let again = Peer::open(config(directory.path())).unwrap();
     assert_eq!(again.peer_key(), key);
 }
@@ -103,7 +104,7 @@ fn a_port_in_use_is_reported_in_words() {
     transports.listen.tcp.enabled = true;
     transports.listen.tcp.interface_ip = "127.0.0.1".to_owned();
     transports.listen.tcp.port = taken.local_addr().unwrap().port();
-    let problems = peer.set_transport_config(transports);
+    let problems = peer.set_transport_config(transports).unwrap();
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains("in use"), "{problems:?}");
 }
@@ -114,7 +115,7 @@ fn what_is_no_address_is_named_whether_or_not_sync_is_active() {
     let peer = Peer::open(config(directory.path())).unwrap();
     let mut transports = TransportConfig::default();
     transports.connect.tcp_servers.extend(["nonsense".to_owned(), "example.com:4040".to_owned()]);
-    let stopped = peer.set_transport_config(transports.clone());
+    let stopped = peer.set_transport_config(transports.clone()).unwrap();
     assert_eq!(stopped.len(), 1, "{stopped:?}");
     assert!(
         stopped[0].contains("\"nonsense\"") && stopped[0].contains("TCP server to connect to"),
@@ -123,14 +124,14 @@ fn what_is_no_address_is_named_whether_or_not_sync_is_active() {
     transports.connect.tcp_servers.retain(|server| server == "nonsense");
     transports.listen.tcp.enabled = true;
     transports.listen.tcp.interface_ip = "localhost".to_owned();
-    let stopped = peer.set_transport_config(transports.clone());
+    let stopped = peer.set_transport_config(transports.clone()).unwrap();
     assert_eq!(stopped.len(), 2, "{stopped:?}");
     assert!(stopped[0].contains("\"localhost\"") && stopped[0].contains("TCP listener"), "{stopped:?}");
     peer.start_sync().unwrap();
-    assert_eq!(peer.set_transport_config(transports.clone()), stopped);
+    assert_eq!(peer.set_transport_config(transports.clone()).unwrap(), stopped);
     transports.listen.tcp.enabled = false;
     transports.connect.tcp_servers.clear();
-    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
+    assert_eq!(peer.set_transport_config(transports).unwrap(), Vec::<String>::new());
 }
 
 #[test]

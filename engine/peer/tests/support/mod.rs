@@ -37,7 +37,7 @@ pub fn listen(peer: &Peer) -> String {
     let mut transports = TransportConfig::default();
     transports.listen.tcp.enabled = true;
     transports.listen.tcp.interface_ip = "127.0.0.1".to_owned();
-    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
+    assert_eq!(peer.set_transport_config(transports).unwrap(), Vec::<String>::new());
     peer.start_sync().unwrap();
     let result = execute(peer, "SELECT * FROM system:transports_info WHERE _id = 'listen_tcp'");
     result[0].get("value").and_then(|value| value.as_str().map(str::to_owned)).unwrap()
@@ -46,7 +46,7 @@ pub fn listen(peer: &Peer) -> String {
 pub fn connect(peer: &Peer, address: &str) {
     let mut transports = TransportConfig::default();
     transports.connect.tcp_servers.insert(address.to_owned());
-    assert_eq!(peer.set_transport_config(transports), Vec::<String>::new());
+    assert_eq!(peer.set_transport_config(transports).unwrap(), Vec::<String>::new());
     peer.start_sync().unwrap();
 }
 
