@@ -36,6 +36,7 @@ impl Executor for Nobody {
 }
 
 struct Side {
+    number: u8,
     store: Store,
     replica: StoreReplica,
     replicator: Replicator,
@@ -46,12 +47,14 @@ fn side(number: u8, now_ms: u64) -> Side {
     let options = StoreOptions::new("clocks", Arc::new(Nobody));
     let store = Store::open(Arc::new(MemoryStorage::new()), clock, options).unwrap();
     let local = LocalPeer::new(PeerId([number; 32]), "clocks");
-    Side { replica: StoreReplica::new(store.clone()), store, replicator: Replicator::new(local) }
+    let replica = StoreReplica::new(store.clone());
+    Side { number, replica, store, replicator: Replicator::new(local) }
 }
 
 /// Lets two peers that want everything meet, until nothing more is said.
 fn meet(one: &mut Side, other: &mut Side) {
-    for (side, remote) in [(&mut *one, 2), (&mut *other, 1)] {
+    let numbers = [one.number, other.number];
+    for (side, remote) in [(&mut *one, numbers[1]), (&mut *other, numbers[0])] {
         let Side { replica, replicator, .. } = side;
         replicator.subscribe(SubscriptionId(1), "SELECT * FROM c", &Object::new(), replica, 0).unwrap();
         replicator.connected(SESSION, PeerId([remote; 32]), replica, 0);
@@ -93,7 +96,7 @@ fn each_peer_knows_how_far_the_clock_of_the_other_is_from_its_own() {
 
 #[test]
 fn a_peer_that_passes_on_a_write_from_the_future_is_not_taken_for_its_author() {
-    let (mut author, mut between, mut end) = (side(1, NOW + 400 * DAY_MS), side(2, NOW), side(1, NOW));
+    let (mut author, mut between, mut end) = (side(1, NOW + 400 * DAY_MS), side(2, NOW), side(3, NOW));
     author.store.execute("INSERT INTO c DOCUMENTS ({'_id': 1})", &Object::new()).unwrap();
     meet(&mut author, &mut between);
     between.replicator = Replicator::new(LocalPeer::new(PeerId([2; 32]), "clocks"));

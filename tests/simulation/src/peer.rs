@@ -158,6 +158,8 @@ pub struct Peer {
     pub failed: bool,
     /// What it subscribes to.
     pub wishes: Vec<Wish>,
+    /// What it subscribed to, and will again.
+    pub(crate) paused: Vec<Wish>,
     /// What it wrote.
     pub ledger: Ledger,
     /// It does not take some documents: see [`refusals`](crate::refusals).
@@ -215,6 +217,7 @@ impl Peer {
         let mut copy =
             Self::on(storage, number, seed, original.skew(), original.sizes, original.shared.clone());
         copy.wishes.clone_from(&original.wishes);
+        copy.paused.clone_from(&original.paused);
         copy.forked = true;
         copy.older = original.older;
         copy.refuses = original.refuses;
@@ -256,6 +259,7 @@ impl Peer {
             away: false,
             failed: false,
             wishes: Vec::new(),
+            paused: Vec::new(),
             ledger: Ledger::default(),
             refuses: false,
             has_failed: false,

@@ -72,10 +72,16 @@ impl World {
         }
     }
 
-    /// A subscription begins or ends. Where everybody wants everything that stays so.
+    /// A subscription begins, ends, or is taken back for a while. Where everybody wants everything that stays so.
     pub(crate) fn change_subscriptions(&mut self, peer: usize) {
         let now = self.now;
         if self.peers[peer].process.is_none() {
+            return;
+        }
+        if self.wanting == Wanting::Parts
+            && (self.resume(peer) || self.random.percent(30) && self.pause(peer))
+        {
+            self.pump(peer);
             return;
         }
         let wishes = self.peers[peer].wishes.len() as u64;
@@ -94,6 +100,35 @@ impl World {
             self.peers[peer].wish(wish, now);
         }
         self.pump(peer);
+    }
+
+    /// All that a peer wants of plants it does not want for a while; false if it wants all of them.
+    fn pause(&mut self, peer: usize) -> bool {
+        let is_filtered = |wish: &Wish| wish.query.starts_with(PLANTS) && wish.query != PLANTS;
+        let wishes = &self.peers[peer].wishes;
+        if !wishes.iter().any(is_filtered) || wishes.iter().any(|wish| wish.query == PLANTS) {
+            return false;
+        }
+        self.note(|| format!("peer {peer} wants no plants for a while"));
+        while let Some(index) = self.peers[peer].wishes.iter().position(is_filtered) {
+            self.take_back(peer, index);
+            let wish = self.peers[peer].wishes[index].clone();
+            self.peers[peer].renounce(index, self.now);
+            self.peers[peer].paused.push(wish);
+        }
+        self.look_at_transactions(peer, Look::Changed);
+        true
+    }
+
+    /// It wants them again; false if nothing is taken back.
+    pub(crate) fn resume(&mut self, peer: usize) -> bool {
+        let paused = std::mem::take(&mut self.peers[peer].paused);
+        if paused.is_empty() {
+            return false;
+        }
+        self.note(|| format!("peer {peer} wants plants again"));
+        paused.into_iter().for_each(|wish| self.peers[peer].wish(wish, self.now));
+        true
     }
 
     /// A subscription is taken back.

@@ -383,6 +383,11 @@ impl World {
             (0..self.peers.len()).for_each(|peer| self.release(peer));
             self.scoped = false;
         }
+        for peer in 0..self.peers.len() {
+            if self.resume(peer) {
+                self.pump(peer);
+            }
+        }
         let begin = self.now;
         self.meet();
         if !self.verdicts.is_empty() {

@@ -40,6 +40,7 @@ fn every_test_that_the_page_names_is_where_it_says() {
     let mut places = BTreeMap::new();
     let mut module = String::new();
     let (mut named, mut missing) = (0, Vec::new());
+    let (mut attack, mut simulated) = (0, BTreeSet::new());
     for row in attacks.lines().filter_map(cells) {
         match row.as_slice() {
             [place, directory] => {
@@ -47,9 +48,13 @@ fn every_test_that_the_page_names_is_where_it_says() {
                     places.insert(place.to_string(), root.join(directory));
                 }
             }
-            [_, _, place, tests] => {
+            [number, _, place, tests] => {
+                attack = number.parse().unwrap_or(attack);
                 if let Some(place) = quoted(place).first() {
                     module = (*place).to_owned();
+                }
+                if module.starts_with("simulation/") {
+                    simulated.insert(attack);
                 }
                 for test in quoted(tests).into_iter().filter(|name| *name != "_id") {
                     named += 1;
@@ -65,6 +70,8 @@ fn every_test_that_the_page_names_is_where_it_says() {
     }
     assert!(named > 100, "the table is read: {named} tests");
     assert_eq!(missing, Vec::<String>::new());
+    let whole_peers: Vec<u32> = (1..=34).filter(|attack| !simulated.contains(attack)).collect();
+    assert_eq!(whole_peers, [0; 0], "attacks that no simulated world meets");
 }
 
 #[test]
