@@ -212,8 +212,8 @@ impl Replica for StoreReplica {
     }
 
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
-        let ServedInterest { selection, query, arguments } = interest;
-        let interest = ditto_store::ServedInterest { selection, query, arguments };
+        let ServedInterest { selection, query, arguments, held } = interest;
+        let interest = ditto_store::ServedInterest { selection, query, arguments, held };
         self.0.serves(&remote.0, remote.origin(), interest);
     }
 

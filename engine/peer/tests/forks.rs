@@ -26,8 +26,10 @@ fn who_claims_again_and_again_to_have_seen_another_history_is_refused_in_the_end
         stranger.meet(&address, &NOTHING);
     }
     // However many runs a greeting names, it is answered by one new identity.
+    const ANSWERED: &str = "continues under a new identity; connect again";
     for _ in 0..8 {
-        stranger.meet(&address, &[FAR, FAR, FAR]);
+        let reason = stranger.refusal(&address, &[FAR, FAR, FAR]);
+        assert!(reason.ends_with(ANSWERED), "{reason}");
     }
     let reason = stranger.refusal(&address, &[FAR]);
     assert!(reason.contains("claims again and again to have seen another history"), "{reason}");
@@ -41,7 +43,8 @@ fn who_claims_again_and_again_to_have_seen_another_history_is_refused_in_the_end
     stranger.meet(&address, &[]);
     let mut other = Stranger::new(&config(directory.path()).database_id);
     other.runs = 200;
-    other.meet(&address, &[FAR]);
+    let reason = other.refusal(&address, &[FAR]);
+    assert!(reason.ends_with(ANSWERED), "{reason}");
     other.meet(&address, &[]);
     assert_eq!(runs(), before + 9);
 }

@@ -244,6 +244,8 @@ pub struct ServedInterest {
     pub query: String,
     /// A CBOR map; empty for none.
     pub arguments: Vec<u8>,
+    /// By its own checkpoint it holds all of it up to this local sequence. If it had acknowledged more, it has lost something.
+    pub held: Sequence,
 }
 
 /// What a remote peer holds durably of what it was sent.

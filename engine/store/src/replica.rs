@@ -558,7 +558,11 @@ impl Replica {
         let inner = &self.store.inner;
         let collection =
             ditto_dql::subscribed_collection(&interest.query).map(|collection| collection.to_string());
-        inner.holdings.serves(remote, origin, interest, inner.environment.now_ms());
+        let (last, now_ms) = (self.last_sequence(), inner.environment.now_ms());
+        let evidence = inner.holdings.serves(remote, origin, interest, last, now_ms);
+        if let Err(error) = self.store_void(evidence) {
+            tracing::warn!(%error, "that a peer has lost what it had acknowledged is not stored");
+        }
         if let Err(error) = self.remember_sharing(collection.as_deref().into_iter()) {
             tracing::warn!(%error, ?collection, "that a peer asks for a collection is not stored");
         }

@@ -188,8 +188,8 @@ impl Publisher {
         let start = if reconciled { comparison.fence } else { checkpoint };
         let selection = selection(&interest.normalized, &added.arguments).to_le_bytes();
         let query = interest.normalized.clone();
-        turn.replica
-            .serves(link.remote, ServedInterest { selection, query, arguments: added.arguments.clone() });
+        let arguments = added.arguments.clone();
+        turn.replica.serves(link.remote, ServedInterest { selection, query, arguments, held: checkpoint });
         let generation = self.generation;
         if reconciled {
             comparison.interests.push((added.id, interest.clone()));

@@ -62,6 +62,8 @@ pub struct ServedInterest {
     pub query: String,
     /// A CBOR map; empty for none.
     pub arguments: Vec<u8>,
+    /// By its own checkpoint it holds all of it up to this local sequence. If it had acknowledged more, it has lost something.
+    pub held: Sequence,
 }
 
 /// A remote peer that was met, in this opening or before.
@@ -367,11 +369,19 @@ impl Holdings {
         state.void(peer, last)
     }
 
-    /// A peer asks for something from now on.
-    pub(crate) fn serves(&self, peer: &PeerBytes, origin: u64, interest: ServedInterest, now_ms: u64) {
-        let ServedInterest { selection, query, arguments } = interest;
+    /// A peer asks for something from now on. If it does not hold what it had acknowledged, it has lost more than that; `last` is the
+    /// newest sequence.
+    pub(crate) fn serves(
+        &self,
+        peer: &PeerBytes,
+        origin: u64,
+        interest: ServedInterest,
+        last: Sequence,
+        now_ms: u64,
+    ) -> Evidence {
+        let ServedInterest { selection, query, arguments, held: up_to } = interest;
         if query.len() + arguments.len() > MAX_INTEREST_BYTES {
-            return;
+            return Evidence::Stands;
         }
         let mut state = self.0.write();
         let holder = state.holder(peer, origin, now_ms);
@@ -379,7 +389,9 @@ impl Holdings {
             Held::new(InterestRow { acknowledged: Sequence::ZERO, used_ms: now_ms, query, arguments })
         });
         held.row.used_ms = now_ms;
+        let has_lost = held.row.acknowledged > up_to;
         state.dirty.insert(rows::interest_key(peer, &selection));
+        if has_lost { state.void(peer, last) } else { Evidence::Stands }
     }
 
     /// The interests of a peer beyond what is remembered of one, those that were not used for longest, with their collections.

@@ -107,8 +107,12 @@ impl Peer {
 
     /// `remote` asks for something.
     pub fn serve(&self, remote: &Peer, query: &str, number: u8) {
-        let interest =
-            ServedInterest { selection: [number; 16], query: query.to_string(), arguments: Vec::new() };
+        let interest = ServedInterest {
+            selection: [number; 16],
+            query: query.to_string(),
+            arguments: Vec::new(),
+            held: Sequence(u64::MAX),
+        };
         self.store.replica().serves(&remote.name, remote.origin(), interest);
     }
 
@@ -1156,7 +1160,12 @@ fn selection(number: usize) -> [u8; 16] {
 }
 
 fn ask(peer: &Peer, remote: &Peer, number: usize, query: String) {
-    let interest = ServedInterest { selection: selection(number), query, arguments: Vec::new() };
+    let interest = ServedInterest {
+        selection: selection(number),
+        query,
+        arguments: Vec::new(),
+        held: Sequence(u64::MAX),
+    };
     peer.store.replica().serves(&remote.name, remote.origin(), interest);
 }
 

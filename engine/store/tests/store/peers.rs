@@ -2,7 +2,7 @@
 
 use ditto_crdt::{Sequence, SiteId};
 use ditto_storage::{Batch, Keyspace, Storage};
-use ditto_store::{Acknowledged, DocumentKey, Greeting, MAX_REPLICATION_ROWS};
+use ditto_store::{Acknowledged, DocumentKey, Greeting, MAX_REPLICATION_ROWS, ServedInterest};
 use ditto_value::Value;
 
 use crate::lifecycle::Peer;
@@ -146,4 +146,26 @@ fn a_row_of_nobody_is_no_peer() {
     let image = a.storage.snapshot();
     let a = a.restored(&*image);
     assert_eq!(a.store.replica().known_peers(), []);
+}
+
+#[test]
+fn who_states_less_than_it_had_acknowledged_has_lost_it() {
+    for lost in [0, 1] {
+        let (a, b) = (Peer::new(1), Peer::new(2));
+        greet(&a, &b, 0);
+        run(&b.store, "INSERT INTO c DOCUMENTS ({'_id': 'theirs'})");
+        a.receive(&b, b.changes(Sequence::ZERO));
+        run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 'told'})");
+        a.serve(&b, EVERYTHING, 1);
+        a.acknowledged(&b, 1, Vec::new());
+        let held = Sequence(a.store.last_sequence().0 - lost);
+        let interest =
+            ServedInterest { selection: [1; 16], query: EVERYTHING.to_owned(), arguments: Vec::new(), held };
+        a.store.replica().serves(&b.name, b.origin(), interest);
+        // That is stored at once.
+        let a = if lost == 0 { a } else { killed(a) };
+        let expected = if lost == 0 { vec![Value::from("theirs"), Value::from("told")] } else { Vec::new() };
+        assert_eq!(evicted(&a, "true"), expected, "its checkpoint is {lost} behind");
+        assert_consistent(&a.store);
+    }
 }

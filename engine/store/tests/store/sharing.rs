@@ -1,5 +1,6 @@
 //! That another peer has a part in a collection: what EVICT goes by for as long as nobody is known to hold what is in it.
 
+use ditto_crdt::Sequence;
 use ditto_storage::{Direction, Keyspace, Storage};
 use ditto_store::ServedInterest;
 use ditto_value::Value;
@@ -11,7 +12,8 @@ use crate::support::{assert_consistent, run};
 const MAX_AWAITED: usize = 1_000;
 
 fn ask(peer: &Peer, remote: &Peer, query: String) {
-    let interest = ServedInterest { selection: [1; 16], query, arguments: Vec::new() };
+    let interest =
+        ServedInterest { selection: [1; 16], query, arguments: Vec::new(), held: Sequence(u64::MAX) };
     peer.store.replica().serves(&remote.name, remote.origin(), interest);
 }
 
