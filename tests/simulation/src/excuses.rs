@@ -154,10 +154,11 @@ impl World {
         }
     }
 
-    /// An owner of transactions writes one. If it was restored, has only some of its own documents back, and its clock is far
-    /// behind what it wrote then, the transaction has several stamps, so that a part of it may lose.
+    /// An owner of transactions writes one. If it was restored, and its clock is far behind what it wrote then, the transaction has
+    /// several stamps, so that a part of it may lose: against what the lost history wrote, or while it has only some of its own
+    /// documents back.
     pub(crate) fn write_by_parts(&mut self, owner: usize) {
-        if self.peers[owner].forked && self.peers[owner].is_torn() {
+        if self.peers[owner].forked && (self.climate.clocks || self.peers[owner].is_torn()) {
             self.excuses.lost.insert(owner);
         }
     }
