@@ -267,12 +267,9 @@ impl Subscriber {
 impl Offering {
     fn of(&mut self, collection: &Arc<str>, link: &Link, turn: &Turn<'_>) -> &mut Offered {
         self.offered.entry(Arc::clone(collection)).or_insert_with(|| {
+            // If it was never recorded nothing is known of what came meanwhile, in earlier runs as well.
             let recorded = turn.replica.offered(link.remote, collection);
-            let begin_of_run = || {
-                let runs = turn.replica.runs();
-                Sequence(runs.last().map_or(0, |(_, first)| first.0.saturating_sub(1)))
-            };
-            let up_to = recorded.unwrap_or_else(begin_of_run).min(turn.replica.last_sequence());
+            let up_to = recorded.unwrap_or(Sequence(0)).min(turn.replica.last_sequence());
             Offered { up_to, compared_from: None, recorded }
         })
     }

@@ -284,6 +284,23 @@ fn what_was_taken_while_nothing_of_it_was_asked_for_is_offered_when_it_is_again(
 }
 
 #[test]
+fn what_was_taken_in_an_earlier_run_is_offered_although_nothing_ever_was() {
+    let mut net = with_an_old_copy_at_2(delete);
+    // Nothing is offered while all is asked for, and so nothing is recorded.
+    net.disconnect(0, 1);
+    net.model(1).others.offered.clear();
+    net.connect(1, 2);
+    net.rest();
+    net.disconnect(1, 2);
+    net.restart(1);
+    net.model(1).open();
+    net.subscribe(1, BRIGHT);
+    net.connect(0, 1);
+    net.rest();
+    assert_eq!(net.model(1).visible("plants", "fern"), None);
+}
+
+#[test]
 fn what_was_taken_while_all_was_asked_for_is_offered_if_that_ends_before_all_was_told() {
     for messages in 0..20 {
         let mut net = with_an_old_copy_at_2(delete);
