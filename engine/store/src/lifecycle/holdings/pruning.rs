@@ -1,0 +1,148 @@
+//! What remote peers are known to hold and is forgotten, because it is too much or too old.
+
+use std::collections::BTreeSet;
+
+use ditto_crdt::Sequence;
+
+use super::holder::{Held, Holder, Unheld};
+use super::statements::{PeerBytes, SelectionBytes};
+use super::storing::{split_unheld_name, unheld_name};
+use super::{Holdings, State};
+use crate::error::StoreError;
+use crate::lifecycle::names;
+use crate::lifecycle::rows::{self, Forgotten};
+
+/// Interests of one peer that are remembered, of all its sessions: as many as one session may have. Of more, those are forgotten
+/// that were not used for longest.
+pub const MAX_REMEMBERED_INTERESTS: usize = 1_000;
+/// Their queries and arguments together, in bytes: as many as those of one session may have.
+pub const MAX_REMEMBERED_INTEREST_BYTES: usize = 1024 * 1024;
+
+impl Holdings {
+    /// The interests of a peer beyond what is remembered of one, those that were not used for longest, with their collections.
+    pub(crate) fn excess(&self, peer: &PeerBytes) -> Vec<(SelectionBytes, Option<Box<str>>)> {
+        let state = self.0.read();
+        let Some(holder) = state.peers.get(peer) else { return Vec::new() };
+        let mut count = holder.interests.len();
+        let mut bytes: usize = holder.interests.values().map(Held::bytes).sum();
+        if count <= MAX_REMEMBERED_INTERESTS && bytes <= MAX_REMEMBERED_INTEREST_BYTES {
+            return Vec::new();
+        }
+        let mut oldest: Vec<_> = holder.interests.iter().collect();
+        oldest.sort_by_key(|(_, held)| held.row.used_ms);
+        let mut excess = Vec::new();
+        for (selection, held) in oldest {
+            if count <= MAX_REMEMBERED_INTERESTS && bytes <= MAX_REMEMBERED_INTEREST_BYTES {
+                break;
+            }
+            count -= 1;
+            bytes -= held.bytes();
+            excess.push((*selection, held.collection.clone()));
+        }
+        excess
+    }
+
+    /// Forgets interests of a peer, with their rows.
+    pub(crate) fn forget_interests<'s>(
+        &self,
+        peer: &PeerBytes,
+        selections: impl IntoIterator<Item = &'s SelectionBytes>,
+    ) {
+        let mut state = self.0.write();
+        let State { peers, dirty, .. } = &mut *state;
+        let Some(holder) = peers.get_mut(peer) else { return };
+        for selection in selections {
+            if let Some(held) = holder.interests.remove(selection) {
+                holder.has_left_row |= held.row.acknowledged > Sequence::ZERO;
+                dirty.insert(rows::interest_key(peer, selection));
+            }
+        }
+    }
+
+    /// The keys of all rows with the time of their last use. Exceptions, and what was offered, are as old as their peer. A row that
+    /// says what is unproven goes with its peer, and is not counted.
+    pub(crate) fn ages(&self) -> Vec<(Vec<u8>, u64)> {
+        let state = self.0.read();
+        let mut ages = Vec::new();
+        for (peer, holder) in &state.peers {
+            ages.push((rows::peer_key(peer), holder.row.used_ms));
+            let interests = holder.interests.iter();
+            ages.extend(interests.map(|(name, held)| (rows::interest_key(peer, name), held.row.used_ms)));
+            let offered = holder.offered.keys().map(|name| rows::offered_key(peer, name));
+            ages.extend(offered.map(|key| (key, holder.row.used_ms)));
+            let exceptions = holder.unheld.keys();
+            ages.extend(
+                exceptions.map(|name| (rows::unheld_key(peer, &unheld_name(name)), holder.row.used_ms)),
+            );
+        }
+        ages
+    }
+
+    /// Forgets the rows of these keys; their removal from the storage is the caller's. With an exception goes all that
+    /// the peer has acknowledged, with a peer everything. Answers with what is to be stored of that in the same commit.
+    pub(crate) fn forget(&self, keys: &BTreeSet<Vec<u8>>, last: Sequence) -> Forgotten {
+        let mut state = self.0.write();
+        for key in keys {
+            let Some((tag, peer, rest)) = rows::split_replication_key(key) else { continue };
+            if tag == rows::TAG_PEER {
+                if let Some(holder) = state.peers.remove(&peer) {
+                    state.dirty.extend(holder.keys(&peer));
+                    state.forgotten.peers = last;
+                    let unproven = if holder.unheld.is_empty() { holder.unproven } else { last };
+                    state.forgotten.exceptions = state.forgotten.exceptions.max(unproven);
+                }
+                continue;
+            }
+            let Some(holder) = state.peers.get_mut(&peer) else { continue };
+            match tag {
+                rows::TAG_INTEREST => {
+                    if let Ok(selection) = SelectionBytes::try_from(rest) {
+                        holder.interests.remove(&selection);
+                    }
+                }
+                rows::TAG_OFFERED => {
+                    if let Ok(collection) = std::str::from_utf8(rest) {
+                        holder.offered.remove(collection);
+                    }
+                }
+                _ => {
+                    if let Some(name) = split_unheld_name(rest) {
+                        holder.unheld.remove(&name);
+                    }
+                    holder.unproven = last;
+                    holder.interests.values_mut().for_each(|held| held.row.acknowledged = Sequence::ZERO);
+                    let interests = holder.interests.keys().map(|name| rows::interest_key(&peer, name));
+                    let keys: Vec<_> = interests.chain([rows::unproven_key(&peer)]).collect();
+                    state.dirty.extend(keys);
+                }
+            }
+        }
+        state.forgotten
+    }
+
+    /// The exceptions whose document is dead or gone: `is_needed` says of collection and hash whether it lives.
+    pub(crate) fn drop_exceptions(
+        &self,
+        is_needed: &dyn Fn(&str, &names::KeyHash) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let all: Vec<(PeerBytes, Unheld)> = {
+            let state = self.0.read();
+            let of = |(peer, holder): (&PeerBytes, &Holder)| {
+                holder.unheld.keys().map(|name| (*peer, name.clone())).collect::<Vec<_>>()
+            };
+            state.peers.iter().flat_map(of).collect()
+        };
+        for (peer, name) in all {
+            if !is_needed(&name.0, &name.1)? {
+                let mut state = self.0.write();
+                let State { peers, dirty, .. } = &mut *state;
+                if let Some(holder) = peers.get_mut(&peer)
+                    && holder.unheld.remove(&name).is_some()
+                {
+                    dirty.insert(rows::unheld_key(&peer, &unheld_name(&name)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
