@@ -9,7 +9,7 @@ use ditto_crdt::{Sequence, Version};
 
 use crate::replica::DocumentKey;
 
-/// 128-bit hash of a document's name.
+/// 128-bit hash of a document's name, the same whether it is buried or not.
 pub(crate) type KeyHash = u128;
 
 /// The name under which a document is remembered.
@@ -17,7 +17,7 @@ pub(crate) fn key_hash(key: &DocumentKey) -> KeyHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&(key.collection.len() as u64).to_le_bytes());
     hasher.update(key.collection.as_bytes());
-    hasher.update(&key.id);
+    hasher.update(&key.id_hash());
     first_16(hasher.finalize().as_bytes())
 }
 
@@ -163,6 +163,17 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_is_remembered_under_one_name_whether_it_is_buried_or_not() {
+        let key = |collection: &str, id: &[u8]| DocumentKey { collection: collection.into(), id: id.into() };
+        let hash = blake3::hash(b"1fern\0\x01");
+        let grave = [&[0][..], &hash.as_bytes()[..16]].concat();
+        let plain = key_hash(&key("plants", b"1fern\0\x01"));
+        assert_eq!(plain, key_hash(&key("plants", &grave)));
+        assert_ne!(plain, key_hash(&key("cars", b"1fern\0\x01")));
+        assert_ne!(plain, key_hash(&key("plants", b"1moss\0\x01")));
+    }
 
     #[test]
     fn memory_is_bounded_and_keeps_what_was_touched_last() {

@@ -54,6 +54,16 @@ impl DocumentKey {
     pub fn is_by_hash(&self) -> bool {
         self.id.first() == Some(&0)
     }
+
+    /// The first 16 bytes of the BLAKE3 hash of the encoded `_id`: the same whether the document is buried or not.
+    pub(crate) fn id_hash(&self) -> [u8; 16] {
+        let by_hash = self.id.strip_prefix(&[0]).and_then(|hash| hash.try_into().ok());
+        by_hash.unwrap_or_else(|| {
+            let mut first = [0; 16];
+            first.copy_from_slice(blake3::hash(&self.id).as_bytes().split_at(16).0);
+            first
+        })
+    }
 }
 
 impl fmt::Debug for DocumentKey {

@@ -130,7 +130,7 @@ struct Inbound {
     evictions: u64,
     /// The documents before this place were looked at, as things are now.
     checked: usize,
-    /// The names under which its documents came, and those that they have got here: shared with who only looks at them.
+    /// The names of its documents: shared with who only looks at them.
     names: Arc<HashSet<KeyHash>>,
     /// How many documents are asked for and not answered.
     asked: usize,
@@ -198,13 +198,12 @@ impl Document {
         !matches!(self.state, State::Apart | State::Dropped)
     }
 
-    /// From here on it has the name under which everything else can be said of it, which no other one of its batch has.
-    fn rename(&mut self, names: &mut Arc<HashSet<KeyHash>>, turn: &Turn<'_>) -> Result<(), CloseReason> {
+    /// From here on it has the name by its `_id`, if that is known here.
+    fn rename(&mut self, turn: &Turn<'_>) -> Result<(), CloseReason> {
         if self.key.is_by_hash()
             && let Some(key) = turn.replica.named(&self.key)?
         {
-            (self.hash, self.key) = (key_hash(&key), key);
-            add_name(names, self.hash)?;
+            self.key = key;
         }
         Ok(())
     }
@@ -431,7 +430,7 @@ impl Subscriber {
             if !document.is_merged() {
                 continue;
             }
-            document.rename(&mut inbound.names, turn)?;
+            document.rename(turn)?;
             if document.state != State::Unchecked {
                 continue;
             }

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use ditto_replication::Event;
+use ditto_simulation::network::Quality;
 use ditto_simulation::oracle::{coverage, leaks, sanity};
 use ditto_simulation::peer::{Peer, Wish};
 use ditto_simulation::world::World;
@@ -578,7 +579,10 @@ fn a_stale_copy_is_answered_by_who_has_a_newer_one_that_its_sender_has_passed() 
         world.sever(0, 1);
         world.join(1, 2);
         world.rest();
-        assert_eq!(world.show(1, PLANTS), [r#"{"_id":1,"light":1}"#, r#"{"_id":2,"light":1}"#]);
+        assert_eq!(
+            world.show(1, PLANTS),
+            [r#"{"_id":1,"light":1,"name":"fern"}"#, r#"{"_id":2,"light":1,"name":"fern"}"#]
+        );
         world.sever(1, 2);
         world.end_process(0, Loss::Nothing);
         world.peers[0].wishes = at_0;
@@ -734,6 +738,46 @@ fn a_deletion_that_is_under_way_while_its_document_is_evicted_wins() {
             agree(&world, &[]);
         }
     }
+}
+
+#[test]
+fn a_deletion_that_is_buried_while_the_document_is_under_way_wins() {
+    let mut world = line(3);
+    world.peers[0].wishes = vec![Wish::plain(PLANTS)];
+    world.peers[1].wishes = vec![Wish::plain(PLANTS)];
+    world.peers[2].wishes = vec![Wish::plain("SELECT * FROM plants WHERE light = 1")];
+    (0..3).for_each(|peer| world.start(peer));
+    for id in 1..=2 {
+        write(
+            &mut world,
+            1,
+            &format!("INSERT INTO plants DOCUMENTS ({{'_id': {id}, 'light': 2, 'name': 'fern'}})"),
+        );
+    }
+    world.rest();
+    world.sever(1, 2);
+    world.join(1, 2);
+    world.rest();
+    world.links[1].quality = [Quality { latency: 500, ..Quality::GOOD }; 2];
+    // 2 asks for the rest of one of them after the other, and what comes after them waits.
+    for id in 1..=2 {
+        write(&mut world, 1, &format!("UPDATE plants SET light = 1 WHERE _id = {id}"));
+        world.until(world.now + 60);
+    }
+    write(&mut world, 0, "INSERT INTO plants DOCUMENTS ({'_id': 3, 'light': 1})");
+    world.until(world.now + 60);
+    // Only 2 knows whether it has anything of this; so 1 tells nothing else until it says so.
+    write(&mut world, 1, "INSERT INTO plants DOCUMENTS ({'_id': 4, 'light': 2})");
+    world.until(world.now + 60);
+    write(&mut world, 0, "DELETE FROM plants WHERE _id = 3");
+    world.until(world.now + 60);
+    assert_eq!(world.pass_days(1, 30), 1);
+    assert_eq!(world.show(2, PLANTS), [""; 0], "it waits");
+    world.rest();
+    assert_eq!(
+        world.show(2, PLANTS),
+        [r#"{"_id":1,"light":1,"name":"fern"}"#, r#"{"_id":2,"light":1,"name":"fern"}"#]
+    );
 }
 
 #[test]

@@ -24,13 +24,10 @@ impl Naming {
 
     /// The name of a document: the same whether it is buried or not.
     pub(crate) fn name(&self, key: &DocumentKey) -> u128 {
-        let by_hash = if key.is_by_hash() { key.id.get(1..) } else { None };
-        let hashed = blake3::hash(&key.id);
-        let id = by_hash.unwrap_or_else(|| hashed.as_bytes().split_at(16).0);
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&(key.collection.len() as u64).to_le_bytes());
         hasher.update(key.collection.as_bytes());
-        hasher.update(id);
+        hasher.update(&key.id_hash());
         first_16(hasher.finalize().as_bytes())
     }
 

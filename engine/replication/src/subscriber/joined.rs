@@ -48,7 +48,7 @@ impl Subscriber {
         }
         let Some(mut next) = self.batches.pop_front() else { return Ok(Join::Over) };
         for document in &mut next.documents {
-            document.rename(&mut next.names, turn)?;
+            document.rename(turn)?;
         }
         let held = inbound.documents.iter().enumerate().filter(|(_, held)| held.is_merged());
         let held: HashMap<KeyHash, usize> = held.map(|(index, document)| (document.hash, index)).collect();
