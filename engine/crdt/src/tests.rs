@@ -7,3 +7,4 @@ mod lost;
 mod model;
 mod outcomes;
 mod peers;
+mod vectors;

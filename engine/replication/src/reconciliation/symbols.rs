@@ -419,5 +419,13 @@ mod tests {
         let first: Vec<usize> = places(1, 1_000).collect();
         let known = [0, 1, 2, 3, 6, 10, 12, 13, 19, 37, 42, 67, 87, 130, 180, 274, 673, 839, 930];
         assert_eq!((first, check(1)), (known.to_vec(), 3_934_611_666));
+        let check: String = check(1).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let known = known.map(|place| place.to_string()).join(", ");
+        let sentence =
+            format!("has the check `{check}`, and is part of the symbols {known} of the first 1000.");
+        assert!(
+            include_str!("../../../../docs/protocol.md").contains(&sentence),
+            "docs/protocol.md lacks {sentence}"
+        );
     }
 }
