@@ -4,11 +4,13 @@
 
 mod anything;
 mod apart;
+mod beside;
 mod cut_commits;
 mod evictions;
 mod evidence;
 mod filtered;
 mod floods;
+mod floods_of_little;
 mod forged_reconciliation;
 mod forks;
 mod hostile;
@@ -34,5 +36,6 @@ mod taken;
 mod transactions;
 #[allow(dead_code, reason = "the benchmark uses all of it")]
 mod twins;
+mod unread;
 mod victim;
 mod watch;
