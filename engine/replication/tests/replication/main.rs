@@ -25,6 +25,7 @@ mod model;
 mod net;
 mod newer;
 mod packing;
+mod parts_ahead;
 mod patience;
 mod plants;
 mod postponed;
