@@ -16,6 +16,7 @@ mod forks;
 mod forms;
 mod hostile;
 mod interests;
+mod joined;
 mod large;
 mod limits;
 mod listing;
