@@ -2,8 +2,10 @@
 
 use crate::model::{Model, document_key};
 use crate::net::int;
-use crate::victim::{QUESTION, Victim, bytes, message, number, subscribed};
+use crate::plants::PLANTS;
+use crate::victim::{BAD, QUESTION, Victim, bytes, message, number, subscribed};
 use ditto_crdt::Sequence;
+use ditto_replication::limits::WORK_MS;
 use ditto_replication::{DocumentKey, Replica};
 
 const REST: u8 = 10;
@@ -64,5 +66,106 @@ fn a_document_by_its_name_and_by_its_hash_are_not_taken_in_one_commit() {
         assert_eq!((victim.failure(), victim.model.count()), (None, 4));
         let last = victim.model.last_sequence();
         assert_eq!(victim.model.commit_of(last), Ok((last, last)), "the second batch is a commit of its own");
+    }
+}
+
+/// How a batch tells a document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Told {
+    /// The whole state.
+    Whole,
+    /// What came after the batch before.
+    Onward,
+    /// What came after something that was never told.
+    WithGap,
+    /// The same, and it is not held any more when it is asked about.
+    Lost,
+}
+
+/// One who holds a fern of its own, which is told what the author has of it: at first, in a batch with something that waits for an
+/// answer, and in the next one. The answer has come, and the two are about to be applied as one.
+fn about_to_apply(first: Told, second: Told) -> Victim {
+    let (fern, moss) = (document_key("plants", "fern"), document_key("plants", "moss"));
+    let mut victim = subscribed();
+    victim.model.insert(1_000, "plants", "fern", &[("rings", int(1))]);
+    victim.model.insert(1_000, "trees", "oak", &[("rings", int(1))]);
+    // The author gets all of it, and is not asked what it lacks.
+    let interest = [number(1, 1), bytes(2, PLANTS.as_bytes())].concat();
+    victim.receive(&message(2, &[number(1, 1), bytes(2, &interest)]));
+    let mut author = Model::new(3);
+    let told = |author: &mut Model, told: Told, field: &str| {
+        let before = |author: &Model| (author.last_sequence().0, delta(author, &fern, 0).1);
+        let (mut after, mut version) = before(author);
+        if matches!(told, Told::WithGap | Told::Lost) {
+            author.set(1_000, "plants", "fern", "gap", 1);
+            (after, version) = before(author);
+        }
+        author.set(1_000, "plants", "fern", field, 1);
+        match told {
+            Told::Whole => document(author, &fern, &fern.id, 0, None),
+            Told::Onward | Told::WithGap | Told::Lost => {
+                document(author, &fern, &fern.id, after, Some(version))
+            }
+        }
+    };
+    author.insert(1_000, "plants", "moss", &[("light", int(1))]);
+    author.insert(1_000, "plants", "fern", &[("light", int(1))]);
+    victim.receive(&batch(1, 2, &[document(&author, &fern, &fern.id, 0, None)]));
+    let waits = document(&author, &moss, &moss.id, u64::MAX, Some([1; 16]));
+    victim.receive(&batch(2, 5, &[waits, told(&mut author, first, "first")]));
+    victim.receive(&batch(3, 9, &[told(&mut author, second, "second")]));
+    if first == Told::Lost {
+        assert_eq!(asked_about(&mut victim), [b"moss", b"fern"]);
+        victim.receive(&message(REST, &[number(1, 2)]));
+    } else {
+        assert_eq!(asked_about(&mut victim), [b"moss"]);
+    }
+    // The call ends with the first look at what becomes of a document.
+    victim.model.merge_ms = WORK_MS;
+    victim.replicator.receive(BAD, &answer(&author, &moss, 9), &mut victim.model, 1_000);
+    assert_eq!(victim.replicator.mechanisms().joined, 1);
+    assert!(victim.model.visible("plants", "moss").is_none(), "it is not applied");
+    victim
+}
+
+#[test]
+fn what_is_joined_is_asked_about_only_where_it_may_have_a_gap() {
+    use Told::{Lost, Onward, Whole, WithGap};
+    for (first, second, evicts, asks) in [
+        (Whole, Onward, false, false),
+        (Whole, Onward, true, false),
+        (Whole, WithGap, false, true),
+        (Whole, WithGap, true, true),
+        (Onward, Whole, false, false),
+        (Onward, Whole, true, false),
+        (Onward, Onward, false, false),
+        // Its base may be what was evicted.
+        (Onward, Onward, true, true),
+        (Lost, Onward, false, true),
+        (Lost, Whole, false, false),
+    ] {
+        let mut victim = about_to_apply(first, second);
+        let before = victim.model.last_sequence();
+        if evicts {
+            victim.model.evict("trees", "oak");
+            victim.replicator.committed(&mut victim.model, 1_000);
+        }
+        while victim.replicator.next_timeout().is_some_and(|due| due <= 1_000) {
+            victim.replicator.tick(&mut victim.model, 1_000);
+        }
+        let asked = asked_about(&mut victim);
+        let has_both = ["first", "second", "rings"]
+            .iter()
+            .all(|field| victim.model.field("plants", "fern", field) == Some(int(1)));
+        let is_whole = asked.is_empty() && has_both;
+        let waits = asked == [b"fern"] && !has_both;
+        assert!(
+            if asks { waits } else { is_whole },
+            "{first:?}, {second:?}, {evicts}: {asked:?}, {has_both}"
+        );
+        let last = victim.model.last_sequence();
+        let commit = if asks { (last, last) } else { (Sequence(before.0 + 1), last) };
+        assert_eq!(victim.model.commit_of(last), Ok(commit));
+        assert_eq!(victim.failure(), None);
     }
 }
