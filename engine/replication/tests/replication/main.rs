@@ -17,6 +17,7 @@ mod forms;
 mod hostile;
 mod interests;
 mod joined;
+mod lacking;
 mod large;
 mod limits;
 mod listing;
