@@ -35,7 +35,7 @@ use crate::reconciliation::Inventory;
 use crate::replica::{DocumentKey, Held, Incoming, IncomingDocument, Outcome, PeerId, Seen};
 use crate::sizes::Sizes;
 use crate::subscription::{Selection, Subscriptions};
-use crate::turn::{EagerLinks, Link, Turn};
+use crate::turn::{Counterpart, EagerLinks, Turn};
 use gap::{Lacked, Open, Purpose, owe};
 use joined::Join;
 use lazy::{Brought, Delivered};
@@ -271,7 +271,7 @@ impl Subscriber {
         &mut self,
         message: Batch,
         reassembly: &mut Reassembly,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
     ) -> Result<(), CloseReason> {
         if self.batches.back().is_none_or(|batch| batch.end.is_some()) {
             if message.batch != self.last_batch + 1 {
@@ -283,7 +283,7 @@ impl Subscriber {
         let Some(inbound) = self.batches.back_mut().filter(|batch| batch.batch == message.batch) else {
             return Err(Violation::Unexpected("number of a batch").into());
         };
-        link.statistics.documents_received += message.documents.len() as u64;
+        counterpart.statistics.documents_received += message.documents.len() as u64;
         self.buffered_documents += message.documents.len();
         for document in message.documents {
             let Some(interest) = self.wanted.get(&document.interest) else {
@@ -364,49 +364,49 @@ impl Subscriber {
         subscriptions: &Subscriptions,
         publisher: &mut Publisher,
         respondent: &mut Respondent,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         self.goes_on = false;
         loop {
-            if !self.apply_singles(subscriptions, publisher, respondent, link, turn)? {
+            if !self.apply_singles(subscriptions, publisher, respondent, counterpart, turn)? {
                 self.goes_on = true;
                 return Ok(());
             }
-            self.ask_what_is_lacked(link, turn)?;
+            self.ask_what_is_lacked(counterpart, turn)?;
             let waits = self.asked_again > 0 || !self.lacking.is_empty();
             if waits || self.batches.front().is_none_or(|batch| batch.end.is_none()) {
                 return Ok(());
             }
             let Some(mut inbound) = self.batches.pop_front() else { return Ok(()) };
-            if turn.replica.worked_ms() >= WORK_MS || !self.check(&mut inbound, link, turn)? {
+            if turn.replica.worked_ms() >= WORK_MS || !self.check(&mut inbound, counterpart, turn)? {
                 self.batches.push_front(inbound);
                 self.goes_on = true;
                 return Ok(());
             }
-            self.ask(&mut inbound, link, turn)?;
+            self.ask(&mut inbound, counterpart, turn)?;
             if inbound.waits() {
                 self.batches.push_front(inbound);
                 return Ok(());
             }
-            let join = self.join(&mut inbound, &link.sizes, turn)?;
+            let join = self.join(&mut inbound, &counterpart.sizes, turn)?;
             if join != Join::Over {
                 self.batches.push_front(inbound);
                 if join == Join::Further {
-                    link.mechanisms.joined += 1;
+                    counterpart.mechanisms.joined += 1;
                     continue;
                 }
                 return Ok(());
             }
-            if self.is_part(&inbound) && self.fall_behind(subscriptions, link, turn) {
+            if self.is_part(&inbound) && self.fall_behind(subscriptions, counterpart, turn) {
                 self.batches.push_front(inbound);
                 self.goes_on = true;
                 return Ok(());
             }
             let stale = inbound.batch <= self.stale;
-            self.apply(inbound, subscriptions, publisher, respondent, link, turn)?;
+            self.apply(inbound, subscriptions, publisher, respondent, counterpart, turn)?;
             if stale {
-                link.known.clear();
+                counterpart.known.clear();
                 publisher.distrust_origins(turn.replica.last_sequence());
             }
         }
@@ -414,7 +414,12 @@ impl Subscriber {
 
     /// Finds out for each document whether it is wanted, and whether its delta leaves a gap; anew after an eviction, which may have taken
     /// its base, or the document because nobody wants it any more. False if that takes long: the next call goes on.
-    fn check(&mut self, inbound: &mut Inbound, link: &Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
+    fn check(
+        &mut self,
+        inbound: &mut Inbound,
+        counterpart: &Counterpart,
+        turn: &Turn<'_>,
+    ) -> Result<bool, CloseReason> {
         let evictions = turn.replica.eviction_total();
         if std::mem::replace(&mut inbound.evictions, evictions) != evictions {
             // Whose answer was to be merged by itself has no delta any more, and waits for another one.
@@ -438,7 +443,8 @@ impl Subscriber {
             let hash = document.hash;
             // What is known is from before an eviction until the other peer has been told of it.
             let is_current = self.told_evictions == evictions;
-            let holds = |before| is_current && link.known.get(hash).is_some_and(|entry| entry.held(before));
+            let holds =
+                |before| is_current && counterpart.known.get(hash).is_some_and(|entry| entry.held(before));
             document.state = if !wants(&self.wanted, &document.key.collection) {
                 // The publisher takes it for delivered, so it must be told otherwise.
                 self.dropped = true;
@@ -465,16 +471,16 @@ impl Subscriber {
     fn ask(
         &mut self,
         inbound: &mut Inbound,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Inbound { batch, documents, asked, next_to_ask, .. } = inbound;
         while let Some(document) = documents.get_mut(*next_to_ask) {
             if document.state == State::Unasked {
-                if !self.may_ask(&link.sizes) {
+                if !self.may_ask(&counterpart.sizes) {
                     break;
                 }
-                self.question(Purpose::Gap(*batch, *next_to_ask), document.key.clone(), link, turn)?;
+                self.question(Purpose::Gap(*batch, *next_to_ask), document.key.clone(), counterpart, turn)?;
                 document.state = State::Asked;
                 *asked += 1;
             }
@@ -492,18 +498,18 @@ impl Subscriber {
         &mut self,
         purpose: Purpose,
         key: DocumentKey,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let (version, hashes) = turn.replica.entry_hashes(&key)?;
-        let hashes = Some(hashes).filter(|hashes| hashes.len() <= link.sizes.question_hashes);
+        let hashes = Some(hashes).filter(|hashes| hashes.len() <= counterpart.sizes.question_hashes);
         self.last_question += 1;
         let question = self.last_question;
         let evictions = turn.replica.eviction_total();
         let open = Open { question, purpose, key, hashes, version, evictions, asked: turn.now };
         self.open_bytes += open.bytes();
-        link.statistics.questions_asked += 1;
-        link.send(&Message::Question(Question {
+        counterpart.statistics.questions_asked += 1;
+        counterpart.send(&Message::Question(Question {
             question,
             collection: open.key.collection.to_string(),
             id: open.key.id.to_vec(),
@@ -518,23 +524,23 @@ impl Subscriber {
         &mut self,
         rest: Rest,
         delta: Vec<u8>,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Some(open) = self.open.remove(&rest.question) else {
             return Err(Violation::Unexpected("answer to no question").into());
         };
         self.open_bytes -= open.bytes();
-        link.statistics.documents_received += u64::from(rest.found.is_some());
+        counterpart.statistics.documents_received += u64::from(rest.found.is_some());
         let is_current = open.evictions == turn.replica.eviction_total();
         let (batch, place) = match open.purpose {
             Purpose::Gap(batch, place) => (batch, place),
             Purpose::Surplus => {
-                return self.keep_answer(open, rest.found, delta, self.last_batch, link);
+                return self.keep_answer(open, rest.found, delta, self.last_batch, counterpart);
             }
             Purpose::Again(after) => {
                 self.asked_again -= 1;
-                return self.keep_answer(open, rest.found, delta, after, link);
+                return self.keep_answer(open, rest.found, delta, after, counterpart);
             }
         };
         let filled_after = self.last_batch;
@@ -547,13 +553,16 @@ impl Subscriber {
         inbound.filled_bytes =
             inbound.filled_bytes.saturating_sub(std::mem::take(&mut document.filled_bytes));
         match rest.found {
-            Some(_) if self.single_bytes + inbound.filled_bytes + delta.len() > link.sizes.filled_bytes => {
+            Some(_)
+                if self.single_bytes + inbound.filled_bytes + delta.len()
+                    > counterpart.sizes.filled_bytes =>
+            {
                 let unfilled = std::mem::take(&mut document.delta).len();
                 document.state = State::Apart;
                 inbound.bytes -= unfilled;
                 self.buffered_bytes -= unfilled;
-                link.mechanisms.apart += 1;
-                return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1), link);
+                counterpart.mechanisms.apart += 1;
+                return self.keep_answer(open, rest.found, delta, batch.saturating_sub(1), counterpart);
             }
             Some(found) => {
                 document.filled_bytes = delta.len();
@@ -595,7 +604,7 @@ impl Subscriber {
         subscriptions: &Subscriptions,
         publisher: &Publisher,
         respondent: &mut Respondent,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Some(end) = inbound.end else { return Ok(()) };
@@ -608,7 +617,7 @@ impl Subscriber {
                 turn.replica.last_sequence(),
                 inbound.shows.max(end.told()),
                 turn.durable,
-                link.sizes.tears,
+                counterpart.sizes.tears,
             );
         }
         let mut exceptions: BTreeSet<(u64, usize)> = BTreeSet::new();
@@ -620,7 +629,7 @@ impl Subscriber {
             document.is_merged()
         });
         let incoming = Incoming {
-            from: link.remote,
+            from: counterpart.remote,
             documents: inbound
                 .documents
                 .iter_mut()
@@ -644,7 +653,7 @@ impl Subscriber {
         let needs = if nothing {
             turn.replica.last_sequence()
         } else {
-            let applied = leaving::apply(incoming, link, turn)?;
+            let applied = leaving::apply(incoming, counterpart, turn)?;
             for (document, outcome) in inbound.documents.iter().zip(applied.outcomes) {
                 match outcome {
                     Ok(outcome) => {
@@ -656,11 +665,18 @@ impl Subscriber {
                         if outcome.absorbed {
                             exceptions.extend(&document.places);
                         }
-                        self.merged(document, (outcome, applied.last), publisher, respondent, link, turn)?;
+                        self.merged(
+                            document,
+                            (outcome, applied.last),
+                            publisher,
+                            respondent,
+                            counterpart,
+                            turn,
+                        )?;
                     }
                     Err(refused) => {
                         exceptions.extend(&document.places);
-                        turn.events.push_back(link.refused(document.key.clone(), refused.to_string()));
+                        turn.events.push_back(counterpart.refused(document.key.clone(), refused.to_string()));
                     }
                 }
             }
@@ -674,7 +690,7 @@ impl Subscriber {
             }
         }
         if !inbound.documents.is_empty() {
-            link.statistics.last_update_received_ms = Some(turn.now);
+            counterpart.statistics.last_update_received_ms = Some(turn.now);
         }
         // A batch without documents makes nothing necessary that the batches before it did not.
         let is_empty = inbound.documents.is_empty() && !has_merged_before;
@@ -686,7 +702,7 @@ impl Subscriber {
         self.unacknowledged.extend(inbound.numbers.iter().map(|batch| (*batch, needs)));
         let reconciles = self.is_reconciling(last_batch);
         if !reconciles {
-            link.statistics.remote_position = end.sequence;
+            counterpart.statistics.remote_position = end.sequence;
         }
         self.whole_up_to = Sequence(0);
         if end.caught_up && !reconciles {
@@ -694,8 +710,8 @@ impl Subscriber {
             self.whole_up_to = Sequence(end.told().0.min(whole));
             self.tears.heal(end.told(), end.parts, turn.replica.last_sequence(), turn.durable);
         }
-        self.judge(brought, link, turn)?;
-        self.report(end, last_batch, subscriptions, link, turn);
+        self.judge(brought, counterpart, turn)?;
+        self.report(end, last_batch, subscriptions, counterpart, turn);
         Ok(())
     }
 
@@ -717,16 +733,16 @@ impl Subscriber {
         (outcome, last): (Outcome, Sequence),
         publisher: &Publisher,
         respondent: &mut Respondent,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let hash = document.hash;
         if document.state == State::Ready(Base::Gone) {
-            link.known.remove(hash);
+            counterpart.known.remove(hash);
             return Ok(());
         }
         let versions = (outcome.before, outcome.after);
-        link.known.merged(hash, versions, document.stated, true, last);
+        counterpart.known.merged(hash, versions, document.stated, true, last);
         if outcome.after == document.stated {
             return Ok(());
         }
@@ -737,7 +753,7 @@ impl Subscriber {
             return owe(document.lacked.as_ref(), &document.key, outcome, document.stated, respondent, turn);
         }
         // We hold more than was stated. Usually our own stream carries it …
-        let Entry { sent, .. } = link.known.get(hash).unwrap_or_default();
+        let Entry { sent, .. } = counterpart.known.get(hash).unwrap_or_default();
         let told = sent.is_some_and(|(_, version)| version == outcome.after);
         let (subscribes, to_everything) = publisher.serves(&document.key.collection);
         let carried = told || to_everything || subscribes && document.state == State::Ready(Base::Met);
@@ -771,22 +787,26 @@ impl Subscriber {
     }
 
     /// Asks what the publisher lacks, a bounded number of questions at a time.
-    fn ask_what_is_lacked(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        while !self.lacking.is_empty() && self.may_ask(&link.sizes) {
+    fn ask_what_is_lacked(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        while !self.lacking.is_empty() && self.may_ask(&counterpart.sizes) {
             let Some((key, merged, evictions)) = self.lacking.pop_front() else { break };
             self.buffered_bytes = self.buffered_bytes.saturating_sub(key.id.len());
             // It may have been evicted meanwhile, but for the marks of earlier lives; then the answer would bring it back.
             let nothing_evicted = evictions == turn.replica.eviction_total();
             let is_held = |held: Held| nothing_evicted || held.alive || held.version == merged;
             if turn.replica.held(&key)?.is_some_and(is_held) {
-                self.question(Purpose::Surplus, key, link, turn)?;
+                self.question(Purpose::Surplus, key, counterpart, turn)?;
             }
         }
         Ok(())
     }
 
     /// Acknowledges what has become durable, behind the questions what the publisher lacks of it.
-    pub(crate) fn acknowledge(&mut self, link: &mut Link, durable: Sequence) {
+    pub(crate) fn acknowledge(&mut self, counterpart: &mut Counterpart, durable: Sequence) {
         if !self.lacking.is_empty() {
             return;
         }
@@ -798,7 +818,7 @@ impl Subscriber {
         if let Some(batch) = acknowledged {
             let due = self.exceptions.iter().take_while(|exceptions| exceptions.batch <= batch).count();
             let exceptions = self.exceptions.drain(..due).collect();
-            link.send(&Message::Acknowledge(Acknowledge { batch, exceptions }));
+            counterpart.send(&Message::Acknowledge(Acknowledge { batch, exceptions }));
         }
     }
 
@@ -808,18 +828,22 @@ impl Subscriber {
     }
 
     /// When something is due although nothing arrives.
-    pub(crate) fn timeout(&self, eager: EagerLinks, link: &Link) -> Option<u64> {
-        self.patience(link).into_iter().chain(self.offer_timeout(eager)).chain(self.taken_timeout(link)).min()
+    pub(crate) fn timeout(&self, eager: EagerLinks, counterpart: &Counterpart) -> Option<u64> {
+        self.patience(counterpart)
+            .into_iter()
+            .chain(self.offer_timeout(eager))
+            .chain(self.taken_timeout(counterpart))
+            .min()
     }
 
     /// When the patience with the other peer ends.
-    fn patience(&self, link: &Link) -> Option<u64> {
-        self.open.first_key_value().map(|(_, open)| link.patience(open.asked))
+    fn patience(&self, counterpart: &Counterpart) -> Option<u64> {
+        self.open.first_key_value().map(|(_, open)| counterpart.patience(open.asked))
     }
 
     /// Fails if the other peer does not answer.
-    pub(crate) fn check_patience(&self, link: &Link, now: u64) -> Result<(), CloseReason> {
-        match self.patience(link) {
+    pub(crate) fn check_patience(&self, counterpart: &Counterpart, now: u64) -> Result<(), CloseReason> {
+        match self.patience(counterpart) {
             Some(timeout) if now >= timeout => Err(Violation::Timeout("a question").into()),
             _ => Ok(()),
         }
