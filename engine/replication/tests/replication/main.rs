@@ -5,6 +5,7 @@
 mod anything;
 mod apart;
 mod beside;
+mod carried;
 mod cut_commits;
 mod evictions;
 mod evidence;
