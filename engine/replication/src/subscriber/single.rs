@@ -10,7 +10,8 @@ use std::sync::Arc;
 use ditto_crdt::{Sequence, Version};
 
 use super::gap::{Lacked, Open, Purpose, owe};
-use super::{State, Subscriber, wants};
+use super::inbound::State;
+use super::{Subscriber, wants};
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::leaving;
