@@ -11,12 +11,12 @@ use ditto_value::ValueRef;
 use crate::event::Event;
 use crate::replica::{Applied, DocumentKey, Incoming, Interest, Replica, ReplicaError};
 use crate::subscription::{Selected, Selection};
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 /// Has the replica apply what the other peer sent, and reports what left a filter with it.
 pub(crate) fn apply(
     incoming: Incoming,
-    link: &mut Link,
+    counterpart: &mut Counterpart,
     turn: &mut Turn<'_>,
 ) -> Result<Applied, ReplicaError> {
     let matching = matching(&incoming, turn)?;
@@ -36,11 +36,11 @@ pub(crate) fn apply(
     }
     for (selection, keys) in left {
         let Some(selected) = turn.subscriptions.selected.get(&selection) else { continue };
-        link.statistics.documents_left += keys.len() as u64;
+        counterpart.statistics.documents_left += keys.len() as u64;
         for subscription in &selected.subscriptions {
             turn.events.push_back(Event::DocumentsLeft {
-                session: link.session,
-                remote: link.remote,
+                session: counterpart.session,
+                remote: counterpart.remote,
                 subscription: *subscription,
                 keys: keys.clone(),
             });

@@ -34,7 +34,7 @@ use crate::message::{Answer, Message, Offer, bits};
 use crate::reconciliation::Comparison;
 use crate::replica::{DocumentKey, Interest, ReplicaError, Seen};
 use crate::sizes::Sizes;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 use ahead::Ahead;
 use answers::Answers;
 use draft::{Candidate, Draft, Item, Place, Ready, Weighed};
@@ -180,10 +180,10 @@ impl Publisher {
     }
 
     /// Documents were evicted here: what was read before is not to be told after the other peer was told that.
-    pub(crate) fn discard_draft(&mut self, link: &mut Link) {
+    pub(crate) fn discard_draft(&mut self, counterpart: &mut Counterpart) {
         self.draft = None;
         self.answers.forget();
-        self.drop_large(link);
+        self.drop_large(counterpart);
         self.more = true;
     }
 
@@ -232,10 +232,10 @@ impl Publisher {
         &self,
         collection: &str,
         change: Sequence,
-        link: &Link,
+        counterpart: &Counterpart,
         durable: Sequence,
     ) -> bool {
-        let is_near = durable.0.saturating_sub(self.position.0) <= link.sizes.live_rows;
+        let is_near = durable.0.saturating_sub(self.position.0) <= counterpart.sizes.live_rows;
         change > self.position
             && self.goes_on()
             && is_near
@@ -250,14 +250,18 @@ impl Publisher {
     }
 
     /// Sends what can be sent now.
-    pub(crate) fn pump(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn pump(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         self.more = false;
-        self.finish_large(link, turn);
+        self.finish_large(counterpart, turn);
         turn.replica.begin_work();
-        self.reconcile(link, turn)?;
-        self.tell_differing(link, turn)?;
+        self.reconcile(counterpart, turn)?;
+        self.tell_differing(counterpart, turn)?;
         turn.replica.begin_work();
-        let sizes = link.sizes;
+        let sizes = counterpart.sizes;
         let mut rows = sizes.rows_per_call;
         let mut puts_off = false;
         while self.draft.is_none() && !self.served.is_empty() && self.window_is_open(&sizes) {
@@ -272,7 +276,7 @@ impl Publisher {
             {
                 break;
             }
-            if link.outbox.bytes() > sizes.queue_bytes || rows == 0 {
+            if counterpart.outbox.bytes() > sizes.queue_bytes || rows == 0 {
                 self.more = true;
                 break;
             }
@@ -282,7 +286,7 @@ impl Publisher {
             }
             let end_of_commit = |sequence| Ok::<_, ReplicaError>(turn.replica.commit_of(sequence)?.1);
             let live = self.ahead.turn(reached, turn.durable, &sizes, end_of_commit)?;
-            if live.is_none() && self.list(&mut rows, link, turn)? {
+            if live.is_none() && self.list(&mut rows, counterpart, turn)? {
                 continue;
             }
             let (place, start) = match live {
@@ -290,15 +294,15 @@ impl Publisher {
                 None if is_held => (Place::Onward, onward),
                 None => (Place::Walk, self.position),
             };
-            let mut draft = self.collect(place, start, &mut rows, link, turn)?;
-            let offered: Vec<_> = draft.items.iter().filter_map(|item| item.offer(link)).collect();
+            let mut draft = self.collect(place, start, &mut rows, counterpart, turn)?;
+            let offered: Vec<_> = draft.items.iter().filter_map(|item| item.offer(counterpart)).collect();
             if offered.is_empty() {
-                self.conclude(draft, link, turn);
+                self.conclude(draft, counterpart, turn);
             } else {
                 self.last_offer += 1;
                 draft.offer = self.last_offer;
                 draft.asked = turn.now;
-                link.send(&Message::Offer(Offer { offer: draft.offer, items: offered }));
+                counterpart.send(&Message::Offer(Offer { offer: draft.offer, items: offered }));
                 self.draft = Some(draft);
             }
         }
@@ -312,7 +316,7 @@ impl Publisher {
             let parts = turn.parts_of_others.filter(|parts| *parts <= self.position);
             if self.parts != parts {
                 self.parts = parts;
-                self.tell_position(link, turn);
+                self.tell_position(counterpart, turn);
             }
         }
         self.firm.ripen(turn.durable);
@@ -323,7 +327,7 @@ impl Publisher {
             && self.draft.is_none()
             && self.window_is_open(&sizes)
         {
-            self.tell_position(link, turn);
+            self.tell_position(counterpart, turn);
         }
         Ok(())
     }
@@ -360,7 +364,7 @@ impl Publisher {
     pub(crate) fn answer(
         &mut self,
         answer: &Answer,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         if answer.offer > self.last_offer {
@@ -377,7 +381,7 @@ impl Publisher {
             if let Item::Offered(Candidate { hash, sequence, .. }, version, matching) = item {
                 let is_wanted = bits::get(&answer.wanted, answered.len());
                 if *matching && !is_wanted {
-                    link.known.sent(*hash, *sequence, *version);
+                    counterpart.known.sent(*hash, *sequence, *version);
                 }
                 answered.push((*sequence, *hash, *version, is_wanted));
             }
@@ -394,7 +398,7 @@ impl Publisher {
                     if wanted.next() != Some(true) {
                         continue;
                     }
-                    match candidate.read(turn.replica, link, turn.events)? {
+                    match candidate.read(turn.replica, counterpart, turn.events)? {
                         Weighed::Item(item) => item,
                         Weighed::Moved => {
                             (draft.torn, draft.whole) = (true, false);
@@ -410,37 +414,38 @@ impl Publisher {
                 }
             };
             let (sequence, end) = (item.sequence(), draft.end);
-            if item.is_large(link) && !draft.large {
-                match self.meet_large(&mut draft, &link.sizes, turn.replica.commit_of(sequence)?, end) {
+            if item.is_large(counterpart) && !draft.large {
+                match self.meet_large(&mut draft, &counterpart.sizes, turn.replica.commit_of(sequence)?, end)
+                {
                     Some(end) => boundary = Some(end),
                     None => break,
                 }
             }
             draft.bytes += item.bytes();
-            large += usize::from(item.is_large(link));
-            if draft.bytes >= link.sizes.max_batch_bytes || large >= MAX_LARGE_DOCUMENTS {
+            large += usize::from(item.is_large(counterpart));
+            if draft.bytes >= counterpart.sizes.max_batch_bytes || large >= MAX_LARGE_DOCUMENTS {
                 (boundary, draft.partial) = (Some(sequence), true);
-            } else if draft.bytes >= self.window.batch_bytes(&link.sizes) && boundary.is_none() {
+            } else if draft.bytes >= self.window.batch_bytes(&counterpart.sizes) && boundary.is_none() {
                 boundary = Some(turn.replica.commit_of(sequence)?.1.min(end));
             }
             draft.items.push(item);
         }
         // The walk comes by at the rest of them again.
         for (_, hash, version, is_wanted) in answered.iter().filter(|(sequence, ..)| *sequence > draft.end) {
-            self.answers.keep(*hash, *version, *is_wanted, link.sizes.kept_answers);
+            self.answers.keep(*hash, *version, *is_wanted, counterpart.sizes.kept_answers);
         }
-        self.conclude(draft, link, turn);
+        self.conclude(draft, counterpart, turn);
         Ok(())
     }
 
     /// When something is due although nothing arrives.
-    pub(crate) fn timeout(&self, link: &Link) -> Option<u64> {
-        let offer = self.draft.as_ref().map(|draft| link.patience(draft.asked));
+    pub(crate) fn timeout(&self, counterpart: &Counterpart) -> Option<u64> {
+        let offer = self.draft.as_ref().map(|draft| counterpart.patience(draft.asked));
         let silent = self
             .silent_since
-            .filter(|_| self.draft.is_none() && self.window_is_open(&link.sizes))
+            .filter(|_| self.draft.is_none() && self.window_is_open(&counterpart.sizes))
             .map(|since| since + POSITION_DELAY_MS);
-        let reconciliation = self.comparison_patience(link);
+        let reconciliation = self.comparison_patience(counterpart);
         offer
             .into_iter()
             .chain(silent)
@@ -449,19 +454,21 @@ impl Publisher {
             .min()
     }
 
-    fn comparison_patience(&self, link: &Link) -> Option<u64> {
+    fn comparison_patience(&self, counterpart: &Counterpart) -> Option<u64> {
         let comparison = self.comparisons.front()?;
         let changes = self.reconciles_with.map_or(0, |theirs| theirs.0);
         let stocktaking = (changes / STOCK_CHANGES_PER_MS).min(MAX_STOCK_MS);
         let more = if comparison.is_described() { 0 } else { stocktaking };
-        comparison.waiting_since.map(|since| link.patience(since) + more)
+        comparison.waiting_since.map(|since| counterpart.patience(since) + more)
     }
 
     /// Fails if the other peer does not answer.
-    pub(crate) fn check_patience(&self, link: &Link, now: u64) -> Result<(), CloseReason> {
+    pub(crate) fn check_patience(&self, counterpart: &Counterpart, now: u64) -> Result<(), CloseReason> {
         match &self.draft {
-            Some(draft) if now >= link.patience(draft.asked) => Err(Violation::Timeout("an offer").into()),
-            _ if self.comparison_patience(link).is_some_and(|at| now >= at) => {
+            Some(draft) if now >= counterpart.patience(draft.asked) => {
+                Err(Violation::Timeout("an offer").into())
+            }
+            _ if self.comparison_patience(counterpart).is_some_and(|at| now >= at) => {
                 Err(Violation::Timeout("a reconciliation").into())
             }
             _ => Ok(()),

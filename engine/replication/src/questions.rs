@@ -17,7 +17,7 @@ use crate::limits::{MAX_WAITING_QUESTION_BYTES, MAX_WAITING_QUESTIONS, WORK_MS};
 use crate::message::{Found, Message, Question, Rest, Surplus, bits};
 use crate::publisher::{Publisher, Standing};
 use crate::replica::{DocumentKey, Excerpt};
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 /// Answers the questions of the other peer and sends back what it lacks, as far as it is durable.
 #[derive(Debug, Default)]
@@ -110,7 +110,7 @@ impl Respondent {
     pub(crate) fn pump(
         &mut self,
         publisher: &Publisher,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         turn.replica.begin_work();
@@ -123,25 +123,25 @@ impl Respondent {
             self.put_off_surpluses.append(&mut self.surpluses);
             std::mem::swap(&mut self.put_off_surpluses, &mut self.surpluses);
         }
-        for _ in 0..link.sizes.rows_per_call {
+        for _ in 0..counterpart.sizes.rows_per_call {
             if self.waiting.is_empty() && self.surpluses.is_empty() {
                 return Ok(());
             }
-            if !has_room(link) || turn.replica.worked_ms() >= WORK_MS {
+            if !has_room(counterpart) || turn.replica.worked_ms() >= WORK_MS {
                 break;
             }
             if let Some(question) = self.waiting.pop_front() {
                 let bytes = size(&question);
-                match self.answer(question, publisher, link, turn)? {
+                match self.answer(question, publisher, counterpart, turn)? {
                     Some(later) => self.put_off.push_back(later),
                     None => self.waiting_bytes -= bytes,
                 }
             } else if let Some(owed) = self.surpluses.pop_front() {
-                let is_full =
-                    self.surpluses.len() + self.put_off_surpluses.len() >= link.sizes.waiting_surpluses;
+                let is_full = self.surpluses.len() + self.put_off_surpluses.len()
+                    >= counterpart.sizes.waiting_surpluses;
                 let waits = !is_full && publisher.has_more_to_tell(&owed.key.collection, turn.durable);
                 let bytes = owed.bytes();
-                match if waits { Some(owed) } else { pay(owed, link, turn)? } {
+                match if waits { Some(owed) } else { pay(owed, counterpart, turn)? } {
                     Some(later) => self.put_off_surpluses.push_back(later),
                     None => self.owed_bytes -= bytes,
                 }
@@ -156,7 +156,7 @@ impl Respondent {
         &mut self,
         question: Question,
         publisher: &Publisher,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<Option<Question>, CloseReason> {
         let key = DocumentKey {
@@ -164,7 +164,7 @@ impl Respondent {
             id: question.id.as_slice().into(),
         };
         let excerpt = match &question.hashes {
-            _ if !turn.replica.may_travel(link.remote, &key.collection) => None,
+            _ if !turn.replica.may_travel(counterpart.remote, &key.collection) => None,
             Some(hashes) => turn.replica.delta_lacking(&key, hashes)?,
             None => turn.replica.delta_since(&key, Sequence(0))?,
         };
@@ -173,27 +173,32 @@ impl Respondent {
             None => None,
             Some(excerpt)
                 if excerpt.newest > turn.durable
-                    || publisher.is_about_to_tell(&key.collection, excerpt.newest, link, turn.durable) =>
+                    || publisher.is_about_to_tell(
+                        &key.collection,
+                        excerpt.newest,
+                        counterpart,
+                        turn.durable,
+                    ) =>
             {
                 return Ok(Some(question));
             }
-            Some(excerpt) if excerpt.delta.len() > link.longest_delta() => {
-                turn.events.push_back(link.too_large(key, excerpt.delta.len()));
+            Some(excerpt) if excerpt.delta.len() > counterpart.longest_delta() => {
+                turn.events.push_back(counterpart.too_large(key, excerpt.delta.len()));
                 None
             }
             Some(excerpt) => {
                 delta = excerpt.delta;
                 let ours: HashSet<u128> = turn.replica.entry_hashes(&key)?.1.into_iter().collect();
                 let lacked = bits::collect(question.hashes.iter().flatten().map(|hash| !ours.contains(hash)));
-                link.known.sent(key_hash(&key), excerpt.newest, excerpt.version);
-                link.statistics.documents_sent += 1;
+                counterpart.known.sent(key_hash(&key), excerpt.newest, excerpt.version);
+                counterpart.statistics.documents_sent += 1;
                 if !lacked.is_empty() || question.hashes.is_none() {
                     self.invite(question.question, key);
                 }
                 Some(Found { version: excerpt.version, newest: excerpt.newest, lacked, ..Found::default() })
             }
         };
-        link.answer(Message::Rest(Rest { question: question.question, found }), delta);
+        counterpart.answer(Message::Rest(Rest { question: question.question, found }), delta);
         Ok(None)
     }
 
@@ -222,12 +227,13 @@ impl Respondent {
 }
 
 /// Whether the other peer keeps up with what it is answered.
-pub(crate) fn has_room(link: &Link) -> bool {
-    link.outbox.bytes() <= link.sizes.queue_bytes && link.outbox.answer_bytes() <= link.sizes.window_bytes
+pub(crate) fn has_room(counterpart: &Counterpart) -> bool {
+    counterpart.outbox.bytes() <= counterpart.sizes.queue_bytes
+        && counterpart.outbox.answer_bytes() <= counterpart.sizes.window_bytes
 }
 
 /// Sends a surplus; gives it back if it is not durable yet.
-fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>, CloseReason> {
+fn pay(owed: Owed, counterpart: &mut Counterpart, turn: &mut Turn<'_>) -> Result<Option<Owed>, CloseReason> {
     let excerpt = match &owed.held {
         Some(held) => turn.replica.delta_lacking(&owed.key, held)?,
         None => turn.replica.delta_since(&owed.key, Sequence(0))?,
@@ -236,23 +242,23 @@ fn pay(owed: Owed, link: &mut Link, turn: &mut Turn<'_>) -> Result<Option<Owed>,
     if excerpt.newest > turn.durable {
         return Ok(Some(owed));
     }
-    if excerpt.delta.len() > link.longest_delta() {
-        turn.events.push_back(link.too_large(owed.key, excerpt.delta.len()));
+    if excerpt.delta.len() > counterpart.longest_delta() {
+        turn.events.push_back(counterpart.too_large(owed.key, excerpt.delta.len()));
         return Ok(None);
     }
     let hash = key_hash(&owed.key);
-    let sent = link.known.get(hash).and_then(|entry| entry.sent);
+    let sent = counterpart.known.get(hash).and_then(|entry| entry.sent);
     if sent.is_some_and(|(_, version)| version == excerpt.version) {
         // Our own stream has brought it meanwhile.
         return Ok(None);
     }
     if owed.held.is_none() || owed.settled == Some(excerpt.version) {
-        link.known.sent(hash, excerpt.newest, excerpt.version);
+        counterpart.known.sent(hash, excerpt.newest, excerpt.version);
     }
     let Excerpt { version, newest, delta } = excerpt;
-    link.statistics.documents_sent += 1;
+    counterpart.statistics.documents_sent += 1;
     let surplus = Surplus { question: owed.question, version, newest, ..Surplus::default() };
-    link.answer(Message::Surplus(surplus), delta);
+    counterpart.answer(Message::Surplus(surplus), delta);
     Ok(None)
 }
 

@@ -167,7 +167,8 @@ impl Replicator {
     /// Whether a transaction of another peer may be visible in part here. While a session goes on that would bring the rest,
     /// it is [catching up](Statistics::catching_up); if it has ended, nobody knows when it comes.
     pub fn shows_parts(&self) -> bool {
-        let says_so = |session: &Session| session.link.statistics.catching_up && session.tears().are_open();
+        let says_so =
+            |session: &Session| session.counterpart.statistics.catching_up && session.tears().are_open();
         self.sessions.values().any(says_so) || self.left.values().any(|left| left.tears.are_open())
     }
 
@@ -182,7 +183,8 @@ impl Replicator {
         let Some(session) = self.sessions.get_mut(&session).filter(|session| !session.is_closed()) else {
             return;
         };
-        let (remote, left) = (session.link.remote, Left { tears: session.bequeath(), since: self.now });
+        let (remote, left) =
+            (session.counterpart.remote, Left { tears: session.bequeath(), since: self.now });
         self.left_parts.keep(remote, session.bequeath_parts(), self.now);
         let withheld = std::mem::take(session.withheld());
         if !withheld.is_empty() && self.withheld.len() < self.local.sizes.remembered_peers {
@@ -312,11 +314,11 @@ impl Replicator {
     /// [`MAX_MESSAGE_BYTES`](crate::limits::MAX_MESSAGE_BYTES) long.
     pub fn poll_transmit(&mut self) -> Option<(SessionId, Vec<u8>)> {
         let after = self.last_transmitter;
-        let ready = |session: &Session| !session.blocked && !session.link.outbox.is_empty();
+        let ready = |session: &Session| !session.blocked && !session.counterpart.outbox.is_empty();
         let next = self.sessions.iter().filter(|(_, session)| ready(session)).map(|(id, _)| *id);
         let next = next.clone().find(|id| Some(*id) > after).or_else(|| next.clone().next())?;
         self.last_transmitter = Some(next);
-        let message = self.sessions.get_mut(&next)?.link.take()?;
+        let message = self.sessions.get_mut(&next)?.counterpart.take()?;
         Some((next, message))
     }
 
@@ -327,7 +329,7 @@ impl Replicator {
 
     /// Counters of a session; `None` if there is no such session.
     pub fn statistics(&self, session: SessionId) -> Option<Statistics> {
-        self.sessions.get(&session).map(|session| session.link.statistics)
+        self.sessions.get(&session).map(|session| session.counterpart.statistics)
     }
 
     /// What all sessions have done until now.
@@ -337,7 +339,7 @@ impl Replicator {
 
     /// Bytes of a session that wait for [`Self::poll_transmit`]; 0 if there is no such session.
     pub fn queued_bytes(&self, session: SessionId) -> usize {
-        self.sessions.get(&session).map_or(0, |session| session.link.outbox.all_bytes())
+        self.sessions.get(&session).map_or(0, |session| session.counterpart.outbox.all_bytes())
     }
 
     /// Bytes of a session that grow with what the other peer sends and asks for, as
@@ -373,7 +375,7 @@ impl Replicator {
         self.durable = self.durable.max(replica.durable_sequence());
         self.notice_recovery(replica);
         let (eager, durable, now) = (self.eager, self.durable, self.now);
-        let Some(remote) = self.sessions.get(&id).map(|session| session.link.remote) else { return };
+        let Some(remote) = self.sessions.get(&id).map(|session| session.counterpart.remote) else { return };
         let parts_of_others = self.parts_of_others(remote);
         let mut turn = Turn {
             replica,
@@ -394,7 +396,7 @@ impl Replicator {
             Err(CloseReason::ScopesChanged)
         };
         let after = session.tears().parts(durable);
-        self.mechanisms.add(std::mem::take(&mut session.link.mechanisms));
+        self.mechanisms.add(std::mem::take(&mut session.counterpart.mechanisms));
         self.mended |= before.is_some() && after != before;
         if before.is_some() || after.is_some() {
             self.torn_up_to = turn.replica.last_sequence();
@@ -422,7 +424,8 @@ impl Replicator {
 
     /// From which local sequence on there may be parts of what others than this peer have told.
     fn parts_of_others(&self, remote: PeerId) -> Option<Sequence> {
-        let of_sessions = self.sessions.values().map(|session| (&session.link.remote, session.tears()));
+        let of_sessions =
+            self.sessions.values().map(|session| (&session.counterpart.remote, session.tears()));
         let others = of_sessions
             .chain(self.left.iter().map(|(peer, left)| (peer, &left.tears)))
             .filter(|(peer, _)| **peer != remote);
@@ -434,7 +437,7 @@ impl Replicator {
         let eager = self.sessions.values().filter(|session| session.is_eager());
         eager.fold(EagerLinks::default(), |sum, session| EagerLinks {
             count: sum.count + 1,
-            last_received: sum.last_received.max(session.link.statistics.last_update_received_ms),
+            last_received: sum.last_received.max(session.counterpart.statistics.last_update_received_ms),
             busy_until: sum.busy_until.max(session.busy_until().filter(|until| self.now < *until)),
         })
     }
@@ -449,7 +452,7 @@ impl Replicator {
                 Some(Message::Goodbye(Goodbye { reason: shorten(reason.to_string(), MAX_REASON_BYTES) }))
             }
         };
-        let remote = session.link.remote;
+        let remote = session.counterpart.remote;
         session.close(farewell.as_ref());
         self.events.push_back(Event::SessionFailed { session: id, remote, reason });
     }
@@ -460,7 +463,7 @@ impl Replicator {
         if now_ms > self.now.saturating_add(LATE_MS)
             && self.next_timeout().is_some_and(|due| now_ms > due.saturating_add(LATE_MS))
         {
-            self.sessions.values_mut().for_each(|session| session.link.heard = now_ms);
+            self.sessions.values_mut().for_each(|session| session.counterpart.heard = now_ms);
         }
         self.now = self.now.max(now_ms);
     }

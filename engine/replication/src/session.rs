@@ -18,12 +18,12 @@ use crate::replicator::LocalPeer;
 use crate::sizes::Sizes;
 use crate::subscriber::{Subscriber, Tears};
 use crate::subscription::Subscriptions;
-use crate::turn::{EagerLinks, Link, Turn};
+use crate::turn::{Counterpart, EagerLinks, Turn};
 use postponed::Postponed;
 
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) link: Link,
+    pub(crate) counterpart: Counterpart,
     phase: Phase,
     reassembly: Reassembly,
     publisher: Publisher,
@@ -60,7 +60,7 @@ impl Session {
     /// A session that has yet to [`greet`](Self::greet).
     pub(crate) fn new(id: SessionId, remote: PeerId, sizes: Sizes, scopes_revision: u64, now: u64) -> Self {
         Self {
-            link: Link::new(id, remote, sizes),
+            counterpart: Counterpart::new(id, remote, sizes),
             phase: Phase::Greeting(now),
             reassembly: Reassembly::default(),
             publisher: Publisher::default(),
@@ -78,7 +78,7 @@ impl Session {
 
     /// Sends the first message.
     pub(crate) fn greet(&mut self, local: &LocalPeer, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        let mut seen = turn.replica.remembered(self.link.remote)?;
+        let mut seen = turn.replica.remembered(self.counterpart.remote)?;
         seen.truncate(MAX_RUNS);
         let run = turn.replica.current_run();
         self.subscriber.told_evictions = turn.replica.eviction_total();
@@ -86,7 +86,7 @@ impl Session {
         self.subscriber.told_changes = turn.durable;
         self.subscriber.claims.clone_from(&seen);
         self.publisher.greeted_run = run;
-        self.link.send(&Message::Hello(Hello {
+        self.counterpart.send(&Message::Hello(Hello {
             versions: (PROTOCOL_MIN, PROTOCOL_MAX),
             database: local.database,
             site: turn.replica.site(),
@@ -108,7 +108,7 @@ impl Session {
     /// Bytes that grow with what the other peer sends and asks for.
     pub(crate) fn memory(&self) -> usize {
         self.reassembly.memory()
-            + self.link.outbox.asked_bytes()
+            + self.counterpart.outbox.asked_bytes()
             + self.respondent.memory()
             + self.publisher.memory()
             + self.subscriber.memory()
@@ -122,7 +122,7 @@ impl Session {
     /// long deltas.
     pub(crate) fn inherit(&mut self, tears: Tears, begun: Vec<Beginning>) {
         self.reassembly = Reassembly::new(begun);
-        self.link.statistics.catching_up = tears.are_open();
+        self.counterpart.statistics.catching_up = tears.are_open();
         self.subscriber.tears = tears;
     }
 
@@ -169,10 +169,10 @@ impl Session {
         self.subscriber = Subscriber::default();
         self.respondent = Respondent::default();
         self.unserved = Vec::new();
-        self.link.known.clear();
-        self.link.outbox.clear();
+        self.counterpart.known.clear();
+        self.counterpart.outbox.clear();
         if let Some(farewell) = farewell {
-            self.link.send(farewell);
+            self.counterpart.send(farewell);
         }
     }
 
@@ -183,8 +183,8 @@ impl Session {
         subscriptions: &Subscriptions,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        self.link.statistics.bytes_received += bytes.len() as u64;
-        self.link.statistics.messages_received += 1;
+        self.counterpart.statistics.bytes_received += bytes.len() as u64;
+        self.counterpart.statistics.messages_received += 1;
         let message = match Message::decode(bytes).map_err(Violation::from)? {
             Message::Packed(packed) if self.is_open() => packed.unpack().map_err(Violation::from)?,
             message => message,
@@ -208,9 +208,9 @@ impl Session {
         subscriptions: &Subscriptions,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        let Self { link, reassembly, publisher, subscriber, respondent, .. } = self;
+        let Self { counterpart, reassembly, publisher, subscriber, respondent, .. } = self;
         if comes_in_numbers(&message) {
-            link.heard = turn.now;
+            counterpart.heard = turn.now;
         }
         match message {
             Message::Hello(_) => Err(Violation::Unexpected("second greeting").into()),
@@ -219,23 +219,23 @@ impl Session {
                 self.serve(turn)
             }
             Message::Walk(walk) => {
-                subscriber.walk(walk, subscriptions, link, turn)?;
+                subscriber.walk(walk, subscriptions, counterpart, turn)?;
                 if subscriber.may_state_more() { self.synchronize(subscriptions, turn) } else { Ok(()) }
             }
-            Message::Offer(offer) => subscriber.offer(offer, link, turn),
-            Message::Answer(answer) => publisher.answer(&answer, link, turn),
+            Message::Offer(offer) => subscriber.offer(offer, counterpart, turn),
+            Message::Answer(answer) => publisher.answer(&answer, counterpart, turn),
             Message::Batch(batch) => {
-                subscriber.batch(batch, reassembly, link)?;
+                subscriber.batch(batch, reassembly, counterpart)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Part(part) => {
-                link.mechanisms.resumed += u64::from(part.after > 0);
+                counterpart.mechanisms.resumed += u64::from(part.after > 0);
                 reassembly.receive(part)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Acknowledge(acknowledge) => {
-                publisher.acknowledge(&acknowledge, link, turn)?;
-                let session = link.session;
+                publisher.acknowledge(&acknowledge, counterpart, turn)?;
+                let session = counterpart.session;
                 if turn.events.back() != Some(&Event::Progress { session }) {
                     turn.events.push_back(Event::Progress { session });
                 }
@@ -245,26 +245,28 @@ impl Session {
             Message::Rest(mut rest) => {
                 let body = rest.found.as_mut().map(|found| std::mem::take(&mut found.delta));
                 let delta = reassembly.take(body.unwrap_or(Body::Inline(Vec::new())))?;
-                subscriber.rest(rest, delta, link, turn)?;
+                subscriber.rest(rest, delta, counterpart, turn)?;
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Surplus(surplus) => {
                 let delta = reassembly.take(surplus.delta)?;
                 match respondent.invited(surplus.question)? {
-                    Some(key) => subscriber.surplus(key, (surplus.version, surplus.newest), delta, link)?,
+                    Some(key) => {
+                        subscriber.surplus(key, (surplus.version, surplus.newest), delta, counterpart)?
+                    }
                     None => return Ok(()),
                 }
                 Ok(subscriber.check_memory(reassembly.bytes())?)
             }
             Message::Delivery(delivery) => {
                 publisher.deliver(delivery.lazy);
-                subscriber.follow(delivery, link, turn)
+                subscriber.follow(delivery, counterpart, turn)
             }
             Message::Symbols(symbols) => publisher.symbols(symbols, turn),
-            Message::Inquiry(inquiry) => subscriber.inquiry(inquiry, link),
+            Message::Inquiry(inquiry) => subscriber.inquiry(inquiry, counterpart),
             Message::Names(names) => publisher.names(&names, turn),
             Message::Settled(settled) => subscriber.settled(settled, turn),
-            Message::Taken(taken) => publisher.taken(taken, link, turn),
+            Message::Taken(taken) => publisher.taken(taken, counterpart, turn),
             Message::Compared(compared) => subscriber.compared(compared.taken),
             Message::Goodbye(_) | Message::Packed(_) | Message::Unknown(_) => Ok(()),
         }
@@ -284,7 +286,7 @@ impl Session {
         if hello.database != local.database {
             return Err(CloseReason::WrongDatabase);
         }
-        let (session, remote) = (self.link.session, self.link.remote);
+        let (session, remote) = (self.counterpart.session, self.counterpart.remote);
         if self.finds_forks(hello, turn) {
             return Err(CloseReason::Forked);
         }
@@ -293,7 +295,7 @@ impl Session {
         let clock_ms = Some(hello.clock_ms).filter(|clock| *clock > 0);
         let greeting = Greeting { site: hello.site, evictions: hello.evictions, is_behind, clock_ms };
         if turn.replica.greeted(remote, greeting)? {
-            self.link.forget_acknowledged();
+            self.counterpart.forget_acknowledged();
         }
         // The sequences of all runs are those of one log.
         let seen = recorded.iter().map(|seen| seen.sequence.0).max().unwrap_or(0);
@@ -303,10 +305,10 @@ impl Session {
         }
         self.subscriber.greeted_run = hello.run;
         self.publisher.claims.clone_from(&hello.seen);
-        self.link.meet(hello.capabilities);
-        self.link.outbox.resume(&hello.begun);
+        self.counterpart.meet(hello.capabilities);
+        self.counterpart.outbox.resume(&hello.begun);
         self.subscriber.tears.meet(hello.site, hello.durable);
-        self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.link.can(RECONCILIATION));
+        self.publisher.reconciles_with = Some(hello.durable).filter(|_| self.counterpart.can(RECONCILIATION));
         self.goes_second = local.peer > remote;
         self.publisher.offers_later = self.goes_second;
         self.phase = Phase::Open { capabilities: decisive(hello.capabilities) };
@@ -338,7 +340,7 @@ impl Session {
                 continue;
             }
             is_forked = true;
-            let (session, remote) = (self.link.session, self.link.remote);
+            let (session, remote) = (self.counterpart.session, self.counterpart.remote);
             turn.events.push_back(Event::ForkDetected { session, remote, run, sequence });
         }
         is_forked
@@ -352,13 +354,13 @@ impl Session {
     ) -> Result<(), CloseReason> {
         match self.phase {
             Phase::Open { .. } if self.postponed.is_some() => {
-                self.link.statistics.catching_up = !subscriptions.selected.is_empty();
-                turn.events.push_back(Event::Progress { session: self.link.session });
+                self.counterpart.statistics.catching_up = !subscriptions.selected.is_empty();
+                turn.events.push_back(Event::Progress { session: self.counterpart.session });
                 Ok(())
             }
             Phase::Open { capabilities } => {
-                let Self { link, publisher, subscriber, .. } = self;
-                subscriber.synchronize(subscriptions, capabilities, publisher, link, turn)
+                let Self { counterpart, publisher, subscriber, .. } = self;
+                subscriber.synchronize(subscriptions, capabilities, publisher, counterpart, turn)
             }
             _ => Ok(()),
         }
@@ -377,21 +379,21 @@ impl Session {
             return Ok(());
         }
         self.begin(subscriptions, turn)?;
-        let Self { link, publisher, subscriber, respondent, goes_second, .. } = self;
-        publisher.check_patience(link, turn.now)?;
-        subscriber.check_patience(link, turn.now)?;
+        let Self { counterpart, publisher, subscriber, respondent, goes_second, .. } = self;
+        publisher.check_patience(counterpart, turn.now)?;
+        subscriber.check_patience(counterpart, turn.now)?;
         turn.replica.begin_work();
-        subscriber.process(subscriptions, publisher, respondent, link, turn)?;
-        subscriber.answer_offer(link, turn)?;
-        subscriber.acknowledge(link, turn.durable);
+        subscriber.process(subscriptions, publisher, respondent, counterpart, turn)?;
+        subscriber.answer_offer(counterpart, turn)?;
+        subscriber.acknowledge(counterpart, turn.durable);
         turn.replica.begin_work();
-        subscriber.take_stock(link, turn)?;
+        subscriber.take_stock(counterpart, turn)?;
         turn.replica.begin_work();
-        subscriber.offer_taken(publisher, respondent, link, turn)?;
+        subscriber.offer_taken(publisher, respondent, counterpart, turn)?;
         publisher.gives_way = *goes_second && subscriber.is_reconciled();
-        publisher.pump(link, turn)?;
-        respondent.pump(publisher, link, turn)?;
-        if link.outbox.bytes() > MAX_QUEUE_BYTES || link.outbox.len() > MAX_QUEUE_MESSAGES {
+        publisher.pump(counterpart, turn)?;
+        respondent.pump(publisher, counterpart, turn)?;
+        if counterpart.outbox.bytes() > MAX_QUEUE_BYTES || counterpart.outbox.len() > MAX_QUEUE_MESSAGES {
             return Err(Violation::Limit("messages that it does not read").into());
         }
         Ok(())
@@ -403,17 +405,17 @@ impl Session {
             Phase::Greeting(since) => Some(since + ANSWER_TIMEOUT_MS),
             Phase::Closed => None,
             Phase::Open { .. } => {
-                let has_room = self.link.outbox.bytes() <= self.link.sizes.queue_bytes;
+                let has_room = self.counterpart.outbox.bytes() <= self.counterpart.sizes.queue_bytes;
                 let busy = (self.publisher.more || self.subscriber.more) && has_room
-                    || self.respondent.more && questions::has_room(&self.link)
-                    || self.publisher.awaits_parts(&self.link);
+                    || self.respondent.more && questions::has_room(&self.counterpart)
+                    || self.publisher.awaits_parts(&self.counterpart);
                 let at_once = (busy || self.subscriber.goes_on).then_some(0);
                 let begins = self.begins(eager);
                 [
                     at_once,
                     begins,
-                    self.publisher.timeout(&self.link),
-                    self.subscriber.timeout(eager, &self.link),
+                    self.publisher.timeout(&self.counterpart),
+                    self.subscriber.timeout(eager, &self.counterpart),
                 ]
                 .into_iter()
                 .flatten()
@@ -429,7 +431,7 @@ impl Session {
 
     /// Another session has ended, on which this one may have relied.
     pub(crate) fn deliver_eagerly(&mut self, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        self.subscriber.deliver_eagerly(&mut self.link, turn)
+        self.subscriber.deliver_eagerly(&mut self.counterpart, turn)
     }
 
     /// What is held of what the other peer has sent.

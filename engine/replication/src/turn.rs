@@ -1,4 +1,4 @@
-//! What the parts of a session share: the link to the other peer, and what a call of the owner lends them.
+//! What the parts of a session share: the counterpart, and what a call of the owner lends them.
 
 use std::collections::VecDeque;
 
@@ -52,9 +52,9 @@ impl EagerLinks {
     }
 }
 
-/// The side of a session that faces the other peer.
+/// The other peer as all parts of a session see it: what it can do, what it is known to hold, and what is to be sent to it.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Counterpart {
     pub(crate) session: SessionId,
     pub(crate) remote: PeerId,
     /// Our own.
@@ -71,7 +71,7 @@ pub(crate) struct Link {
     pub(crate) mechanisms: Mechanisms,
 }
 
-impl Link {
+impl Counterpart {
     pub(crate) fn new(session: SessionId, remote: PeerId, sizes: Sizes) -> Self {
         Self {
             session,

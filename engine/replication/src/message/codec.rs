@@ -341,7 +341,7 @@ impl Answer {
         while let Some((field, content)) = fields.field()? {
             match field {
                 1 => answer.offer = content.number("offer")?,
-                2 => answer.wanted = content.bytes("wanted", MAX_OFFER_ITEMS / 8)?.to_vec(),
+                2 => answer.wanted = content.bytes("wanted", MAX_OFFER_ITEMS.div_ceil(8))?.to_vec(),
                 _ => {}
             }
         }
@@ -522,7 +522,7 @@ impl Acknowledge {
                         match field {
                             1 => exceptions.batch = content.number("batch")?,
                             2 => {
-                                let bits = content.bytes("documents", MAX_BATCH_DOCUMENTS / 8 + 1)?;
+                                let bits = content.bytes("documents", MAX_BATCH_DOCUMENTS.div_ceil(8))?;
                                 exceptions.documents = bits.to_vec();
                             }
                             _ => {}
@@ -590,7 +590,7 @@ impl Rest {
                 1 => question = content.number("question")?,
                 2 => version = Some(read_version(content, "version")?),
                 3 | 4 => delta = Body::decode(field - 3, content)?,
-                5 => lacked = content.bytes("lacked", MAX_QUESTION_HASHES / 8)?.to_vec(),
+                5 => lacked = content.bytes("lacked", MAX_QUESTION_HASHES.div_ceil(8))?.to_vec(),
                 6 => newest = Sequence(content.number("newest")?),
                 _ => {}
             }
@@ -688,8 +688,11 @@ impl Symbols {
             }
         }
         message.range = read_range(range)?;
-        if message.first > MAX_SYMBOLS as u64 || message.documents > MAX_RECONCILED_DOCUMENTS as u64 {
-            return Err(DecodeError::Limit("symbols"));
+        if message.first > MAX_SYMBOLS as u64 {
+            return Err(DecodeError::Limit("first symbol"));
+        }
+        if message.documents > MAX_RECONCILED_DOCUMENTS as u64 {
+            return Err(DecodeError::Limit("documents"));
         }
         message.symbols =
             symbols::decode(bytes, message.first as usize, message.documents, SYMBOLS_PER_MESSAGE)?;

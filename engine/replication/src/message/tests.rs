@@ -4,7 +4,7 @@ use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{MAX_RANGE_BITS, MAX_RECONCILED_DOCUMENTS, MAX_SYMBOLS, PART_BYTES, SYMBOLS_PER_MESSAGE};
+use crate::limits::MAX_RANGE_BITS;
 use crate::reconciliation::{NameRange, naming::Naming, symbols::Stretch};
 use crate::replica::{DocumentKey, Seen};
 
@@ -646,28 +646,6 @@ fn the_documented_vectors_are_what_is_written() {
         assert_eq!(Message::decode(&message.encode()), Ok(message));
         assert!(documentation.lines().any(|line| line == written), "docs/protocol.md lacks {written}");
     }
-}
-
-#[test]
-fn limits_are_checked_before_anything_is_kept() {
-    let part = |total| Message::Part(Part { parts: 1, total, bytes: vec![0; 8], ..Part::default() }).encode();
-    assert_eq!(Message::decode(&part(u64::MAX)), Err(DecodeError::Limit("total")));
-    let bytes = vec![0; PART_BYTES + 1];
-    let long = Message::Part(Part { parts: 1, total: 9, bytes, ..Part::default() }).encode();
-    assert_eq!(Message::decode(&long), Err(DecodeError::Limit("bytes")));
-    let many: Vec<u8> = std::iter::once(2).chain([6, 1].repeat(2_000)).collect();
-    assert_eq!(Message::decode(&many), Err(DecodeError::Limit("removed")));
-    let symbols = |first: usize, documents: usize, length| {
-        let symbols = stretch(&[], first as u64, (first + length) as u64);
-        let (first, documents) = (first as u64, documents as u64);
-        let message = Symbols { generation: 1, first, documents, symbols, ..Symbols::default() };
-        Message::decode(&Message::Symbols(message).encode()).is_ok()
-    };
-    assert!(symbols(MAX_SYMBOLS, MAX_RECONCILED_DOCUMENTS, SYMBOLS_PER_MESSAGE));
-    assert!(!symbols(MAX_SYMBOLS + 1, 1, 1));
-    assert!(!symbols(0, MAX_RECONCILED_DOCUMENTS + 1, 1));
-    assert!(!symbols(0, 1, SYMBOLS_PER_MESSAGE + 1));
-    assert_eq!(Message::decode(&vec![6; MAX_MESSAGE_BYTES + 1]), Err(DecodeError::Limit("message")));
 }
 
 #[test]

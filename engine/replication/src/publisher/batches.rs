@@ -7,24 +7,24 @@ use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::message::{Acknowledge, Batch, BatchEnd, Body, Message, SentDocument, bits};
 use crate::replica::Acknowledged;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 impl Publisher {
     /// Sends a draft that has no open offers, or first its long deltas.
-    pub(super) fn conclude(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+    pub(super) fn conclude(&mut self, draft: Draft, counterpart: &mut Counterpart, turn: &mut Turn<'_>) {
         if draft.large {
-            self.begin_large(draft, link);
+            self.begin_large(draft, counterpart);
         } else {
-            self.finish(draft, link, turn);
+            self.finish(draft, counterpart, turn);
         }
     }
 
     /// Sends a draft as a batch.
-    pub(super) fn finish(&mut self, draft: Draft, link: &mut Link, turn: &mut Turn<'_>) {
+    pub(super) fn finish(&mut self, draft: Draft, counterpart: &mut Counterpart, turn: &mut Turn<'_>) {
         if !draft.items.is_empty() {
-            link.mechanisms.ahead += u64::from(draft.place == Place::Live);
-            link.mechanisms.onward += u64::from(draft.place == Place::Onward);
-            link.mechanisms.partial += u64::from(draft.partial);
+            counterpart.mechanisms.ahead += u64::from(draft.place == Place::Live);
+            counterpart.mechanisms.onward += u64::from(draft.place == Place::Onward);
+            counterpart.mechanisms.partial += u64::from(draft.partial);
         }
         // What is missing may have changed once more, and moved further, when the walk comes to where it was.
         let goes_on = self.torn.max(turn.torn_up_to) > draft.start && !draft.whole;
@@ -42,7 +42,7 @@ impl Publisher {
                 Place::Walk | Place::Beside => {}
             }
             if !draft.items.is_empty() {
-                self.send(draft.items, draft.end, link, turn);
+                self.send(draft.items, draft.end, counterpart, turn);
             }
             return;
         }
@@ -69,22 +69,28 @@ impl Publisher {
         if draft.items.is_empty() {
             if arrived {
                 self.told_caught_up = true;
-                self.tell_position(link, turn);
-            } else if self.firm.position().0.saturating_sub(self.told.0) >= link.sizes.silent_rows {
-                self.tell_position(link, turn);
+                self.tell_position(counterpart, turn);
+            } else if self.firm.position().0.saturating_sub(self.told.0) >= counterpart.sizes.silent_rows {
+                self.tell_position(counterpart, turn);
             }
             return;
         }
         self.told_caught_up = caught_up;
-        self.send(draft.items, self.position, link, turn);
+        self.send(draft.items, self.position, counterpart, turn);
     }
 
-    pub(super) fn tell_position(&mut self, link: &mut Link, turn: &Turn<'_>) {
-        self.send(Vec::new(), self.position, link, turn);
+    pub(super) fn tell_position(&mut self, counterpart: &mut Counterpart, turn: &Turn<'_>) {
+        self.send(Vec::new(), self.position, counterpart, turn);
     }
 
     /// Sends changes up to `newest`.
-    pub(super) fn send(&mut self, items: Vec<Item>, newest: Sequence, link: &mut Link, turn: &Turn<'_>) {
+    pub(super) fn send(
+        &mut self,
+        items: Vec<Item>,
+        newest: Sequence,
+        counterpart: &mut Counterpart,
+        turn: &Turn<'_>,
+    ) {
         self.last_batch += 1;
         self.told_caught_up &= self.torn <= self.position;
         let mut flight = Flight {
@@ -104,25 +110,25 @@ impl Publisher {
             flight.large += in_parts;
             flight.bytes += candidate.key.id.len() + bytes - in_parts;
             size += candidate.key.id.len() + delta.len() + 64;
-            link.known.sent(candidate.hash, candidate.sequence, after);
+            counterpart.known.sent(candidate.hash, candidate.sequence, after);
             let complete = candidate.since == Sequence(0);
-            let implied = complete && link.can(SHORT_DOCUMENTS);
+            let implied = complete && counterpart.can(SHORT_DOCUMENTS);
             let is_whole = || parts.is_some() || Version::of_canonical(&delta) == after;
             debug_assert!(!implied || is_whole(), "not the whole document");
             message.documents.push(SentDocument {
                 interest: candidate.interest,
-                id: link.name(&candidate.key),
+                id: counterpart.name(&candidate.key),
                 before: candidate.before,
                 after: (!implied).then_some(after),
                 complete,
-                delta: parts.map_or_else(|| link.body(delta), Body::Parts),
+                delta: parts.map_or_else(|| counterpart.body(delta), Body::Parts),
             });
             let from = candidate.from();
             flight.documents.push((candidate.key, from, candidate.sequence));
-            if size >= link.sizes.message_bytes {
+            if size >= counterpart.sizes.message_bytes {
                 let full = std::mem::take(&mut message);
                 message.batch = full.batch;
-                link.send(&Message::Batch(full));
+                counterpart.send(&Message::Batch(full));
                 size = 0;
             }
         }
@@ -137,10 +143,10 @@ impl Publisher {
             parts: self.parts.filter(|_| self.told_caught_up),
             durable: Some(turn.durable).filter(|durable| *durable > newest.max(flight.end)),
         });
-        link.statistics.documents_sent += flight.documents.len() as u64;
-        link.send(&Message::Batch(message));
+        counterpart.statistics.documents_sent += flight.documents.len() as u64;
+        counterpart.send(&Message::Batch(message));
         if self.told_caught_up {
-            link.outbox.forget_begun();
+            counterpart.outbox.forget_begun();
         }
         self.told = flight.end;
         self.silent_since = None;
@@ -151,7 +157,7 @@ impl Publisher {
     pub(crate) fn acknowledge(
         &mut self,
         acknowledge: &Acknowledge,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         if acknowledge.batch > self.last_batch {
@@ -161,7 +167,7 @@ impl Publisher {
         while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
             let Some(flight) = self.flights.pop_front() else { break };
             if !flight.documents.is_empty() {
-                self.window.widen(&link.sizes);
+                self.window.widen(&counterpart.sizes);
             }
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
             for (index, (key, from, sequence)) in flight.documents.into_iter().enumerate() {
@@ -190,14 +196,14 @@ impl Publisher {
                 };
                 self.acknowledged = self.acknowledged.max(flight.end);
                 let reached = flight.end.min(withheld.bound(turn.replica, is_served)?);
-                link.statistics.acknowledged = link.statistics.acknowledged.max(reached);
+                counterpart.statistics.acknowledged = counterpart.statistics.acknowledged.max(reached);
             }
             for served in self.served.values().filter(says) {
                 acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
                 acknowledged.interests.push((served.selection, flight.end));
             }
         }
-        turn.replica.acknowledged(link.remote, &acknowledged);
+        turn.replica.acknowledged(counterpart.remote, &acknowledged);
         Ok(())
     }
 }

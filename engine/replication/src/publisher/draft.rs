@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::message::{OfferItem, offered_size};
 use crate::replica::{Change, DocumentKey, Replica, ReplicaError, match_against};
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -104,10 +104,10 @@ impl Publisher {
         place: Place,
         start: Sequence,
         rows: &mut usize,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<Draft, CloseReason> {
-        let sizes = link.sizes;
+        let sizes = counterpart.sizes;
         let up_to = self.ahead.next(start, turn.durable);
         let (durable, parts) = (turn.durable, turn.parts_of_others);
         let mut draft = Draft { place, start, end: start, durable, parts, ..Draft::default() };
@@ -136,12 +136,12 @@ impl Publisher {
                 let sequence = change.sequence;
                 draft.end = sequence;
                 seen.push(sequence);
-                match self.weigh(change, link, turn)? {
+                match self.weigh(change, counterpart, turn)? {
                     Weighed::Nothing => {}
                     Weighed::Moved => torn = true,
                     Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
                     Weighed::Item(item) => {
-                        if item.is_large(link) && !draft.large {
+                        if item.is_large(counterpart) && !draft.large {
                             *rows = rows.saturating_sub(item.bytes() / BYTES_PER_ROW);
                             let commit = turn.replica.commit_of(sequence)?;
                             let Some(end) = self.meet_large(&mut draft, &sizes, commit, up_to) else {
@@ -154,7 +154,7 @@ impl Publisher {
                             offered += 1;
                             offered_bytes += offered_size(&candidate.key);
                         }
-                        large += usize::from(item.is_large(link));
+                        large += usize::from(item.is_large(counterpart));
                         draft.bytes += item.bytes();
                         draft.items.push(item);
                     }
@@ -190,7 +190,7 @@ impl Publisher {
     pub(super) fn weigh(
         &self,
         change: Change,
-        link: &Link,
+        counterpart: &Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<Weighed, CloseReason> {
         let Change { sequence, key, origin } = change;
@@ -203,12 +203,12 @@ impl Publisher {
             .filter(|(_, served)| served.interest.collection == key.collection && sequence > served.from)
             .peekable();
         let Some(interest) = applicable.peek().map(|(id, _)| **id) else { return Ok(Weighed::Nothing) };
-        let theirs = origin == Some(link.remote.origin());
+        let theirs = origin == Some(counterpart.remote.origin());
         if theirs && sequence > self.origin_floor {
             return Ok(Weighed::Nothing);
         }
         let hash = key_hash(&key);
-        let known = link.known.get(hash);
+        let known = counterpart.known.get(hash);
         let sent = known.and_then(|entry| entry.sent);
         let served: Vec<&Served> = applicable.map(|(_, served)| served).collect();
         let start = served.iter().map(|served| served.start).min().unwrap_or(Sequence(0));
@@ -220,7 +220,7 @@ impl Publisher {
             known.is_none() && !is_under_way && served.iter().all(|served| sequence <= served.unheld);
         let doubtful = sent.is_none() && served.iter().any(|served| sequence <= served.held_in_part);
         if unfiltered && sent.is_none() && !theirs && !self.lazy && !doubtful {
-            return candidate.read(turn.replica, link, turn.events);
+            return candidate.read(turn.replica, counterpart, turn.events);
         }
         let interests = served.iter().map(|served| &served.interest);
         let Some((held, matching)) = match_against(turn.replica, &candidate.key, interests)? else {
@@ -241,17 +241,17 @@ impl Publisher {
                 Some(true) => {}
             }
         }
-        candidate.read(turn.replica, link, turn.events)
+        candidate.read(turn.replica, counterpart, turn.events)
     }
 }
 
 impl Item {
-    pub(super) fn offer(&self, link: &Link) -> Option<OfferItem> {
+    pub(super) fn offer(&self, counterpart: &Counterpart) -> Option<OfferItem> {
         match self {
             Item::Ready(_) => None,
             Item::Offered(candidate, version, matching) => Some(OfferItem {
                 interest: candidate.interest,
-                id: link.name(&candidate.key),
+                id: counterpart.name(&candidate.key),
                 version: *version,
                 matching: *matching,
             }),
@@ -275,8 +275,8 @@ impl Item {
         self.candidate().sequence
     }
 
-    pub(super) fn is_large(&self, link: &Link) -> bool {
-        matches!(self, Item::Ready(ready) if link.is_large(&ready.delta))
+    pub(super) fn is_large(&self, counterpart: &Counterpart) -> bool {
+        matches!(self, Item::Ready(ready) if counterpart.is_large(&ready.delta))
     }
 }
 
@@ -290,7 +290,7 @@ impl Candidate {
     pub(super) fn read(
         self,
         replica: &dyn Replica,
-        link: &Link,
+        counterpart: &Counterpart,
         events: &mut VecDeque<crate::Event>,
     ) -> Result<Weighed, CloseReason> {
         let Some(excerpt) = replica.delta_since(&self.key, self.since)? else {
@@ -301,8 +301,8 @@ impl Candidate {
             return Ok(Weighed::Moved);
         }
         let bytes = excerpt.delta.len();
-        if bytes > link.longest_delta() {
-            events.push_back(link.too_large(self.key.clone(), bytes));
+        if bytes > counterpart.longest_delta() {
+            events.push_back(counterpart.too_large(self.key.clone(), bytes));
             let from = self.from();
             return Ok(Weighed::Unsendable(self.key, from));
         }

@@ -11,14 +11,14 @@ use crate::message::{Acknowledge, AddedInterest, Interests, Message, Start, Walk
 use crate::reconciliation::{Comparison, naming::Naming};
 use crate::replica::{Checkpoint, ReplicaError, ServedInterest};
 use crate::subscription::selection;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 impl Publisher {
     /// The other peer wants other things than before.
     pub(crate) fn interests(
         &mut self,
         interests: Interests,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         if interests.generation != self.generation + 1 {
@@ -27,9 +27,9 @@ impl Publisher {
         let first = self.served.is_empty();
         self.generation = interests.generation;
         if let Some(evictions) = interests.evictions
-            && turn.replica.remote_evicted(link.remote, evictions)?
+            && turn.replica.remote_evicted(counterpart.remote, evictions)?
         {
-            link.forget_acknowledged();
+            counterpart.forget_acknowledged();
         }
         if let (Some(before), Some(changes)) = (self.reconciles_with, interests.changes) {
             self.reconciles_with = Some(before.max(changes));
@@ -40,14 +40,14 @@ impl Publisher {
         self.unsendable.sort_unstable();
         self.unsendable.dedup();
         if interests.forgotten {
-            link.known.clear();
+            counterpart.known.clear();
             self.served.values_mut().for_each(|served| served.listing = None);
         }
-        self.reconsider_large(&interests, link);
+        self.reconsider_large(&interests, counterpart);
         for id in &interests.removed {
             self.served.remove(id);
         }
-        self.reconsider(&interests, link);
+        self.reconsider(&interests, counterpart);
         for served in self.served.values_mut() {
             served.from = served.from.max(self.position);
         }
@@ -55,7 +55,7 @@ impl Publisher {
         let mut starts = Vec::new();
         let run = runs.last().map_or(RunId(0), |(run, _)| *run);
         let naming = Naming::new(run, turn.durable, self.generation);
-        let mut comparison = Comparison::new(self.generation, naming, turn.durable, link.can(RANGES));
+        let mut comparison = Comparison::new(self.generation, naming, turn.durable, counterpart.can(RANGES));
         for mut added in interests.added {
             if let Some(greeted) = added.greeted {
                 let index = usize::try_from(greeted).ok().and_then(|greeted| greeted.checked_sub(1));
@@ -70,10 +70,10 @@ impl Publisher {
             if self.served.len() >= MAX_INTERESTS {
                 return Err(Violation::Limit("interests").into());
             }
-            let start = self.serve(&added, &runs, &mut comparison, link, turn)?;
+            let start = self.serve(&added, &runs, &mut comparison, counterpart, turn)?;
             let checkpoint = added.checkpoint.map_or(Sequence(0), |checkpoint| checkpoint.sequence);
             let is_implied = start.refused.is_none() && !start.reconciled && start.sequence == checkpoint;
-            if !is_implied || !link.can(SHORT_STARTS) {
+            if !is_implied || !counterpart.can(SHORT_STARTS) {
                 starts.push(start);
             }
         }
@@ -101,22 +101,27 @@ impl Publisher {
         self.torn = self.torn.max(turn.replica.last_sequence());
         self.origin_floor = turn.replica.last_sequence();
         self.more = true;
-        let caught_up = interests.durable && self.has_nothing_to_tell(link, turn);
-        let is_greeted = run == self.greeted_run && link.can(SHORT_STARTS);
+        let caught_up = interests.durable && self.has_nothing_to_tell(counterpart, turn);
+        let is_greeted = run == self.greeted_run && counterpart.can(SHORT_STARTS);
         let run_said = Some(run).filter(|_| !is_greeted);
-        link.send(&Message::Walk(Walk { generation: self.generation, run: run_said, starts, caught_up }));
+        counterpart.send(&Message::Walk(Walk {
+            generation: self.generation,
+            run: run_said,
+            starts,
+            caught_up,
+        }));
         if caught_up {
-            self.tell_nothing(run, link, turn)?;
+            self.tell_nothing(run, counterpart, turn)?;
         }
         Ok(())
     }
 
     /// Whether the first interests of a session all begin where the log ends.
-    fn has_nothing_to_tell(&self, link: &Link, turn: &Turn<'_>) -> bool {
+    fn has_nothing_to_tell(&self, counterpart: &Counterpart, turn: &Turn<'_>) -> bool {
         let last = turn.replica.last_sequence();
         let begins_there =
             |served: &Served| served.from == last && !served.is_reconciled && served.listing.is_none();
-        link.can(SHORT_STARTS)
+        counterpart.can(SHORT_STARTS)
             && self.generation == 1
             && turn.durable == last
             && !self.served.is_empty()
@@ -125,15 +130,20 @@ impl Publisher {
     }
 
     /// The other peer, which holds everything up to the end durably, is told so as by a batch without documents.
-    fn tell_nothing(&mut self, run: RunId, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    fn tell_nothing(
+        &mut self,
+        run: RunId,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         self.last_batch += 1;
         self.told_caught_up = true;
         self.runs_told.entry(run).or_insert(true);
-        link.outbox.forget_begun();
+        counterpart.outbox.forget_begun();
         let (batch, generation, end) = (self.last_batch, self.generation, self.position);
         self.flights.push_back(Flight { batch, generation, end, ..Flight::default() });
-        self.acknowledge(&Acknowledge { batch, exceptions: Vec::new() }, link, turn)?;
-        let progress = Event::Progress { session: link.session };
+        self.acknowledge(&Acknowledge { batch, exceptions: Vec::new() }, counterpart, turn)?;
+        let progress = Event::Progress { session: counterpart.session };
         if turn.events.back() != Some(&progress) {
             turn.events.push_back(progress);
         }
@@ -145,7 +155,7 @@ impl Publisher {
         added: &AddedInterest,
         runs: &[(RunId, Sequence)],
         comparison: &mut Comparison,
-        link: &Link,
+        counterpart: &Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<Start, CloseReason> {
         let refuse = |reason: String| Start {
@@ -169,7 +179,7 @@ impl Publisher {
             Err(ReplicaError::Query(reason)) => return Ok(refuse(reason)),
             Err(error) => return Err(error.into()),
         };
-        if !turn.replica.may_travel(link.remote, &interest.collection) {
+        if !turn.replica.may_travel(counterpart.remote, &interest.collection) {
             // Its checkpoint stays where it is: nothing is skipped if that changes.
             return Ok(refuse(format!(
                 "the collection {} is not synced with this peer",
@@ -181,15 +191,16 @@ impl Publisher {
             .filter(|checkpoint| self.runs_told.get(&checkpoint.run) == Some(&true))
             .and_then(|checkpoint| locate(checkpoint, runs, turn.replica.last_sequence()))
             .unwrap_or(Sequence(0));
-        let reconciled =
-            checkpoint == Sequence(0) && self.may_reconcile(interest.unfiltered, turn.durable, &link.sizes);
+        let reconciled = checkpoint == Sequence(0)
+            && self.may_reconcile(interest.unfiltered, turn.durable, &counterpart.sizes);
         let holds_nothing =
-            self.generation == 1 && self.reconciles_with == Some(Sequence(0)) && link.can(TAKEN);
+            self.generation == 1 && self.reconciles_with == Some(Sequence(0)) && counterpart.can(TAKEN);
         let start = if reconciled { comparison.fence } else { checkpoint };
         let selection = selection(&interest.normalized, &added.arguments).to_le_bytes();
         let query = interest.normalized.clone();
         let arguments = added.arguments.clone();
-        turn.replica.serves(link.remote, ServedInterest { selection, query, arguments, held: checkpoint });
+        turn.replica
+            .serves(counterpart.remote, ServedInterest { selection, query, arguments, held: checkpoint });
         let generation = self.generation;
         if reconciled {
             comparison.interests.push((added.id, interest.clone()));
@@ -201,7 +212,7 @@ impl Publisher {
             // Without a checkpoint nobody knows; see `walk_instead`.
             held_in_part: if checkpoint == Sequence(0) { Sequence(0) } else { self.seen },
             unheld: if holds_nothing { turn.durable } else { Sequence(0) },
-            listing: self.listing(&interest, checkpoint, turn.durable, &link.sizes),
+            listing: self.listing(&interest, checkpoint, turn.durable, &counterpart.sizes),
             interest,
             asked_bytes,
             start,

@@ -10,7 +10,7 @@ use ditto_crdt::Sequence;
 use super::{Draft, Item, Place, Publisher};
 use crate::message::Interests;
 use crate::sizes::Sizes;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 impl Publisher {
     /// Whether the next large document may be begun.
@@ -42,17 +42,17 @@ impl Publisher {
     }
 
     /// Sends the long deltas of a draft, which becomes a batch when all of them have left.
-    pub(super) fn begin_large(&mut self, mut draft: Draft, link: &mut Link) {
+    pub(super) fn begin_large(&mut self, mut draft: Draft, counterpart: &mut Counterpart) {
         let mut deltas = Vec::new();
         for item in &mut draft.items {
             if let Item::Ready(ready) = item
-                && link.is_large(&ready.delta)
+                && counterpart.is_large(&ready.delta)
             {
                 ready.parts = Some(0);
                 deltas.push(std::mem::take(&mut ready.delta));
             }
         }
-        link.outbox.push_documents(deltas.into_iter());
+        counterpart.outbox.push_documents(deltas.into_iter());
         if draft.place == Place::Walk {
             self.ahead.reach(draft.end);
             self.told_caught_up = false;
@@ -62,11 +62,11 @@ impl Publisher {
     }
 
     /// Sends the batch whose long deltas have left.
-    pub(super) fn finish_large(&mut self, link: &mut Link, turn: &mut Turn<'_>) {
-        if self.large.is_none() || self.under_way() > link.sizes.window_batches {
+    pub(super) fn finish_large(&mut self, counterpart: &mut Counterpart, turn: &mut Turn<'_>) {
+        if self.large.is_none() || self.under_way() > counterpart.sizes.window_batches {
             return;
         }
-        let Some(names) = link.outbox.take_documents() else { return };
+        let Some(names) = counterpart.outbox.take_documents() else { return };
         let Some(mut draft) = self.large.take() else { return };
         self.under_way.clear();
         let long = draft.items.iter_mut().filter_map(|item| match item {
@@ -74,14 +74,14 @@ impl Publisher {
             Item::Offered(..) => None,
         });
         long.zip(names).for_each(|(parts, name)| *parts = name);
-        self.finish(draft, link, turn);
+        self.finish(draft, counterpart, turn);
     }
 
     /// Nothing of a batch that waits for its long deltas is sent.
-    pub(super) fn drop_large(&mut self, link: &mut Link) {
+    pub(super) fn drop_large(&mut self, counterpart: &mut Counterpart) {
         let Some(draft) = self.large.take() else { return };
         self.under_way.clear();
-        link.outbox.drop_documents();
+        counterpart.outbox.drop_documents();
         if draft.place != Place::Beside {
             return;
         }
@@ -99,10 +99,10 @@ impl Publisher {
 
     /// The other peer wants other things than before: what is under way goes on if it is among them, but the walk may stand
     /// somewhere else.
-    pub(super) fn reconsider_large(&mut self, interests: &Interests, link: &mut Link) {
+    pub(super) fn reconsider_large(&mut self, interests: &Interests, counterpart: &mut Counterpart) {
         let is_unwanted = |item: &Item| interests.removed.contains(&item.candidate().interest);
         if interests.forgotten || self.large.iter().flat_map(|draft| &draft.items).any(is_unwanted) {
-            self.drop_large(link);
+            self.drop_large(counterpart);
         }
         self.detach_large();
     }
@@ -115,9 +115,9 @@ impl Publisher {
     }
 
     /// Whether a batch can be sent because the channel has taken its last part.
-    pub(crate) fn awaits_parts(&self, link: &Link) -> bool {
+    pub(crate) fn awaits_parts(&self, counterpart: &Counterpart) -> bool {
         self.large.is_some()
-            && self.under_way() <= link.sizes.window_batches
-            && link.outbox.has_sent_documents()
+            && self.under_way() <= counterpart.sizes.window_batches
+            && counterpart.outbox.has_sent_documents()
     }
 }

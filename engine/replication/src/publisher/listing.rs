@@ -19,7 +19,7 @@ use crate::known::key_hash;
 use crate::limits::WORK_MS;
 use crate::replica::{DocumentKey, Excerpt, Interest};
 use crate::sizes::Sizes;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 /// Which documents of an interest are told, whatever the position is.
 #[derive(Debug)]
@@ -82,10 +82,10 @@ impl Publisher {
     pub(super) fn list(
         &mut self,
         rows: &mut usize,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<bool, CloseReason> {
-        let (is_lazy, sizes) = (self.lazy, link.sizes);
+        let (is_lazy, sizes) = (self.lazy, counterpart.sizes);
         let under_way = self.served.iter_mut().find_map(|(id, served)| {
             let listing = served.listing.as_mut().filter(|listing| !listing.over)?;
             // What is wanted is asked for from now on.
@@ -115,7 +115,7 @@ impl Publisher {
             listing.after.extend_from_slice(&key.id);
             let hash = key_hash(&key);
             // What is new may have been told ahead.
-            let sent = link.known.get(hash).and_then(|entry| entry.sent);
+            let sent = counterpart.known.get(hash).and_then(|entry| entry.sent);
             let is_told = sent.is_some_and(|(since, _)| since >= sequence);
             if sequence <= listing.fence && !listing.left_out.contains(&sequence) && !is_told {
                 newest = newest.max(sequence);
@@ -129,8 +129,8 @@ impl Publisher {
             }
         }
         if !items.is_empty() {
-            link.mechanisms.listed += 1;
-            self.send(items, newest, link, turn);
+            counterpart.mechanisms.listed += 1;
+            self.send(items, newest, counterpart, turn);
         }
         Ok(true)
     }

@@ -10,7 +10,7 @@ use crate::limits::{MAX_BROKEN_OFF, WORK_MS};
 use crate::message::{Interests, Message, Names, Settled, Symbols};
 use crate::reconciliation::{Comparison, Next, row};
 use crate::sizes::Sizes;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 impl Publisher {
     /// Whether an interest without a checkpoint is reconciled: not if one of the two peers holds next to nothing. With a filter it
@@ -37,7 +37,7 @@ impl Publisher {
 
     /// The other peer wants other things than before, or has forgotten what it held: what was compared until now
     /// is worth nothing.
-    pub(super) fn reconsider(&mut self, interests: &Interests, link: &mut Link) {
+    pub(super) fn reconsider(&mut self, interests: &Interests, counterpart: &mut Counterpart) {
         for mut comparison in std::mem::take(&mut self.comparisons) {
             let before = comparison.interests.len();
             comparison.interests.retain(|(id, _)| !interests.removed.contains(id));
@@ -46,7 +46,7 @@ impl Publisher {
             }
             match comparison.interests.len() {
                 0 => {}
-                left if left < before || interests.forgotten => self.walk_instead(&comparison, link),
+                left if left < before || interests.forgotten => self.walk_instead(&comparison, counterpart),
                 _ => self.comparisons.push_back(comparison),
             }
         }
@@ -78,8 +78,12 @@ impl Publisher {
     }
 
     /// Goes on with what is under way.
-    pub(super) fn reconcile(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
-        let sizes = link.sizes;
+    pub(super) fn reconcile(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
+        let sizes = counterpart.sizes;
         while let Some(front) = self.comparisons.front_mut() {
             match front.work(turn.replica, &sizes, turn.now)? {
                 Next::Wait => return Ok(()),
@@ -87,23 +91,24 @@ impl Publisher {
                     self.more = true;
                     return Ok(());
                 }
-                Next::Ask(inquiry) => link.send(&Message::Inquiry(inquiry)),
+                Next::Ask(inquiry) => counterpart.send(&Message::Inquiry(inquiry)),
                 Next::Send if self.gives_way || !self.window_is_open(&sizes) => return Ok(()),
                 Next::Send
-                    if link.outbox.bytes() > sizes.queue_bytes || turn.replica.worked_ms() >= WORK_MS =>
+                    if counterpart.outbox.bytes() > sizes.queue_bytes
+                        || turn.replica.worked_ms() >= WORK_MS =>
                 {
                     self.more = true;
                     return Ok(());
                 }
-                Next::Send => self.send_lacking(link, turn)?,
+                Next::Send => self.send_lacking(counterpart, turn)?,
                 Next::SendLarge if self.gives_way || !self.may_begin_large(&sizes) => return Ok(()),
-                Next::SendLarge => self.send_lacking_large(link, turn)?,
+                Next::SendLarge => self.send_lacking_large(counterpart, turn)?,
                 Next::Over if self.large.as_ref().is_some_and(|draft| draft.place == Place::Beside) => {
                     return Ok(());
                 }
                 Next::Over => {
                     if self.comparisons.front_mut().is_some_and(Comparison::go_on) {
-                        link.mechanisms.ranges += 1;
+                        counterpart.mechanisms.ranges += 1;
                         continue;
                     }
                     let last = turn.replica.last_sequence();
@@ -115,13 +120,13 @@ impl Publisher {
                     let Some(settled) = self.comparisons.pop_front() else { return Ok(()) };
                     // What was told may be parts of transactions; the walk brings what has changed of them meanwhile.
                     self.torn = self.torn.max(last);
-                    link.mechanisms.reconciled += 1;
-                    self.settle(&settled, settled.fence, link);
+                    counterpart.mechanisms.reconciled += 1;
+                    self.settle(&settled, settled.fence, counterpart);
                 }
                 Next::Walk => {
                     let Some(failed) = self.comparisons.pop_front() else { return Ok(()) };
-                    link.mechanisms.walked_instead += 1;
-                    self.walk_instead(&failed, link);
+                    counterpart.mechanisms.walked_instead += 1;
+                    self.walk_instead(&failed, counterpart);
                 }
             }
         }
@@ -129,17 +134,21 @@ impl Publisher {
     }
 
     /// Sends some of the documents that the other peer lacks.
-    fn send_lacking(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    fn send_lacking(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         let Some(front) = self.comparisons.front_mut() else { return Ok(()) };
         let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
         let mut unsendable = Vec::new();
-        for _ in 0..link.sizes.batch_documents {
-            if bytes >= link.sizes.batch_bytes || turn.replica.worked_ms() >= WORK_MS {
+        for _ in 0..counterpart.sizes.batch_documents {
+            if bytes >= counterpart.sizes.batch_bytes || turn.replica.worked_ms() >= WORK_MS {
                 break;
             }
             let Some(sequence) = front.lacking() else { break };
-            match lacking(front, sequence, link, turn)? {
-                Weighed::Item(item) if item.is_large(link) => front.set_aside(sequence),
+            match lacking(front, sequence, counterpart, turn)? {
+                Weighed::Item(item) if item.is_large(counterpart) => front.set_aside(sequence),
                 Weighed::Item(item) => {
                     bytes += item.bytes();
                     newest = newest.max(sequence);
@@ -153,21 +162,25 @@ impl Publisher {
         if !items.is_empty() {
             // Other interests may have arrived; but among these documents there are parts of transactions.
             self.told_caught_up = false;
-            self.send(items, newest, link, turn);
+            self.send(items, newest, counterpart, turn);
         }
         Ok(())
     }
 
     /// Begins to send one of the large documents that the other peer lacks.
-    fn send_lacking_large(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    fn send_lacking_large(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         let Some(front) = self.comparisons.front_mut() else { return Ok(()) };
         let Some(sequence) = front.large() else { return Ok(()) };
-        match lacking(front, sequence, link, turn)? {
+        match lacking(front, sequence, counterpart, turn)? {
             Weighed::Item(item) => {
                 let items = vec![item];
                 let draft =
                     Draft { place: Place::Beside, items, end: sequence, large: true, ..Draft::default() };
-                self.begin_large(draft, link);
+                self.begin_large(draft, counterpart);
             }
             Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
             Weighed::Nothing | Weighed::Moved => {}
@@ -176,7 +189,7 @@ impl Publisher {
     }
 
     /// From the next batch on, the interests of the comparison stand at this sequence.
-    fn settle(&mut self, comparison: &Comparison, sequence: Sequence, link: &mut Link) {
+    fn settle(&mut self, comparison: &Comparison, sequence: Sequence, counterpart: &mut Counterpart) {
         self.broken_off = 0;
         for (id, _) in &comparison.interests {
             if let Some(served) = self.served.get_mut(id) {
@@ -190,16 +203,16 @@ impl Publisher {
         self.acknowledged = Sequence(first.saturating_sub(1)).min(self.acknowledged).min(self.position);
         self.told_caught_up = false;
         self.more = true;
-        link.send(&Message::Settled(Settled { generation: comparison.generation, sequence }));
+        counterpart.send(&Message::Settled(Settled { generation: comparison.generation, sequence }));
     }
 
     /// Tells everything instead.
-    fn walk_instead(&mut self, comparison: &Comparison, link: &mut Link) {
+    fn walk_instead(&mut self, comparison: &Comparison, counterpart: &mut Counterpart) {
         for served in self.served.values_mut() {
             served.from = served.from.max(self.position);
         }
         let held_in_part = if comparison.is_mostly_held() { comparison.fence } else { Sequence(0) };
-        let is_unheld = comparison.is_nothing_held && link.can(TAKEN);
+        let is_unheld = comparison.is_nothing_held && counterpart.can(TAKEN);
         let unheld = if is_unheld { comparison.fence } else { Sequence(0) };
         for (id, _) in &comparison.interests {
             if let Some(served) = self.served.get_mut(id) {
@@ -215,7 +228,7 @@ impl Publisher {
         self.ahead.forget();
         (self.position, self.told, self.torn) = (Sequence(0), Sequence(0), Sequence(0));
         self.firm.restart(Sequence(0));
-        self.settle(comparison, Sequence(0), link);
+        self.settle(comparison, Sequence(0), counterpart);
     }
 }
 
@@ -223,18 +236,18 @@ impl Publisher {
 fn lacking(
     comparison: &Comparison,
     sequence: Sequence,
-    link: &Link,
+    counterpart: &Counterpart,
     turn: &mut Turn<'_>,
 ) -> Result<Weighed, CloseReason> {
     // What has changed since is the walk's.
     let Some(change) = row(sequence, turn.replica)? else { return Ok(Weighed::Nothing) };
     let Some(interest) = comparison.interest(&change.key) else { return Ok(Weighed::Nothing) };
     let hash = key_hash(&change.key);
-    let sent = link.known.get(hash).and_then(|entry| entry.sent);
+    let sent = counterpart.known.get(hash).and_then(|entry| entry.sent);
     if sent.is_some_and(|(since, _)| since >= sequence) {
         return Ok(Weighed::Nothing);
     }
     let since = Sequence(0);
     let candidate = Candidate { hash, key: change.key, interest, sequence, since, before: None };
-    candidate.read(turn.replica, link, turn.events)
+    candidate.read(turn.replica, counterpart, turn.events)
 }

@@ -11,7 +11,7 @@ use crate::known::key_hash;
 use crate::limits::MAX_MATCH_MS;
 use crate::message::{Compared, Message, Offer};
 use crate::replica::{DocumentKey, Replica, Stored};
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 /// Documents that the other peer has in another version, and the walk has passed.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Publisher {
     pub(crate) fn taken(
         &mut self,
         taken: Offer,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &Turn<'_>,
     ) -> Result<(), CloseReason> {
         if self.differing.is_some() {
@@ -63,7 +63,7 @@ impl Publisher {
             }
             let Some(held) = turn.replica.held(&key)? else { continue };
             // From here on it hears of every change, also of those that it has declined.
-            link.known.meet(key_hash(&key));
+            counterpart.known.meet(key_hash(&key));
             self.answers.forget_about(key_hash(&key));
             if self.has_passed(held.newest, served) && held.version != item.version {
                 documents.push_back((item.interest, key));
@@ -84,22 +84,26 @@ impl Publisher {
     }
 
     /// Tells what the other peer has in another version.
-    pub(super) fn tell_differing(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    pub(super) fn tell_differing(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         while let Some(differing) = &mut self.differing {
             if differing.documents.is_empty() {
                 if self.large.as_ref().is_some_and(|draft| draft.place == Place::Beside) {
                     return Ok(());
                 }
-                link.send(&Message::Compared(Compared { taken: differing.taken }));
+                counterpart.send(&Message::Compared(Compared { taken: differing.taken }));
                 self.differing = None;
                 return Ok(());
             }
-            let full = link.outbox.bytes() > link.sizes.queue_bytes;
+            let full = counterpart.outbox.bytes() > counterpart.sizes.queue_bytes;
             self.more |= full;
-            if full || !self.window_is_open(&link.sizes) {
+            if full || !self.window_is_open(&counterpart.sizes) {
                 return Ok(());
             }
-            if !self.send_differing(link, turn)? {
+            if !self.send_differing(counterpart, turn)? {
                 return Ok(());
             }
         }
@@ -107,12 +111,16 @@ impl Publisher {
     }
 
     /// Sends some of them; false if the next one is large and has to wait for its turn.
-    fn send_differing(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<bool, CloseReason> {
-        let may_begin_large = self.may_begin_large(&link.sizes);
+    fn send_differing(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<bool, CloseReason> {
+        let may_begin_large = self.may_begin_large(&counterpart.sizes);
         let Some(mut differing) = self.differing.take() else { return Ok(true) };
         let mut large = None;
         let (mut items, mut bytes, mut newest) = (Vec::new(), 0, Sequence(0));
-        while bytes < link.sizes.batch_bytes
+        while bytes < counterpart.sizes.batch_bytes
             && let Some((interest, key)) = differing.documents.pop_front()
         {
             let Some(held) = turn.replica.held(&key)? else { continue };
@@ -123,8 +131,8 @@ impl Publisher {
                 continue;
             }
             let candidate = Candidate { hash, key, interest, sequence, since: Sequence(0), before: None };
-            match candidate.read(turn.replica, link, turn.events)? {
-                Weighed::Item(item) if item.is_large(link) => {
+            match candidate.read(turn.replica, counterpart, turn.events)? {
+                Weighed::Item(item) if item.is_large(counterpart) => {
                     if !items.is_empty() || !may_begin_large {
                         differing.documents.push_front((interest, item.candidate().key.clone()));
                     }
@@ -144,7 +152,7 @@ impl Publisher {
         if !items.is_empty() {
             // What is ahead of the walk may be a part of something.
             self.told_caught_up &= newest <= self.position;
-            self.send(items, newest.max(self.position), link, turn);
+            self.send(items, newest.max(self.position), counterpart, turn);
         } else if let Some((end, item)) = large {
             if !may_begin_large {
                 return Ok(false);
@@ -152,7 +160,7 @@ impl Publisher {
             let items = vec![item];
             self.begin_large(
                 Draft { place: Place::Beside, items, end, large: true, ..Draft::default() },
-                link,
+                counterpart,
             );
         }
         Ok(true)

@@ -10,7 +10,7 @@ use crate::capabilities::RANGES;
 use crate::event::{CloseReason, Violation};
 use crate::limits::{FIRST_SYMBOLS, MAX_SYMBOL_INQUIRIES, MAX_SYMBOLS};
 use crate::message::{Inquiry, Message, Names, Symbols};
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 /// All documents of some collections that this peer holds, deleted ones included, by their hashes.
 #[derive(Debug)]
@@ -114,9 +114,13 @@ impl Inventory {
     }
 
     /// Does a bounded piece of what is to be done; returns whether that was not all of it.
-    pub(crate) fn work(&mut self, link: &mut Link, turn: &Turn<'_>) -> Result<bool, CloseReason> {
-        let sizes = link.sizes;
-        let has_ranges = link.can(RANGES);
+    pub(crate) fn work(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &Turn<'_>,
+    ) -> Result<bool, CloseReason> {
+        let sizes = counterpart.sizes;
+        let has_ranges = counterpart.can(RANGES);
         let Self { naming, collections, holds_any, range, stock, is_too_large, has_graves, .. } = self;
         let scan = self.scan.get_or_insert_with(|| Scan::new(collections.iter().cloned()));
         if !scan.is_over() {
@@ -150,19 +154,19 @@ impl Inventory {
                 self.stock.dedup();
             }
         }
-        if link.outbox.bytes() > sizes.queue_bytes {
+        if counterpart.outbox.bytes() > sizes.queue_bytes {
             return Ok(true);
         }
         if self.sent < self.wanted {
-            self.describe(link);
+            self.describe(counterpart);
         } else if let Some(items) = self.questions.pop_front() {
-            self.name(&items, link);
+            self.name(&items, counterpart);
         }
         Ok(self.sent < self.wanted || !self.questions.is_empty())
     }
 
     /// Sends the next symbols, once everything is added up.
-    fn describe(&mut self, link: &mut Link) {
+    fn describe(&mut self, counterpart: &mut Counterpart) {
         let mut message = Symbols {
             generation: self.generation,
             first: self.sent as u64,
@@ -175,16 +179,16 @@ impl Inventory {
         if self.stock.is_empty() {
             // Nothing, or more than can be told: no symbols, whatever is wanted.
             self.wanted = 0;
-            return link.send(&Message::Symbols(message));
+            return counterpart.send(&Message::Symbols(message));
         }
-        let end = self.wanted.min(self.sent + link.sizes.symbols_per_message);
+        let end = self.wanted.min(self.sent + counterpart.sizes.symbols_per_message);
         let sum = self.sum.get_or_insert_with(|| Sum::new(self.sent, end));
-        if !sum.add(&self.stock, &link.sizes, |(item, _)| *item) {
+        if !sum.add(&self.stock, &counterpart.sizes, |(item, _)| *item) {
             return;
         }
         message.symbols = self.sum.take().map(Sum::finish).unwrap_or_default();
         self.sent += message.symbols.len();
-        link.send(&Message::Symbols(message));
+        counterpart.send(&Message::Symbols(message));
     }
 
     fn sort(&mut self) {
@@ -194,14 +198,14 @@ impl Inventory {
     }
 
     /// Tells the names of some documents; 0 for what there is not.
-    fn name(&mut self, items: &[u128], link: &mut Link) {
+    fn name(&mut self, items: &[u128], counterpart: &mut Counterpart) {
         self.sort();
         let find = |item: &u128| {
             let found = self.stock.binary_search_by_key(item, |(item, _)| *item).ok();
             found.and_then(|index| self.stock.get(index)).map_or(0, |(_, name)| *name)
         };
         let names = items.iter().map(find).collect();
-        link.send(&Message::Names(Names { generation: self.generation, names }));
+        counterpart.send(&Message::Names(Names { generation: self.generation, names }));
     }
 }
 

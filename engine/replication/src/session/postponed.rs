@@ -42,23 +42,24 @@ impl Session {
         for (selection, selected) in &subscriptions.selected {
             let site = turn.replica.site();
             let effective = effective_interest(*selection, selected.evictions, capabilities, site);
-            if turn.replica.checkpoint(self.link.remote, &effective)?.is_some() {
+            if turn.replica.checkpoint(self.counterpart.remote, &effective)?.is_some() {
                 return Ok(());
             }
         }
-        self.link.mechanisms.postponed += 1;
+        self.counterpart.mechanisms.postponed += 1;
         self.postponed = Some(Postponed { since: turn.now, brought: None });
         Ok(())
     }
 
     fn has_backlog(&self) -> bool {
-        self.backlog >= self.link.sizes.postponed_changes
+        self.backlog >= self.counterpart.sizes.postponed_changes
     }
 
     /// Until when others wait for this session, if it brings documents, many, and they are coming.
     pub(crate) fn busy_until(&self) -> Option<u64> {
-        let is_behind = self.is_eager() && self.has_backlog() && self.link.statistics.catching_up;
-        let sign_of_life = self.link.statistics.last_update_received_ms.unwrap_or(0).max(self.subscribed);
+        let is_behind = self.is_eager() && self.has_backlog() && self.counterpart.statistics.catching_up;
+        let sign_of_life =
+            self.counterpart.statistics.last_update_received_ms.unwrap_or(0).max(self.subscribed);
         is_behind.then_some(sign_of_life + LAZY_PATIENCE_MS)
     }
 
@@ -101,7 +102,7 @@ impl Session {
                 || interests.added.iter().any(|added| added.checkpoint.is_some() || added.greeted.is_some())
         };
         if self.postponed.is_some()
-            && self.unserved.len() <= self.link.sizes.unserved
+            && self.unserved.len() <= self.counterpart.sizes.unserved
             && !self.unserved.iter().any(goes_on)
         {
             return Ok(());
@@ -110,7 +111,7 @@ impl Session {
             if interests.forgotten {
                 self.subscriber.remote_has_forgotten();
             }
-            self.publisher.interests(interests, &mut self.link, turn)?;
+            self.publisher.interests(interests, &mut self.counterpart, turn)?;
         }
         Ok(())
     }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use ditto_crdt::{Delta, Document as Merged, Sequence};
 
-use super::{Base, Document, Inbound, State, Subscriber};
+use super::Subscriber;
+use super::inbound::{Base, Document, Inbound, State};
 use crate::event::CloseReason;
 use crate::known::KeyHash;
 use crate::sizes::Sizes;
@@ -103,32 +104,6 @@ impl Subscriber {
         // What has changed in both may have a gap now.
         inbound.next_to_ask = 0;
         Ok(Join::Further)
-    }
-}
-
-impl Inbound {
-    pub(super) fn new(batch: u64) -> Self {
-        Self {
-            batch,
-            numbers: vec![batch],
-            documents: Vec::new(),
-            count: 0,
-            bytes: 0,
-            end: None,
-            shows: Sequence(0),
-            evictions: 0,
-            checked: 0,
-            names: Arc::default(),
-            asked: 0,
-            lacked_bytes: 0,
-            filled_bytes: 0,
-            next_to_ask: 0,
-        }
-    }
-
-    /// The newest batch in it.
-    pub(super) fn last(&self) -> u64 {
-        self.numbers.last().copied().unwrap_or(self.batch)
     }
 }
 

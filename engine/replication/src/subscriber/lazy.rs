@@ -16,7 +16,7 @@ use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::message::{Answer, Delivery, Message, Offer, OfferItem, bits};
 use crate::replica::{DocumentKey, Held};
-use crate::turn::{EagerLinks, Link, Turn};
+use crate::turn::{Counterpart, EagerLinks, Turn};
 
 /// How the publisher was asked to deliver, and the offer that is not answered yet.
 #[derive(Debug, Default)]
@@ -77,14 +77,14 @@ impl Subscriber {
     pub(crate) fn offer(
         &mut self,
         offer: Offer,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         if offer.items.iter().any(|item| !self.wanted.contains_key(&item.interest)) {
             return Err(Violation::Unexpected("offer for an unknown interest").into());
         }
         self.delivered.waiting = Some(Waiting { offer, since: turn.now, held: 0, stale: false });
-        self.answer_offer(link, turn)
+        self.answer_offer(counterpart, turn)
     }
 
     /// The other peer has forgotten documents; the offer stands.
@@ -95,13 +95,17 @@ impl Subscriber {
     }
 
     /// Answers the offer if it need not wait any more.
-    pub(crate) fn answer_offer(&mut self, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn answer_offer(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         let Some(mut waiting) = self.delivered.waiting.take() else { return Ok(()) };
         let mut looks = Looks::default();
         if self.may_wait(waiting.since, turn.now, turn.eager) {
             // From the first one that was lacking: so each look costs what has come since.
             while let Some(item) = waiting.offer.items.get(waiting.held) {
-                if self.is_lacking(item, waiting.stale, &mut looks, link, turn)? {
+                if self.is_lacking(item, waiting.stale, &mut looks, counterpart, turn)? {
                     self.delivered.waiting = Some(waiting);
                     return Ok(());
                 }
@@ -109,12 +113,12 @@ impl Subscriber {
             }
         }
         let Waiting { offer: Offer { offer, items }, stale, .. } = waiting;
-        let lacking = items.iter().map(|item| self.is_lacking(item, stale, &mut looks, link, turn));
+        let lacking = items.iter().map(|item| self.is_lacking(item, stale, &mut looks, counterpart, turn));
         let wanted = lacking.collect::<Result<Vec<_>, _>>()?;
         // What is said to be held is not sent, and is told with the next position: that is acknowledged when it is durable.
         let held = looks.held.values().flatten().map(|held| held.newest).max();
         self.stated = self.stated.max(held.unwrap_or_default());
-        link.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
+        counterpart.send(&Message::Answer(Answer { offer, wanted: bits::collect(wanted.into_iter()) }));
         Ok(())
     }
 
@@ -125,7 +129,7 @@ impl Subscriber {
         item: &OfferItem,
         stale: bool,
         looks: &mut Looks,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &Turn<'_>,
     ) -> Result<bool, CloseReason> {
         // It was there when the offer came; its end has been told, and nobody needs the document then.
@@ -150,7 +154,7 @@ impl Subscriber {
             }
             Some(held) if held.version == item.version => {
                 if !stale {
-                    link.known.sent(hash, held.newest, held.version);
+                    counterpart.known.sent(hash, held.newest, held.version);
                 }
                 false
             }
@@ -177,7 +181,7 @@ impl Subscriber {
     pub(super) fn judge(
         &mut self,
         brought: Brought,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Brought { new, known } = brought;
@@ -185,10 +189,10 @@ impl Subscriber {
             self.delivered.useful = new > known;
         }
         if new > known {
-            return self.deliver_eagerly(link, turn);
+            return self.deliver_eagerly(counterpart, turn);
         }
         if known > new {
-            self.deliver_lazily(false, link, turn);
+            self.deliver_lazily(false, counterpart, turn);
         }
         Ok(())
     }
@@ -198,42 +202,47 @@ impl Subscriber {
     pub(crate) fn follow(
         &mut self,
         delivery: Delivery,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         match delivery {
             Delivery { follows: true, .. } => Ok(()),
-            Delivery { lazy: false, .. } => self.resume(true, link, turn),
+            Delivery { lazy: false, .. } => self.resume(true, counterpart, turn),
             Delivery { lazy: true, .. } if !self.delivered.useful => {
-                self.deliver_lazily(true, link, turn);
+                self.deliver_lazily(true, counterpart, turn);
                 Ok(())
             }
             Delivery { lazy: true, .. } => Ok(()),
         }
     }
 
-    fn deliver_lazily(&mut self, follows: bool, link: &mut Link, turn: &Turn<'_>) {
+    fn deliver_lazily(&mut self, follows: bool, counterpart: &mut Counterpart, turn: &Turn<'_>) {
         if !self.delivered.lazy && turn.eager.count > 1 {
             self.delivered.lazy = true;
-            link.statistics.lazy = true;
-            link.send(&Message::Delivery(Delivery { lazy: true, follows }));
+            counterpart.statistics.lazy = true;
+            counterpart.send(&Message::Delivery(Delivery { lazy: true, follows }));
         }
     }
 
     /// Lets the publisher send again what it knows to be wanted.
     pub(crate) fn deliver_eagerly(
         &mut self,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
-        self.resume(false, link, turn)
+        self.resume(false, counterpart, turn)
     }
 
-    fn resume(&mut self, follows: bool, link: &mut Link, turn: &mut Turn<'_>) -> Result<(), CloseReason> {
+    fn resume(
+        &mut self,
+        follows: bool,
+        counterpart: &mut Counterpart,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), CloseReason> {
         if std::mem::take(&mut self.delivered.lazy) {
-            link.statistics.lazy = false;
-            link.send(&Message::Delivery(Delivery { lazy: false, follows }));
-            self.answer_offer(link, turn)?;
+            counterpart.statistics.lazy = false;
+            counterpart.send(&Message::Delivery(Delivery { lazy: false, follows }));
+            self.answer_offer(counterpart, turn)?;
         }
         Ok(())
     }
@@ -255,7 +264,7 @@ mod tests {
     {
         let key = |id: u8| DocumentKey { collection: "plants".into(), id: [id].as_slice().into() };
         let mut subscriber = Subscriber::default();
-        let mut link = Link::new(SessionId(1), PeerId([1; 32]), Sizes::default());
+        let mut counterpart = Counterpart::new(SessionId(1), PeerId([1; 32]), Sizes::default());
         subscriber.batches.extend((1..=3).map(|batch| Inbound {
             names: Arc::new([key_hash(&key(batch))].into()),
             ..Inbound::new(batch.into())
@@ -265,7 +274,7 @@ mod tests {
             let (reason, stale, place) = (Reason::Surplus, false, None);
             let single =
                 Single { key: key(id), stated, delta: vec![id], newest, after: 3, reason, stale, place };
-            subscriber.keep(single, &mut link)?;
+            subscriber.keep(single, &mut counterpart)?;
         }
         let names = |subscriber: &Subscriber| -> Vec<u8> {
             let arriving = subscriber.arriving();

@@ -7,7 +7,7 @@ use crate::capabilities::RANGES;
 use crate::event::{CloseReason, Violation};
 use crate::message::{Inquiry, Settled};
 use crate::reconciliation::{Inventory, NameRange, naming::Naming};
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 impl Subscriber {
     /// If the publisher reconciles interests of a generation, it is going to be told what is held here.
@@ -44,8 +44,8 @@ impl Subscriber {
     }
 
     /// The publisher wants to know more of what is held here.
-    pub(crate) fn inquiry(&mut self, inquiry: Inquiry, link: &Link) -> Result<(), CloseReason> {
-        let is_readable = inquiry.range == NameRange::default() || link.can(RANGES);
+    pub(crate) fn inquiry(&mut self, inquiry: Inquiry, counterpart: &Counterpart) -> Result<(), CloseReason> {
+        let is_readable = inquiry.range == NameRange::default() || counterpart.can(RANGES);
         if inquiry.generation > self.confirmed || !is_readable {
             return Err(Violation::Unexpected("inquiry").into());
         }
@@ -75,9 +75,13 @@ impl Subscriber {
     }
 
     /// Tells the publisher what it wants to know, a bounded piece at a time.
-    pub(crate) fn take_stock(&mut self, link: &mut Link, turn: &Turn<'_>) -> Result<(), CloseReason> {
+    pub(crate) fn take_stock(
+        &mut self,
+        counterpart: &mut Counterpart,
+        turn: &Turn<'_>,
+    ) -> Result<(), CloseReason> {
         self.more = match self.inventories.front_mut() {
-            Some(inventory) => inventory.work(link, turn)?,
+            Some(inventory) => inventory.work(counterpart, turn)?,
             None => false,
         };
         Ok(())

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use ditto_crdt::{Sequence, Version};
 
 use super::gap::{Lacked, Open, Purpose, owe};
-use super::{State, Subscriber, wants};
+use super::inbound::State;
+use super::{Subscriber, wants};
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
 use crate::leaving;
@@ -20,7 +21,7 @@ use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::replica::{DocumentKey, Incoming, IncomingDocument, ReplicaError};
 use crate::subscription::Subscriptions;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 #[derive(Debug)]
 pub(super) struct Single {
@@ -54,12 +55,15 @@ impl Subscriber {
         key: DocumentKey,
         (stated, newest): (Version, Sequence),
         delta: Vec<u8>,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
     ) -> Result<(), CloseReason> {
-        link.statistics.documents_received += 1;
+        counterpart.statistics.documents_received += 1;
         let after = self.last_batch;
         let reason = Reason::Surplus;
-        self.keep(Single { key, stated, delta, newest, after, reason, stale: false, place: None }, link)
+        self.keep(
+            Single { key, stated, delta, newest, after, reason, stale: false, place: None },
+            counterpart,
+        )
     }
 
     /// An answer for which no batch waits is applied after these.
@@ -69,7 +73,7 @@ impl Subscriber {
         found: Option<Found>,
         delta: Vec<u8>,
         after: u64,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
     ) -> Result<(), CloseReason> {
         let Some(found) = found else { return Ok(()) };
         let mut lacked = Lacked::of(&open, &found);
@@ -82,18 +86,25 @@ impl Subscriber {
             Purpose::Gap(batch, place) => Some((batch, place)),
             Purpose::Surplus | Purpose::Again(_) => None,
         };
-        self.keep(Single { key: open.key, stated, delta, newest, after, reason, stale: false, place }, link)
+        self.keep(
+            Single { key: open.key, stated, delta, newest, after, reason, stale: false, place },
+            counterpart,
+        )
     }
 
     /// Those that were asked for again come first: batches wait for them that others wait for. And so do those that would wait for a
     /// batch when enough wait with it and behind it: the batch may wait for an answer that comes after all of them.
-    pub(super) fn keep(&mut self, mut single: Single, link: &mut Link) -> Result<(), CloseReason> {
+    pub(super) fn keep(
+        &mut self,
+        mut single: Single,
+        counterpart: &mut Counterpart,
+    ) -> Result<(), CloseReason> {
         let front = self.batches.front();
         let waits = front.is_some_and(|batch| batch.batch <= single.after);
         let waiting = self.single_bytes + front.map_or(0, |batch| batch.filled_bytes);
-        if waits && waiting + single.bytes() > link.sizes.filled_bytes {
+        if waits && waiting + single.bytes() > counterpart.sizes.filled_bytes {
             single.after = 0;
-            link.mechanisms.apart += 1;
+            counterpart.mechanisms.apart += 1;
         }
         self.buffered_bytes += single.bytes();
         self.single_bytes += single.bytes();
@@ -114,7 +125,7 @@ impl Subscriber {
         subscriptions: &Subscriptions,
         publisher: &mut Publisher,
         respondent: &mut Respondent,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<bool, CloseReason> {
         loop {
@@ -136,7 +147,7 @@ impl Subscriber {
             let newest = told.map_or(single.newest, |told| told.max(single.newest));
             let is_part = (single.place.is_some() || newest > self.whole_up_to)
                 && self.is_wanted(&single.key.collection, subscriptions);
-            if is_part && self.fall_behind(subscriptions, link, turn) {
+            if is_part && self.fall_behind(subscriptions, counterpart, turn) {
                 self.singles.push_front(single);
                 return Ok(false);
             }
@@ -146,12 +157,12 @@ impl Subscriber {
             self.forget_name(hash);
             self.lacked_bytes = self.lacked_bytes.saturating_sub(single.lacked_bytes());
             if is_part {
-                self.tears.open(turn.replica.last_sequence(), newest, turn.durable, link.sizes.tears);
+                self.tears.open(turn.replica.last_sequence(), newest, turn.durable, counterpart.sizes.tears);
             }
             let stale = single.stale.then_some(hash);
-            self.apply_single(single, publisher, respondent, link, turn)?;
+            self.apply_single(single, publisher, respondent, counterpart, turn)?;
             if let Some(hash) = stale {
-                link.known.remove(hash);
+                counterpart.known.remove(hash);
                 publisher.distrust_origins(turn.replica.last_sequence());
             }
         }
@@ -178,11 +189,11 @@ impl Subscriber {
         single: Single,
         publisher: &Publisher,
         respondent: &mut Respondent,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let Single { key, stated, delta, reason, after, place, .. } = single;
-        if matches!(reason, Reason::Surplus) && !self.takes(&key, &delta, link.remote, turn)? {
+        if matches!(reason, Reason::Surplus) && !self.takes(&key, &delta, counterpart.remote, turn)? {
             return Ok(());
         }
         let evictions = turn.replica.eviction_total();
@@ -197,17 +208,17 @@ impl Subscriber {
         if may_leave_gap {
             return match place {
                 Some(place) => self.reopen(place, &key, turn),
-                None => self.ask_again(key, after, link, turn),
+                None => self.ask_again(key, after, counterpart, turn),
             };
         }
         let incoming = Incoming {
-            from: link.remote,
+            from: counterpart.remote,
             documents: vec![IncomingDocument { key: key.clone(), delta, stated }],
             checkpoints: Vec::new(),
             seen: None,
             evictions: Some(evictions),
         };
-        let applied = leaving::apply(incoming, link, turn)?;
+        let applied = leaving::apply(incoming, counterpart, turn)?;
         // The publisher takes it for told: its position may rest on this.
         self.stated = self.stated.max(applied.last);
         for outcome in applied.outcomes {
@@ -221,7 +232,7 @@ impl Subscriber {
                         Reason::Answer(..) => true,
                         Reason::Surplus => outcome.after == stated,
                     };
-                    link.known.merged(key_hash(&key), versions, stated, met, applied.last);
+                    counterpart.known.merged(key_hash(&key), versions, stated, met, applied.last);
                     if let Reason::Answer(lacked, _, asked) = &reason {
                         if lacked.is_none() && outcome.after != stated {
                             self.ask_if_changed(*asked, &key, outcome, publisher, turn);
@@ -231,7 +242,7 @@ impl Subscriber {
                 }
                 Err(refused) => {
                     self.except(place);
-                    turn.events.push_back(link.refused(key.clone(), refused.to_string()));
+                    turn.events.push_back(counterpart.refused(key.clone(), refused.to_string()));
                 }
             }
         }
@@ -281,7 +292,7 @@ impl Subscriber {
         &mut self,
         key: DocumentKey,
         after: u64,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         if self.is_unwanted(&key, turn)? {
@@ -289,12 +300,12 @@ impl Subscriber {
             self.dropped = true;
             return Ok(());
         }
-        if !self.may_ask(&link.sizes) {
+        if !self.may_ask(&counterpart.sizes) {
             // It would never come again in this session.
             return Err(ReplicaError::Evicted.into());
         }
         self.asked_again += 1;
-        self.question(Purpose::Again(after), key, link, turn)
+        self.question(Purpose::Again(after), key, counterpart, turn)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::message::{Message, Offer, OfferItem, offered_size};
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::replica::Change;
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 /// How far the own change log has been offered.
 #[derive(Debug, Default)]
@@ -58,9 +58,14 @@ struct Offered {
 
 impl Subscriber {
     /// An interest in a collection is stated without a checkpoint: what is held of it now is compared on its account.
-    pub(super) fn need_not_offer(&mut self, collection: &Arc<str>, link: &Link, turn: &Turn<'_>) {
+    pub(super) fn need_not_offer(
+        &mut self,
+        collection: &Arc<str>,
+        counterpart: &Counterpart,
+        turn: &Turn<'_>,
+    ) {
         let last = turn.replica.last_sequence();
-        let offered = self.offering.of(collection, link, turn);
+        let offered = self.offering.of(collection, counterpart, turn);
         if offered.up_to < last {
             offered.compared_from.get_or_insert(offered.up_to);
             offered.up_to = last;
@@ -119,7 +124,7 @@ impl Subscriber {
 
     /// Records for each collection up to which local sequence everything has been offered and looked at: another session, perhaps of
     /// another process, goes on from there.
-    fn record_offered(&mut self, link: &Link, turn: &mut Turn<'_>) {
+    fn record_offered(&mut self, counterpart: &Counterpart, turn: &mut Turn<'_>) {
         let Offering { offered, open, settled, .. } = &mut self.offering;
         let Some(settled) = *settled else { return };
         for (collection, offered) in offered {
@@ -127,7 +132,7 @@ impl Subscriber {
             let bounds = [start, offered.compared_from, Some(settled), Some(turn.durable)];
             let up_to = bounds.into_iter().flatten().fold(offered.up_to, Sequence::min);
             if offered.recorded.replace(up_to) != Some(up_to) {
-                turn.replica.set_offered(link.remote, collection, up_to);
+                turn.replica.set_offered(counterpart.remote, collection, up_to);
             }
         }
     }
@@ -137,7 +142,7 @@ impl Subscriber {
         &mut self,
         publisher: &Publisher,
         respondent: &Respondent,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         self.settle(publisher, respondent, turn);
@@ -147,32 +152,32 @@ impl Subscriber {
         }
         self.offering.standing = standing;
         self.look_at_comparisons(turn);
-        let offered = self.offer_next(publisher, link, turn);
-        self.record_offered(link, turn);
+        let offered = self.offer_next(publisher, counterpart, turn);
+        self.record_offered(counterpart, turn);
         offered
     }
 
     fn offer_next(
         &mut self,
         publisher: &Publisher,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let filtered = self.filtered();
-        if filtered.is_empty() || !link.can(TAKEN) {
+        if filtered.is_empty() || !counterpart.can(TAKEN) {
             self.offering.due = None;
             return Ok(());
         }
         if self.offering.open.is_some() {
             return Ok(());
         }
-        let begins = filtered.keys().map(|collection| self.offering.of(collection, link, turn).up_to);
+        let begins = filtered.keys().map(|collection| self.offering.of(collection, counterpart, turn).up_to);
         let Some(begin) = begins.min().filter(|begin| *begin < turn.durable) else { return Ok(()) };
         let due = *self.offering.due.get_or_insert(turn.now + TAKEN_DELAY_MS);
-        if turn.now < due || !has_room(link) {
+        if turn.now < due || !has_room(counterpart) {
             return Ok(());
         }
-        let sizes = link.sizes;
+        let sizes = counterpart.sizes;
         let (mut items, mut bytes, mut rows) = (Vec::new(), 0, 0);
         let (mut come, mut is_cut) = (begin, false);
         'offer: while come < turn.durable && rows < sizes.rows_per_call {
@@ -190,7 +195,7 @@ impl Subscriber {
                     continue;
                 }
                 let size = offered_size(&change.key);
-                if let Some(item) = taken(change, *interest, publisher, link, turn)? {
+                if let Some(item) = taken(change, *interest, publisher, counterpart, turn)? {
                     items.push(item);
                     bytes += size;
                 }
@@ -216,7 +221,7 @@ impl Subscriber {
         if !items.is_empty() {
             self.offering.last += 1;
             self.offering.open = Some((self.offering.last, starts));
-            link.send(&Message::Taken(Offer { offer: self.offering.last, items }));
+            counterpart.send(&Message::Taken(Offer { offer: self.offering.last, items }));
         }
         Ok(())
     }
@@ -240,8 +245,8 @@ impl Subscriber {
     }
 
     /// When the next offer is due, unless it waits for the other peer.
-    pub(super) fn taken_timeout(&self, link: &Link) -> Option<u64> {
-        let waits = self.offering.open.is_some() || !self.knows_what_is_served() || !has_room(link);
+    pub(super) fn taken_timeout(&self, counterpart: &Counterpart) -> Option<u64> {
+        let waits = self.offering.open.is_some() || !self.knows_what_is_served() || !has_room(counterpart);
         self.offering.due.filter(|_| !waits)
     }
 
@@ -265,18 +270,18 @@ impl Subscriber {
 }
 
 impl Offering {
-    fn of(&mut self, collection: &Arc<str>, link: &Link, turn: &Turn<'_>) -> &mut Offered {
+    fn of(&mut self, collection: &Arc<str>, counterpart: &Counterpart, turn: &Turn<'_>) -> &mut Offered {
         self.offered.entry(Arc::clone(collection)).or_insert_with(|| {
             // If it was never recorded nothing is known of what came meanwhile, in earlier runs as well.
-            let recorded = turn.replica.offered(link.remote, collection);
+            let recorded = turn.replica.offered(counterpart.remote, collection);
             let up_to = recorded.unwrap_or(Sequence(0)).min(turn.replica.last_sequence());
             Offered { up_to, compared_from: None, recorded }
         })
     }
 }
 
-fn has_room(link: &Link) -> bool {
-    link.outbox.bytes() <= link.sizes.queue_bytes
+fn has_room(counterpart: &Counterpart) -> bool {
+    counterpart.outbox.bytes() <= counterpart.sizes.queue_bytes
 }
 
 /// A change as it is offered, if it is.
@@ -284,11 +289,12 @@ fn taken(
     change: Change,
     interest: u64,
     publisher: &Publisher,
-    link: &Link,
+    counterpart: &Counterpart,
     turn: &Turn<'_>,
 ) -> Result<Option<OfferItem>, CloseReason> {
     let Change { sequence, key, origin } = change;
-    let is_theirs = origin == Some(link.remote.origin()) || link.known.get(key_hash(&key)).is_some();
+    let is_theirs =
+        origin == Some(counterpart.remote.origin()) || counterpart.known.get(key_hash(&key)).is_some();
     if is_theirs || key.is_by_hash() {
         return Ok(None);
     }
@@ -296,5 +302,5 @@ fn taken(
     if stored.newest != sequence || !stored.alive || publisher.carries(&key, &stored, turn.replica) {
         return Ok(None);
     }
-    Ok(Some(OfferItem { interest, id: link.name(&key), version: stored.version, matching: false }))
+    Ok(Some(OfferItem { interest, id: counterpart.name(&key), version: stored.version, matching: false }))
 }

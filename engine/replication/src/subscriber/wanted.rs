@@ -13,7 +13,7 @@ use crate::message::{AddedInterest, BatchEnd, Interests, Message, Start, Walk};
 use crate::publisher::Publisher;
 use crate::replica::{Checkpoint, Incoming, Seen};
 use crate::subscription::{Selection, Subscriptions, effective_interest};
-use crate::turn::{Link, Turn};
+use crate::turn::{Counterpart, Turn};
 
 /// Of [`MAX_INTERESTS`].
 const NO_ROOM: &str = "this peer asks for 1,000 other things already, which is the most of one session: make wider \
@@ -48,7 +48,7 @@ impl Subscriber {
         subscriptions: &Subscriptions,
         capabilities: u64,
         publisher: &mut Publisher,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         let mut interests = Interests::default();
@@ -69,8 +69,8 @@ impl Subscriber {
         // What the other peer takes us to hold may be gone, also where nobody subscribes at the moment.
         interests.forgotten = interests.evictions.is_some();
         if interests.forgotten {
-            link.known.clear();
-            publisher.discard_draft(link);
+            counterpart.known.clear();
+            publisher.discard_draft(counterpart);
         }
         let mut size = 0;
         self.unstated = false;
@@ -78,7 +78,8 @@ impl Subscriber {
         // Those that have ended, but not for the publisher, make room in a moment.
         let mut places = MAX_INTERESTS.saturating_sub(kept.len());
         for (selection, selected) in &subscriptions.selected {
-            if kept.contains(selection) || !turn.replica.may_travel(link.remote, &selected.collection) {
+            if kept.contains(selection) || !turn.replica.may_travel(counterpart.remote, &selected.collection)
+            {
                 continue;
             }
             let has_place = places > 0;
@@ -89,7 +90,10 @@ impl Subscriber {
                     self.refused_here.insert(*selection);
                     if !refused_before.contains(selection) {
                         turn.events.extend(
-                            selected.subscriptions.iter().map(|subscription| no_room(*subscription, link)),
+                            selected
+                                .subscriptions
+                                .iter()
+                                .map(|subscription| no_room(*subscription, counterpart)),
                         );
                     }
                 }
@@ -97,25 +101,25 @@ impl Subscriber {
             }
             let site = turn.replica.site();
             let effective = effective_interest(*selection, selected.evictions, capabilities, site);
-            let recorded = turn.replica.checkpoint(link.remote, &effective)?;
+            let recorded = turn.replica.checkpoint(counterpart.remote, &effective)?;
             let recorded = recorded.filter(|recorded| *recorded != Checkpoint::default());
             self.last_interest += 1;
             size += selected.query.len() + selected.arguments.len();
             let greeted = |recorded: Checkpoint| {
                 let says = |seen: &Seen| (seen.run, seen.sequence) == (recorded.run, recorded.sequence);
-                let index = self.claims.iter().position(says).filter(|_| link.can(SHORT_STARTS))?;
+                let index = self.claims.iter().position(says).filter(|_| counterpart.can(SHORT_STARTS))?;
                 Some(index as u64 + 1)
             };
             interests.added.push(AddedInterest {
                 id: self.last_interest,
                 query: selected.query.clone(),
-                is_short: link.can(SHORT_STARTS),
+                is_short: counterpart.can(SHORT_STARTS),
                 arguments: selected.arguments.clone(),
                 checkpoint: recorded,
                 greeted: recorded.and_then(greeted),
             });
             if recorded.is_none() && !selected.interest.unfiltered {
-                self.need_not_offer(&selected.collection, link, turn);
+                self.need_not_offer(&selected.collection, counterpart, turn);
             }
             self.wanted.insert(
                 self.last_interest,
@@ -135,22 +139,22 @@ impl Subscriber {
                     settled_after: 0,
                 },
             );
-            if size >= link.sizes.message_bytes {
+            if size >= counterpart.sizes.message_bytes {
                 interests.forgotten |= std::mem::take(&mut self.dropped);
-                self.send_interests(std::mem::take(&mut interests), link, turn);
+                self.send_interests(std::mem::take(&mut interests), counterpart, turn);
                 size = 0;
             }
         }
         if !interests.added.is_empty() || !interests.removed.is_empty() || interests.evictions.is_some() {
             interests.forgotten |= std::mem::take(&mut self.dropped);
-            interests.durable = self.is_all_durable(&interests, link, turn);
-            self.send_interests(interests, link, turn);
+            interests.durable = self.is_all_durable(&interests, counterpart, turn);
+            self.send_interests(interests, counterpart, turn);
         }
         if self.wanted.values().all(|wanted| wanted.removed) {
             // Nothing is promised any more, and nothing would come.
             self.tears.forget();
         }
-        self.show_progress(link, turn);
+        self.show_progress(counterpart, turn);
         Ok(())
     }
 
@@ -163,10 +167,10 @@ impl Subscriber {
     pub(super) fn fall_behind(
         &mut self,
         subscriptions: &Subscriptions,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> bool {
-        let (session, remote) = (link.session, link.remote);
+        let (session, remote) = (counterpart.session, counterpart.remote);
         let mut is_new = false;
         let confirmed = self.confirmed;
         for wanted in self.wanted.values_mut() {
@@ -179,7 +183,7 @@ impl Subscriber {
             }
         }
         if is_new {
-            self.show_progress(link, turn);
+            self.show_progress(counterpart, turn);
         }
         is_new
     }
@@ -189,9 +193,9 @@ impl Subscriber {
         self.wanted.values().filter(counts).any(|wanted| wanted.caught_up != Some(true))
     }
 
-    fn show_progress(&self, link: &mut Link, turn: &mut Turn<'_>) {
-        link.statistics.catching_up = self.is_catching_up();
-        let progress = Event::Progress { session: link.session };
+    fn show_progress(&self, counterpart: &mut Counterpart, turn: &mut Turn<'_>) {
+        counterpart.statistics.catching_up = self.is_catching_up();
+        let progress = Event::Progress { session: counterpart.session };
         if turn.events.back() != Some(&progress) {
             turn.events.push_back(progress);
         }
@@ -204,16 +208,16 @@ impl Subscriber {
     }
 
     /// Whether all that is wanted is stated by this message, goes on at checkpoints, and is held durably.
-    fn is_all_durable(&self, interests: &Interests, link: &Link, turn: &Turn<'_>) -> bool {
+    fn is_all_durable(&self, interests: &Interests, counterpart: &Counterpart, turn: &Turn<'_>) -> bool {
         self.generation == 0
             && !self.unstated
             && !interests.forgotten
             && interests.added.iter().all(|added| added.checkpoint.is_some())
             && turn.durable >= turn.replica.last_sequence()
-            && link.can(SHORT_STARTS)
+            && counterpart.can(SHORT_STARTS)
     }
 
-    fn send_interests(&mut self, mut interests: Interests, link: &mut Link, turn: &Turn<'_>) {
+    fn send_interests(&mut self, mut interests: Interests, counterpart: &mut Counterpart, turn: &Turn<'_>) {
         self.generation += 1;
         interests.generation = self.generation;
         self.reconsider_offers(!interests.removed.is_empty());
@@ -225,7 +229,7 @@ impl Subscriber {
             self.told_changes = last;
             interests.changes = Some(last);
         }
-        link.send(&Message::Interests(interests));
+        counterpart.send(&Message::Interests(interests));
     }
 
     /// The other peer says where it starts.
@@ -233,7 +237,7 @@ impl Subscriber {
         &mut self,
         mut walk: Walk,
         subscriptions: &Subscriptions,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) -> Result<(), CloseReason> {
         if walk.generation != self.confirmed + 1 || walk.generation > self.generation {
@@ -265,7 +269,7 @@ impl Subscriber {
                     // Also where that is known from before: only now is it known that it is served.
                     if wanted.caught_up == Some(false) {
                         for subscription in wanted.subscriptions(subscriptions) {
-                            let (session, remote) = (link.session, link.remote);
+                            let (session, remote) = (counterpart.session, counterpart.remote);
                             turn.events.push_back(Event::CatchingUp { session, remote, subscription });
                         }
                     }
@@ -276,8 +280,8 @@ impl Subscriber {
                     }
                     for subscription in wanted.subscriptions(subscriptions) {
                         turn.events.push_back(Event::SubscriptionRefused {
-                            session: link.session,
-                            remote: link.remote,
+                            session: counterpart.session,
+                            remote: counterpart.remote,
                             subscription,
                             reason: reason.clone(),
                         });
@@ -288,7 +292,7 @@ impl Subscriber {
         if !refused.is_empty() {
             // What is taken elsewhere meanwhile is not compared with what this publisher has, so that it is to be when it serves
             // the interest again.
-            let from = link.remote;
+            let from = counterpart.remote;
             let void =
                 Incoming { from, documents: Vec::new(), checkpoints: refused, seen: None, evictions: None };
             turn.replica.apply(void)?;
@@ -316,7 +320,7 @@ impl Subscriber {
         if left.all(|wanted| wanted.is_refused(confirmed)) {
             self.tears.forget();
         }
-        self.show_progress(link, turn);
+        self.show_progress(counterpart, turn);
         Ok(())
     }
 
@@ -384,10 +388,10 @@ impl Subscriber {
         end: BatchEnd,
         batch: u64,
         subscriptions: &Subscriptions,
-        link: &mut Link,
+        counterpart: &mut Counterpart,
         turn: &mut Turn<'_>,
     ) {
-        let (session, remote) = (link.session, link.remote);
+        let (session, remote) = (counterpart.session, counterpart.remote);
         let caught_up = end.caught_up && !self.tears.are_open();
         for wanted in self.wanted.values_mut() {
             let served = wanted.position.is_some() && !wanted.removed && wanted.generation <= end.generation;
@@ -404,15 +408,15 @@ impl Subscriber {
             }
         }
         self.look_again();
-        self.show_progress(link, turn);
+        self.show_progress(counterpart, turn);
     }
 }
 
 /// The other peer is not asked for a subscription, as it would not take more.
-fn no_room(subscription: SubscriptionId, link: &Link) -> Event {
+fn no_room(subscription: SubscriptionId, counterpart: &Counterpart) -> Event {
     Event::SubscriptionRefused {
-        session: link.session,
-        remote: link.remote,
+        session: counterpart.session,
+        remote: counterpart.remote,
         subscription,
         reason: NO_ROOM.to_owned(),
     }

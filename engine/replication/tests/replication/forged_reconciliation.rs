@@ -9,14 +9,14 @@ use ditto_replication::limits::{ANSWER_TIMEOUT_MS, MAX_STOCK_MS};
 use ditto_replication::{CloseReason, Replica, Violation};
 
 /// Symbols that no set has.
-fn nonsense(first: u64, count: u64, documents: u64) -> Vec<u8> {
+pub fn nonsense(first: u64, count: u64, documents: u64) -> Vec<u8> {
     let symbols: Vec<u8> =
         (0..count).flat_map(|i| [(first + i) as u8 | 1; 20].into_iter().chain([2])).collect();
     message(16, &[number(1, 1), number(2, first), number(3, documents), bytes(4, &symbols)])
 }
 
 /// A victim that is a publisher in a reconciliation.
-fn compared() -> Victim {
+pub fn compared() -> Victim {
     let mut victim = Victim::new();
     victim.greet_with_plants();
     let interest = [number(1, 1), bytes(2, PLANTS.as_bytes())].concat();
@@ -123,7 +123,7 @@ fn who_states_more_changes_has_more_time_to_take_stock_but_not_for_ever() {
 }
 
 /// A victim that is a subscriber in a reconciliation up to the publisher's sequence 9, in the run of seven sevens.
-fn described() -> Victim {
+pub fn described() -> Victim {
     let mut victim = Victim::new();
     victim.greet_with_plants();
     let start = [number(1, 1), number(2, 9), number(4, 1)].concat();

@@ -4,16 +4,23 @@
 
 mod anything;
 mod apart;
+mod beside;
+mod carried;
 mod cut_commits;
 mod evictions;
 mod evidence;
 mod filtered;
 mod floods;
+mod floods_of_little;
 mod forged_reconciliation;
 mod forks;
+mod forms;
 mod hostile;
 mod interests;
+mod joined;
+mod lacking;
 mod large;
+mod limits;
 mod listing;
 mod live;
 mod mesh;
@@ -21,6 +28,7 @@ mod model;
 mod net;
 mod newer;
 mod packing;
+mod parts_ahead;
 mod patience;
 mod plants;
 mod postponed;
@@ -34,5 +42,6 @@ mod taken;
 mod transactions;
 #[allow(dead_code, reason = "the benchmark uses all of it")]
 mod twins;
+mod unread;
 mod victim;
 mod watch;

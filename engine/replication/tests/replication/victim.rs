@@ -1,6 +1,6 @@
 //! A peer that gets bytes from a test, and the bytes that a test makes.
 
-use crate::model::Model;
+use crate::model::{Model, document_key};
 use crate::net::{int, peer_id};
 use crate::plants::PLANTS;
 use ditto_replication::{Buffered, CloseReason, Event, LocalPeer, Replicator, SessionId, SubscriptionId};
@@ -75,6 +75,67 @@ impl Victim {
         self.receive(&hello_of(model));
         assert!(self.replicator.is_ready(BAD));
     }
+}
+
+pub fn greeted() -> Victim {
+    let mut victim = Victim::new();
+    victim.greet();
+    victim.sent();
+    victim
+}
+
+/// A subscriber that is told everything from 0.
+pub fn subscribed() -> Victim {
+    let mut victim = greeted();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+    victim.sent();
+    victim
+}
+
+/// The same, which waits for the answer to its question 1.
+pub fn asked() -> Victim {
+    let mut victim = subscribed();
+    victim.receive(&batch(1, [lacking(1)]));
+    assert!(victim.sent().iter().any(|sent| sent[0] == QUESTION));
+    victim
+}
+
+/// A publisher of the interest 1 of the other peer.
+pub fn publishes() -> Victim {
+    let mut victim = greeted();
+    let interest = [number(1, 1), bytes(2, PLANTS.as_bytes())].concat();
+    victim.receive(&message(2, &[number(1, 1), bytes(2, &interest)]));
+    victim.sent();
+    victim
+}
+
+/// One that has answered question 1, and takes what the answer did not know.
+pub fn invited() -> Victim {
+    let mut victim = greeted();
+    let own = document_key("plants", "own");
+    victim.receive(&message(QUESTION, &[number(1, 1), bytes(2, b"plants"), bytes(3, &own.id)]));
+    assert!(victim.sent().iter().any(|sent| sent[0] == 10));
+    victim
+}
+
+/// One that has offered a document.
+pub fn offered() -> Victim {
+    let mut victim = Victim::new();
+    let mut remote = Model::new(2);
+    remote.insert(1_000, "plants", "moss", &[]);
+    remote.sync();
+    victim.greet_as(remote);
+    let interest = [number(1, 1), bytes(2, b"SELECT * FROM plants WHERE light = 2")].concat();
+    victim.receive(&message(2, &[number(1, 1), bytes(2, &interest)]));
+    assert!(victim.sent().iter().any(|sent| sent[0] == 4));
+    victim
+}
+
+pub fn ends_in_words(victim: &mut Victim, words: &str, what: &str) {
+    let Some(CloseReason::Violation(violation)) = victim.failure() else { panic!("{what}: it is taken") };
+    assert!(violation.to_string().contains(words), "{what}: {violation}");
+    let farewell = victim.sent().pop().unwrap_or_default();
+    assert!(String::from_utf8_lossy(&farewell).contains(words), "{what}: the other peer is told");
 }
 
 /// A field of the wire format: number, and a number or bytes.
@@ -154,4 +215,29 @@ pub fn read(message: &[u8], field: u64) -> Option<u64> {
         }
     }
     None
+}
+
+/// The name of a document that there is not.
+pub fn id(place: u64) -> Vec<u8> {
+    document_key("plants", &format!("fern {place}")).id.to_vec()
+}
+
+/// A document of a batch that does not fit.
+pub fn lacking(place: u64) -> Vec<u8> {
+    bytes(2, &[number(1, 1), bytes(2, &id(place)), bytes(4, &[1; 16]), bytes(5, &[1, 0])].concat())
+}
+
+pub fn end(run: u64) -> Vec<u8> {
+    bytes(3, &[number(1, 1), bytes(2, &run.to_le_bytes()), number(3, 5)].concat())
+}
+
+/// A batch with its end.
+pub fn batch(batch: u64, documents: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
+    message(6, &std::iter::once(number(1, batch)).chain(documents).chain([end(7)]).collect::<Vec<_>>())
+}
+
+/// The first of all that the other peer wants, with a field more.
+pub fn interest(field: Vec<u8>) -> Vec<u8> {
+    let all = [number(1, 1), bytes(2, PLANTS.as_bytes()), field].concat();
+    message(2, &[number(1, 1), bytes(2, &all)])
 }
