@@ -25,7 +25,8 @@
 //! | [`sabotage`] | what must be noticed, done on purpose |
 //! | [`watch`] | stores as replication sees them, watched |
 //! | [`trace`] | what happened |
-//! | [`tally`] | how often what ran |
+//! | [`incident`] | what happens, by name |
+//! | [`tally`] | how often what ran and happened |
 //! | [`random`] | the dice |
 //!
 //! A link is an ordered channel, as TCP is, so that "loss" means: it ends, between any two messages, and what was under
@@ -36,6 +37,7 @@ pub mod climate;
 mod excuses;
 mod faults;
 mod fields;
+pub mod incident;
 pub mod intruder;
 pub mod ledger;
 mod lies;

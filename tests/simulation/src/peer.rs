@@ -154,6 +154,10 @@ pub struct Peer {
     pub process: Option<Process>,
     /// Nobody starts it before that.
     pub away: bool,
+    /// Others have buried tombstones while it is away.
+    pub(crate) missed_burials: bool,
+    /// There is no room on its disk.
+    pub(crate) is_full: bool,
     /// The storage has failed and is not opened again, but recovered when there is room.
     pub failed: bool,
     /// What it subscribes to.
@@ -257,6 +261,8 @@ impl Peer {
             sizes,
             process: None,
             away: false,
+            missed_burials: false,
+            is_full: false,
             failed: false,
             wishes: Vec::new(),
             paused: Vec::new(),
@@ -456,10 +462,16 @@ impl Peer {
     }
 
     /// The disk is in order from now on.
-    pub fn repair_disk(&self) {
+    pub fn repair_disk(&mut self) {
         self.storage.fail_commit(u64::MAX);
         self.storage.fail_sync(u64::MAX);
-        self.storage.set_disk_full(false);
+        self.set_full(false);
+    }
+
+    /// There is no room on the disk any more, or there is again.
+    pub(crate) fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+        self.storage.set_disk_full(is_full);
     }
 
     fn subscribe(&mut self, wish: &Wish, now: u64) {

@@ -14,6 +14,7 @@ use ditto_value::{Object, Value};
 
 use crate::births;
 use crate::excuses::Look;
+use crate::incident::{Incident, count};
 use crate::intruder;
 use crate::ledger::{Promise, Register};
 use crate::oracle;
@@ -90,6 +91,7 @@ impl World {
         if wishes > least && self.random.percent(50) {
             let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
             self.note(|| format!("peer {peer} ends subscription {index}"));
+            self.count(Incident::Renunciation);
             self.take_back(peer, index);
             self.peers[peer].renounce(index, now);
             // Who does not subscribe to transactions any more may hold a part, and pass it on.
@@ -97,6 +99,7 @@ impl World {
         } else {
             let wish = self.filtered();
             self.note(|| format!("peer {peer} subscribes {wish:?}"));
+            self.count(Incident::Subscription);
             self.peers[peer].wish(wish, now);
         }
         self.pump(peer);
@@ -110,6 +113,7 @@ impl World {
             return false;
         }
         self.note(|| format!("peer {peer} wants no plants for a while"));
+        self.count(Incident::Pause);
         while let Some(index) = self.peers[peer].wishes.iter().position(is_filtered) {
             self.take_back(peer, index);
             let wish = self.peers[peer].wishes[index].clone();
@@ -127,6 +131,7 @@ impl World {
             return false;
         }
         self.note(|| format!("peer {peer} wants plants again"));
+        self.count(Incident::Resume);
         paused.into_iter().for_each(|wish| self.peers[peer].wish(wish, self.now));
         true
     }
@@ -172,7 +177,7 @@ impl World {
             55..65 => self.delete(peer),
             65..68 => self.several(peer),
             68..71 => self.note_down(peer),
-            71..82 => self.count(peer),
+            71..82 => self.increment(peer),
             82..94 => self.transaction(peer),
             94..98 if self.climate.evictions => self.evict(peer),
             98 if self.climate.newer => self.write_as_newer(peer),
@@ -221,6 +226,7 @@ impl World {
             body.insert("name", format!("plant {}", self.counter));
         }
         if self.climate.large && self.random.percent(3) {
+            self.count(Incident::Large);
             body.insert("rings", self.rings());
         }
         if self.random.percent(20) {
@@ -253,6 +259,7 @@ impl World {
     pub(crate) fn insert_or_update(&mut self, peer: usize, document: Object) -> Result<(), StoreError> {
         let arguments = Object::from([("d", Value::from(document))]);
         self.execute(peer, "INSERT INTO plants DOCUMENTS (:d) ON ID CONFLICT DO UPDATE", &arguments)?;
+        self.count(Incident::Insert);
         Ok(())
     }
 
@@ -270,6 +277,7 @@ impl World {
             None => ("UPDATE plants UNSET note WHERE _id = :id", Object::from([("id", id.as_str())])),
         };
         let outcome = self.execute(peer, statement, &arguments);
+        count(&mut self.tally, Incident::Register, u64::from(outcome.is_ok()));
         let register = Register { collection: "plants", document: id, field: "note".to_owned() };
         self.write_down(peer, vec![(register, value)], outcome.map(|_| ()))
     }
@@ -327,7 +335,8 @@ impl World {
         if !statement.contains(":value") {
             arguments.remove("value");
         }
-        self.execute(peer, statement, &arguments)?;
+        let has_changed = self.execute(peer, statement, &arguments)?;
+        count(&mut self.tally, Incident::Update, u64::from(has_changed));
         Ok(())
     }
 
@@ -344,8 +353,13 @@ impl World {
         ];
         let statement = *self.random.choose(&statements);
         match self.execute(peer, statement, &Object::from([("id", id)])) {
+            Ok(has_changed) => {
+                let incident = if statement.contains("RESTART") { Incident::Restart } else { Incident::Kind };
+                count(&mut self.tally, incident, u64::from(has_changed));
+                Ok(())
+            }
             // Not everything can be written over everything.
-            Ok(_) | Err(StoreError::Data(_)) => Ok(()),
+            Err(StoreError::Data(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -355,7 +369,8 @@ impl World {
         let number = self.random.below(12);
         let id = if self.own_ids { format!("churn-{peer}-{number}") } else { format!("churn-x-{number}") };
         let arguments = Object::from([("d", Value::from(self.document(&id)))]);
-        self.execute(peer, "INSERT INTO plants INITIAL DOCUMENTS (:d)", &arguments)?;
+        let is_new = self.execute(peer, "INSERT INTO plants INITIAL DOCUMENTS (:d)", &arguments)?;
+        count(&mut self.tally, Incident::Initial, u64::from(is_new));
         Ok(())
     }
 
@@ -368,6 +383,7 @@ impl World {
         ];
         let statement = *self.random.choose(&statements);
         self.execute(peer, statement, &Object::default())?;
+        self.count(Incident::Index);
         Ok(())
     }
 
@@ -378,7 +394,9 @@ impl World {
             self.see_births(peer, &id);
             self.delete_elsewhere(peer, &id);
         }
-        if self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments)? && id.starts_with("once") {
+        let is_deleted = self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments)?;
+        count(&mut self.tally, Incident::Delete, u64::from(is_deleted));
+        if is_deleted && id.starts_with("once") {
             let sequence = self.peers[peer].last_sequence();
             self.peers[peer].ledger.promise(Promise::Deletion(id.clone()), sequence);
             if self.shared.sabotage == Some(Sabotage::Resurrection) {
@@ -392,11 +410,13 @@ impl World {
     fn several(&mut self, peer: usize) -> Result<(), StoreError> {
         let light = self.random.below(5);
         let arguments = Object::from([("light", light)]);
-        self.execute(peer, "UPDATE plants SET height = :light WHERE light = :light", &arguments)?;
+        let statement = "UPDATE plants SET height = :light WHERE light = :light";
+        let has_changed = self.execute(peer, statement, &arguments)?;
+        count(&mut self.tally, Incident::Several, u64::from(has_changed));
         Ok(())
     }
 
-    fn count(&mut self, peer: usize) -> Result<(), StoreError> {
+    fn increment(&mut self, peer: usize) -> Result<(), StoreError> {
         const FEW: usize = 3;
         let counters = self.peers[peer].living("plants").iter().filter(|id| id.starts_with("count")).count();
         if counters < FEW && self.random.percent(40) {
@@ -416,6 +436,7 @@ impl World {
             Ok(true) => {
                 let sequence = self.peers[peer].last_sequence();
                 self.peers[peer].ledger.increment(&id, amount, sequence);
+                self.count(Incident::Counter);
             }
             Ok(false) => {}
             Err(error) => {
@@ -444,6 +465,7 @@ impl World {
                 let id = format!("{peer}-{document}");
                 let mut body = Object::from([("_id", Value::from(id)), (*field, Value::from(turn))]);
                 if self.climate.large && turn.is_multiple_of(4) && *document == "b" {
+                    self.count(Incident::Large);
                     body.insert("rings", self.rings());
                 }
                 let arguments = Object::from([("d", Value::from(body))]);
@@ -461,6 +483,8 @@ impl World {
         }
         let outcome = if is_lost { Ok(()) } else { transaction.commit().map(|_| ()) };
         self.note(|| format!("peer {peer}: transaction {turn} of {members:?}"));
+        count(&mut self.tally, Incident::Transaction, u64::from(outcome.is_ok()));
+        count(&mut self.tally, Incident::Overlap, u64::from(outcome.is_ok() && members.len() > 1));
         self.write_down(peer, written, outcome)
     }
 
@@ -478,7 +502,8 @@ impl World {
             return Ok(());
         }
         let arguments = Object::from([("id", id.as_str())]);
-        self.execute(peer, "EVICT FROM plants WHERE _id = :id", &arguments)?;
+        let is_evicted = self.execute(peer, "EVICT FROM plants WHERE _id = :id", &arguments)?;
+        count(&mut self.tally, Incident::Eviction, u64::from(is_evicted));
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use ditto_store::StoreError;
 
 use crate::climate::Climate;
 use crate::excuses::{Excuses, Look};
+use crate::incident::{Incident, count};
 use crate::intruder::{self, Intruder, Intrusion, TO_INTRUDER};
 use crate::network::{Fate, Link, Quality};
 use crate::older::without_capabilities;
@@ -169,6 +170,7 @@ pub const START: u64 = 1_700_000_000_000;
 /// which is how much there may be to tell. A world in which more happens does not come to rest.
 const MOST_HAPPENINGS: u64 = 20_000;
 const MINUTE_MS: u64 = 60_000;
+const YEAR_MS: i64 = 365 * 24 * 60 * 60_000;
 /// A world that lasts longer comes to rest so often.
 const LONGEST_STORM_MS: u64 = 60 * MINUTE_MS;
 /// In a storm a tick comes less than this after its time.
@@ -214,6 +216,8 @@ impl World {
         // Not drawn either. Where messages are slow, peers that are slow as well would take the time for which they are looked at.
         if settings.seed.is_multiple_of(10) && world.climate.latency <= 10 {
             world.peers.iter_mut().for_each(|peer| peer.read_ms = [0, 1, 30, 700][peer.number % 4]);
+            let slow = world.peers.iter().filter(|peer| peer.read_ms > 0).count();
+            count(&mut world.tally, Incident::Slow, slow as u64);
         }
         // Where some write what others do not know, some refuse what others write.
         if world.climate.newer {
@@ -228,6 +232,7 @@ impl World {
         world.choose_subscriptions();
         for peer in 0..world.peers.len() {
             world.peers[peer].older = world.climate.older && world.random.percent(40);
+            count(&mut world.tally, Incident::Older, u64::from(world.peers[peer].older));
         }
         let climate = world.climate.clone();
         world.note(|| format!("{climate:?}"));
@@ -282,7 +287,7 @@ impl World {
             meetings: 0,
             restores: 0,
             changes: 0,
-            tally: Tally::new(),
+            tally: tally::empty(),
             counter: 0,
             duration: 0,
         }
@@ -291,6 +296,7 @@ impl World {
     fn add_peer(&mut self, skew: i64, sizes: Sizes) {
         let number = self.peers.len();
         let seed = self.random.draw();
+        count(&mut self.tally, Incident::YearsWrong, u64::from(skew.abs() >= YEAR_MS));
         self.peers.push(Peer::new(number, seed, skew, sizes, self.shared.clone()));
         self.founders = self.peers.len();
     }
@@ -298,6 +304,8 @@ impl World {
     /// Adds a link that is down.
     pub fn add_link(&mut self, a: usize, b: usize) -> usize {
         let quality = [0; 2].map(|_| self.climate.quality(&mut self.random));
+        let is_asymmetric = quality[0].latency != quality[1].latency;
+        count(&mut self.tally, Incident::Asymmetric, u64::from(is_asymmetric));
         self.qualities.push(quality);
         self.links.push(Link::new([a, b], quality));
         self.links.len() - 1
@@ -353,6 +361,7 @@ impl World {
         for peer in 0..self.peers.len() {
             let late = self.peers[peer].boots == 0 && self.climate.absences && self.random.percent(30);
             let delay = if late { self.random.below(duration) } else { 0 };
+            count(&mut self.tally, Incident::Late, u64::from(late));
             self.schedule(delay, Happening::Start { peer });
             self.schedule(delay + 1, Happening::Write { peer });
         }
@@ -436,6 +445,7 @@ impl World {
     /// lost.
     pub fn restore_image(&mut self, peer: usize) {
         self.restores += 1;
+        self.count(Incident::Restoration);
         self.lose_the_rest(peer);
         self.excuse_all_parts();
         let seed = self.random.draw();
@@ -495,6 +505,7 @@ impl World {
             Happening::Write { peer } => self.application(peer),
             Happening::Break { link, epoch } => {
                 if self.links[link].epoch == epoch {
+                    self.count(Incident::Broken);
                     self.break_link(link);
                 }
             }
@@ -507,10 +518,14 @@ impl World {
             Happening::Start { peer } => self.start(peer),
             Happening::Return { peer } => {
                 self.peers[peer].away = false;
+                self.count(Incident::Return);
+                if std::mem::take(&mut self.peers[peer].missed_burials) {
+                    self.count(Incident::LateReturn);
+                }
                 self.start(peer);
             }
             Happening::Release { peer } => self.release(peer),
-            Happening::Room { peer } => self.peers[peer].storage.set_disk_full(false),
+            Happening::Room { peer } => self.peers[peer].set_full(false),
             Happening::Recover { peer } => self.recover(peer),
             Happening::Intrusion(intrusion) => self.intrude(intrusion),
             Happening::Fault => self.fault(),
@@ -695,6 +710,7 @@ impl World {
                 bytes = without_capabilities(bytes);
             }
             let fate = wire.send(side, bytes.len(), self.now, &mut self.random);
+            count(&mut self.tally, Incident::Full, u64::from(wire.is_full(side)));
             if wire.is_full(side) || self.shared.sabotage == Some(Sabotage::EndlessWaiting) {
                 process.replicator.set_blocked(session, true);
             }
@@ -705,7 +721,10 @@ impl World {
             }
             match fate {
                 Fate::Arrives(delay) => self.schedule(delay, Happening::Arrival { link, epoch, side, bytes }),
-                Fate::Lost(delay) => self.schedule(delay, Happening::Break { link, epoch }),
+                Fate::Lost(delay) => {
+                    self.count(Incident::Lost);
+                    self.schedule(delay, Happening::Break { link, epoch });
+                }
             }
         }
     }
@@ -724,6 +743,7 @@ impl World {
                 if matches!(reason, CloseReason::Violation(_)) && !excused {
                     self.verdicts.push(format!("peer {peer}: {event:?}"));
                 }
+                count(&mut self.tally, Incident::Excused, u64::from(excused));
                 let link = self.peers[peer].process.as_ref().and_then(|process| process.link(*session));
                 if let Some(link) = link {
                     let epoch = self.links[link].epoch;
@@ -735,10 +755,12 @@ impl World {
                 if !self.peers[peer].forked {
                     self.verdicts.push(format!("peer {peer} is no copy, but {event:?}"));
                 }
+                self.count(Incident::Fork);
                 self.excuse_all_parts();
                 self.peers[peer].answer_fork(*run, *sequence).is_ok()
             }
             Event::SubscriptionRefused { .. } if self.scoped => {
+                self.count(Incident::RefusedSubscription);
                 // Where nothing comes any more nobody waits for the rest either.
                 self.excuse_all_parts();
                 true
@@ -781,6 +803,7 @@ impl World {
         }
         self.note(|| format!("peer {peer}: {error}"));
         self.peers[peer].has_failed = true;
+        self.count(if self.peers[peer].is_full { Incident::FullDisk } else { Incident::FailedDisk });
         if self.random.percent(50) {
             return self.crash(peer);
         }
@@ -796,6 +819,7 @@ impl World {
         match self.peers[peer].recover() {
             Ok(()) => {
                 self.note(|| format!("peer {peer} has recovered"));
+                self.count(Incident::Recovery);
                 self.verdicts.extend(self.peers[peer].lost.take());
                 let found = oracle::receipts(self, peer);
                 self.verdicts.extend(found);
@@ -813,6 +837,8 @@ impl World {
             return;
         }
         let loss = *self.random.choose(&[Loss::Nothing, Loss::SomeUnsynced, Loss::AllUnsynced]);
+        let has_tail = loss != Loss::Nothing && self.peers[peer].storage.unsynced_commits() > 0;
+        self.count(if has_tail { Incident::PowerLoss } else { Incident::Crash });
         self.end_process(peer, loss);
         let delay = self.random.between(1, 2_000);
         self.schedule(delay, Happening::Start { peer });
@@ -859,6 +885,7 @@ impl World {
                 self.pump(peer);
             }
             Err(ditto_store::OpenError::Storage(_)) => {
+                self.count(Incident::FailedOpening);
                 self.peers[peer].crash(Loss::AllUnsynced);
                 self.schedule(1_000, Happening::Start { peer });
             }
@@ -943,6 +970,7 @@ impl World {
         if self.links[link].is_up() {
             let ends = self.links[link].ends;
             self.note(|| format!("the link between {} and {} ends", ends[0], ends[1]));
+            count(&mut self.tally, Incident::UnderWay, u64::from(!self.links[link].is_still()));
             self.links[link].turn(self.now);
             self.forgive(ends);
             let found = oracle::checkpoints(self, link);
@@ -967,6 +995,7 @@ impl World {
         let copy = Peer::copy_of(&self.peers[original], number, seed);
         self.peers.push(copy);
         self.note(|| format!("peer {number} is a copy of peer {original}"));
+        self.count(Incident::Copy);
         let mut neighbours: Vec<usize> =
             self.links_of(original).into_iter().map(|link| self.links[link].other(original)).collect();
         neighbours.truncate(2);
@@ -1001,6 +1030,8 @@ impl World {
             }
         }
         self.note(|| format!("{days} days pass at peer {peer}, which buries {buried}"));
+        count(&mut self.tally, Incident::Days, days);
+        count(&mut self.tally, Incident::Burial, buried);
         self.pump(peer);
         buried
     }
