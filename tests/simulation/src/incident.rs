@@ -78,6 +78,7 @@ incidents! {
     Eviction = "documents evicted",
     Counter = "counters incremented",
     Register = "registers written by one peer alone",
+    Contested = "registers written that another peer writes as well",
     Kind = "members that changed their kind",
     Restart = "counters restarted",
     Initial = "documents inserted as INITIAL",

@@ -11,6 +11,7 @@
 //! | [`refusals`] | documents that some peers refuse |
 //! | `births` | which births of a document a deletion takes |
 //! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
+//! | `contested` | a register that everybody writes |
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
 //! | `excuses` | where parts of transactions may be seen without a word |
@@ -34,6 +35,7 @@
 
 mod births;
 pub mod climate;
+pub mod contested;
 mod excuses;
 mod faults;
 mod fields;

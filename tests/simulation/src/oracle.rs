@@ -8,7 +8,7 @@
 //! | [`refusals`] | always, and at rest | nothing is refused but what some peers refuse, and that is said |
 //! | [`stale`] | at rest | whoever sent a copy that lacks something has got that back |
 //! | [`mod@receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
-//! | [`durability`] | at rest | where all of a collection is wanted, what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
+//! | [`durability`] | at rest | where all of a collection is wanted, what was acknowledged is there, and not an older value; of what many write the greatest stamp; what was deleted is not, but for births that the deletion had not seen; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`half_document`] | always | what is seen of a document is all of it |
 //! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
@@ -52,6 +52,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
     durability::registers(world, &mut verdicts);
+    durability::contested(world, &mut verdicts);
     torn_transactions(world, &mut verdicts);
     leaks::of_the_intruder(world, &mut verdicts);
     // Of what a peer was telling when it left for good nobody knows whether it is all there.

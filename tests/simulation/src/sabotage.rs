@@ -25,6 +25,8 @@ pub enum Sabotage {
     GreedyDeletions,
     /// Documents are inserted without a field that all have.
     HalfDocuments,
+    /// What arrives at one peer bears a later stamp than it was written with.
+    RaisedStamps,
     /// Increments are made twice.
     DoubleCounting,
     /// Of a transaction a part is committed by itself.

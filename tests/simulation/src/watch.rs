@@ -11,6 +11,7 @@ use ditto_replication::{
 };
 use ditto_value::{Object, Value};
 
+use crate::contested;
 use crate::intruder;
 use crate::oracle::leaving::Filters;
 use crate::oracle::receipts::Heard;
@@ -287,6 +288,9 @@ impl Watched {
                 index += 1;
                 !drops
             });
+        }
+        if self.does(Sabotage::RaisedStamps) {
+            incoming.documents.iter_mut().for_each(|document| contested::raise(&mut document.delta));
         }
         if self.sabotage == Some(Sabotage::EarlyCheckpoints) {
             incoming.checkpoints.iter_mut().for_each(|(_, checkpoint)| checkpoint.sequence.0 += AHEAD);

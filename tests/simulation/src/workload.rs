@@ -1,7 +1,8 @@
 //! What the applications do, at random.
 //!
 //! Kinds of documents in `plants`, told apart by the beginning of their `_id`, which goes on with the number of the peer that
-//! inserted them: `keep` is never deleted and collects fields that are written once; `once` is inserted once and perhaps
+//! inserted them: `keep` is never deleted and collects fields that are written once, and one
+//! that everybody writes (`contested`); `once` is inserted once and perhaps
 //! deleted; `count` is a counter that everybody increments; `churn` is inserted, changed and deleted by everybody; `own` has a
 //! `note` that only this peer writes, and is not deleted either.
 //!
@@ -154,7 +155,8 @@ impl World {
         }
         if self.peers[peer].process.is_some() && !self.peers[peer].failed {
             let before = self.peers[peer].last_sequence();
-            match self.deed(peer).and_then(|()| self.write_among_lies(peer)) {
+            match self.deed(peer).and_then(|()| self.write_among_lies(peer)).and_then(|()| self.contend(peer))
+            {
                 Ok(()) => {
                     let (documents, bytes) = oracle::cost::of_changes(&self.peers[peer], before);
                     self.changes += documents;

@@ -12,6 +12,7 @@ use ditto_storage::{Keyspace, Loss};
 use ditto_store::StoreError;
 
 use crate::climate::Climate;
+use crate::contested;
 use crate::excuses::{Excuses, Look};
 use crate::incident::{Incident, count};
 use crate::intruder::{self, Intruder, Intrusion, TO_INTRUDER};
@@ -121,6 +122,8 @@ pub struct World {
     pub own_ids: bool,
     /// The dice.
     pub random: Random,
+    /// Those of registers that everybody writes, if there are such.
+    pub(crate) contention: Option<Random>,
     /// Milliseconds.
     pub now: u64,
     pub(crate) shared: Shared,
@@ -204,6 +207,7 @@ impl World {
         let edges = shape.edges(&mut random, peers);
         let mut world = Self::empty(random, climate, settings.traced, settings.sabotage);
         world.duration = settings.storm_ms;
+        world.contention = contested::dice(settings.seed);
         world.note(|| format!("{peers} peers, {shape:?}, {:?}", settings.seed));
         let mut dice = sizes::dice(settings.seed);
         world.small = settings.small && dice.percent(80);
@@ -267,6 +271,7 @@ impl World {
             small: false,
             own_ids: false,
             random,
+            contention: None,
             now: START,
             shared: Shared { clock: Arc::new(AtomicU64::new(START)), sabotage },
             queue: BinaryHeap::new(),

@@ -163,6 +163,11 @@ fn a_transaction_that_was_acknowledged_and_is_lost_is_missed() {
 }
 
 #[test]
+fn an_older_write_that_wins_against_a_newer_one_is_noticed() {
+    notices(Sabotage::RaisedStamps, "although this was acknowledged");
+}
+
+#[test]
 fn a_document_that_is_not_as_it_was_sent_is_noticed() {
     notices(Sabotage::DroppedDocuments, "has Some");
 }
