@@ -85,6 +85,7 @@ incidents! {
     Index = "statements that make or drop an index",
     Transaction = "transactions",
     Overlap = "transactions that overlap with two others",
+    Spanning = "transactions over two collections or interests",
     Newer = "documents written by a newer build",
     ChangedNewer = "documents of a newer build changed by an older one",
     Refusal = "documents refused",

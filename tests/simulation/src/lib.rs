@@ -22,6 +22,7 @@
 //! | `workload` | what the applications do |
 //! | [`ledger`] | what the applications were told is done |
 //! | [`oracle`] | what must hold |
+//! | `spanning` | transactions over two collections and interests |
 //! | `script` | worlds in which nothing happens by itself, for tests of one thing |
 //! | [`sabotage`] | what must be noticed, done on purpose |
 //! | [`watch`] | stores as replication sees them, watched |
@@ -54,6 +55,7 @@ pub mod run;
 pub mod sabotage;
 mod script;
 pub mod sizes;
+mod spanning;
 pub mod tally;
 pub mod topology;
 pub mod trace;

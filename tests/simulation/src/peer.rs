@@ -164,6 +164,8 @@ pub struct Peer {
     pub wishes: Vec<Wish>,
     /// What it subscribed to, and will again.
     pub(crate) paused: Vec<Wish>,
+    /// Transactions here are over several collections, so that who wants them subscribes to more.
+    pub(crate) spans: bool,
     /// What it wrote.
     pub ledger: Ledger,
     /// It does not take some documents: see [`refusals`](crate::refusals).
@@ -222,6 +224,7 @@ impl Peer {
             Self::on(storage, number, seed, original.skew(), original.sizes, original.shared.clone());
         copy.wishes.clone_from(&original.wishes);
         copy.paused.clone_from(&original.paused);
+        copy.spans = original.spans;
         copy.forked = true;
         copy.older = original.older;
         copy.refuses = original.refuses;
@@ -266,6 +269,7 @@ impl Peer {
             failed: false,
             wishes: Vec::new(),
             paused: Vec::new(),
+            spans: false,
             ledger: Ledger::default(),
             refuses: false,
             has_failed: false,

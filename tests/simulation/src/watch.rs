@@ -305,7 +305,9 @@ impl Watched {
                 seen: None,
                 evictions: None,
             })?;
-            self.late = incoming.documents.pop_if(|document| &*document.key.collection == "pairs");
+            let is_of_transactions =
+                |document: &mut IncomingDocument| matches!(&*document.key.collection, "pairs" | "halves");
+            self.late = incoming.documents.pop_if(is_of_transactions);
             dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }
         let sender = incoming.from;

@@ -7,7 +7,7 @@
 //! `note` that only this peer writes, and is not deleted either.
 //!
 //! In `pairs` each peer has three documents `a`, `b`, `c`. One transaction writes the same `first` to `a` and `b`, another the same
-//! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ.
+//! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ; others lie in two collections (`spanning`).
 
 use ditto_replication::Replica;
 use ditto_store::{StoreError, TransactionKind};
@@ -21,6 +21,7 @@ use crate::ledger::{Promise, Register};
 use crate::oracle;
 use crate::peer::Wish;
 use crate::sabotage::Sabotage;
+use crate::spanning;
 use crate::world::{Happening, Wanting, World};
 
 fn wish(query: &str, arguments: Object) -> Wish {
@@ -37,9 +38,18 @@ fn everything() -> Wish {
 /// Subscribes to the documents that belong together.
 pub(crate) const PAIRS: &str = "SELECT * FROM pairs";
 
-fn register(peer: usize, document: &str, field: &str) -> Register {
-    Register { collection: "pairs", document: format!("{peer}-{document}"), field: field.to_owned() }
+fn register(peer: usize, collection: &'static str, document: &str, field: &str) -> Register {
+    Register { collection, document: format!("{peer}-{document}"), field: field.to_owned() }
 }
+
+/// Documents to which one transaction writes the same, each by its collection and what follows the number of the peer in its `_id`; and
+/// the field.
+pub(crate) type Group = (&'static str, [(&'static str, &'static str); 2]);
+
+/// One of two that share a document.
+pub(crate) const FIRST: Group = ("first", [("pairs", "a"), ("pairs", "b")]);
+/// The other.
+pub(crate) const SECOND: Group = ("second", [("pairs", "b"), ("pairs", "c")]);
 
 fn pairs() -> Wish {
     Wish::plain(PAIRS)
@@ -59,6 +69,9 @@ impl World {
                 (Wanting::Parts, _) => vec![],
             };
             wishes.dedup();
+            if self.spanning.is_some() && wishes.contains(&pairs()) {
+                wishes.extend(spanning::wishes());
+            }
             if self.intruder.is_some() {
                 wishes.insert(0, intruder::wish());
             }
@@ -87,8 +100,9 @@ impl World {
             return;
         }
         let wishes = self.peers[peer].wishes.len() as u64;
-        let least =
-            if self.wanting == Wanting::Everything { 2 } else { 1 } + u64::from(self.intruder.is_some());
+        let of_everything = if self.spanning.is_some() { 4 } else { 2 };
+        let least = if self.wanting == Wanting::Everything { of_everything } else { 1 }
+            + u64::from(self.intruder.is_some());
         if wishes > least && self.random.percent(50) {
             let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
             self.note(|| format!("peer {peer} ends subscription {index}"));
@@ -155,7 +169,11 @@ impl World {
         }
         if self.peers[peer].process.is_some() && !self.peers[peer].failed {
             let before = self.peers[peer].last_sequence();
-            match self.deed(peer).and_then(|()| self.write_among_lies(peer)).and_then(|()| self.contend(peer))
+            match self
+                .deed(peer)
+                .and_then(|()| self.write_among_lies(peer))
+                .and_then(|()| self.contend(peer))
+                .and_then(|()| self.span(peer))
             {
                 Ok(()) => {
                     let (documents, bytes) = oracle::cost::of_changes(&self.peers[peer], before);
@@ -451,29 +469,42 @@ impl World {
 
     /// Several statements on several documents that belong together.
     fn transaction(&mut self, peer: usize) -> Result<(), StoreError> {
+        let (groups, incident): (&[Group], _) = match self.random.below(5) {
+            0 | 1 => (&[FIRST], Incident::Transaction),
+            2 | 3 => (&[SECOND], Incident::Transaction),
+            _ => (&[FIRST, SECOND], Incident::Overlap),
+        };
+        self.write_together(peer, groups, incident)
+    }
+
+    /// One transaction that writes the same to all documents of each of these groups.
+    pub(crate) fn write_together(
+        &mut self,
+        peer: usize,
+        groups: &[Group],
+        incident: Incident,
+    ) -> Result<(), StoreError> {
         self.counter += 1;
         let turn = self.counter;
-        let members: &[(&str, &[&str])] = match self.random.below(5) {
-            0 | 1 => &[("first", &["a", "b"])],
-            2 | 3 => &[("second", &["b", "c"])],
-            _ => &[("first", &["a", "b"]), ("second", &["b", "c"])],
-        };
         self.write_by_parts(peer);
         let Some(process) = &self.peers[peer].process else { return Ok(()) };
         let transaction = process.store.begin(TransactionKind::ReadWrite)?;
         let mut written = Vec::new();
-        for (field, documents) in members {
-            for document in *documents {
+        for (field, members) in groups {
+            for (collection, document) in *members {
                 let id = format!("{peer}-{document}");
                 let mut body = Object::from([("_id", Value::from(id)), (*field, Value::from(turn))]);
-                if self.climate.large && turn.is_multiple_of(4) && *document == "b" {
+                if self.climate.large && turn.is_multiple_of(4) && document == "b" {
                     self.count(Incident::Large);
                     body.insert("rings", self.rings());
                 }
+                if collection == "halves" {
+                    body.insert("half", document);
+                }
                 let arguments = Object::from([("d", Value::from(body))]);
-                let statement = "INSERT INTO pairs DOCUMENTS (:d) ON ID CONFLICT DO UPDATE";
-                transaction.execute(statement, &arguments)?;
-                written.push((register(peer, document, field), Some(turn as i64)));
+                let statement = format!("INSERT INTO {collection} DOCUMENTS (:d) ON ID CONFLICT DO UPDATE");
+                transaction.execute(&statement, &arguments)?;
+                written.push((register(peer, collection, document, field), Some(turn as i64)));
                 if matches!(self.shared.sabotage, Some(Sabotage::HalfTransactions | Sabotage::NeverWhole)) {
                     break;
                 }
@@ -484,9 +515,8 @@ impl World {
             transaction.rollback();
         }
         let outcome = if is_lost { Ok(()) } else { transaction.commit().map(|_| ()) };
-        self.note(|| format!("peer {peer}: transaction {turn} of {members:?}"));
-        count(&mut self.tally, Incident::Transaction, u64::from(outcome.is_ok()));
-        count(&mut self.tally, Incident::Overlap, u64::from(outcome.is_ok() && members.len() > 1));
+        self.note(|| format!("peer {peer}: transaction {turn} of {groups:?}"));
+        count(&mut self.tally, incident, u64::from(outcome.is_ok()));
         self.write_down(peer, written, outcome)
     }
 

@@ -25,6 +25,7 @@ use crate::peer::{Peer, Process, Shared};
 use crate::random::Random;
 use crate::sabotage::Sabotage;
 use crate::sizes;
+use crate::spanning;
 use crate::tally::{self, Tally};
 use crate::topology::{self, Shape};
 use crate::trace::Trace;
@@ -124,6 +125,8 @@ pub struct World {
     pub random: Random,
     /// Those of registers that everybody writes, if there are such.
     pub(crate) contention: Option<Random>,
+    /// Those of transactions over several collections, if there are such.
+    pub(crate) spanning: Option<Random>,
     /// Milliseconds.
     pub now: u64,
     pub(crate) shared: Shared,
@@ -208,6 +211,7 @@ impl World {
         let mut world = Self::empty(random, climate, settings.traced, settings.sabotage);
         world.duration = settings.storm_ms;
         world.contention = contested::dice(settings.seed);
+        world.spanning = spanning::dice(settings.seed).filter(|_| !world.climate.scopes);
         world.note(|| format!("{peers} peers, {shape:?}, {:?}", settings.seed));
         let mut dice = sizes::dice(settings.seed);
         world.small = settings.small && dice.percent(80);
@@ -227,6 +231,8 @@ impl World {
         if world.climate.newer {
             world.peers.iter_mut().for_each(|peer| peer.refuses = peer.number % 2 == 1);
         }
+        let spans = world.spanning.is_some();
+        world.peers.iter_mut().for_each(|peer| peer.spans = spans);
         for (a, b) in edges {
             world.add_link(a, b);
         }
@@ -272,6 +278,7 @@ impl World {
             own_ids: false,
             random,
             contention: None,
+            spanning: None,
             now: START,
             shared: Shared { clock: Arc::new(AtomicU64::new(START)), sabotage },
             queue: BinaryHeap::new(),

@@ -138,6 +138,16 @@ fn half_a_transaction_is_noticed() {
 }
 
 #[test]
+fn half_a_transaction_over_two_collections_is_noticed() {
+    notices_in(0..100, Sabotage::HalfTransactions, "sees", |verdict| verdict.contains("third"));
+}
+
+#[test]
+fn half_a_transaction_over_two_interests_is_noticed() {
+    notices_in(0..100, Sabotage::HalfTransactions, "sees", |verdict| verdict.contains("fourth"));
+}
+
+#[test]
 fn a_transaction_that_becomes_visible_in_two_steps_is_noticed() {
     notices(Sabotage::SplitBatches, "sees");
 }
@@ -175,6 +185,16 @@ fn a_document_that_is_not_as_it_was_sent_is_noticed() {
 #[test]
 fn one_version_that_shows_two_things_is_noticed() {
     notices(Sabotage::OtherValues, "differ in");
+}
+
+#[test]
+fn a_transaction_over_two_collections_that_becomes_visible_in_two_steps_is_noticed() {
+    notices_in(0..100, Sabotage::SplitBatches, "sees", |verdict| verdict.contains("third"));
+}
+
+#[test]
+fn a_transaction_over_two_interests_that_becomes_visible_in_two_steps_is_noticed() {
+    notices_in(0..100, Sabotage::SplitBatches, "sees", |verdict| verdict.contains("fourth"));
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub fn registers(world: &World, verdicts: &mut Vec<String>) {
         let reached = oracle::reached_by_plants(world, author.number);
         let subscribers = oracle::reached_by_transactions(world, author.number);
         for (register, possible) in author.ledger.registers() {
-            let reached = if register.collection == "pairs" { &subscribers } else { &reached };
+            let reached = if register.collection != "plants" { &subscribers } else { &reached };
             let reaches = |peer: &&Peer| reached.contains(&peer.number);
             for peer in world.peers.iter().filter(reaches) {
                 let seen = seen(peer, register);
