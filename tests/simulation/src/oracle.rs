@@ -16,12 +16,14 @@
 //! | [`leaks`] | at rest | what does not travel to a liar, or from it, has not |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
+//! | [`growth`] | when the world is over and old | what is stored is bounded by what lives, what is within its time, and what has to stay |
 //!
 //! That the world comes to rest at all, and in time, is seen by the [`World`] itself.
 
 pub mod cost;
 pub mod coverage;
 pub mod durability;
+pub mod growth;
 pub mod leaks;
 pub mod leaving;
 pub mod receipts;

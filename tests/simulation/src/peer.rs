@@ -180,6 +180,10 @@ pub struct Peer {
     pub forked: bool,
     /// The image that has taken the place of its disk was not opened yet.
     pub(crate) restoring: bool,
+    /// How often it has taken another identity.
+    pub(crate) forks: u64,
+    /// How often it may have begun a run.
+    pub(crate) begun: u64,
     /// Counts restarts, so that what was meant for an earlier process does not reach a later one.
     pub boots: u64,
     /// When a sync is due.
@@ -225,6 +229,8 @@ impl Peer {
         copy.wishes.clone_from(&original.wishes);
         copy.paused.clone_from(&original.paused);
         copy.spans = original.spans;
+        copy.begun = original.begun;
+        copy.forks = original.forks + 1;
         copy.forked = true;
         copy.older = original.older;
         copy.refuses = original.refuses;
@@ -277,6 +283,8 @@ impl Peer {
             read_ms: 0,
             forked: false,
             restoring: false,
+            forks: 0,
+            begun: 0,
             boots: 0,
             sync_due: None,
             tick_due: None,
@@ -306,6 +314,7 @@ impl Peer {
     /// The disk fails, or what is on it cannot be opened.
     pub fn start(&mut self, now: u64) -> Result<(), OpenError> {
         self.boots += 1;
+        self.begun += 1;
         self.sync_due = None;
         self.tick_due = None;
         self.quiet_since = now;
@@ -316,6 +325,10 @@ impl Peer {
             return Err(OpenError::Storage(error));
         }
         self.settle(store.last_sequence());
+        if self.shared.sabotage == Some(Sabotage::EternalTombstones) {
+            // What it opens with is what it may have failed to write.
+            let _ = store.execute("ALTER SYSTEM SET tombstone_ttl_enabled = false", &Object::default());
+        }
         let mut replica = Watched::new(StoreReplica::new(store.clone()), self.number, self.shared.sabotage);
         replica.read_ms = self.read_ms;
         replica.refuses = self.refuses;
@@ -519,6 +532,7 @@ impl Peer {
             process.store.begin_run(false)?;
         }
         self.sessions += 1;
+        self.begun += 1;
         let session = SessionId(self.sessions);
         process.sessions.insert(link, session);
         process.evictions.insert(link, process.replica.eviction_total());
@@ -550,6 +564,7 @@ impl Peer {
     /// The disk fails.
     pub fn answer_fork(&mut self, run: RunId, sequence: Sequence) -> Result<(), StoreError> {
         let Some(process) = &self.process else { return Ok(()) };
+        self.forks += 1;
         process.replica.answer_fork(run, sequence)
     }
 

@@ -27,6 +27,10 @@ pub enum Sabotage {
     HalfDocuments,
     /// What arrives at one peer bears a later stamp than it was written with.
     RaisedStamps,
+    /// Tombstones are never buried.
+    EternalTombstones,
+    /// Each checkpoint is stored a second time, under a name that nobody asks for.
+    HoardedCheckpoints,
     /// Increments are made twice.
     DoubleCounting,
     /// Of a transaction a part is committed by itself.

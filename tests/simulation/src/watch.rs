@@ -295,6 +295,14 @@ impl Watched {
         if self.sabotage == Some(Sabotage::EarlyCheckpoints) {
             incoming.checkpoints.iter_mut().for_each(|(_, checkpoint)| checkpoint.sequence.0 += AHEAD);
         }
+        if self.sabotage == Some(Sabotage::HoardedCheckpoints) {
+            let more = incoming.checkpoints.clone();
+            incoming.checkpoints.extend(more.into_iter().map(|(mut name, checkpoint)| {
+                let times = self.applied.fetch_add(1, Ordering::Relaxed);
+                name[..8].copy_from_slice(&times.to_le_bytes());
+                (name, checkpoint)
+            }));
+        }
         if self.sabotage == Some(Sabotage::SplitBatches) {
             let Incoming { from, .. } = incoming;
             let documents: Vec<_> = self.late.take().into_iter().collect();

@@ -354,6 +354,10 @@ impl World {
                 return;
             }
         }
+        self.grow_old();
+        let mut verdicts = std::mem::take(&mut self.verdicts);
+        oracle::growth::of_storages(self, &mut verdicts);
+        self.verdicts = verdicts;
     }
 
     fn storm(&mut self, duration: u64) {
@@ -1042,8 +1046,10 @@ impl World {
             }
         }
         self.note(|| format!("{days} days pass at peer {peer}, which buries {buried}"));
-        count(&mut self.tally, Incident::Days, days);
-        count(&mut self.tally, Incident::Burial, buried);
+        if self.stormy {
+            count(&mut self.tally, Incident::Days, days);
+            count(&mut self.tally, Incident::Burial, buried);
+        }
         self.pump(peer);
         buried
     }

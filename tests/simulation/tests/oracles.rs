@@ -293,6 +293,16 @@ fn a_disk_that_cannot_be_opened_again_is_noticed() {
 }
 
 #[test]
+fn tombstones_that_are_never_buried_are_noticed() {
+    notices(Sabotage::EternalTombstones, "tombstones after their time, more than");
+}
+
+#[test]
+fn checkpoints_that_pile_up_are_noticed() {
+    notices(Sabotage::HoardedCheckpoints, "checkpoints, more than");
+}
+
+#[test]
 fn half_a_document_is_noticed() {
     notices(Sabotage::HalfDocuments, "sees half of a document");
 }
