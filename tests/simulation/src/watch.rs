@@ -80,6 +80,11 @@ impl Watched {
         self.is_first && self.sabotage == Some(sabotage)
     }
 
+    /// What has changed of a document after a sequence, whatever is told of it.
+    pub(crate) fn changed_since(&self, key: &DocumentKey, after: Sequence) -> Option<Excerpt> {
+        self.inner.delta_since(key, after).ok().flatten()
+    }
+
     /// See [`StoreReplica::answer_fork`].
     ///
     /// # Errors
@@ -183,6 +188,7 @@ impl Replica for Watched {
     }
 
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
+        let after = if self.sabotage == Some(Sabotage::WholeDocuments) { Sequence(0) } else { after };
         self.inner.delta_since(key, after)
     }
 
@@ -232,6 +238,13 @@ impl Replica for Watched {
 
     fn set_offered(&mut self, remote: PeerId, collection: &str, up_to: Sequence) {
         self.inner.set_offered(remote, collection, up_to);
+        if self.sabotage == Some(Sabotage::SharedRecords) {
+            for other in ["plants", "pairs", "halves"] {
+                if self.inner.offered(remote, other).is_none_or(|offered| offered < up_to) {
+                    self.inner.set_offered(remote, other, up_to);
+                }
+            }
+        }
     }
 
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
@@ -326,6 +339,9 @@ impl Watched {
             let Ok(outcome) = outcome else { continue };
             if outcome.after != stated {
                 self.stale.push(Arrival { sender, key, is_old: outcome.before == Some(outcome.after) });
+            }
+            if self.sabotage == Some(Sabotage::NeedlessQuestions) {
+                outcome.after = Version(outcome.after.0 ^ 1);
             }
             if self.sabotage == Some(Sabotage::StaleCopies) {
                 outcome.after = stated;

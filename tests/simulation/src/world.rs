@@ -252,8 +252,14 @@ impl World {
     /// A world in which nothing happens by itself.
     #[must_use]
     pub fn scripted(seed: u64, peers: usize, edges: &[(usize, usize)]) -> Self {
+        Self::spoilt(seed, peers, edges, None)
+    }
+
+    /// The same, with what is broken on purpose.
+    #[must_use]
+    pub fn spoilt(seed: u64, peers: usize, edges: &[(usize, usize)], sabotage: Option<Sabotage>) -> Self {
         let climate = Climate { latency: 5, ..Climate::default() };
-        let mut world = Self::empty(Random::new(seed), climate, true, None);
+        let mut world = Self::empty(Random::new(seed), climate, true, sabotage);
         world.stormy = false;
         for _ in 0..peers {
             world.add_peer(0, Sizes::default());
@@ -1057,8 +1063,7 @@ impl World {
     /// Sum of what passed on all links.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let times = if self.shared.sabotage == Some(Sabotage::Waste) { 20 } else { 1 };
-        times * self.links.iter().map(|link| link.bytes).sum::<u64>()
+        self.links.iter().map(|link| link.bytes).sum()
     }
 
     /// What a peer has applied of what the one at the other end of a link has, unless it has forgotten something since, or it was
