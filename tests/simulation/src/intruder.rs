@@ -449,7 +449,7 @@ pub(crate) fn has_caused(event: &Event) -> bool {
     }
 }
 
-/// The worlds that have an intruder: by dice of their own, so that the other seeds tell the stories that they have always told.
+/// The worlds that have an intruder, with the seed of its dice: other ones than those of the story.
 pub(crate) fn comes_to(seed: u64) -> Option<u64> {
     let mut dice = Random::new(seed ^ 0x11a5_11a5_11a5_11a5);
     dice.percent(12).then(|| dice.draw())

@@ -196,7 +196,7 @@ impl World {
     pub fn new(settings: Settings) -> Self {
         let mut random = Random::new(settings.seed);
         let mut climate = Climate::draw(&mut random);
-        // Not drawn, so that the other seeds tell the stories that they have always told. These come instead of indexes and INITIAL.
+        // By the number of the seed. What a newer build writes comes instead of indexes and INITIAL.
         climate.newer = matches!(settings.seed % 10, 3 | 7) && !climate.is_calm();
         let drawn = match random.below(100) {
             0..30 => 2,
@@ -221,7 +221,7 @@ impl World {
             world.note(|| format!("{sizes:?}"));
             world.add_peer(skew, sizes);
         }
-        // Not drawn either. Where messages are slow, peers that are slow as well would take the time for which they are looked at.
+        // By the number of the seed, too. Where messages are slow, peers that are slow as well would take the time for which they are looked at.
         if settings.seed.is_multiple_of(10) && world.climate.latency <= 10 {
             world.peers.iter_mut().for_each(|peer| peer.read_ms = [0, 1, 30, 700][peer.number % 4]);
             let slow = world.peers.iter().filter(|peer| peer.read_ms > 0).count();
