@@ -8,6 +8,7 @@ use ditto_replication::Replica;
 use ditto_store::StoreError;
 use ditto_value::{Object, Value};
 
+use crate::incident::{Incident, count};
 use crate::ledger::Promise;
 use crate::newer::name;
 use crate::peer::Peer;
@@ -62,7 +63,7 @@ impl World {
             _ => false,
         };
         let unseen = promises.filter(is_unseen).count() as u64;
-        *self.tally.entry("births that a deletion did not see").or_default() += unseen;
+        count(&mut self.tally, Incident::UnseenBirth, unseen);
         self.deleted_births.extend(seen);
     }
 

@@ -3,6 +3,7 @@
 use ditto_storage::Loss;
 use ditto_value::Object;
 
+use crate::incident::Incident;
 use crate::world::{Happening, World};
 
 /// Copies that a world gets at most.
@@ -27,17 +28,22 @@ impl World {
             }
             2 if self.climate.full_disks => {
                 self.note(|| format!("the disk of peer {peer} is full"));
-                self.peers[peer].storage.set_disk_full(true);
+                self.peers[peer].set_full(true);
                 let delay = self.random.between(500, 5_000);
                 self.schedule(delay, Happening::Room { peer });
             }
             3 if self.climate.partitions => self.divide(),
             4 if self.climate.clocks => {
                 const HOUR: i64 = 3_600_000;
+                const YEAR: i64 = 365 * 24 * HOUR;
                 let jumps = [-10_000, 10_000, -HOUR, HOUR, -400 * 24 * HOUR, 400 * 24 * HOUR];
                 let jump = *self.random.choose(&jumps);
                 self.note(|| format!("the clock of peer {peer} jumps by {jump} ms"));
                 self.peers[peer].shift_clock(jump);
+                self.count(if jump < 0 { Incident::SetBack } else { Incident::SetAhead });
+                if jump.abs() > YEAR {
+                    self.count(Incident::SetByAYear);
+                }
             }
             5 if self.climate.days => {
                 let days = self.random.below(12);
@@ -69,6 +75,9 @@ impl World {
         }
         let part: Vec<bool> = self.peers.iter().map(|_| self.random.percent(50)).collect();
         self.note(|| format!("the network is divided: {part:?}"));
+        if self.links.iter().any(|link| part[link.ends[0]] != part[link.ends[1]]) {
+            self.count(Incident::Partition);
+        }
         for link in 0..self.links.len() {
             let [a, b] = self.links[link].ends;
             if part[a] != part[b] {
@@ -82,6 +91,9 @@ impl World {
 
     pub(crate) fn heal(&mut self) {
         self.note(|| "the network is whole".to_owned());
+        if self.links.iter().any(|link| link.severed) {
+            self.count(Incident::Heal);
+        }
         for link in 0..self.links.len() {
             if std::mem::take(&mut self.links[link].severed) {
                 let delay = self.random.between(1, 500);
@@ -90,10 +102,8 @@ impl World {
         }
     }
 
-    fn days_for_all(&mut self, days: u64) {
-        for peer in 0..self.peers.len() {
-            self.pass_days(peer, days);
-        }
+    fn days_for_all(&mut self, days: u64) -> u64 {
+        (0..self.peers.len()).map(|peer| self.pass_days(peer, days)).sum()
     }
 
     /// A peer leaves, and comes back after seconds, or after weeks in which the others forget.
@@ -104,9 +114,10 @@ impl World {
         self.note(|| format!("peer {peer} leaves"));
         self.end_process(peer, Loss::Nothing);
         self.peers[peer].away = true;
+        self.count(Incident::Leave);
         if self.random.percent(60) {
             let days = self.random.between(5, 30);
-            self.days_for_all(days);
+            self.peers[peer].missed_burials = self.days_for_all(days) > 0;
         }
         let delay = self.random.between(100, 15_000);
         self.schedule(delay, Happening::Return { peer });
@@ -115,26 +126,33 @@ impl World {
     /// What a peer has of a collection stays at home for a while.
     fn keep_back(&mut self, peer: usize) {
         let scopes = *self.random.choose(&["{'pairs': 'LocalPeerOnly'}", "{'plants': 'LocalPeerOnly'}"]);
-        self.set_scopes(peer, &format!("ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {scopes}"));
+        if self.set_scopes(peer, &format!("ALTER SYSTEM SET USER_COLLECTION_SYNC_SCOPES = {scopes}")) {
+            self.count(Incident::KeptBack);
+        }
         let delay = self.random.between(500, 10_000);
         self.schedule(delay, Happening::Release { peer });
     }
 
     /// Everything of a peer may travel.
     pub(crate) fn release(&mut self, peer: usize) {
-        self.set_scopes(peer, "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES");
+        if self.set_scopes(peer, "ALTER SYSTEM RESET USER_COLLECTION_SYNC_SCOPES") {
+            self.count(Incident::Release);
+        }
     }
 
-    fn set_scopes(&mut self, peer: usize, statement: &str) {
+    /// False if the peer is not there, or its disk fails.
+    fn set_scopes(&mut self, peer: usize, statement: &str) -> bool {
         if self.peers[peer].process.is_none() || self.peers[peer].failed {
-            return;
+            return false;
         }
         // A session that would have brought the rest of something ends, and the next one may not.
         self.excuse_all_parts();
-        if let Err(error) = self.execute(peer, statement, &Object::default()) {
-            self.failed(peer, &error);
+        let outcome = self.execute(peer, statement, &Object::default());
+        if let Err(error) = &outcome {
+            self.failed(peer, error);
         }
         self.pump(peer);
+        outcome.is_ok()
     }
 
     /// A peer leaves for good.
@@ -146,6 +164,7 @@ impl World {
         self.end_process(peer, Loss::Nothing);
         self.peers[peer].away = true;
         self.gone.insert(peer);
+        self.count(Incident::Gone);
     }
 
     /// An image of the disk is made, or takes the place of the disk.
@@ -153,6 +172,7 @@ impl World {
         if self.peers[peer].image.is_none() {
             self.note(|| format!("an image of peer {peer} is made"));
             self.receipts.take_image(peer);
+            self.count(Incident::Image);
             let seed = self.random.draw();
             return self.peers[peer].take_image(seed);
         }

@@ -18,6 +18,7 @@ use ditto_replication::{CloseReason, Event, PeerId, Sizes};
 use ditto_store::StoreError;
 use ditto_value::{Object, Value};
 
+use crate::incident::{Incident, count};
 use crate::lies;
 use crate::older::with_capabilities_of;
 use crate::oracle;
@@ -290,7 +291,7 @@ impl World {
         let call = intruder.calls;
         intruder.talks.insert(victim, Call { number: call, honest, lying, plain, kept: None });
         self.note(|| format!("the intruder calls {victim}"));
-        *self.tally.entry("calls of liars").or_default() += 1;
+        self.count(Incident::Call);
         self.intrusion(duration, Intrusion::HangsUp { victim, call });
         if silent {
             self.intrusion(stops, Intrusion::Reads { victim, call, reads: false });
@@ -324,7 +325,7 @@ impl World {
         let (documents, bytes) = oracle::cost::of_changes(&self.peers[victim], before);
         self.changes += documents;
         self.change_bytes += bytes;
-        *self.tally.entry("documents taken of liars").or_default() += documents;
+        count(&mut self.tally, Incident::Taken, documents);
     }
 
     /// What a peer says to the intruder is on its way.
@@ -348,7 +349,7 @@ impl World {
             let Some(victim) = process.link(session) else { continue };
             let Some(call) = intruder.call_of(victim) else { continue };
             let (said, is_lie) = intruder.says(victim, bytes);
-            *self.tally.entry("lies").or_default() += u64::from(is_lie);
+            count(&mut self.tally, Incident::Lie, u64::from(is_lie));
             for bytes in said {
                 self.intrusion(LATENCY_MS, Intrusion::Says { victim, call, bytes });
             }
@@ -404,7 +405,7 @@ impl World {
                     return false;
                 }
                 if matches!(reason, CloseReason::Violation(_)) {
-                    *self.tally.entry("liars found out").or_default() += 1;
+                    self.count(Incident::FoundOut);
                 }
                 if let Some(call) = self.intruder.as_ref().and_then(|intruder| intruder.call_of(peer)) {
                     self.intrusion(1, Intrusion::HangsUp { victim: peer, call });
@@ -448,7 +449,7 @@ pub(crate) fn has_caused(event: &Event) -> bool {
     }
 }
 
-/// The worlds that have an intruder: by dice of their own, so that the other seeds tell the stories that they have always told.
+/// The worlds that have an intruder, with the seed of its dice: other ones than those of the story.
 pub(crate) fn comes_to(seed: u64) -> Option<u64> {
     let mut dice = Random::new(seed ^ 0x11a5_11a5_11a5_11a5);
     dice.percent(12).then(|| dice.draw())

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_crdt::{Birth, Sequence};
 
+use crate::contested::Write;
+
 /// A local write that must not get lost.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Promise {
@@ -64,6 +66,7 @@ pub struct Ledger {
     promises: BTreeMap<Promise, Sequence>,
     increments: Vec<Increment>,
     registers: BTreeMap<Register, Written>,
+    contested: Vec<Write>,
 }
 
 impl Ledger {
@@ -92,6 +95,22 @@ impl Ledger {
         self.registers.entry(register).or_default().perhaps.push(value);
     }
 
+    /// A register that everybody writes was written, or perhaps was.
+    pub fn contend(&mut self, write: Write) {
+        self.contested.push(write);
+    }
+
+    /// Whether the register of a document that everybody writes was written here.
+    #[must_use]
+    pub fn contends(&self, document: &str) -> bool {
+        self.contested.iter().any(|write| write.document == document)
+    }
+
+    /// What was written to registers that everybody writes.
+    pub fn contested(&self) -> &[Write] {
+        &self.contested
+    }
+
     /// The process ended, and this is the last commit that is left. Nobody has been told of the later ones.
     pub fn lost_after(&mut self, last: Sequence) {
         self.promises.retain(|_, sequence| *sequence <= last);
@@ -99,6 +118,7 @@ impl Ledger {
         for written in self.registers.values_mut() {
             written.acknowledged.retain(|(sequence, _)| *sequence <= last);
         }
+        self.contested.retain(|write| write.sequence.is_none_or(|sequence| sequence <= last));
     }
 
     /// An older image took the place of the disk, and this is its last commit. Others may know of the later ones.
@@ -110,6 +130,9 @@ impl Ledger {
         for written in self.registers.values_mut() {
             let kept = written.acknowledged.partition_point(|(sequence, _)| *sequence <= last);
             written.perhaps.extend(written.acknowledged.drain(kept..).map(|(_, value)| value));
+        }
+        for write in &mut self.contested {
+            write.sequence = write.sequence.filter(|sequence| *sequence <= last);
         }
     }
 
@@ -129,7 +152,7 @@ impl Ledger {
     /// Whether something was written to a document that must not get lost.
     #[must_use]
     pub fn concerns(&self, document: &str) -> bool {
-        self.promises.keys().any(|promise| promise.document() == document)
+        self.contends(document) || self.promises.keys().any(|promise| promise.document() == document)
     }
 
     /// Whether a counter was incremented here.

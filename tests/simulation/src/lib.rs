@@ -11,6 +11,7 @@
 //! | [`refusals`] | documents that some peers refuse |
 //! | `births` | which births of a document a deletion takes |
 //! | [`peer`] | one peer: store, disk, state machine, subscriptions, over all its restarts |
+//! | `contested` | a register that everybody writes |
 //! | [`climate`] | which faults a seed brings |
 //! | [`sizes`] | how much a peer does at once and remembers |
 //! | `excuses` | where parts of transactions may be seen without a word |
@@ -21,11 +22,13 @@
 //! | `workload` | what the applications do |
 //! | [`ledger`] | what the applications were told is done |
 //! | [`oracle`] | what must hold |
+//! | `spanning` | transactions over two collections and interests |
 //! | `script` | worlds in which nothing happens by itself, for tests of one thing |
 //! | [`sabotage`] | what must be noticed, done on purpose |
 //! | [`watch`] | stores as replication sees them, watched |
 //! | [`trace`] | what happened |
-//! | [`tally`] | how often what ran |
+//! | [`incident`] | what happens, by name |
+//! | [`tally`] | how often what ran and happened |
 //! | [`random`] | the dice |
 //!
 //! A link is an ordered channel, as TCP is, so that "loss" means: it ends, between any two messages, and what was under
@@ -33,9 +36,11 @@
 
 mod births;
 pub mod climate;
+pub mod contested;
 mod excuses;
 mod faults;
 mod fields;
+pub mod incident;
 pub mod intruder;
 pub mod ledger;
 mod lies;
@@ -50,6 +55,7 @@ pub mod run;
 pub mod sabotage;
 mod script;
 pub mod sizes;
+mod spanning;
 pub mod tally;
 pub mod topology;
 pub mod trace;

@@ -6,6 +6,7 @@ use ditto_replication::{DocumentKey, Incoming, IncomingDocument, PeerId, Replica
 use ditto_store::StoreError;
 use ditto_value::{Object, Value, key};
 
+use crate::incident::{Incident, count};
 use crate::ledger::Promise;
 use crate::peer::Peer;
 use crate::sabotage::Sabotage;
@@ -69,6 +70,7 @@ impl World {
         }
         let sequence = self.peers[peer].last_sequence();
         self.peers[peer].ledger.promise(Promise::Unknown(id), sequence);
+        self.count(Incident::Newer);
         self.write_what_is_refused(peer)
     }
 
@@ -77,7 +79,9 @@ impl World {
         let Some(id) = self.pick(peer, &["newer"]) else { return Ok(()) };
         let light = self.random.below(5);
         let arguments = Object::from([("id", Value::from(id)), ("light", Value::from(light))]);
-        self.execute(peer, "UPDATE plants SET light = :light WHERE _id = :id", &arguments)?;
+        let has_changed =
+            self.execute(peer, "UPDATE plants SET light = :light WHERE _id = :id", &arguments)?;
+        count(&mut self.tally, Incident::ChangedNewer, u64::from(has_changed));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@
 //! | [`refusals`] | always, and at rest | nothing is refused but what some peers refuse, and that is said |
 //! | [`stale`] | at rest | whoever sent a copy that lacks something has got that back |
 //! | [`mod@receipts`] | when stores are opened | what a peer has acknowledged to others is on its disk |
-//! | [`durability`] | at rest | where all of a collection is wanted, what was acknowledged is there, and not an older value; what was deleted is not, but for births that the deletion had not seen; counters add up |
+//! | [`durability`] | at rest | where all of a collection is wanted, what was acknowledged is there, and not an older value; of what many write the greatest stamp; what was deleted is not, but for births that the deletion had not seen; counters add up |
 //! | [`Owed`](crate::peer::Owed) | at each start | disks have what was synced, and all that was written if only the process ended |
 //! | [`half_document`] | always | what is seen of a document is all of it |
 //! | [`torn_transactions`], `excuses` | always | of a transaction all or nothing is seen, except while a peer says that it shows parts |
@@ -16,12 +16,14 @@
 //! | [`leaks`] | at rest | what does not travel to a liar, or from it, has not |
 //! | [`sanity`] | at rest | storages are consistent, clocks compared, queues empty |
 //! | [`cost`] | at rest | a meeting without change costs next to nothing, a change a small multiple of itself |
+//! | [`growth`] | when the world is over and old | what is stored is bounded by what lives, what is within its time, and what has to stay |
 //!
 //! That the world comes to rest at all, and in time, is seen by the [`World`] itself.
 
 pub mod cost;
 pub mod coverage;
 pub mod durability;
+pub mod growth;
 pub mod leaks;
 pub mod leaving;
 pub mod receipts;
@@ -36,7 +38,8 @@ use ditto_value::{Object, Value, ValueRef};
 
 use crate::peer::Peer;
 use crate::refusals;
-use crate::workload;
+use crate::spanning;
+use crate::workload::{self, Group};
 use crate::world::World;
 
 /// Everything that is wrong with a world at rest; empty if nothing is.
@@ -52,6 +55,7 @@ pub fn judge(world: &mut World) -> Vec<String> {
     durability::promises(world, &mut verdicts);
     durability::counters(world, &mut verdicts);
     durability::registers(world, &mut verdicts);
+    durability::contested(world, &mut verdicts);
     torn_transactions(world, &mut verdicts);
     leaks::of_the_intruder(world, &mut verdicts);
     // Of what a peer was telling when it left for good nobody knows whether it is all there.
@@ -96,6 +100,8 @@ fn always_there(collection: &str, id: &str) -> &'static [&'static str] {
         ("plants", Some("keep" | "once" | "count" | "churn" | "own"), _) => &["light", "name"],
         ("pairs", _, Some("a")) => &["first"],
         ("pairs", _, Some("c")) => &["second"],
+        ("halves", _, Some("left")) => &["half"],
+        ("halves", _, Some("right")) => &["half", "fourth"],
         _ => &[],
     }
 }
@@ -155,7 +161,8 @@ pub fn reached_by_transactions(world: &World, owner: usize) -> BTreeSet<usize> {
 }
 
 pub(crate) fn subscribes(peer: &Peer) -> bool {
-    peer.wishes.iter().any(|wish| wish.query == workload::PAIRS)
+    let wants = |query: &str| peer.wishes.iter().any(|wish| wish.query == query);
+    wants(workload::PAIRS) && (!peer.spans || wants(spanning::LEFT) && wants(spanning::RIGHT))
 }
 
 /// Who must have what a peer writes to `plants`: those who subscribe to all of that, and are joined to it by such; and itself.
@@ -169,21 +176,38 @@ pub(crate) fn subscribes_to_plants(peer: &Peer) -> bool {
 
 /// What a peer sees in part.
 pub(crate) fn parts(peer: &Peer) -> Vec<Part> {
-    let rows = peer.rows("SELECT _id, first, second FROM pairs", &Object::default());
-    let id = |row: &Value| row.get("_id").and_then(Value::as_str).map(str::to_owned);
-    let rows: BTreeMap<String, &Value> = rows.iter().filter_map(|row| Some((id(row)?, row))).collect();
-    let owner = |id: &String| id.split('-').next().and_then(|owner| owner.parse().ok());
-    let owners: BTreeSet<usize> = rows.keys().filter_map(owner).collect();
-    let field = |id: String, field: &str| rows.get(&id).and_then(|row| row.get(field).cloned());
+    let mut seen = seen_together(peer, "pairs", "SELECT _id, first, second, third FROM pairs");
+    if peer.spans {
+        seen.extend(seen_together(peer, "halves", "SELECT _id, third, fourth FROM halves"));
+    }
+    let owner = |id: &str| id.split('-').next().and_then(|owner| owner.parse().ok());
+    let owners: BTreeSet<usize> = seen.keys().filter_map(|(_, id)| owner(id)).collect();
+    let groups: &[Group] = if peer.spans {
+        &[workload::FIRST, workload::SECOND, spanning::THIRD, spanning::FOURTH]
+    } else {
+        &[workload::FIRST, workload::SECOND]
+    };
     let mut parts = Vec::new();
     for owner in owners {
-        for (name, one, other) in [("first", "a", "b"), ("second", "b", "c")] {
-            let (one, other) =
-                (field(format!("{owner}-{one}"), name), field(format!("{owner}-{other}"), name));
+        for (name, members) in groups {
+            let [one, other] = members.map(|(collection, document)| {
+                seen.get(&(collection, format!("{owner}-{document}"))).and_then(|row| row.get(name).cloned())
+            });
             if one != other {
                 parts.push(Part { owner, seen: format!("{name} {one:?} and {other:?} of peer {owner}") });
             }
         }
     }
     parts
+}
+
+/// Documents that transactions write, by collection and `_id`.
+fn seen_together(
+    peer: &Peer,
+    collection: &'static str,
+    query: &str,
+) -> BTreeMap<(&'static str, String), Value> {
+    let rows = peer.rows(query, &Object::default());
+    let id = |row: &Value| row.get("_id").and_then(Value::as_str).map(str::to_owned);
+    rows.into_iter().filter_map(|row| Some(((collection, id(&row)?), row))).collect()
 }

@@ -154,12 +154,18 @@ pub struct Peer {
     pub process: Option<Process>,
     /// Nobody starts it before that.
     pub away: bool,
+    /// Others have buried tombstones while it is away.
+    pub(crate) missed_burials: bool,
+    /// There is no room on its disk.
+    pub(crate) is_full: bool,
     /// The storage has failed and is not opened again, but recovered when there is room.
     pub failed: bool,
     /// What it subscribes to.
     pub wishes: Vec<Wish>,
     /// What it subscribed to, and will again.
     pub(crate) paused: Vec<Wish>,
+    /// Transactions here are over several collections, so that who wants them subscribes to more.
+    pub(crate) spans: bool,
     /// What it wrote.
     pub ledger: Ledger,
     /// It does not take some documents: see [`refusals`](crate::refusals).
@@ -174,6 +180,10 @@ pub struct Peer {
     pub forked: bool,
     /// The image that has taken the place of its disk was not opened yet.
     pub(crate) restoring: bool,
+    /// How often it has taken another identity.
+    pub(crate) forks: u64,
+    /// How often it may have begun a run.
+    pub(crate) begun: u64,
     /// Counts restarts, so that what was meant for an earlier process does not reach a later one.
     pub boots: u64,
     /// When a sync is due.
@@ -218,6 +228,9 @@ impl Peer {
             Self::on(storage, number, seed, original.skew(), original.sizes, original.shared.clone());
         copy.wishes.clone_from(&original.wishes);
         copy.paused.clone_from(&original.paused);
+        copy.spans = original.spans;
+        copy.begun = original.begun;
+        copy.forks = original.forks + 1;
         copy.forked = true;
         copy.older = original.older;
         copy.refuses = original.refuses;
@@ -257,9 +270,12 @@ impl Peer {
             sizes,
             process: None,
             away: false,
+            missed_burials: false,
+            is_full: false,
             failed: false,
             wishes: Vec::new(),
             paused: Vec::new(),
+            spans: false,
             ledger: Ledger::default(),
             refuses: false,
             has_failed: false,
@@ -267,6 +283,8 @@ impl Peer {
             read_ms: 0,
             forked: false,
             restoring: false,
+            forks: 0,
+            begun: 0,
             boots: 0,
             sync_due: None,
             tick_due: None,
@@ -296,6 +314,7 @@ impl Peer {
     /// The disk fails, or what is on it cannot be opened.
     pub fn start(&mut self, now: u64) -> Result<(), OpenError> {
         self.boots += 1;
+        self.begun += 1;
         self.sync_due = None;
         self.tick_due = None;
         self.quiet_since = now;
@@ -306,6 +325,10 @@ impl Peer {
             return Err(OpenError::Storage(error));
         }
         self.settle(store.last_sequence());
+        if self.shared.sabotage == Some(Sabotage::EternalTombstones) {
+            // What it opens with is what it may have failed to write.
+            let _ = store.execute("ALTER SYSTEM SET tombstone_ttl_enabled = false", &Object::default());
+        }
         let mut replica = Watched::new(StoreReplica::new(store.clone()), self.number, self.shared.sabotage);
         replica.read_ms = self.read_ms;
         replica.refuses = self.refuses;
@@ -456,10 +479,16 @@ impl Peer {
     }
 
     /// The disk is in order from now on.
-    pub fn repair_disk(&self) {
+    pub fn repair_disk(&mut self) {
         self.storage.fail_commit(u64::MAX);
         self.storage.fail_sync(u64::MAX);
-        self.storage.set_disk_full(false);
+        self.set_full(false);
+    }
+
+    /// There is no room on the disk any more, or there is again.
+    pub(crate) fn set_full(&mut self, is_full: bool) {
+        self.is_full = is_full;
+        self.storage.set_disk_full(is_full);
     }
 
     fn subscribe(&mut self, wish: &Wish, now: u64) {
@@ -503,6 +532,7 @@ impl Peer {
             process.store.begin_run(false)?;
         }
         self.sessions += 1;
+        self.begun += 1;
         let session = SessionId(self.sessions);
         process.sessions.insert(link, session);
         process.evictions.insert(link, process.replica.eviction_total());
@@ -534,6 +564,7 @@ impl Peer {
     /// The disk fails.
     pub fn answer_fork(&mut self, run: RunId, sequence: Sequence) -> Result<(), StoreError> {
         let Some(process) = &self.process else { return Ok(()) };
+        self.forks += 1;
         process.replica.answer_fork(run, sequence)
     }
 

@@ -7,6 +7,7 @@ use ditto_replication::{DocumentKey, Event, Incoming, Outcome, Refused, Replica}
 use ditto_store::StoreError;
 use ditto_value::{Object, Value};
 
+use crate::incident::{Incident, count};
 use crate::peer::Peer;
 use crate::world::World;
 
@@ -65,7 +66,7 @@ impl World {
     /// Whether a peer may say that it refuses that.
     pub(crate) fn expects_refusal(&mut self, peer: usize, key: &DocumentKey) -> bool {
         let expects = self.peers[peer].refuses && refusal(key).is_some();
-        *self.tally.entry("documents refused").or_default() += u64::from(expects);
+        count(&mut self.tally, Incident::Refusal, u64::from(expects));
         expects
     }
 }

@@ -25,6 +25,12 @@ pub enum Sabotage {
     GreedyDeletions,
     /// Documents are inserted without a field that all have.
     HalfDocuments,
+    /// What arrives at one peer bears a later stamp than it was written with.
+    RaisedStamps,
+    /// Tombstones are never buried.
+    EternalTombstones,
+    /// Each checkpoint is stored a second time, under a name that nobody asks for.
+    HoardedCheckpoints,
     /// Increments are made twice.
     DoubleCounting,
     /// Of a transaction a part is committed by itself.
@@ -33,8 +39,12 @@ pub enum Sabotage {
     SplitBatches,
     /// Whoever was told to wait is never told to go on.
     EndlessWaiting,
-    /// Messages are sent many times over, as far as the bytes are counted.
-    Waste,
+    /// Of each change the whole document is told.
+    WholeDocuments,
+    /// Who has merged a document believes that its sender lacks something, and asks.
+    NeedlessQuestions,
+    /// How far anything was offered is recorded for all collections, also for those of which nothing is asked for.
+    SharedRecords,
     /// Peers say that their clocks are right when they are not.
     FalseClocks,
     /// Everything that waits is counted a thousand times.

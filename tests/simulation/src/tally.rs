@@ -1,8 +1,10 @@
-//! What has run in a world, counted by name, to see whether the seeds reach everything.
+//! What has run and happened in a world, counted by name, to see whether the seeds reach everything.
 
 use std::collections::BTreeMap;
 
 use ditto_replication::Mechanisms;
+
+use crate::incident::Incident;
 
 /// How often, by name.
 pub type Tally = BTreeMap<&'static str, u64>;
@@ -30,6 +32,15 @@ const MESSAGES: [&str; 20] = [
     "Settled",
     "Compared",
 ];
+
+/// Before anything has happened: everything that there is, not once.
+pub(crate) fn empty() -> Tally {
+    let mut tally = Tally::new();
+    let names = MESSAGES.into_iter().chain(Incident::ALL.iter().map(|incident| incident.name()));
+    tally.extend(names.map(|name| (name, 0)));
+    mechanisms(&mut tally, Mechanisms::default());
+    tally
+}
 
 /// A message was sent.
 pub(crate) fn message(tally: &mut Tally, bytes: &[u8]) {
@@ -70,6 +81,11 @@ impl Summary {
             *sum += times;
             *worlds += u64::from(*times > 0);
         }
+    }
+
+    /// What has happened in none of them.
+    pub fn missing(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().filter(|(_, (sum, _))| *sum == 0).map(|(name, _)| *name)
     }
 }
 

@@ -11,6 +11,7 @@ use ditto_replication::{
 };
 use ditto_value::{Object, Value};
 
+use crate::contested;
 use crate::intruder;
 use crate::oracle::leaving::Filters;
 use crate::oracle::receipts::Heard;
@@ -77,6 +78,11 @@ impl Watched {
 
     fn does(&self, sabotage: Sabotage) -> bool {
         self.is_first && self.sabotage == Some(sabotage)
+    }
+
+    /// What has changed of a document after a sequence, whatever is told of it.
+    pub(crate) fn changed_since(&self, key: &DocumentKey, after: Sequence) -> Option<Excerpt> {
+        self.inner.delta_since(key, after).ok().flatten()
     }
 
     /// See [`StoreReplica::answer_fork`].
@@ -182,6 +188,7 @@ impl Replica for Watched {
     }
 
     fn delta_since(&self, key: &DocumentKey, after: Sequence) -> Result<Option<Excerpt>, ReplicaError> {
+        let after = if self.sabotage == Some(Sabotage::WholeDocuments) { Sequence(0) } else { after };
         self.inner.delta_since(key, after)
     }
 
@@ -231,6 +238,13 @@ impl Replica for Watched {
 
     fn set_offered(&mut self, remote: PeerId, collection: &str, up_to: Sequence) {
         self.inner.set_offered(remote, collection, up_to);
+        if self.sabotage == Some(Sabotage::SharedRecords) {
+            for other in ["plants", "pairs", "halves"] {
+                if self.inner.offered(remote, other).is_none_or(|offered| offered < up_to) {
+                    self.inner.set_offered(remote, other, up_to);
+                }
+            }
+        }
     }
 
     fn serves(&mut self, remote: PeerId, interest: ServedInterest) {
@@ -288,8 +302,19 @@ impl Watched {
                 !drops
             });
         }
+        if self.does(Sabotage::RaisedStamps) {
+            incoming.documents.iter_mut().for_each(|document| contested::raise(&mut document.delta));
+        }
         if self.sabotage == Some(Sabotage::EarlyCheckpoints) {
             incoming.checkpoints.iter_mut().for_each(|(_, checkpoint)| checkpoint.sequence.0 += AHEAD);
+        }
+        if self.sabotage == Some(Sabotage::HoardedCheckpoints) {
+            let more = incoming.checkpoints.clone();
+            incoming.checkpoints.extend(more.into_iter().map(|(mut name, checkpoint)| {
+                let times = self.applied.fetch_add(1, Ordering::Relaxed);
+                name[..8].copy_from_slice(&times.to_le_bytes());
+                (name, checkpoint)
+            }));
         }
         if self.sabotage == Some(Sabotage::SplitBatches) {
             let Incoming { from, .. } = incoming;
@@ -301,7 +326,9 @@ impl Watched {
                 seen: None,
                 evictions: None,
             })?;
-            self.late = incoming.documents.pop_if(|document| &*document.key.collection == "pairs");
+            let is_of_transactions =
+                |document: &mut IncomingDocument| matches!(&*document.key.collection, "pairs" | "halves");
+            self.late = incoming.documents.pop_if(is_of_transactions);
             dropped.extend(self.late.iter().map(|late| (incoming.documents.len(), late.stated)));
         }
         let sender = incoming.from;
@@ -312,6 +339,9 @@ impl Watched {
             let Ok(outcome) = outcome else { continue };
             if outcome.after != stated {
                 self.stale.push(Arrival { sender, key, is_old: outcome.before == Some(outcome.after) });
+            }
+            if self.sabotage == Some(Sabotage::NeedlessQuestions) {
+                outcome.after = Version(outcome.after.0 ^ 1);
             }
             if self.sabotage == Some(Sabotage::StaleCopies) {
                 outcome.after = stated;

@@ -1,12 +1,13 @@
 //! What the applications do, at random.
 //!
 //! Kinds of documents in `plants`, told apart by the beginning of their `_id`, which goes on with the number of the peer that
-//! inserted them: `keep` is never deleted and collects fields that are written once; `once` is inserted once and perhaps
+//! inserted them: `keep` is never deleted and collects fields that are written once, and one
+//! that everybody writes (`contested`); `once` is inserted once and perhaps
 //! deleted; `count` is a counter that everybody increments; `churn` is inserted, changed and deleted by everybody; `own` has a
 //! `note` that only this peer writes, and is not deleted either.
 //!
 //! In `pairs` each peer has three documents `a`, `b`, `c`. One transaction writes the same `first` to `a` and `b`, another the same
-//! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ.
+//! `second` to `b` and `c`, now and then one writes both, so that nobody may ever see two of them differ; others lie in two collections (`spanning`).
 
 use ditto_replication::Replica;
 use ditto_store::{StoreError, TransactionKind};
@@ -14,11 +15,13 @@ use ditto_value::{Object, Value};
 
 use crate::births;
 use crate::excuses::Look;
+use crate::incident::{Incident, count};
 use crate::intruder;
 use crate::ledger::{Promise, Register};
 use crate::oracle;
 use crate::peer::Wish;
 use crate::sabotage::Sabotage;
+use crate::spanning;
 use crate::world::{Happening, Wanting, World};
 
 fn wish(query: &str, arguments: Object) -> Wish {
@@ -35,9 +38,18 @@ fn everything() -> Wish {
 /// Subscribes to the documents that belong together.
 pub(crate) const PAIRS: &str = "SELECT * FROM pairs";
 
-fn register(peer: usize, document: &str, field: &str) -> Register {
-    Register { collection: "pairs", document: format!("{peer}-{document}"), field: field.to_owned() }
+fn register(peer: usize, collection: &'static str, document: &str, field: &str) -> Register {
+    Register { collection, document: format!("{peer}-{document}"), field: field.to_owned() }
 }
+
+/// Documents to which one transaction writes the same, each by its collection and what follows the number of the peer in its `_id`; and
+/// the field.
+pub(crate) type Group = (&'static str, [(&'static str, &'static str); 2]);
+
+/// One of two that share a document.
+pub(crate) const FIRST: Group = ("first", [("pairs", "a"), ("pairs", "b")]);
+/// The other.
+pub(crate) const SECOND: Group = ("second", [("pairs", "b"), ("pairs", "c")]);
 
 fn pairs() -> Wish {
     Wish::plain(PAIRS)
@@ -57,6 +69,9 @@ impl World {
                 (Wanting::Parts, _) => vec![],
             };
             wishes.dedup();
+            if self.spanning.is_some() && wishes.contains(&pairs()) {
+                wishes.extend(spanning::wishes());
+            }
             if self.intruder.is_some() {
                 wishes.insert(0, intruder::wish());
             }
@@ -85,11 +100,13 @@ impl World {
             return;
         }
         let wishes = self.peers[peer].wishes.len() as u64;
-        let least =
-            if self.wanting == Wanting::Everything { 2 } else { 1 } + u64::from(self.intruder.is_some());
+        let of_everything = if self.spanning.is_some() { 4 } else { 2 };
+        let least = if self.wanting == Wanting::Everything { of_everything } else { 1 }
+            + u64::from(self.intruder.is_some());
         if wishes > least && self.random.percent(50) {
             let index = usize::try_from(self.random.between(least, wishes - 1)).unwrap_or(0);
             self.note(|| format!("peer {peer} ends subscription {index}"));
+            self.count(Incident::Renunciation);
             self.take_back(peer, index);
             self.peers[peer].renounce(index, now);
             // Who does not subscribe to transactions any more may hold a part, and pass it on.
@@ -97,6 +114,7 @@ impl World {
         } else {
             let wish = self.filtered();
             self.note(|| format!("peer {peer} subscribes {wish:?}"));
+            self.count(Incident::Subscription);
             self.peers[peer].wish(wish, now);
         }
         self.pump(peer);
@@ -110,6 +128,7 @@ impl World {
             return false;
         }
         self.note(|| format!("peer {peer} wants no plants for a while"));
+        self.count(Incident::Pause);
         while let Some(index) = self.peers[peer].wishes.iter().position(is_filtered) {
             self.take_back(peer, index);
             let wish = self.peers[peer].wishes[index].clone();
@@ -127,6 +146,7 @@ impl World {
             return false;
         }
         self.note(|| format!("peer {peer} wants plants again"));
+        self.count(Incident::Resume);
         paused.into_iter().for_each(|wish| self.peers[peer].wish(wish, self.now));
         true
     }
@@ -149,7 +169,12 @@ impl World {
         }
         if self.peers[peer].process.is_some() && !self.peers[peer].failed {
             let before = self.peers[peer].last_sequence();
-            match self.deed(peer).and_then(|()| self.write_among_lies(peer)) {
+            match self
+                .deed(peer)
+                .and_then(|()| self.write_among_lies(peer))
+                .and_then(|()| self.contend(peer))
+                .and_then(|()| self.span(peer))
+            {
                 Ok(()) => {
                     let (documents, bytes) = oracle::cost::of_changes(&self.peers[peer], before);
                     self.changes += documents;
@@ -172,7 +197,7 @@ impl World {
             55..65 => self.delete(peer),
             65..68 => self.several(peer),
             68..71 => self.note_down(peer),
-            71..82 => self.count(peer),
+            71..82 => self.increment(peer),
             82..94 => self.transaction(peer),
             94..98 if self.climate.evictions => self.evict(peer),
             98 if self.climate.newer => self.write_as_newer(peer),
@@ -221,6 +246,7 @@ impl World {
             body.insert("name", format!("plant {}", self.counter));
         }
         if self.climate.large && self.random.percent(3) {
+            self.count(Incident::Large);
             body.insert("rings", self.rings());
         }
         if self.random.percent(20) {
@@ -253,6 +279,7 @@ impl World {
     pub(crate) fn insert_or_update(&mut self, peer: usize, document: Object) -> Result<(), StoreError> {
         let arguments = Object::from([("d", Value::from(document))]);
         self.execute(peer, "INSERT INTO plants DOCUMENTS (:d) ON ID CONFLICT DO UPDATE", &arguments)?;
+        self.count(Incident::Insert);
         Ok(())
     }
 
@@ -270,6 +297,7 @@ impl World {
             None => ("UPDATE plants UNSET note WHERE _id = :id", Object::from([("id", id.as_str())])),
         };
         let outcome = self.execute(peer, statement, &arguments);
+        count(&mut self.tally, Incident::Register, u64::from(outcome.is_ok()));
         let register = Register { collection: "plants", document: id, field: "note".to_owned() };
         self.write_down(peer, vec![(register, value)], outcome.map(|_| ()))
     }
@@ -327,7 +355,8 @@ impl World {
         if !statement.contains(":value") {
             arguments.remove("value");
         }
-        self.execute(peer, statement, &arguments)?;
+        let has_changed = self.execute(peer, statement, &arguments)?;
+        count(&mut self.tally, Incident::Update, u64::from(has_changed));
         Ok(())
     }
 
@@ -344,8 +373,13 @@ impl World {
         ];
         let statement = *self.random.choose(&statements);
         match self.execute(peer, statement, &Object::from([("id", id)])) {
+            Ok(has_changed) => {
+                let incident = if statement.contains("RESTART") { Incident::Restart } else { Incident::Kind };
+                count(&mut self.tally, incident, u64::from(has_changed));
+                Ok(())
+            }
             // Not everything can be written over everything.
-            Ok(_) | Err(StoreError::Data(_)) => Ok(()),
+            Err(StoreError::Data(_)) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -355,7 +389,8 @@ impl World {
         let number = self.random.below(12);
         let id = if self.own_ids { format!("churn-{peer}-{number}") } else { format!("churn-x-{number}") };
         let arguments = Object::from([("d", Value::from(self.document(&id)))]);
-        self.execute(peer, "INSERT INTO plants INITIAL DOCUMENTS (:d)", &arguments)?;
+        let is_new = self.execute(peer, "INSERT INTO plants INITIAL DOCUMENTS (:d)", &arguments)?;
+        count(&mut self.tally, Incident::Initial, u64::from(is_new));
         Ok(())
     }
 
@@ -368,6 +403,7 @@ impl World {
         ];
         let statement = *self.random.choose(&statements);
         self.execute(peer, statement, &Object::default())?;
+        self.count(Incident::Index);
         Ok(())
     }
 
@@ -378,7 +414,9 @@ impl World {
             self.see_births(peer, &id);
             self.delete_elsewhere(peer, &id);
         }
-        if self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments)? && id.starts_with("once") {
+        let is_deleted = self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments)?;
+        count(&mut self.tally, Incident::Delete, u64::from(is_deleted));
+        if is_deleted && id.starts_with("once") {
             let sequence = self.peers[peer].last_sequence();
             self.peers[peer].ledger.promise(Promise::Deletion(id.clone()), sequence);
             if self.shared.sabotage == Some(Sabotage::Resurrection) {
@@ -392,11 +430,13 @@ impl World {
     fn several(&mut self, peer: usize) -> Result<(), StoreError> {
         let light = self.random.below(5);
         let arguments = Object::from([("light", light)]);
-        self.execute(peer, "UPDATE plants SET height = :light WHERE light = :light", &arguments)?;
+        let statement = "UPDATE plants SET height = :light WHERE light = :light";
+        let has_changed = self.execute(peer, statement, &arguments)?;
+        count(&mut self.tally, Incident::Several, u64::from(has_changed));
         Ok(())
     }
 
-    fn count(&mut self, peer: usize) -> Result<(), StoreError> {
+    fn increment(&mut self, peer: usize) -> Result<(), StoreError> {
         const FEW: usize = 3;
         let counters = self.peers[peer].living("plants").iter().filter(|id| id.starts_with("count")).count();
         if counters < FEW && self.random.percent(40) {
@@ -416,6 +456,7 @@ impl World {
             Ok(true) => {
                 let sequence = self.peers[peer].last_sequence();
                 self.peers[peer].ledger.increment(&id, amount, sequence);
+                self.count(Incident::Counter);
             }
             Ok(false) => {}
             Err(error) => {
@@ -428,28 +469,42 @@ impl World {
 
     /// Several statements on several documents that belong together.
     fn transaction(&mut self, peer: usize) -> Result<(), StoreError> {
+        let (groups, incident): (&[Group], _) = match self.random.below(5) {
+            0 | 1 => (&[FIRST], Incident::Transaction),
+            2 | 3 => (&[SECOND], Incident::Transaction),
+            _ => (&[FIRST, SECOND], Incident::Overlap),
+        };
+        self.write_together(peer, groups, incident)
+    }
+
+    /// One transaction that writes the same to all documents of each of these groups.
+    pub(crate) fn write_together(
+        &mut self,
+        peer: usize,
+        groups: &[Group],
+        incident: Incident,
+    ) -> Result<(), StoreError> {
         self.counter += 1;
         let turn = self.counter;
-        let members: &[(&str, &[&str])] = match self.random.below(5) {
-            0 | 1 => &[("first", &["a", "b"])],
-            2 | 3 => &[("second", &["b", "c"])],
-            _ => &[("first", &["a", "b"]), ("second", &["b", "c"])],
-        };
         self.write_by_parts(peer);
         let Some(process) = &self.peers[peer].process else { return Ok(()) };
         let transaction = process.store.begin(TransactionKind::ReadWrite)?;
         let mut written = Vec::new();
-        for (field, documents) in members {
-            for document in *documents {
+        for (field, members) in groups {
+            for (collection, document) in *members {
                 let id = format!("{peer}-{document}");
                 let mut body = Object::from([("_id", Value::from(id)), (*field, Value::from(turn))]);
-                if self.climate.large && turn.is_multiple_of(4) && *document == "b" {
+                if self.climate.large && turn.is_multiple_of(4) && document == "b" {
+                    self.count(Incident::Large);
                     body.insert("rings", self.rings());
                 }
+                if collection == "halves" {
+                    body.insert("half", document);
+                }
                 let arguments = Object::from([("d", Value::from(body))]);
-                let statement = "INSERT INTO pairs DOCUMENTS (:d) ON ID CONFLICT DO UPDATE";
-                transaction.execute(statement, &arguments)?;
-                written.push((register(peer, document, field), Some(turn as i64)));
+                let statement = format!("INSERT INTO {collection} DOCUMENTS (:d) ON ID CONFLICT DO UPDATE");
+                transaction.execute(&statement, &arguments)?;
+                written.push((register(peer, collection, document, field), Some(turn as i64)));
                 if matches!(self.shared.sabotage, Some(Sabotage::HalfTransactions | Sabotage::NeverWhole)) {
                     break;
                 }
@@ -460,7 +515,8 @@ impl World {
             transaction.rollback();
         }
         let outcome = if is_lost { Ok(()) } else { transaction.commit().map(|_| ()) };
-        self.note(|| format!("peer {peer}: transaction {turn} of {members:?}"));
+        self.note(|| format!("peer {peer}: transaction {turn} of {groups:?}"));
+        count(&mut self.tally, incident, u64::from(outcome.is_ok()));
         self.write_down(peer, written, outcome)
     }
 
@@ -478,7 +534,8 @@ impl World {
             return Ok(());
         }
         let arguments = Object::from([("id", id.as_str())]);
-        self.execute(peer, "EVICT FROM plants WHERE _id = :id", &arguments)?;
+        let is_evicted = self.execute(peer, "EVICT FROM plants WHERE _id = :id", &arguments)?;
+        count(&mut self.tally, Incident::Eviction, u64::from(is_evicted));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use ditto_replication::Event;
+use ditto_simulation::incident::Incident;
 use ditto_simulation::network::Quality;
 use ditto_simulation::oracle::{coverage, leaks, sanity};
 use ditto_simulation::peer::{Peer, Wish};
@@ -936,9 +937,9 @@ fn a_member_that_lies_ends_no_session_but_its_own_and_the_others_end_equal() {
         leaks::of_the_intruder(&world, &mut verdicts);
         assert_eq!(verdicts, Vec::<String>::new(), "seed {seed}");
         assert_eq!(world.meetings, 2, "seed {seed}: no session of honest peers has ended");
-        let count = |name| world.tally.get(name).copied().unwrap_or(0);
-        lies += count("lies");
-        found_out += count("liars found out");
+        let count = |incident: Incident| world.tally.get(incident.name()).copied().unwrap_or(0);
+        lies += count(Incident::Lie);
+        found_out += count(Incident::FoundOut);
     }
     assert!(lies > 100 && found_out > 20, "{lies} lies, {found_out} times found out");
 }

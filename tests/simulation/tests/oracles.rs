@@ -1,10 +1,13 @@
 //! An oracle that cannot fail is worth nothing: each notices what is broken on purpose.
 
-#![allow(clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use ditto_simulation::oracle::judge;
+use ditto_simulation::peer::Wish;
 use ditto_simulation::run::run;
 use ditto_simulation::sabotage::Sabotage;
 use ditto_simulation::world::{Settings, Wanting, World};
+use ditto_storage::Loss;
 
 fn settings(seed: u64) -> Settings {
     Settings { peers: Some(3), small: false, ..Settings::of(seed) }
@@ -138,6 +141,16 @@ fn half_a_transaction_is_noticed() {
 }
 
 #[test]
+fn half_a_transaction_over_two_collections_is_noticed() {
+    notices_in(0..100, Sabotage::HalfTransactions, "sees", |verdict| verdict.contains("third"));
+}
+
+#[test]
+fn half_a_transaction_over_two_interests_is_noticed() {
+    notices_in(0..100, Sabotage::HalfTransactions, "sees", |verdict| verdict.contains("fourth"));
+}
+
+#[test]
 fn a_transaction_that_becomes_visible_in_two_steps_is_noticed() {
     notices(Sabotage::SplitBatches, "sees");
 }
@@ -148,8 +161,55 @@ fn a_queue_that_is_never_emptied_is_noticed() {
 }
 
 #[test]
-fn bytes_without_a_reason_are_noticed() {
-    notices(Sabotage::Waste, "bytes, more than");
+fn whole_documents_for_small_changes_cost_too_much() {
+    notices_in(0..250, Sabotage::WholeDocuments, "bytes, more than", |_| true);
+}
+
+#[test]
+fn questions_about_what_nobody_lacks_cost_too_much() {
+    notices(Sabotage::NeedlessQuestions, "bytes, more than");
+}
+
+#[test]
+fn a_record_of_what_was_offered_that_moves_while_nothing_is_asked_for_is_noticed() {
+    // 0 has deleted what 1 did not hold then, 1 gets the old copy of 2, and wants nothing of the collection when it meets 0 again. Later
+    // it does.
+    let story = |sabotage| {
+        let mut world = World::spoilt(7, 3, &[(0, 1), (1, 2), (0, 2)], sabotage);
+        let filtered = Wish::plain("SELECT * FROM plants WHERE light = 1");
+        world.sever(0, 1);
+        world.sever(1, 2);
+        world.peers[2].wishes = vec![Wish::plain("SELECT * FROM plants")];
+        world.start(0);
+        world.start(2);
+        world.write(0, "INSERT INTO plants DOCUMENTS ({'_id': 1, 'light': 1})").expect("it is written");
+        world.rest();
+        world.sever(0, 2);
+        world.write(0, "DELETE FROM plants WHERE _id = 1").expect("it is deleted");
+        let other = Wish::plain("SELECT * FROM halves WHERE half = 'left'");
+        world.peers[1].wishes = vec![other, filtered.clone()];
+        world.start(1);
+        world.join(0, 1);
+        world.rest();
+        world.sever(0, 1);
+        world.join(1, 2);
+        world.rest();
+        world.end_process(2, Loss::Nothing);
+        world.gone.insert(2);
+        let now = world.now;
+        world.peers[1].renounce(1, now);
+        world.join(0, 1);
+        world.rest();
+        world.sever(0, 1);
+        let now = world.now;
+        world.peers[1].wish(filtered, now);
+        world.join(0, 1);
+        world.rest();
+        judge(&mut world)
+    };
+    assert_eq!(story(None), Vec::<String>::new(), "without sabotage");
+    let verdicts = story(Some(Sabotage::SharedRecords));
+    assert!(verdicts.iter().any(|verdict| verdict.contains(", which is not wanted, peer ")), "{verdicts:#?}");
 }
 
 #[test]
@@ -163,6 +223,11 @@ fn a_transaction_that_was_acknowledged_and_is_lost_is_missed() {
 }
 
 #[test]
+fn an_older_write_that_wins_against_a_newer_one_is_noticed() {
+    notices(Sabotage::RaisedStamps, "although this was acknowledged");
+}
+
+#[test]
 fn a_document_that_is_not_as_it_was_sent_is_noticed() {
     notices(Sabotage::DroppedDocuments, "has Some");
 }
@@ -170,6 +235,16 @@ fn a_document_that_is_not_as_it_was_sent_is_noticed() {
 #[test]
 fn one_version_that_shows_two_things_is_noticed() {
     notices(Sabotage::OtherValues, "differ in");
+}
+
+#[test]
+fn a_transaction_over_two_collections_that_becomes_visible_in_two_steps_is_noticed() {
+    notices_in(0..100, Sabotage::SplitBatches, "sees", |verdict| verdict.contains("third"));
+}
+
+#[test]
+fn a_transaction_over_two_interests_that_becomes_visible_in_two_steps_is_noticed() {
+    notices_in(0..100, Sabotage::SplitBatches, "sees", |verdict| verdict.contains("fourth"));
 }
 
 #[test]
@@ -265,6 +340,16 @@ fn a_peer_that_is_not_there_is_noticed() {
 #[test]
 fn a_disk_that_cannot_be_opened_again_is_noticed() {
     notices(Sabotage::RuinedDisks, "cannot be opened again");
+}
+
+#[test]
+fn tombstones_that_are_never_buried_are_noticed() {
+    notices(Sabotage::EternalTombstones, "tombstones after their time, more than");
+}
+
+#[test]
+fn checkpoints_that_pile_up_are_noticed() {
+    notices(Sabotage::HoardedCheckpoints, "checkpoints, more than");
 }
 
 #[test]

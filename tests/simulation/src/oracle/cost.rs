@@ -12,8 +12,9 @@ const QUIET_BYTES: u64 = 1_024;
 const BYTES_PER_SUBSCRIPTION: u64 = 100;
 const FEW_SUBSCRIPTIONS: u64 = 4;
 /// A link carries the bytes of all changes once, and this much more for each document that changed: name, versions,
-/// acknowledgement, position …
+/// acknowledgement, position; where nothing fails, less …
 const BYTES_PER_CHANGE: u64 = 100;
+const BYTES_PER_CALM_CHANGE: u64 = 60;
 /// … and so much for each meeting: what is said at first, what was under way when the last one ended, and what has to be compared
 /// because somebody has forgotten something. Whoever was restored compares everything anew, both ways: as at another meeting.
 const BYTES_PER_MEETING: u64 = 2_000;
@@ -32,9 +33,9 @@ pub fn of_changes(peer: &Peer, after: Sequence) -> (u64, u64) {
     // What is long here is one word many times over.
     let packed = |bytes: u64| bytes.min(LONG) + bytes.saturating_sub(LONG) / 100;
     let size = |excerpt: &ditto_replication::Excerpt| packed(excerpt.delta.len() as u64);
-    let bytes = changes.iter().filter_map(|change| {
-        process.replica.delta_since(&change.key, after).ok().flatten().as_ref().map(size)
-    });
+    let bytes = changes
+        .iter()
+        .filter_map(|change| process.replica.changed_since(&change.key, after).as_ref().map(size));
     (changes.len() as u64, bytes.sum())
 }
 
@@ -46,8 +47,11 @@ pub fn of_the_storm(world: &World, verdicts: &mut Vec<String>) {
         return;
     }
     let links = world.links.len() as u64;
-    let tree = if world.climate.is_calm() { world.peers.len() as u64 - 1 } else { links };
-    let most = tree * (world.change_bytes + BYTES_PER_CHANGE * world.changes)
+    let (tree, per_change) = match world.climate.is_calm() {
+        true => (world.peers.len() as u64 - 1, BYTES_PER_CALM_CHANGE),
+        false => (links, BYTES_PER_CHANGE),
+    };
+    let most = tree * (world.change_bytes + per_change * world.changes)
         + links.saturating_sub(tree) * BYTES_PER_ANNOUNCEMENT * world.changes
         + BYTES_PER_MEETING * (world.meetings + world.restores);
     // An older build neither reconciles nor packs.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ditto_value::{Object, Value};
 
 use crate::births;
+use crate::contested::{self, Write};
 use crate::intruder;
 use crate::ledger::{Promise, Register};
 use crate::newer::lacks_the_unknown;
@@ -83,7 +84,7 @@ pub fn registers(world: &World, verdicts: &mut Vec<String>) {
         let reached = oracle::reached_by_plants(world, author.number);
         let subscribers = oracle::reached_by_transactions(world, author.number);
         for (register, possible) in author.ledger.registers() {
-            let reached = if register.collection == "pairs" { &subscribers } else { &reached };
+            let reached = if register.collection != "plants" { &subscribers } else { &reached };
             let reaches = |peer: &&Peer| reached.contains(&peer.number);
             for peer in world.peers.iter().filter(reaches) {
                 let seen = seen(peer, register);
@@ -94,6 +95,32 @@ pub fn registers(world: &World, verdicts: &mut Vec<String>) {
                         peer.number
                     ));
                 }
+            }
+        }
+    }
+}
+
+/// Of a register that everybody writes, the acknowledged write with the greatest stamp is seen, or a later one, at whoever must have
+/// heard of it: of a write that came away with an older image, or failed, it may have heard.
+pub fn contested(world: &World, verdicts: &mut Vec<String>) {
+    let writes = |author: &Peer| author.ledger.contested().to_vec();
+    let writes: Vec<(usize, Write)> = world
+        .peers
+        .iter()
+        .flat_map(|author| writes(author).into_iter().map(|write| (author.number, write)))
+        .collect();
+    let documents: BTreeSet<&String> = writes.iter().map(|(_, write)| &write.document).collect();
+    let reached: Vec<BTreeSet<usize>> =
+        world.peers.iter().map(|author| oracle::reached_by_plants(world, author.number)).collect();
+    for peer in world.peers.iter().filter(|peer| !world.gone.contains(&peer.number)) {
+        for document in &documents {
+            let seen = peer.document(document).and_then(|document| number(document.get("bed")?));
+            let of_document = writes.iter().filter(|(_, write)| write.document == **document);
+            let known = of_document.map(|(author, write)| {
+                (write, write.sequence.is_some() && reached[*author].contains(&peer.number))
+            });
+            if let Some(wrong) = contested::wrong(seen, known) {
+                verdicts.push(format!("`bed` of {document} is {seen:?} at peer {}, {wrong}", peer.number));
             }
         }
     }

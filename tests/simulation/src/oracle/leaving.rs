@@ -6,6 +6,7 @@
 use ditto_replication::{DocumentKey, Event, Incoming, Interest, Replica, SubscriptionId};
 use ditto_value::ValueRef;
 
+use crate::incident::{Incident, count};
 use crate::world::World;
 
 /// A document that has left the filter of a subscription.
@@ -73,7 +74,7 @@ impl World {
                 reported.extend(keys.iter().map(|key| (*subscription, key.clone())));
             }
         }
-        *self.tally.entry("documents that left a filter").or_default() += expected.len() as u64;
+        count(&mut self.tally, Incident::Left, expected.len() as u64);
         expected.sort();
         reported.sort();
         if expected != reported {

@@ -6,6 +6,7 @@
 use ditto_crdt::Sequence;
 use ditto_replication::{DocumentKey, PeerId, Replica};
 
+use crate::incident::Incident;
 use crate::peer::Peer;
 use crate::refusals;
 use crate::world::World;
@@ -42,12 +43,12 @@ impl World {
             let words = if is_old { "brings nothing, and lacks something" } else { "lacks something" };
             self.note(|| format!("peer {receiver}: the copy of {key:?} of peer {sender} {words}"));
             if is_old {
-                *self.tally.entry("stale copies").or_default() += 1;
+                self.count(Incident::Stale);
                 let links = self.links_of(receiver);
                 let link = links.into_iter().find(|link| self.links[*link].other(receiver) == sender);
                 let position = link.and_then(|link| self.position(link, sender));
                 if position.is_some_and(|position| position >= known.newest) {
-                    *self.tally.entry("stale copies of what their sender has passed").or_default() += 1;
+                    self.count(Incident::StalePassed);
                 }
             }
             if !self.stormy {
