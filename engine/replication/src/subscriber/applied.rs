@@ -11,7 +11,7 @@ use super::lazy::Brought;
 use crate::event::CloseReason;
 use crate::known::Entry;
 use crate::leaving;
-use crate::message::{Exceptions, bits};
+use crate::message::{BatchEnd, Exceptions, bits};
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
 use crate::replica::{Incoming, IncomingDocument, Outcome};
@@ -126,7 +126,7 @@ impl Subscriber {
             counterpart.statistics.remote_position = end.sequence;
         }
         self.whole_up_to = Sequence(0);
-        if end.caught_up && !reconciles {
+        if self.tells_all(end) && !reconciles {
             let whole = end.parts.map_or(u64::MAX, |parts| parts.0.saturating_sub(1));
             self.whole_up_to = Sequence(end.told().0.min(whole));
             self.tears.heal(end.told(), end.parts, turn.replica.last_sequence(), turn.durable);
@@ -136,11 +136,16 @@ impl Subscriber {
         Ok(())
     }
 
+    /// Whether a batch ends where the publisher has told everything that is wanted of it.
+    fn tells_all(&self, end: BatchEnd) -> bool {
+        end.caught_up && end.generation >= self.last_added
+    }
+
     /// Whether a batch may show a part of a transaction.
     pub(super) fn is_part(&self, inbound: &Inbound) -> bool {
         let Some(end) = inbound.end else { return false };
         let told = end.told();
-        let is_whole = end.caught_up
+        let is_whole = self.tells_all(end)
             && !self.is_reconciling(inbound.last())
             && end.parts.is_none_or(|parts| parts > told)
             && inbound.shows <= told;

@@ -220,6 +220,9 @@ impl Subscriber {
     fn send_interests(&mut self, mut interests: Interests, counterpart: &mut Counterpart, turn: &Turn<'_>) {
         self.generation += 1;
         interests.generation = self.generation;
+        if !interests.added.is_empty() {
+            self.last_added = self.generation;
+        }
         self.reconsider_offers(!interests.removed.is_empty());
         let last = turn.replica.last_sequence();
         // What checkpoints rest on was taken in earlier sessions, and may not be durable yet.

@@ -10,8 +10,10 @@ use ditto_value::Value;
 pub const PLANTS: &str = "SELECT * FROM plants";
 const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
 
-/// Kind of a message.
+/// Kinds of messages.
 pub const WALK: u8 = 3;
+const OFFER: u8 = 4;
+const BATCH: u8 = 6;
 
 /// Peers that all subscribe to the same.
 fn subscribers(count: usize, query: &str) -> Net {
@@ -342,6 +344,49 @@ fn who_gets_a_part_from_a_peer_that_waits_for_the_rest_waits_as_well() {
         assert!(!is_torn(&mut net, 2) || net.statistics(2, at_2).catching_up);
     }
     assert!(!net.statistics(2, at_2).catching_up, "without any more time");
+    net.assert_equal(0, 2);
+}
+
+#[test]
+fn what_is_told_before_the_rest_is_subscribed_to_is_a_part_until_that_is_served() {
+    let mut net = Net::new(3);
+    net.subscribe(1, BRIGHT);
+    net.subscribe(2, PLANTS);
+    let (_, at_1) = net.connect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
+    net.rest();
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for (id, light) in [("left", 1), ("right", 2)] {
+            transaction.insert("plants", id, &[("light", int(light)), ("turn", int(1))]);
+        }
+    });
+    // What does not match is offered first; then one half is told.
+    for told in [OFFER, BATCH] {
+        net.held.insert((1, at_1));
+        net.settle();
+        assert_eq!(net.waiting((1, at_1)), [told]);
+        net.held.clear();
+        if told == OFFER {
+            net.step();
+        }
+    }
+    // 0 hears of this after that.
+    net.subscribe(1, "SELECT * FROM plants WHERE light = 2");
+    let mut was_torn = false;
+    while net.step() || net.tick_due() {
+        for (peer, session) in [(1, at_1), (2, at_2)] {
+            if is_torn(&mut net, peer) {
+                was_torn = true;
+                assert!(net.statistics(peer, session).catching_up, "peer {peer}");
+            }
+        }
+    }
+    assert!(was_torn);
+    net.rest();
+    for (peer, session) in [(1, at_1), (2, at_2)] {
+        assert!(!is_torn(&mut net, peer) && !net.statistics(peer, session).catching_up, "peer {peer}");
+    }
     net.assert_equal(0, 2);
 }
 
