@@ -1,5 +1,5 @@
 //! What happens to the peers of a world, by name: what goes wrong, and what the applications do. Counted in a
-//! [`Tally`](crate::tally::Tally) when it has happened, not when it was meant to: a full disk counts when a write has failed of it.
+//! [`Tally`] when it has happened, not when it was meant to: a full disk counts when a write has failed of it.
 
 use crate::tally::Tally;
 use crate::world::World;

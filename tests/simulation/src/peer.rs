@@ -461,6 +461,7 @@ impl Peer {
     pub fn recover(&mut self) -> Result<(), OpenError> {
         let Some(process) = &self.process else { return Ok(()) };
         let owed = Owed::after(process, Loss::SomeUnsynced, true);
+        self.begun += 1;
         process.store.recover()?;
         let last = process.store.last_sequence();
         self.owed = Some(owed);
