@@ -50,8 +50,6 @@ use wanted::{Wanted, wants};
 pub(crate) struct Subscriber {
     wanted: BTreeMap<u64, Wanted>,
     generation: u64,
-    /// The newest one that has added something: what is told before it is served may be a part of a transaction that it covers.
-    last_added: u64,
     /// The newest generation that the publisher has confirmed.
     confirmed: u64,
     last_interest: u64,

@@ -33,7 +33,8 @@ impl Subscriber {
         self.buffered_documents = self.buffered_documents.saturating_sub(inbound.count);
         let last_batch = inbound.last();
         self.tears.tells(end.run);
-        if self.is_part(&inbound) {
+        // Of whom nothing is asked for any more, nothing comes that would end it.
+        if self.is_part(&inbound) && self.counting().next().is_some() {
             self.tears.open(
                 turn.replica.last_sequence(),
                 inbound.shows.max(end.told()),
@@ -122,7 +123,7 @@ impl Subscriber {
         };
         self.unacknowledged.extend(inbound.numbers.iter().map(|batch| (*batch, needs)));
         let reconciles = self.is_reconciling(last_batch);
-        if !reconciles {
+        if !reconciles && self.is_all_served(end.generation) {
             counterpart.statistics.remote_position = end.sequence;
         }
         self.whole_up_to = Sequence(0);
@@ -138,7 +139,7 @@ impl Subscriber {
 
     /// Whether a batch ends where the publisher has told everything that is wanted of it.
     fn tells_all(&self, end: BatchEnd) -> bool {
-        end.caught_up && end.generation >= self.last_added
+        end.caught_up && self.is_all_served(end.generation)
     }
 
     /// Whether a batch may show a part of a transaction.

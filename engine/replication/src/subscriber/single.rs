@@ -11,6 +11,7 @@ use ditto_crdt::{Sequence, Version};
 
 use super::gap::{Lacked, Open, Purpose, owe};
 use super::inbound::State;
+use super::wanted::Wanted;
 use super::{Subscriber, wants};
 use crate::event::{CloseReason, Violation};
 use crate::known::{KeyHash, key_hash};
@@ -181,7 +182,8 @@ impl Subscriber {
     /// Whether documents of the collection are asked for, or are going to be: of who is subscribed to later.
     fn is_wanted(&self, collection: &str, subscriptions: &Subscriptions) -> bool {
         let is_subscribed = || subscriptions.selected.values().any(|all| &*all.collection == collection);
-        wants(&self.wanted, collection) || self.wanted.is_empty() && is_subscribed()
+        let counts = |wanted: &Wanted| &*wanted.collection == collection;
+        self.counting().any(counts) || self.wanted.is_empty() && is_subscribed()
     }
 
     fn apply_single(

@@ -189,8 +189,19 @@ impl Subscriber {
     }
 
     fn is_catching_up(&self) -> bool {
-        let counts = |wanted: &&Wanted| !wanted.removed && !wanted.is_refused(self.confirmed);
-        self.wanted.values().filter(counts).any(|wanted| wanted.caught_up != Some(true))
+        self.counting().any(|wanted| wanted.caught_up != Some(true))
+    }
+
+    /// The interests that the publisher serves, or has not answered.
+    pub(super) fn counting(&self) -> impl Iterator<Item = &Wanted> {
+        self.wanted.values().filter(|wanted| !wanted.removed && !wanted.is_refused(self.confirmed))
+    }
+
+    /// Whether a batch of this generation serves everything that is wanted. Before, a part of a transaction is one also where the
+    /// publisher has told everything that it serves.
+    pub(super) fn is_all_served(&self, generation: u64) -> bool {
+        let has_no_room = self.unstated && self.wanted.values().any(|wanted| wanted.removed);
+        !has_no_room && self.counting().all(|wanted| wanted.generation <= generation)
     }
 
     fn show_progress(&self, counterpart: &mut Counterpart, turn: &mut Turn<'_>) {
@@ -221,7 +232,9 @@ impl Subscriber {
         self.generation += 1;
         interests.generation = self.generation;
         if !interests.added.is_empty() {
-            self.last_added = self.generation;
+            // Of these nothing is told yet.
+            self.whole_up_to = Sequence(0);
+            counterpart.statistics.remote_position = Sequence(0);
         }
         self.reconsider_offers(!interests.removed.is_empty());
         let last = turn.replica.last_sequence();

@@ -14,6 +14,7 @@ const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
 pub const WALK: u8 = 3;
 const OFFER: u8 = 4;
 const BATCH: u8 = 6;
+const SURPLUS: u8 = 11;
 
 /// Peers that all subscribe to the same.
 fn subscribers(count: usize, query: &str) -> Net {
@@ -388,6 +389,101 @@ fn what_is_told_before_the_rest_is_subscribed_to_is_a_part_until_that_is_served(
         assert!(!is_torn(&mut net, peer) && !net.statistics(peer, session).catching_up, "peer {peer}");
     }
     net.assert_equal(0, 2);
+}
+
+#[test]
+fn what_comes_by_itself_before_the_rest_is_subscribed_to_is_a_part_until_that_is_served() {
+    let mut net = Net::new(4);
+    net.subscribe(0, PLANTS);
+    net.subscribe(1, BRIGHT);
+    net.subscribe(2, PLANTS);
+    let now = net.now;
+    net.model(3).insert(now, "plants", "left", &[("light", int(1))]);
+    net.connect(0, 3);
+    net.rest();
+    net.disconnect(0, 3);
+    net.model(0).commit(now, |transaction| {
+        transaction.set("plants", "left", "light", int(2));
+        transaction.set("plants", "left", "turn", int(1));
+        transaction.insert("plants", "right", &[("light", int(2)), ("turn", int(1))]);
+    });
+    let (_, at_1) = net.connect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
+    net.rest();
+    assert_eq!(net.model(1).count(), 0, "nothing of it matches");
+    // 1 takes the old copy from 3, tells it to 0, and is told what it lacks.
+    net.connect(1, 3);
+    while !net.waiting((1, at_1)).contains(&SURPLUS) {
+        net.held.insert((1, at_1));
+        net.settle();
+        if !net.waiting((1, at_1)).contains(&SURPLUS) {
+            net.held.clear();
+            net.step();
+        }
+    }
+    net.subscribe(1, "SELECT * FROM plants WHERE light = 2");
+    net.held.clear();
+    let mut was_torn = false;
+    while net.step() || net.tick_due() {
+        if is_torn(&mut net, 2) {
+            was_torn = true;
+            assert!(net.statistics(2, at_2).catching_up);
+        }
+    }
+    net.rest();
+    assert!(was_torn && !is_torn(&mut net, 2) && !net.statistics(2, at_2).catching_up);
+}
+
+#[test]
+fn what_comes_by_itself_of_who_tells_nothing_is_not_waited_with_for_the_rest() {
+    let mut net = peers(3);
+    let now = net.now;
+    net.model(0).insert(now, "plants", "left", &[]);
+    net.connect(0, 1);
+    net.rest();
+    net.disconnect(0, 1);
+    net.model(0).set(now, "plants", "left", "turn", int(1));
+    net.model(1).set(now, "plants", "left", "light", int(1));
+    net.model(0).illiterate = true;
+    net.connect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
+    net.rest();
+    assert_eq!(
+        net.model(2).field("plants", "left", "turn"),
+        Some(int(1)),
+        "0 has answered with what 1 lacks"
+    );
+    assert!(!net.statistics(2, at_2).catching_up, "the rest would never come");
+}
+
+#[test]
+fn what_comes_of_who_tells_nothing_any_more_is_not_waited_with_for_the_rest() {
+    let mut net = Net::new(3);
+    let all = net.subscribe(1, PLANTS);
+    net.subscribe(0, PLANTS);
+    net.subscribe(2, PLANTS);
+    let now = net.now;
+    net.model(0).insert(now, "plants", "left", &[]);
+    net.connect(0, 1);
+    net.rest();
+    net.disconnect(0, 1);
+    net.model(0).set(now, "plants", "left", "turn", int(1));
+    net.model(1).set(now, "plants", "left", "light", int(1));
+    let (at_0, at_1) = net.connect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
+    net.until_asked((0, at_0), (1, at_1), 1);
+    // The answer shows a newer change, when that is durable, and what is asked for by then is refused.
+    net.nodes[0].syncs = false;
+    net.model(0).set(now, "plants", "left", "turn", int(2));
+    net.model(0).illiterate = true;
+    net.unsubscribe(1, all);
+    net.subscribe(1, BRIGHT);
+    net.held.clear();
+    net.settle();
+    net.nodes[0].syncs = true;
+    net.rest();
+    assert_eq!(net.model(2).field("plants", "left", "turn"), Some(int(2)));
+    assert!(!net.statistics(2, at_2).catching_up, "the rest would never come");
 }
 
 #[test]
