@@ -74,6 +74,7 @@ impl World {
         }
         for other in (0..self.peers.len()).filter(|other| *other != peer) {
             // A disk that fails is noticed by the next who writes.
+            self.deletions += 1;
             let _ = self.execute(other, "DELETE FROM plants WHERE _id = :id", &Object::from([("id", id)]));
             self.pump(other);
         }

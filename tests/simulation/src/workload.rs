@@ -415,7 +415,9 @@ impl World {
             self.see_births(peer, &id);
             self.delete_elsewhere(peer, &id);
         }
-        let is_deleted = self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments)?;
+        let outcome = self.execute(peer, "DELETE FROM plants WHERE _id = :id", &arguments);
+        self.deletions += u64::from(!matches!(outcome, Ok(false)));
+        let is_deleted = outcome?;
         count(&mut self.tally, Incident::Delete, u64::from(is_deleted));
         if is_deleted && id.starts_with("once") {
             let sequence = self.peers[peer].last_sequence();

@@ -135,6 +135,8 @@ pub struct World {
     pub overfull: Option<String>,
     /// Bytes of changes that applications made, packed.
     pub change_bytes: u64,
+    /// Deletions that applications made, or that failed and may have been made.
+    pub deletions: u64,
     /// How often two peers were connected.
     pub meetings: u64,
     /// How often the disk of a peer was replaced by an older image.
@@ -264,6 +266,7 @@ impl World {
             last_change: START,
             overfull: None,
             change_bytes: 0,
+            deletions: 0,
             meetings: 0,
             restores: 0,
             changes: 0,

@@ -9,7 +9,6 @@ use ditto_crdt::Sequence;
 use ditto_replication::Replica;
 use ditto_storage::{Direction, Keyspace, Snapshot, Storage};
 
-use crate::incident::Incident;
 use crate::peer::Peer;
 use crate::world::{Wanting, World};
 
@@ -72,7 +71,6 @@ fn rows(world: &World, peer: &Peer) -> Vec<(&'static str, u64, u64)> {
     let remotes = remotes(world, peer);
     let evictions: u64 = process.store.collections().iter().map(|collection| collection.evictions).sum();
     let identities = 1 + peer.forks;
-    let deletions = world.tally.get(Incident::Delete.name()).copied().unwrap_or_default();
     let (live, dead) = (verified.documents, verified.tombstones);
     let records = snapshot.prefix(Keyspace::Documents, &[], Direction::Forward).flatten();
     let bytes: u64 = records.map(|(_, record)| record.len() as u64).sum();
@@ -104,7 +102,7 @@ fn rows(world: &World, peer: &Peer) -> Vec<(&'static str, u64, u64)> {
     }
     // Of a liar everything may come, graves too.
     if world.intruder.is_none() {
-        bounds.push(("graves", verified.graves, deletions));
+        bounds.push(("graves", verified.graves, world.deletions));
         // Where everybody wants everything, somebody has acknowledged each deletion.
         let is_alone = world.joined(peer.number).len() < 2;
         if world.wanting == Wanting::Everything && !is_alone {
