@@ -198,6 +198,7 @@ pub struct Statistics {
     /// Questions asked because a version did not match.
     pub questions_asked: u64,
     /// Position in the other's history up to which everything of all interests is applied here.
+    /// 0 from when one is added until a batch serves it as well.
     pub remote_position: Sequence,
     /// Local sequence up to which the other peer holds, durably, everything that it subscribed to when it said so. Falls only
     /// with `forgotten`.
