@@ -124,11 +124,16 @@ impl World {
         const MESSAGES: u64 = 12;
         // One collection more is compared, of which everybody has other versions: that takes further questions and answers.
         const MORE_AFTER_LIES: u64 = 4;
+        // A large document ends its batch, and each batch with a gap waits for an answer of its own.
+        const MORE_WITH_LARGE: u64 = 8;
         let is_there = |link: &&Link| link.ends.iter().all(|end| !self.gone.contains(end));
         let edges: Vec<_> =
             self.links.iter().filter(is_there).map(|link| (link.ends[0], link.ends[1])).collect();
         let slowest = self.links.iter().flat_map(|link| link.quality).map(|quality| quality.latency).max();
-        let messages = MESSAGES + if self.intruder.is_some() { MORE_AFTER_LIES } else { 0 };
+        let more = |if_so: bool, messages| if if_so { messages } else { 0 };
+        let messages = MESSAGES
+            + more(self.intruder.is_some(), MORE_AFTER_LIES)
+            + more(self.climate.large, MORE_WITH_LARGE);
         let hop = messages * slowest.unwrap_or(0) + 2_000;
         (topology::diameter(self.peers.len(), &edges) + 1) * hop
     }
