@@ -13,15 +13,21 @@ use ditto_value::Object;
 
 const DATABASE: &str = "3bd1a8ac-5b8a-4b0f-9b0a-5a7e6f3c1d21";
 const QUERY: &str = "SELECT * FROM c";
+const FILTERED: &str = "SELECT * FROM c WHERE n = 1";
 const INSERT: &str = "INSERT INTO c DOCUMENTS ({'_id': 'x', 'n': 1}), ({'_id': 7, 'm': {'t': 'hi'}})";
 const UPDATE: &str = "UPDATE c SET n = 2 WHERE _id = 'x'";
 /// What both write that do not know of each other's change.
 const OF_A: &str = "UPDATE c SET p = 3 WHERE _id = 7";
 const OF_B: &str = "UPDATE c SET q = true WHERE _id = 7";
-/// When the documents are inserted, when one is changed, and when both change one.
+/// What B writes that A does not tell it of.
+const OTHER_OF_B: &str = "INSERT INTO c DOCUMENTS ({'_id': 7, 'q': true})";
+/// When the documents are inserted, when one is changed, when another one is, and when B writes that.
 const MORNING: u64 = 1_780_000_000_000;
 const NOON: u64 = MORNING + 60_000;
 const EVENING: u64 = NOON + 60_000;
+const NIGHT: u64 = EVENING + 60_000;
+/// Who does something by itself does it sooner, and nobody loses patience.
+const SHORTLY_MS: u64 = 5_000;
 /// The first letters of the ids that each draws.
 const A: u8 = 0xa0;
 const B: u8 = 0xb0;
@@ -30,10 +36,64 @@ const SOMEBODY_ELSE: u8 = 0xd0;
 const HELLO: u8 = 1;
 const INTERESTS: u8 = 2;
 const WALK: u8 = 3;
+const BATCH: u8 = 6;
 const ACKNOWLEDGE: u8 = 8;
 const CAPABILITIES: u8 = 8 << 1;
-/// How the parts of the section begin.
-const HEADINGS: [&str; 2] = ["With all capabilities", "With the smallest peer"];
+
+/// What a part of the section shows.
+struct Conversation {
+    heading: &'static str,
+    /// What B subscribes to.
+    query: &'static str,
+    /// B has no capabilities, and takes A for one that has none.
+    is_old: bool,
+    deeds: &'static [Deed],
+    /// What B has in the end.
+    documents: [&'static str; 2],
+}
+
+/// What happens when both are silent.
+enum Deed {
+    Meet,
+    /// Somebody writes, at a time, a statement; it has heard so many messages of a kind before.
+    Write(u8, u64, &'static str, (u8, usize)),
+}
+
+use Deed::{Meet, Write};
+
+const WITH_ALL: Conversation = Conversation {
+    heading: "With all capabilities",
+    query: QUERY,
+    is_old: false,
+    deeds: &[
+        Meet,
+        Write(A, NOON, UPDATE, (ACKNOWLEDGE, 1)),
+        Meet,
+        Write(B, EVENING, OF_B, (WALK, 2)),
+        Write(A, EVENING, OF_A, (INTERESTS, 2)),
+    ],
+    documents: [r#"{"_id":"x","n":2}"#, r#"{"_id":7,"m":{"t":"hi"},"p":3,"q":true}"#],
+};
+const SMALLEST: Conversation = Conversation {
+    heading: "With the smallest peer",
+    query: QUERY,
+    is_old: true,
+    deeds: &[Meet, Write(A, NOON, UPDATE, (ACKNOWLEDGE, 1)), Meet],
+    documents: [r#"{"_id":"x","n":2}"#, r#"{"_id":7,"m":{"t":"hi"}}"#],
+};
+const WITH_FILTER: Conversation = Conversation {
+    heading: "With a filter",
+    query: FILTERED,
+    is_old: false,
+    deeds: &[
+        Meet,
+        Write(A, NOON, UPDATE, (ACKNOWLEDGE, 1)),
+        Write(A, EVENING, OF_A, (ACKNOWLEDGE, 2)),
+        Write(B, NIGHT, OTHER_OF_B, (BATCH, 3)),
+    ],
+    documents: [r#"{"_id":"x","n":2}"#, r#"{"_id":7,"m":{"t":"hi"},"p":3,"q":true}"#],
+};
+const CONVERSATIONS: [&Conversation; 3] = [&WITH_ALL, &SMALLEST, &WITH_FILTER];
 
 /// A clock that stands, and dice that show a0a0…, a1a1…
 struct Still {
@@ -89,10 +149,10 @@ impl Peer {
     }
 
     /// One like the peer B of the page.
-    fn subscriber(letter: u8) -> Self {
+    fn subscriber(letter: u8, query: &str) -> Self {
         let mut peer = Self::new(letter);
         let Self { replica, replicator, .. } = &mut peer;
-        replicator.subscribe(SubscriptionId(1), QUERY, &Object::new(), replica, MORNING).unwrap();
+        replicator.subscribe(SubscriptionId(1), query, &Object::new(), replica, MORNING).unwrap();
         peer
     }
 
@@ -132,8 +192,22 @@ impl Peer {
     }
 
     fn write(&self, now_ms: u64, statement: &str) {
-        self.clock.now_ms.store(now_ms, Ordering::Relaxed);
+        self.set_clock(now_ms);
         self.execute(statement);
+    }
+
+    fn set_clock(&self, now_ms: u64) {
+        self.clock.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// When it is going to do something by itself before long.
+    fn due(&self) -> Option<u64> {
+        self.replicator.next_timeout().filter(|due| *due < self.clock.now_ms() + SHORTLY_MS)
+    }
+
+    fn tick(&mut self, now_ms: u64) {
+        self.set_clock(now_ms);
+        self.replicator.tick(&mut self.replica, now_ms);
     }
 
     fn documents(&self) -> Vec<String> {
@@ -184,7 +258,7 @@ fn without_capabilities(message: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// What two peers say until both are silent, and hear; `alter` says what each says and what is heard of it.
+/// What two peers say until both are silent.
 fn converse(a: &mut Peer, b: &mut Peer, is_old: bool) -> Vec<Line> {
     let mut said = Vec::new();
     let mut under_way = VecDeque::new();
@@ -210,25 +284,36 @@ fn converse(a: &mut Peer, b: &mut Peer, is_old: bool) -> Vec<Line> {
     }
 }
 
-/// A first meeting, a change, another meeting, and, if B is not old, a change of both.
-fn play(is_old: bool) -> Vec<Line> {
-    let (mut a, mut b) = (Peer::author(), Peer::subscriber(B));
-    a.meet();
-    b.meet();
-    let mut said = converse(&mut a, &mut b, is_old);
-    a.write(NOON, UPDATE);
-    b.clock.now_ms.store(NOON, Ordering::Relaxed);
-    said.extend(converse(&mut a, &mut b, is_old));
-    a.meet();
-    b.meet();
-    said.extend(converse(&mut a, &mut b, is_old));
-    if !is_old {
-        b.write(EVENING, OF_B);
-        assert_eq!(converse(&mut a, &mut b, is_old), [], "nobody wants it");
-        a.write(EVENING, OF_A);
-        said.extend(converse(&mut a, &mut b, is_old));
+/// The same, and what they say by themselves before long.
+fn converse_for_a_while(a: &mut Peer, b: &mut Peer, is_old: bool) -> Vec<Line> {
+    let mut said = converse(a, b, is_old);
+    while let Some(due) = [a.due(), b.due()].into_iter().flatten().min() {
+        a.tick(due);
+        b.tick(due);
+        said.extend(converse(a, b, is_old));
     }
-    assert_eq!(a.documents(), b.documents());
+    said
+}
+
+fn play(conversation: &Conversation) -> Vec<Line> {
+    let (mut a, mut b) = (Peer::author(), Peer::subscriber(B, conversation.query));
+    let mut said = Vec::new();
+    for deed in conversation.deeds {
+        match deed {
+            Meet => {
+                a.meet();
+                b.meet();
+            }
+            Write(who, at, statement, _) => {
+                a.set_clock(*at);
+                b.set_clock(*at);
+                let writer = if *who == A { &a } else { &b };
+                writer.write(*at, statement);
+            }
+        }
+        said.extend(converse_for_a_while(&mut a, &mut b, conversation.is_old));
+    }
+    assert_eq!(b.documents(), conversation.documents);
     said
 }
 
@@ -242,23 +327,18 @@ fn show(lines: &[Line]) -> String {
 
 #[test]
 fn the_peers_say_what_the_page_says() {
-    let (said, written) = (show(&play(false)), show(&page(HEADINGS[0])));
-    assert!(said == written, "said:\n{said}\nwritten:\n{written}");
-}
-
-#[test]
-fn with_the_smallest_peer_they_say_what_the_page_says() {
-    let (said, written) = (show(&play(true)), show(&page(HEADINGS[1])));
-    assert!(said == written, "said:\n{said}\nwritten:\n{written}");
+    for conversation in CONVERSATIONS {
+        let (said, written) = (show(&play(conversation)), show(&page(conversation.heading)));
+        assert!(said == written, "{}, said:\n{said}\nwritten:\n{written}", conversation.heading);
+    }
 }
 
 /// What the other side says on the page, a peer hears word by word, and writes what it has written there; what it says itself.
-fn listen(peer: &mut Peer, heading: &str) -> Vec<Vec<u8>> {
+fn listen(peer: &mut Peer, conversation: &Conversation) -> Vec<Vec<u8>> {
     let mut said = Vec::new();
-    let is_author = peer.letter == A;
-    let has_gap = heading == HEADINGS[0];
+    let role = if peer.letter == A { A } else { B };
     let mut heard = [0; 256];
-    for (_, message) in page(heading).into_iter().filter(|(speaker, _)| (*speaker == A) != is_author) {
+    for (_, message) in page(conversation.heading).into_iter().filter(|(speaker, _)| *speaker != role) {
         let kind = *message.first().unwrap();
         if kind == HELLO {
             peer.meet();
@@ -267,31 +347,34 @@ fn listen(peer: &mut Peer, heading: &str) -> Vec<Vec<u8>> {
         peer.hear(&message);
         said.extend(peer.speak());
         heard[usize::from(kind)] += 1;
-        match (is_author, kind, heard[usize::from(kind)]) {
-            (true, ACKNOWLEDGE, 1) => peer.write(NOON, UPDATE),
-            (true, INTERESTS, 2) if has_gap => peer.write(EVENING, OF_A),
-            (false, WALK, 2) if has_gap => peer.write(EVENING, OF_B),
-            _ => {}
+        for deed in conversation.deeds {
+            match deed {
+                Write(who, at, statement, (of, count))
+                    if *who == role && *of == kind && *count == heard[usize::from(kind)] =>
+                {
+                    peer.write(*at, statement);
+                    said.extend(peer.speak());
+                }
+                _ => {}
+            }
         }
-        said.extend(peer.speak());
+        while let Some(due) = peer.due() {
+            peer.tick(due);
+            said.extend(peer.speak());
+        }
     }
     said
 }
 
 #[test]
 fn a_peer_that_hears_what_a_says_has_the_documents() {
-    for heading in HEADINGS {
-        let mut peer = Peer::subscriber(SOMEBODY_ELSE);
-        let said = listen(&mut peer, heading);
-        let of_b = page(heading).into_iter().filter(|(speaker, _)| *speaker == B);
-        assert_eq!(kinds(said), kinds(of_b.map(|(_, message)| message)), "{heading}");
-        let has_gap = heading == HEADINGS[0];
-        let seven = if has_gap {
-            r#"{"_id":7,"m":{"t":"hi"},"p":3,"q":true}"#
-        } else {
-            r#"{"_id":7,"m":{"t":"hi"}}"#
-        };
-        assert_eq!(peer.documents(), [r#"{"_id":"x","n":2}"#, seven], "{heading}");
+    for conversation in CONVERSATIONS {
+        let mut peer = Peer::subscriber(SOMEBODY_ELSE, conversation.query);
+        let said = listen(&mut peer, conversation);
+        let of_b = page(conversation.heading).into_iter().filter(|(speaker, _)| *speaker == B);
+        let of_b = kinds(of_b.map(|(_, message)| message));
+        assert_eq!(kinds(said), of_b, "{}", conversation.heading);
+        assert_eq!(peer.documents(), conversation.documents, "{}", conversation.heading);
     }
 }
 
@@ -301,9 +384,10 @@ fn kinds(messages: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
 
 #[test]
 fn a_peer_that_hears_what_b_says_says_what_a_says() {
-    for heading in HEADINGS {
-        let of_a = page(heading).into_iter().filter(|(speaker, _)| *speaker == A);
-        let said = listen(&mut Peer::author(), heading);
-        assert_eq!(said, of_a.map(|(_, message)| message).collect::<Vec<_>>(), "{heading}");
+    for conversation in CONVERSATIONS {
+        let of_a = page(conversation.heading).into_iter().filter(|(speaker, _)| *speaker == A);
+        let said = listen(&mut Peer::author(), conversation);
+        let of_a: Vec<_> = of_a.map(|(_, message)| message).collect();
+        assert_eq!(said, of_a, "{}", conversation.heading);
     }
 }
