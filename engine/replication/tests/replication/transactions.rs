@@ -3,12 +3,13 @@
 use crate::model::document_key;
 use crate::net::{Net, int};
 use ditto_crdt::{RunId, Sequence};
-use ditto_replication::limits::{BATCH_TARGET_BYTES, LEFT_PATIENCE_MS, MAX_REMEMBERED_PEERS};
+use ditto_replication::limits::{BATCH_TARGET_BYTES, LEFT_PATIENCE_MS, MAX_INTERESTS, MAX_REMEMBERED_PEERS};
 use ditto_replication::{Event, PeerId, Replica, SessionId};
 use ditto_value::Value;
 
 pub const PLANTS: &str = "SELECT * FROM plants";
 const BRIGHT: &str = "SELECT * FROM plants WHERE light = 1";
+const DIM: &str = "SELECT * FROM plants WHERE light = 2";
 
 /// Kinds of messages.
 pub const WALK: u8 = 3;
@@ -348,6 +349,47 @@ fn who_gets_a_part_from_a_peer_that_waits_for_the_rest_waits_as_well() {
     net.assert_equal(0, 2);
 }
 
+/// Peer 0 inserts `left`, which is bright, and `right`, which is dim, in one transaction.
+fn insert_two_halves(net: &mut Net) {
+    let now = net.now;
+    net.model(0).commit(now, |transaction| {
+        for (id, light) in [("left", 1), ("right", 2)] {
+            transaction.insert("plants", id, &[("light", int(light)), ("turn", int(1))]);
+        }
+    });
+}
+
+/// What does not match is offered first; then the half that does is on its way.
+fn until_one_half_is_told(net: &mut Net, to: (usize, SessionId)) {
+    for told in [OFFER, BATCH] {
+        net.held.insert(to);
+        net.settle();
+        assert_eq!(net.waiting(to), [told]);
+        net.held.clear();
+        if told == OFFER {
+            net.step();
+        }
+    }
+}
+
+/// Delivers everything: somebody of these shows a part, nobody without saying so, and in the end nobody does either.
+fn rest_with_a_part(net: &mut Net, ends: &[(usize, SessionId)]) {
+    let mut was_torn = false;
+    while net.step() || net.tick_due() {
+        for (peer, session) in ends {
+            if is_torn(net, *peer) {
+                was_torn = true;
+                assert!(net.statistics(*peer, *session).catching_up, "peer {peer}");
+            }
+        }
+    }
+    assert!(was_torn);
+    net.rest();
+    for (peer, session) in ends {
+        assert!(!is_torn(net, *peer) && !net.statistics(*peer, *session).catching_up, "peer {peer}");
+    }
+}
+
 #[test]
 fn what_is_told_before_the_rest_is_subscribed_to_is_a_part_until_that_is_served() {
     let mut net = Net::new(3);
@@ -356,38 +398,30 @@ fn what_is_told_before_the_rest_is_subscribed_to_is_a_part_until_that_is_served(
     let (_, at_1) = net.connect(0, 1);
     let (_, at_2) = net.connect(1, 2);
     net.rest();
-    let now = net.now;
-    net.model(0).commit(now, |transaction| {
-        for (id, light) in [("left", 1), ("right", 2)] {
-            transaction.insert("plants", id, &[("light", int(light)), ("turn", int(1))]);
-        }
-    });
-    // What does not match is offered first; then one half is told.
-    for told in [OFFER, BATCH] {
-        net.held.insert((1, at_1));
-        net.settle();
-        assert_eq!(net.waiting((1, at_1)), [told]);
-        net.held.clear();
-        if told == OFFER {
-            net.step();
-        }
-    }
+    insert_two_halves(&mut net);
+    until_one_half_is_told(&mut net, (1, at_1));
     // 0 hears of this after that.
-    net.subscribe(1, "SELECT * FROM plants WHERE light = 2");
-    let mut was_torn = false;
-    while net.step() || net.tick_due() {
-        for (peer, session) in [(1, at_1), (2, at_2)] {
-            if is_torn(&mut net, peer) {
-                was_torn = true;
-                assert!(net.statistics(peer, session).catching_up, "peer {peer}");
-            }
-        }
-    }
-    assert!(was_torn);
+    net.subscribe(1, DIM);
+    rest_with_a_part(&mut net, &[(1, at_1), (2, at_2)]);
+    net.assert_equal(0, 2);
+}
+
+#[test]
+fn what_is_told_while_there_is_no_room_for_the_rest_is_a_part_until_that_is_served() {
+    let mut net = Net::new(3);
+    net.subscribe(1, BRIGHT);
+    let other = |light: usize| format!("SELECT * FROM plants WHERE light = {}", 10 + light);
+    let others: Vec<_> = (1..MAX_INTERESTS).map(|light| net.subscribe(1, &other(light))).collect();
+    net.subscribe(2, PLANTS);
+    let (_, at_1) = net.connect(0, 1);
+    let (_, at_2) = net.connect(1, 2);
     net.rest();
-    for (peer, session) in [(1, at_1), (2, at_2)] {
-        assert!(!is_torn(&mut net, peer) && !net.statistics(peer, session).catching_up, "peer {peer}");
-    }
+    insert_two_halves(&mut net);
+    until_one_half_is_told(&mut net, (1, at_1));
+    // There is room as soon as 0 knows that this one has ended.
+    net.unsubscribe(1, others[0]);
+    net.subscribe(1, DIM);
+    rest_with_a_part(&mut net, &[(1, at_1), (2, at_2)]);
     net.assert_equal(0, 2);
 }
 
@@ -421,17 +455,9 @@ fn what_comes_by_itself_before_the_rest_is_subscribed_to_is_a_part_until_that_is
             net.step();
         }
     }
-    net.subscribe(1, "SELECT * FROM plants WHERE light = 2");
+    net.subscribe(1, DIM);
     net.held.clear();
-    let mut was_torn = false;
-    while net.step() || net.tick_due() {
-        if is_torn(&mut net, 2) {
-            was_torn = true;
-            assert!(net.statistics(2, at_2).catching_up);
-        }
-    }
-    net.rest();
-    assert!(was_torn && !is_torn(&mut net, 2) && !net.statistics(2, at_2).catching_up);
+    rest_with_a_part(&mut net, &[(2, at_2)]);
 }
 
 #[test]
