@@ -172,7 +172,10 @@ impl Subscriber {
             return Ok(());
         }
         let begins = filtered.keys().map(|collection| self.offering.of(collection, counterpart, turn).up_to);
-        let Some(begin) = begins.min().filter(|begin| *begin < turn.durable) else { return Ok(()) };
+        let Some(begin) = begins.min().filter(|begin| *begin < turn.durable) else {
+            self.offering.due = None;
+            return Ok(());
+        };
         let due = *self.offering.due.get_or_insert(turn.now + TAKEN_DELAY_MS);
         if turn.now < due || !has_room(counterpart) {
             return Ok(());

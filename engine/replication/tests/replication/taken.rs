@@ -552,6 +552,9 @@ fn nothing_is_due_for_ever_when_what_was_taken_cannot_be_offered() {
     let subscribes_to_everything: Meanwhile = |net, _, _| {
         net.subscribe(1, PLANTS);
     };
+    let subscribes_to_another_part: Meanwhile = |net, _, _| {
+        net.subscribe(1, "SELECT * FROM plants WHERE light = 2");
+    };
     let is_not_answered: Meanwhile = |net, _, left| {
         net.held.insert((0, left));
         net.subscribe(1, "SELECT * FROM pots");
@@ -567,7 +570,13 @@ fn nothing_is_due_for_ever_when_what_was_taken_cannot_be_offered() {
             }
         });
     };
-    for meanwhile in [unsubscribes, subscribes_to_everything, is_not_answered, has_much_to_send] {
+    for meanwhile in [
+        unsubscribes,
+        subscribes_to_everything,
+        subscribes_to_another_part,
+        is_not_answered,
+        has_much_to_send,
+    ] {
         let mut net = Net::new(3);
         net.subscribe(0, "SELECT * FROM pots");
         let bright = net.subscribe(1, BRIGHT);
