@@ -162,14 +162,18 @@ impl Holdings {
         if query.len() + arguments.len() > MAX_INTEREST_BYTES {
             return Evidence::Stands;
         }
+        let key = rows::interest_key(peer, &selection);
         let mut state = self.0.write();
+        // One that is forgotten may not be gone from the storage yet.
+        let is_stored = state.dirty.contains(&key);
         let holder = state.holder(peer, origin, now_ms);
         let held = holder.interests.entry(selection).or_insert_with(|| {
-            Held::new(InterestRow { acknowledged: Sequence::ZERO, used_ms: now_ms, query, arguments })
+            let row = InterestRow { acknowledged: Sequence::ZERO, used_ms: now_ms, query, arguments };
+            Held::new(row, is_stored)
         });
         held.row.used_ms = now_ms;
         let has_lost = held.row.acknowledged > up_to;
-        state.dirty.insert(rows::interest_key(peer, &selection));
+        state.dirty.insert(key);
         if has_lost { state.void(peer, last) } else { Evidence::Stands }
     }
 

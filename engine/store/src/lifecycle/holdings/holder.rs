@@ -30,6 +30,8 @@ pub(super) type Unheld = (Box<str>, names::KeyHash);
 
 pub(super) struct Held {
     pub(super) row: InterestRow,
+    /// There may be a row of it in the storage.
+    pub(super) is_stored: bool,
     /// `None`: the query cannot be understood any more.
     pub(super) collection: Option<Box<str>>,
     /// What the whole query is compiled to, which takes some fifty times as much memory as that.
@@ -44,10 +46,10 @@ struct Covers {
 }
 
 impl Held {
-    pub(super) fn new(row: InterestRow) -> Self {
+    pub(super) fn new(row: InterestRow, is_stored: bool) -> Self {
         let collection = ditto_dql::subscribed_collection(&row.query);
         let collection = collection.map(|collection| collection.to_string().into());
-        Self { row, collection, compiled: OnceLock::new() }
+        Self { row, is_stored, collection, compiled: OnceLock::new() }
     }
 
     pub(super) fn is_of(&self, collection: &str) -> bool {

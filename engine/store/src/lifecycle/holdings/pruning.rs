@@ -54,7 +54,13 @@ impl Holdings {
         for selection in selections {
             if let Some(held) = holder.interests.remove(selection) {
                 holder.has_left_row |= held.row.acknowledged > Sequence::ZERO;
-                dirty.insert(rows::interest_key(peer, selection));
+                let key = rows::interest_key(peer, selection);
+                // A peer may ask for something else again and again: of what was never stored nothing is to be removed.
+                if held.is_stored {
+                    dirty.insert(key);
+                } else {
+                    dirty.remove(&key);
+                }
             }
         }
     }
@@ -144,5 +150,58 @@ impl Holdings {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ditto_storage::Batch;
+
+    use super::*;
+    use crate::lifecycle::holdings::ServedInterest;
+
+    const PEER: PeerBytes = [7; 32];
+    const MOST: u64 = MAX_REMEMBERED_INTERESTS as u64;
+
+    /// The peer asks for something, and what is too much is forgotten.
+    fn serve(holdings: &Holdings, number: u64) {
+        let mut selection = [0; 16];
+        selection[..8].copy_from_slice(&number.to_be_bytes());
+        let query = format!("SELECT * FROM c WHERE a = {number}");
+        let interest = ServedInterest { selection, query, arguments: Vec::new(), held: Sequence::ZERO };
+        holdings.serves(&PEER, 1, interest, Sequence::ZERO, number);
+        let excess = holdings.excess(&PEER);
+        holdings.forget_interests(&PEER, excess.iter().map(|(selection, _)| selection));
+    }
+
+    /// Rows that a commit puts and deletes.
+    fn flush(holdings: &Holdings) -> (usize, usize) {
+        let mut batch = Batch::new();
+        holdings.flush(&mut batch, 0);
+        let puts = batch.operations().iter().filter(|operation| operation.value.is_some()).count();
+        (puts, batch.operations().len() - puts)
+    }
+
+    #[test]
+    fn who_asks_for_something_else_again_and_again_leaves_nothing_to_be_stored_of_that() {
+        let holdings = Holdings::default();
+        (0..10 * MOST).for_each(|number| serve(&holdings, number));
+        let rows_of_a_peer = 1;
+        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS + rows_of_a_peer, 0));
+        (0..10 * MOST).for_each(|number| serve(&holdings, 20 * MOST + number));
+        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS, MAX_REMEMBERED_INTERESTS), "those that were");
+    }
+
+    #[test]
+    fn what_was_stored_is_removed_also_if_it_is_asked_for_and_forgotten_once_more() {
+        let holdings = Holdings::default();
+        (0..MOST).for_each(|number| serve(&holdings, number));
+        flush(&holdings);
+        for round in 1..=3 {
+            (0..2 * MOST).for_each(|number| serve(&holdings, 10 * MOST * round + number));
+            (0..MOST).for_each(|number| serve(&holdings, number));
+        }
+        (0..MOST).for_each(|number| serve(&holdings, 100 * MOST + number));
+        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS, MAX_REMEMBERED_INTERESTS));
     }
 }

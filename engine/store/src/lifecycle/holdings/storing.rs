@@ -67,7 +67,10 @@ impl Holdings {
         state.peers.values_mut().for_each(|holder| holder.has_left_row = false);
         for key in std::mem::take(&mut state.dirty) {
             match state.row(&key) {
-                Some(value) => batch.put(Keyspace::Replication, key, value),
+                Some(value) => {
+                    state.is_stored(&key);
+                    batch.put(Keyspace::Replication, key, value);
+                }
                 None => batch.delete(Keyspace::Replication, key),
             }
         }
@@ -107,6 +110,16 @@ impl State {
         }
     }
 
+    /// A row is stored from now on.
+    fn is_stored(&mut self, key: &[u8]) {
+        let Some((rows::TAG_INTEREST, peer, rest)) = rows::split_replication_key(key) else { return };
+        if let Some(holder) = self.peers.get_mut(&peer)
+            && let Some(held) = holder.interests.get_mut(rest)
+        {
+            held.is_stored = true;
+        }
+    }
+
     fn read_row(&mut self, key: &[u8], value: &[u8]) -> Option<()> {
         let (tag, peer, rest) = rows::split_replication_key(key)?;
         if tag == rows::TAG_PEER {
@@ -122,7 +135,7 @@ impl State {
         let Some(holder) = self.peers.get_mut(&peer) else { return Some(()) };
         if tag == rows::TAG_INTEREST {
             let row = InterestRow::decode(value)?;
-            holder.interests.insert(rest.try_into().ok()?, Held::new(row));
+            holder.interests.insert(rest.try_into().ok()?, Held::new(row, true));
         } else if tag == rows::TAG_OFFERED {
             let collection = std::str::from_utf8(rest).ok()?;
             holder.offered.insert(collection.into(), layout::decode_sequence_key(value)?);
