@@ -44,7 +44,7 @@ pub use mechanisms::Mechanisms;
 pub use replica::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
     IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest,
-    Stored,
+    Stored, Unheld,
 };
 pub use replicator::{LocalPeer, Replicator};
 pub use sizes::Sizes;

@@ -266,9 +266,19 @@ pub struct Acknowledged {
     pub interests: Vec<([u8; 16], Sequence)>,
     /// Documents that it took as they were sent, with the first local sequence that was sent.
     pub held: Vec<(DocumentKey, Sequence)>,
-    /// The exceptions: documents that it did not take as they were sent, with the first local sequence that was sent. It
-    /// refused them, or they are dead there.
-    pub unheld: Vec<(DocumentKey, Sequence)>,
+    /// The exceptions.
+    pub unheld: Vec<Unheld>,
+}
+
+/// A document that a remote peer did not take as it was sent: it refused it, or it is dead there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unheld {
+    /// Which.
+    pub key: DocumentKey,
+    /// The first local sequence that was sent.
+    pub from: Sequence,
+    /// Its newest change, as far as that was sent: its row in the change log, until it changes again.
+    pub row: Sequence,
 }
 
 /// The store failed; nothing of the call has happened.
@@ -415,6 +425,9 @@ pub trait Replica {
 
     /// `remote` has acknowledged what it was sent.
     fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged);
+
+    /// Of the exceptions that `remote` has not taken since, [`Unheld::row`].
+    fn unheld(&self, remote: PeerId) -> Vec<Sequence>;
 
     /// The position in `remote`'s history that was applied for an effective interest.
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError>;

@@ -68,8 +68,6 @@ pub struct Replicator {
     left: BTreeMap<PeerId, Left>,
     /// … and what has come of long deltas.
     left_parts: LeftParts,
-    /// … and what has not reached the other peer.
-    withheld: BTreeMap<PeerId, Withheld>,
     /// … and how many reconciliations have ended with them.
     broken_off: BTreeMap<PeerId, u32>,
     /// The newest local sequence when there was something in part the last time.
@@ -113,7 +111,6 @@ impl Replicator {
             lost: false,
             left: BTreeMap::new(),
             left_parts: LeftParts::default(),
-            withheld: BTreeMap::new(),
             broken_off: BTreeMap::new(),
             torn_up_to: Sequence(0),
             mended: false,
@@ -132,7 +129,7 @@ impl Replicator {
             self.left.remove(&remote).map(|left| left.tears).unwrap_or_default(),
             self.left_parts.take(remote),
         );
-        *begun.withheld() = self.withheld.remove(&remote).unwrap_or_default();
+        *begun.withheld() = Withheld::of(replica.unheld(remote));
         *begun.broken_off() = self.broken_off.remove(&remote).unwrap_or_default();
         self.sessions.insert(session, begun);
         self.make_room();
@@ -186,10 +183,6 @@ impl Replicator {
         let (remote, left) =
             (session.counterpart.remote, Left { tears: session.bequeath(), since: self.now });
         self.left_parts.keep(remote, session.bequeath_parts(), self.now);
-        let withheld = std::mem::take(session.withheld());
-        if !withheld.is_empty() && self.withheld.len() < self.local.sizes.remembered_peers {
-            self.withheld.insert(remote, withheld);
-        }
         let broken_off = session.bequeath_broken_off();
         if broken_off > 0 && self.broken_off.len() < self.local.sizes.remembered_peers {
             self.broken_off.insert(remote, broken_off);

@@ -98,7 +98,7 @@ pub use lifecycle::conflicts::{
 };
 pub use lifecycle::holdings::{
     Acknowledged, Greeting, KnownPeer, MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS,
-    ServedInterest,
+    ServedInterest, Unheld,
 };
 pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, MAX_SEEN_RUNS, Reaped};
 pub use lifecycle::skew::{ClockSkew, FutureWrite};

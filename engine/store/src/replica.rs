@@ -537,7 +537,28 @@ impl Replica {
 
     /// The remote peers that are remembered, and how far they have what is here.
     pub fn known_peers(&self) -> Vec<KnownPeer> {
-        self.store.inner.holdings.known_peers()
+        // If the storage fails, less is known to be elsewhere.
+        let is_there = |row: Sequence| {
+            let before = Sequence(row.0.saturating_sub(1));
+            self.changes(before, row, 1).map_or(true, |changes| !changes.is_empty())
+        };
+        let reached = |(mut known, unheld): (KnownPeer, Vec<Sequence>)| {
+            if let Some(up_to) = &mut known.acknowledged
+                && let Some(first) =
+                    unheld.into_iter().take_while(|row| row <= up_to).find(|row| is_there(*row))
+            {
+                *up_to = Sequence(first.0.saturating_sub(1));
+            }
+            known.acknowledged = known.acknowledged.filter(|up_to| *up_to > Sequence::ZERO);
+            known
+        };
+        self.store.inner.holdings.known_peers().into_iter().map(reached).collect()
+    }
+
+    /// Of what a remote peer acknowledged and did not take, and has not taken since, the rows of the change log
+    /// ([`Unheld::row`](crate::Unheld::row)): a document that has changed since has another one.
+    pub fn unheld(&self, remote: &[u8; 32]) -> Vec<Sequence> {
+        self.store.inner.holdings.unheld(remote)
     }
 
     /// How far a remote peer was offered what was taken from others of a collection, if that was ever recorded.

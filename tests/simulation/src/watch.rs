@@ -257,6 +257,10 @@ impl Replica for Watched {
         self.inner.acknowledged(remote, acknowledged);
     }
 
+    fn unheld(&self, remote: PeerId) -> Vec<Sequence> {
+        self.inner.unheld(remote)
+    }
+
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {
         match self.sabotage {
             Some(Sabotage::ForgottenCheckpoints) => Ok(None),

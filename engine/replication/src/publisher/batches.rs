@@ -6,7 +6,7 @@ use super::{Draft, Flight, Item, Place, Publisher, Ready, Served};
 use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::message::{Acknowledge, Batch, BatchEnd, Body, Message, SentDocument, bits};
-use crate::replica::Acknowledged;
+use crate::replica::{Acknowledged, Unheld};
 use crate::turn::{Counterpart, Turn};
 
 impl Publisher {
@@ -173,18 +173,17 @@ impl Publisher {
             for (index, (key, from, sequence)) in flight.documents.into_iter().enumerate() {
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
                     self.withheld.add(sequence, turn.replica)?;
-                    acknowledged.unheld.push((key, from));
+                    acknowledged.unheld.push(Unheld { key, from, row: sequence });
                 } else {
                     self.withheld.hold(sequence);
                     acknowledged.held.push((key, from));
                 }
             }
-            for (key, _) in &flight.unsendable {
-                if let Some(held) = turn.replica.held(key)? {
-                    self.withheld.add(held.newest, turn.replica)?;
-                }
+            for (key, from) in flight.unsendable {
+                let row = turn.replica.held(&key)?.map_or(from, |held| held.newest);
+                self.withheld.add(row, turn.replica)?;
+                acknowledged.unheld.push(Unheld { key, from, row });
             }
-            acknowledged.unheld.extend(flight.unsendable);
             // What was on its way before an interest was stated says nothing about it.
             let says = |served: &&Served| {
                 served.generation <= flight.generation && served.first_batch <= flight.batch

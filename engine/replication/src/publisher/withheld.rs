@@ -19,6 +19,13 @@ pub(crate) struct Withheld {
 }
 
 impl Withheld {
+    /// What was not taken in earlier sessions.
+    pub(crate) fn of(mut rows: Vec<Sequence>) -> Self {
+        rows.sort_unstable();
+        let beyond = rows.get(MAX_WITHHELD).copied();
+        Self { rows: rows.into_iter().take(MAX_WITHHELD).collect(), beyond }
+    }
+
     /// The other peer does not hold a document as it was in this row.
     pub(super) fn add(&mut self, sequence: Sequence, replica: &dyn Replica) -> Result<(), ReplicaError> {
         if row(sequence, replica)?.is_none() {
@@ -60,9 +67,5 @@ impl Withheld {
         }
         self.rows.retain(|sequence| !gone.contains(sequence));
         Ok(first.map_or(Sequence(u64::MAX), |first| Sequence(first.0.saturating_sub(1))))
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.beyond.is_none()
     }
 }

@@ -122,31 +122,37 @@ fn a_document_that_was_not_taken_is_an_exception() {
 
 #[test]
 fn no_commit_is_said_to_have_reached_who_refused_a_document_of_it_or_before() {
-    let (mut net, session) = pair();
-    let reached = |net: &Net, session| net.statistics(0, session).acknowledged;
-    net.model(1).refuses = Some(b"bad".to_vec());
-    for id in ["good", "bad", "fine"] {
-        insert(&mut net, 0, id);
+    for restarts in [false, true] {
+        let (mut net, session) = pair();
+        let reached = |net: &Net, session| net.statistics(0, session).acknowledged;
+        net.model(1).refuses = Some(b"bad".to_vec());
+        for id in ["good", "bad", "fine"] {
+            insert(&mut net, 0, id);
+        }
+        net.rest();
+        assert_eq!(reached(&net, session), Sequence(1));
+        insert(&mut net, 0, "more");
+        net.rest();
+        assert_eq!(reached(&net, session), Sequence(1));
+        // Neither when it comes back, which is not told of it again, also not to another process …
+        if restarts {
+            net.restart(0);
+        } else {
+            net.disconnect(0, 1);
+        }
+        insert(&mut net, 0, "other");
+        let (session, _) = net.connect(0, 1);
+        net.rest();
+        assert!(net.model(1).visible("c", "other").is_some());
+        assert_eq!(reached(&net, session), Sequence(1));
+        // … but when the document has changed, and it takes it.
+        net.model(1).refuses = None;
+        let now = net.now;
+        net.model(0).set(now, "c", "bad", "a", 2);
+        net.rest();
+        net.assert_equal(0, 1);
+        assert_eq!(reached(&net, session), net.model(0).last_sequence());
     }
-    net.rest();
-    assert_eq!(reached(&net, session), Sequence(1));
-    insert(&mut net, 0, "more");
-    net.rest();
-    assert_eq!(reached(&net, session), Sequence(1));
-    // Neither when it comes back, which is not told of it again …
-    net.disconnect(0, 1);
-    insert(&mut net, 0, "other");
-    let (session, _) = net.connect(0, 1);
-    net.rest();
-    assert!(net.model(1).visible("c", "other").is_some());
-    assert_eq!(reached(&net, session), Sequence(1));
-    // … but when the document has changed, and it takes it.
-    net.model(1).refuses = None;
-    let now = net.now;
-    net.model(0).set(now, "c", "bad", "a", 2);
-    net.rest();
-    net.assert_equal(0, 1);
-    assert_eq!(reached(&net, session), net.model(0).last_sequence());
 }
 
 #[test]

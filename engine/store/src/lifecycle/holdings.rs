@@ -20,9 +20,9 @@ use ditto_crdt::{Sequence, SiteId};
 use parking_lot::RwLock;
 
 use super::rows::{self, Forgotten, InterestRow, PeerRow};
-use holder::{Held, Holder, unheld};
+use holder::{Exception, Held, Holder, unheld};
 pub use pruning::{MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS};
-pub use statements::{Acknowledged, Greeting, KnownPeer, ServedInterest};
+pub use statements::{Acknowledged, Greeting, KnownPeer, ServedInterest, Unheld};
 pub(crate) use statements::{Compile, Evidence, Facts, OwnWrites, PeerBytes};
 use storing::unheld_name;
 
@@ -56,20 +56,27 @@ impl Holdings {
         self.0.read().peers.is_empty()
     }
 
-    /// All peers that are remembered.
-    pub(crate) fn known_peers(&self) -> Vec<KnownPeer> {
+    /// All peers that are remembered, each with the rows of the change log of what it did not take of that, ascending.
+    pub(crate) fn known_peers(&self) -> Vec<(KnownPeer, Vec<Sequence>)> {
         let known = |(peer, holder): (&PeerBytes, &Holder)| {
             let met_ms = holder.row.used_ms;
             // What it asked for in earlier sessions only says nothing of what it holds by now.
-            let asked_for = holder.interests.values().filter(|held| held.row.used_ms >= met_ms);
-            let acknowledged = asked_for.map(|held| held.row.acknowledged).min();
-            KnownPeer {
-                peer: *peer,
-                met_ms,
-                acknowledged: acknowledged.filter(|up_to| *up_to > Sequence::ZERO),
-            }
+            let asked_for = || holder.interests.values().filter(|held| held.row.used_ms >= met_ms);
+            let acknowledged = asked_for().map(|held| held.row.acknowledged).min();
+            let is_asked_for = |collection: &str| asked_for().any(|held| held.is_of(collection));
+            let exceptions = holder.unheld.iter().filter(|((collection, _), _)| is_asked_for(collection));
+            let mut rows: Vec<_> = exceptions.map(|(_, exception)| exception.row).collect();
+            rows.sort_unstable();
+            (KnownPeer { peer: *peer, met_ms, acknowledged }, rows)
         };
         self.0.read().peers.iter().map(known).collect()
+    }
+
+    /// Of what a peer acknowledged and did not take, and has not taken since, the rows of the change log; some may have changed.
+    pub(crate) fn unheld(&self, peer: &PeerBytes) -> Vec<Sequence> {
+        let state = self.0.read();
+        let exceptions = state.peers.get(peer).into_iter().flat_map(|holder| holder.unheld.values());
+        exceptions.map(|exception| exception.row).collect()
     }
 
     /// Whether anybody is known to have asked for documents of the collection.
@@ -187,7 +194,7 @@ impl Holdings {
                 holder.hold_from(peer, unheld(&key.collection, &key.id), *from, dirty);
             }
         }
-        for (key, from) in &acknowledged.unheld {
+        for Unheld { key, from, row } in &acknowledged.unheld {
             let name = unheld(&key.collection, &key.id);
             if holder.unheld.len() >= MAX_UNHELD && !holder.unheld.contains_key(&name) {
                 holder.unproven = last;
@@ -195,8 +202,9 @@ impl Holdings {
                 continue;
             }
             dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
-            let first = holder.unheld.entry(name).or_insert(*from);
-            *first = (*first).min(*from);
+            let exception = holder.unheld.entry(name).or_insert(Exception { from: *from, row: *row });
+            exception.from = exception.from.min(*from);
+            exception.row = *row;
         }
         if holder.unheld.len() >= MAX_UNHELD {
             return;

@@ -9,7 +9,7 @@ use ditto_storage::{
 use ditto_store::{
     Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS,
     MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS, MAX_SEEN_RUNS, Reaped, Refused, Seen,
-    ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
+    ServedInterest, Store, StoreError, StoreOptions, TransactionKind, Unheld,
 };
 use ditto_value::{Object, Value};
 
@@ -119,6 +119,7 @@ impl Peer {
     /// `remote` acknowledges everything but the exceptions.
     pub fn acknowledged(&self, remote: &Peer, number: u8, unheld: Vec<(DocumentKey, Sequence)>) {
         let interests = vec![([number; 16], self.store.last_sequence())];
+        let unheld = unheld.into_iter().map(|(key, from)| Unheld { key, from, row: from }).collect();
         let acknowledged = Acknowledged { interests, held: Vec::new(), unheld };
         self.store.replica().acknowledged(&remote.name, &acknowledged);
     }
@@ -319,6 +320,32 @@ fn what_an_acknowledgement_proves_ends_when_its_giver_forgets() {
     assert_eq!(greet(1, 77, true), 0, "it was restored");
     a.acknowledged(&b, 1, Vec::new());
     assert_eq!(greet(1, 77, false), 1);
+}
+
+#[test]
+fn what_a_peer_did_not_take_is_known_after_a_restart_until_it_changes() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    let reached = |peer: &Peer| peer.store.replica().known_peers()[0].acknowledged;
+    a.greet(&b);
+    a.serve(&b, EVERYTHING, 1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1}), ({'_id': 2}), ({'_id': 3})");
+    run(&a.store, "INSERT INTO d DOCUMENTS ({'_id': 4})");
+    let changes = a.store.replica().changes(Sequence::ZERO, Sequence(4), 4).expect("reads");
+    let unheld =
+        |rows: [usize; 2]| rows.map(|row| (changes[row].key.clone(), changes[row].sequence)).to_vec();
+    a.acknowledged(&b, 1, unheld([1, 3]));
+    assert_eq!(reached(&a), Some(Sequence(1)));
+    a.clock.advance(2_000);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 5})");
+    let image = a.storage.snapshot();
+    let a = a.restored(&*image);
+    assert_eq!(reached(&a), Some(Sequence(1)));
+    let mut rows = a.store.replica().unheld(&b.name);
+    rows.sort_unstable();
+    assert_eq!(rows, [Sequence(2), Sequence(4)]);
+    // What replaces it is told by itself, and for what it does not ask nothing is owed.
+    run(&a.store, "UPDATE c SET a = 1 WHERE _id = 2");
+    assert_eq!(reached(&a), Some(Sequence(4)));
 }
 
 #[test]

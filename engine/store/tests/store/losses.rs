@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_crdt::Sequence;
 use ditto_storage::{Snapshot, Storage};
-use ditto_store::{Acknowledged, DocumentKey};
+use ditto_store::{Acknowledged, DocumentKey, Unheld};
 use ditto_value::Value;
 use proptest::prelude::*;
 
@@ -171,13 +171,13 @@ impl World {
         };
         let from = Sequence(position.0 + 1);
         let (unheld, held): (Vec<_>, Vec<_>) = taken.partition(|(_, outcome)| exception(outcome.clone()));
-        let named = |taken: Vec<((DocumentKey, Sequence), _)>| {
-            taken.into_iter().map(|((key, _), _)| (key, from)).collect::<Vec<_>>()
-        };
         *position = end;
         if acknowledged {
-            let interests = vec![(INTEREST, end)];
-            let acknowledged = Acknowledged { interests, held: named(held), unheld: named(unheld) };
+            let acknowledged = Acknowledged {
+                interests: vec![(INTEREST, end)],
+                held: held.into_iter().map(|((key, _), _)| (key, from)).collect(),
+                unheld: unheld.into_iter().map(|((key, row), _)| Unheld { key, from, row }).collect(),
+            };
             sender.store.replica().acknowledged(&receiver.name, &acknowledged);
         } else {
             // It was not heard, so the walk begins there again.

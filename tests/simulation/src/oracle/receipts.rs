@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_crdt::Sequence;
-use ditto_replication::{Acknowledged, DocumentKey, PeerId, Replica, ServedInterest};
+use ditto_replication::{Acknowledged, DocumentKey, PeerId, Replica, ServedInterest, Unheld};
 use ditto_value::{Object, Value};
 
 use super::coverage::{self, Asked};
@@ -84,7 +84,7 @@ impl Receipt {
                 self.unheld.remove(&name(key));
             }
         }
-        for (key, from) in &acknowledged.unheld {
+        for Unheld { key, from, .. } in &acknowledged.unheld {
             let first = self.unheld.entry(name(key)).or_insert(*from);
             *first = (*first).min(*from);
         }

@@ -10,7 +10,7 @@ use super::{Matcher, Model};
 use ditto_crdt::{Definitions, Delta, Document, RunId, Sequence, SiteId, Version};
 use ditto_replication::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
-    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest, Stored,
+    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest, Stored, Unheld,
 };
 use ditto_value::{Object, Value, ValueRef, key};
 
@@ -257,11 +257,18 @@ impl Replica for Model {
             let known = (remote, key.clone());
             if self.others.unheld.get(&known).is_some_and(|first| first >= from) {
                 self.others.unheld.remove(&known);
+                self.others.unheld_rows.remove(&known);
             }
         }
-        for (key, sequence) in &acknowledged.unheld {
-            self.others.unheld.entry((remote, key.clone())).or_insert(*sequence);
+        for Unheld { key, from, row } in &acknowledged.unheld {
+            self.others.unheld.entry((remote, key.clone())).or_insert(*from);
+            self.others.unheld_rows.insert((remote, key.clone()), *row);
         }
+    }
+
+    fn unheld(&self, remote: PeerId) -> Vec<Sequence> {
+        let of_remote = self.others.unheld_rows.iter().filter(|((peer, _), _)| *peer == remote);
+        of_remote.map(|(_, row)| *row).collect()
     }
 
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {

@@ -16,8 +16,7 @@ use crate::replica::Matcher;
 pub(super) struct Holder {
     pub(super) row: PeerRow,
     pub(super) interests: BTreeMap<SelectionBytes, Held>,
-    /// First sequence that it does not hold, by collection and hash of the `_id`.
-    pub(super) unheld: HashMap<Unheld, Sequence>,
+    pub(super) unheld: HashMap<ExceptionName, Exception>,
     /// Up to here it may lack what it acknowledged: there were more exceptions, which are not known.
     pub(super) unproven: Sequence,
     /// How far it was offered what was taken from others, by collection. Without a name: all of which nothing else is known.
@@ -26,7 +25,17 @@ pub(super) struct Holder {
     pub(super) has_left_row: bool,
 }
 
-pub(super) type Unheld = (Box<str>, names::KeyHash);
+/// Collection and hash of the `_id`.
+pub(super) type ExceptionName = (Box<str>, names::KeyHash);
+
+/// A document that was acknowledged, but not taken.
+#[derive(Clone, Copy)]
+pub(super) struct Exception {
+    /// The first sequence that it does not hold.
+    pub(super) from: Sequence,
+    /// The newest that it did not take: the document's row in the change log, until it changes again.
+    pub(super) row: Sequence,
+}
 
 pub(super) struct Held {
     pub(super) row: InterestRow,
@@ -117,11 +126,11 @@ impl Holder {
     pub(super) fn hold_from(
         &mut self,
         peer: &PeerBytes,
-        name: Unheld,
+        name: ExceptionName,
         from: Sequence,
         dirty: &mut BTreeSet<Vec<u8>>,
     ) {
-        if self.unheld.get(&name).is_some_and(|first| *first >= from) {
+        if self.unheld.get(&name).is_some_and(|exception| exception.from >= from) {
             self.unheld.remove(&name);
             dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
         }
@@ -129,6 +138,6 @@ impl Holder {
 }
 
 /// What stands for a document among exceptions.
-pub(super) fn unheld(collection: &str, name: &[u8]) -> Unheld {
+pub(super) fn unheld(collection: &str, name: &[u8]) -> ExceptionName {
     (collection.into(), names::hash_of(name))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ditto_crdt::Sequence;
 
-use super::holder::{Held, Holder, Unheld};
+use super::holder::{ExceptionName, Held, Holder};
 use super::statements::{PeerBytes, SelectionBytes};
 use super::storing::{split_unheld_name, unheld_name};
 use super::{Holdings, State};
@@ -131,7 +131,7 @@ impl Holdings {
         &self,
         is_needed: &dyn Fn(&str, &names::KeyHash) -> Result<bool, StoreError>,
     ) -> Result<(), StoreError> {
-        let all: Vec<(PeerBytes, Unheld)> = {
+        let all: Vec<(PeerBytes, ExceptionName)> = {
             let state = self.0.read();
             let of = |(peer, holder): (&PeerBytes, &Holder)| {
                 holder.unheld.keys().map(|name| (*peer, name.clone())).collect::<Vec<_>>()

@@ -43,8 +43,8 @@ pub struct KnownPeer {
     pub peer: [u8; 32],
     /// When the last session with it began, in milliseconds since 1970.
     pub met_ms: u64,
-    /// The local sequence up to which it has acknowledged everything that it asked for in that session; `None` if it asked for
-    /// nothing, or has not acknowledged some of it yet.
+    /// The local sequence up to which it has acknowledged everything that it asked for in that session, before the first document
+    /// that it did not take and that has not changed since; `None` if it asked for nothing, or has not acknowledged some of it yet.
     pub acknowledged: Option<Sequence>,
 }
 
@@ -55,8 +55,19 @@ pub struct Acknowledged {
     pub interests: Vec<([u8; 16], Sequence)>,
     /// Documents that it took as they were sent, with the first local sequence that was sent.
     pub held: Vec<(DocumentKey, Sequence)>,
-    /// Documents that it did not take as they were sent: refused, or dead there. With the first local sequence that was sent.
-    pub unheld: Vec<(DocumentKey, Sequence)>,
+    /// Documents that it did not take as they were sent.
+    pub unheld: Vec<Unheld>,
+}
+
+/// A document that a remote peer did not take as it was sent: it refused it, or it is dead there.
+#[derive(Clone, Debug)]
+pub struct Unheld {
+    /// Which.
+    pub key: DocumentKey,
+    /// The first local sequence that was sent.
+    pub from: Sequence,
+    /// Its newest change, as far as that was sent: its row in the change log, until it changes again.
+    pub row: Sequence,
 }
 
 /// What is to be known of a document to tell who holds it.

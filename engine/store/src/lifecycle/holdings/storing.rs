@@ -4,7 +4,7 @@ use ditto_crdt::Sequence;
 use ditto_storage::{Batch, Direction, Keyspace, Snapshot};
 use parking_lot::RwLock;
 
-use super::holder::{Held, Holder, Unheld};
+use super::holder::{Exception, ExceptionName, Held, Holder};
 use super::statements::{PeerBytes, SelectionBytes};
 use super::{Holdings, State};
 use crate::error::OpenError;
@@ -15,12 +15,12 @@ use crate::lifecycle::rows::{self, Forgotten, InterestRow, PeerRow};
 const FLUSH_AFTER_MS: u64 = 1_000;
 
 /// The rest of the `replication` key: length of the collection's name (2) ‖ name ‖ hash (16).
-pub(super) fn unheld_name((collection, hash): &Unheld) -> Vec<u8> {
+pub(super) fn unheld_name((collection, hash): &ExceptionName) -> Vec<u8> {
     let length = u16::try_from(collection.len()).unwrap_or(u16::MAX);
     [&length.to_be_bytes()[..], collection.as_bytes(), hash].concat()
 }
 
-pub(super) fn split_unheld_name(bytes: &[u8]) -> Option<Unheld> {
+pub(super) fn split_unheld_name(bytes: &[u8]) -> Option<ExceptionName> {
     let (length, rest) = bytes.split_first_chunk::<2>()?;
     let (collection, hash) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
     Some((std::str::from_utf8(collection).ok()?.into(), hash.try_into().ok()?))
@@ -77,6 +77,20 @@ impl Holdings {
     }
 }
 
+impl Exception {
+    fn encode(self) -> Vec<u8> {
+        [self.from.0.to_be_bytes(), self.row.0.to_be_bytes()].concat()
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let mut reader = Reader(value);
+        let from = Sequence(reader.u64()?);
+        // Without it in files that older builds wrote.
+        let row = reader.u64().map_or(from, Sequence);
+        Some(Self { from, row })
+    }
+}
+
 impl Holder {
     /// The keys of all its rows.
     pub(super) fn keys(&self, peer: &PeerBytes) -> Vec<Vec<u8>> {
@@ -106,7 +120,7 @@ impl State {
             rows::TAG_UNPROVEN => {
                 (holder.unproven > Sequence::ZERO).then(|| layout::sequence_key(holder.unproven).to_vec())
             }
-            _ => Some(layout::sequence_key(*holder.unheld.get(&split_unheld_name(rest)?)?).to_vec()),
+            _ => Some(holder.unheld.get(&split_unheld_name(rest)?)?.encode()),
         }
     }
 
@@ -142,8 +156,7 @@ impl State {
         } else if tag == rows::TAG_UNPROVEN {
             holder.unproven = layout::decode_sequence_key(value)?;
         } else {
-            let mut reader = Reader(value);
-            holder.unheld.insert(split_unheld_name(rest)?, Sequence(reader.u64()?));
+            holder.unheld.insert(split_unheld_name(rest)?, Exception::decode(value)?);
         }
         Some(())
     }
