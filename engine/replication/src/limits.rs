@@ -62,9 +62,11 @@ pub const MAX_BUFFERED_BYTES: usize =
     2 * (WINDOW_BYTES + MAX_BATCH_BYTES) + 2 * MAX_DELTA_BYTES + MAX_FILLED_BYTES;
 /// The same, in documents; and in those that came by themselves.
 pub const MAX_BUFFERED_DOCUMENTS: usize = WINDOW_DOCUMENTS + 2 * MAX_BATCH_DOCUMENTS;
+/// Memory that a document takes which waits to be applied, without its `_id` and delta, in bytes.
+pub const WAITING_DOCUMENT_BYTES: usize = 400;
 
 /// What all sessions together may take of memory, as far as it grows with what other peers send and ask for: what came of documents
-/// and is not applied, questions, answers and messages that wait to be sent, and what is reconciled. Large documents that this peer
+/// and is not applied, interests, questions, answers and messages that wait to be sent, and what is reconciled. Large documents that this peer
 /// tells of itself are not among it: that many subscribe is no reason to end a session. Beyond it the session that takes most ends;
 /// the other peer may come back, and goes on where it can. One session alone takes less.
 pub const MAX_MEMORY_BYTES: usize = 4 * MAX_BUFFERED_BYTES;
@@ -118,9 +120,12 @@ pub const MAX_INTERESTS: usize = 1_000;
 pub const MAX_QUERY_BYTES: usize = 64 * 1024;
 /// Length of encoded query arguments, in bytes.
 pub const MAX_ARGUMENT_BYTES: usize = 128 * 1024;
-/// Queries and arguments of all interests of one peer in one session together, in bytes; further interests are refused. What they
-/// are compiled to takes some fifty times as much.
+/// Queries and arguments of all interests of one peer in one session together, in bytes; further interests are refused.
 pub const MAX_INTEREST_BYTES: usize = 1024 * 1024;
+/// Memory that an interest takes which is served, without its query and arguments, in bytes …
+pub const SERVED_BYTES: usize = 1_024;
+/// … and how many times as much as those what they are compiled to takes, as a rule.
+pub const COMPILED_TIMES: usize = 50;
 /// Length of the name of a collection, in bytes.
 pub const MAX_COLLECTION_BYTES: usize = 1_024;
 /// Length of an encoded `_id`, in bytes.

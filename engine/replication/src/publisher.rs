@@ -28,7 +28,8 @@ use ditto_crdt::{RunId, Sequence};
 use crate::event::{CloseReason, Violation};
 use crate::known::KeyHash;
 use crate::limits::{
-    LATER_OFFER_MS, MAX_LARGE_DOCUMENTS, MAX_STOCK_MS, POSITION_DELAY_MS, STOCK_CHANGES_PER_MS,
+    COMPILED_TIMES, LATER_OFFER_MS, MAX_LARGE_DOCUMENTS, MAX_STOCK_MS, POSITION_DELAY_MS, SERVED_BYTES,
+    STOCK_CHANGES_PER_MS,
 };
 use crate::message::{Answer, Message, Offer, bits};
 use crate::reconciliation::Comparison;
@@ -49,6 +50,8 @@ pub(crate) use withheld::Withheld;
 #[derive(Debug, Default)]
 pub(crate) struct Publisher {
     served: BTreeMap<u64, Served>,
+    /// Of all of them.
+    asked_bytes: usize,
     generation: u64,
     last_interest: u64,
     /// Everything up to here is sent.
@@ -217,10 +220,11 @@ impl Publisher {
         }
     }
 
-    /// Bytes of what is reconciled, and of what waits for the answer to an offer.
+    /// Bytes of interests, of what is reconciled, and of what waits for the answer to an offer.
     pub(crate) fn memory(&self) -> usize {
+        let interests = SERVED_BYTES * self.served.len() + COMPILED_TIMES * self.asked_bytes;
         let drafted = self.draft.as_ref().map_or(0, |draft| draft.bytes);
-        drafted + self.comparisons.iter().map(Comparison::memory).sum::<usize>()
+        interests + drafted + self.comparisons.iter().map(Comparison::memory).sum::<usize>()
     }
 
     fn goes_on(&self) -> bool {

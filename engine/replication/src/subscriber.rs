@@ -28,7 +28,7 @@ use ditto_crdt::{Delta, RunId, Sequence, Version};
 
 use crate::event::{Buffered, CloseReason, Violation};
 use crate::known::KeyHash;
-use crate::limits::{MAX_BUFFERED_BYTES, WORK_MS};
+use crate::limits::{MAX_BUFFERED_BYTES, WAITING_DOCUMENT_BYTES, WORK_MS};
 use crate::message::Exceptions;
 use crate::publisher::Publisher;
 use crate::questions::Respondent;
@@ -145,7 +145,9 @@ impl Subscriber {
 
     /// Bytes of documents that are not applied, of questions about them, and of what is reconciled.
     pub(crate) fn memory(&self) -> usize {
+        let documents = self.buffered_documents + self.singles.len();
         self.buffered_bytes
+            + WAITING_DOCUMENT_BYTES * documents
             + self.open_bytes
             + self.lacked_bytes
             + self.inventories.iter().map(Inventory::memory).sum::<usize>()

@@ -20,8 +20,11 @@ fn notices(sabotage: Sabotage, words: &str) {
 
 /// The same where not everybody wants everything.
 fn notices_among_parts(sabotage: Sabotage, words: &str, is_meant: fn(&str) -> bool) {
-    let is_of_parts = |seed: &u64| World::new(settings(*seed)).wanting == Wanting::Parts;
     notices_in((0..250).filter(is_of_parts), sabotage, words, is_meant);
+}
+
+fn is_of_parts(seed: &u64) -> bool {
+    World::new(settings(*seed)).wanting == Wanting::Parts
 }
 
 fn notices_in(seeds: impl Iterator<Item = u64>, sabotage: Sabotage, words: &str, is_meant: fn(&str) -> bool) {
@@ -82,7 +85,9 @@ fn what_no_build_knows_yet_must_not_get_lost() {
 
 #[test]
 fn what_leaves_a_filter_and_stays_as_it_was_is_noticed() {
-    notices_among_parts(Sabotage::DroppedDocuments, ", which is not wanted, peer ", |_| true);
+    // As a rule something else is noticed before: this is in one world of some 300.
+    let seeds = (700..1_000).filter(is_of_parts);
+    notices_in(seeds, Sabotage::DroppedDocuments, ", which is not wanted, peer ", |_| true);
 }
 
 #[test]

@@ -163,7 +163,11 @@ impl Publisher {
         if acknowledge.batch > self.last_batch {
             return Err(Violation::Unexpected("acknowledgement of no batch").into());
         }
-        let mut acknowledged = Acknowledged::default();
+        // What was on its way before an interest was stated says nothing about it.
+        let says = |served: &Served, generation, batch| {
+            served.generation <= generation && served.first_batch <= batch
+        };
+        let (mut acknowledged, mut ends) = (Acknowledged::default(), Vec::new());
         while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
             let Some(flight) = self.flights.pop_front() else { break };
             if !flight.documents.is_empty() {
@@ -184,11 +188,8 @@ impl Publisher {
                 self.withheld.add(row, turn.replica)?;
                 acknowledged.unheld.push(Unheld { key, from, row });
             }
-            // What was on its way before an interest was stated says nothing about it.
-            let says = |served: &&Served| {
-                served.generation <= flight.generation && served.first_batch <= flight.batch
-            };
-            if self.served.values().all(|served| says(&served)) {
+            ends.push((flight.generation, flight.batch, flight.end));
+            if self.served.values().all(|served| says(served, flight.generation, flight.batch)) {
                 let Self { withheld, served, .. } = self;
                 let is_served = |collection: &str| {
                     served.values().any(|served| &*served.interest.collection == collection)
@@ -197,10 +198,10 @@ impl Publisher {
                 let reached = flight.end.min(withheld.bound(turn.replica, is_served)?);
                 counterpart.statistics.acknowledged = counterpart.statistics.acknowledged.max(reached);
             }
-            for served in self.served.values().filter(says) {
-                acknowledged.interests.retain(|(selection, _)| *selection != served.selection);
-                acknowledged.interests.push((served.selection, flight.end));
-            }
+        }
+        for served in self.served.values() {
+            let last = ends.iter().rfind(|(generation, batch, _)| says(served, *generation, *batch));
+            acknowledged.interests.extend(last.map(|(_, _, end)| (served.selection, *end)));
         }
         turn.replica.acknowledged(counterpart.remote, &acknowledged);
         Ok(())

@@ -45,7 +45,9 @@ impl Publisher {
         }
         self.reconsider_large(&interests, counterpart);
         for id in &interests.removed {
-            self.served.remove(id);
+            if let Some(served) = self.served.remove(id) {
+                self.asked_bytes -= served.asked_bytes;
+            }
         }
         self.reconsider(&interests, counterpart);
         for served in self.served.values_mut() {
@@ -164,8 +166,7 @@ impl Publisher {
             ..Start::default()
         };
         let asked_bytes = added.query.len() + added.arguments.len();
-        let others: usize = self.served.values().map(|served| served.asked_bytes).sum();
-        if others + asked_bytes > MAX_INTEREST_BYTES {
+        if self.asked_bytes + asked_bytes > MAX_INTEREST_BYTES {
             return Ok(refuse(format!(
                 "the queries and arguments of all subscriptions together are longer than {MAX_INTEREST_BYTES} bytes: \
                  subscribe to fewer, or to wider ones"
@@ -221,6 +222,7 @@ impl Publisher {
             generation,
             selection,
         };
+        self.asked_bytes += asked_bytes;
         self.served.insert(added.id, served);
         Ok(Start { interest: added.id, sequence: start, refused: None, reconciled })
     }

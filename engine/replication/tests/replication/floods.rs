@@ -8,8 +8,8 @@ use crate::plants::PLANTS;
 use crate::victim::{BAD, QUESTION, Victim, bytes, hello_of, message, number, packed_whole};
 use ditto_crdt::{Sequence, Version};
 use ditto_replication::limits::{
-    MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_FILLED_BYTES, MAX_INTEREST_BYTES, MAX_MATCH_MS,
-    MAX_MESSAGE_BYTES, PART_BYTES, TAKEN_DELAY_MS, WORK_MS,
+    COMPILED_TIMES, MAX_BUFFERED_BYTES, MAX_BUFFERED_DOCUMENTS, MAX_FILLED_BYTES, MAX_INTEREST_BYTES,
+    MAX_MATCH_MS, MAX_MESSAGE_BYTES, PART_BYTES, TAKEN_DELAY_MS, WAITING_DOCUMENT_BYTES, WORK_MS,
 };
 use ditto_replication::{
     Buffered, CloseReason, Event, LocalPeer, Replica, Replicator, SessionId, SubscriptionId,
@@ -311,6 +311,44 @@ fn names_of_documents_that_wait_to_be_asked_about_count_as_what_is_held() {
     assert!((1..COUNT / 2).contains(&asked), "{asked} questions");
     let held = victim.replicator.held_bytes(BAD).expect("it is open") - before;
     assert!(held >= (COUNT - asked) * 10_000, "{held} bytes");
+}
+
+#[test]
+fn interests_count_as_what_is_held_until_they_end() {
+    const COUNT: u64 = 100;
+    let mut victim = Victim::new();
+    victim.greet();
+    let before = victim.replicator.held_bytes(BAD).expect("it is open");
+    let query = |id| format!("SELECT * FROM plants WHERE name = '{}{id}'", "n".repeat(1_000));
+    let added = (1..=COUNT).map(|id| bytes(2, &[number(1, id), bytes(2, query(id).as_bytes())].concat()));
+    let added: Vec<_> = std::iter::once(number(1, 1)).chain(added).collect();
+    victim.receive(&message(2, &added));
+    let held = victim.replicator.held_bytes(BAD).expect("it is open") - before;
+    let asked = COUNT as usize * 1_000;
+    assert!((COMPILED_TIMES * asked..2 * COMPILED_TIMES * asked).contains(&held), "{held} bytes");
+    let removed = (1..=COUNT).map(|id| number(3, id));
+    let removed: Vec<_> = std::iter::once(number(1, 2)).chain(removed).collect();
+    victim.receive(&message(2, &removed));
+    victim.sent();
+    assert!(victim.replicator.held_bytes(BAD).expect("it is open") <= before + 1_000);
+    assert_eq!(victim.failure(), None);
+}
+
+#[test]
+fn documents_that_wait_count_with_what_they_take_besides_their_bytes() {
+    const COUNT: u64 = 1_000;
+    let mut victim = Victim::new();
+    victim.greet();
+    victim.receive(&message(3, &[number(1, 1), bytes(2, &[7; 8]), bytes(3, &number(1, 1))]));
+    let before = victim.replicator.held_bytes(BAD).expect("it is open");
+    let documents = (1..=COUNT).map(|id| {
+        let document = [number(1, 1), bytes(2, &id.to_be_bytes()), bytes(4, &[1; 16]), bytes(5, &[0])];
+        bytes(2, &document.concat())
+    });
+    victim.receive(&message(6, &std::iter::once(number(1, 1)).chain(documents).collect::<Vec<_>>()));
+    let held = victim.replicator.held_bytes(BAD).expect("it is open") - before;
+    assert!(held >= COUNT as usize * WAITING_DOCUMENT_BYTES, "{held} bytes");
+    assert_eq!(victim.failure(), None);
 }
 
 #[test]
