@@ -322,7 +322,8 @@ pub trait Replica {
     /// The last of [`Self::runs`].
     fn current_run(&self) -> RunId;
 
-    /// The newest committed sequence; [`Sequence`] 0 before the first change.
+    /// The newest committed sequence; [`Sequence`] 0 before the first change. Of all rows that were read before, none is newer: where
+    /// others write meanwhile, it may be that of a commit that becomes visible in this moment.
     fn last_sequence(&self) -> Sequence;
 
     /// The newest sequence that a power loss cannot take back.
@@ -426,7 +427,7 @@ pub trait Replica {
     /// `remote` has acknowledged what it was sent.
     fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged);
 
-    /// Of the exceptions that `remote` has not taken since, [`Unheld::row`].
+    /// Of the exceptions that `remote` has not taken since, [`Unheld::row`], ascending, as far as there is one still.
     fn unheld(&self, remote: PeerId) -> Vec<Sequence>;
 
     /// The position in `remote`'s history that was applied for an effective interest.

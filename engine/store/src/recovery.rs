@@ -64,6 +64,7 @@ fn read_anew(inner: &Inner, writer: &mut Writer) -> Result<Vec<Unfinished>, Open
     // The age that is in memory is right, or greater.
     *writer = catalog.writer;
     inner.last.store(writer.last.0, Ordering::Release);
+    inner.announced.store(writer.last.0, Ordering::Release);
     inner.next_index.store(catalog.next_index.0, Ordering::Relaxed);
     Ok(catalog.unfinished)
 }

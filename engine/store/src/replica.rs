@@ -214,9 +214,10 @@ impl Replica {
         self.store.current_run()
     }
 
-    /// The newest committed sequence.
+    /// The newest sequence: of all rows that were read before, none is newer. While a commit becomes visible it may be the one of
+    /// that, which [`Store::last_sequence`] tells when all is done.
     pub fn last_sequence(&self) -> Sequence {
-        self.store.last_sequence()
+        Sequence(self.store.inner.announced.load(Ordering::Acquire))
     }
 
     /// The newest sequence that survives a loss of power.
@@ -537,15 +538,10 @@ impl Replica {
 
     /// The remote peers that are remembered, and how far they have what is here.
     pub fn known_peers(&self) -> Vec<KnownPeer> {
-        // If the storage fails, less is known to be elsewhere.
-        let is_there = |row: Sequence| {
-            let before = Sequence(row.0.saturating_sub(1));
-            self.changes(before, row, 1).map_or(true, |changes| !changes.is_empty())
-        };
         let reached = |(mut known, unheld): (KnownPeer, Vec<Sequence>)| {
             if let Some(up_to) = &mut known.acknowledged
                 && let Some(first) =
-                    unheld.into_iter().take_while(|row| row <= up_to).find(|row| is_there(*row))
+                    unheld.into_iter().take_while(|row| row <= up_to).find(|row| self.is_there(*row))
             {
                 *up_to = Sequence(first.0.saturating_sub(1));
             }
@@ -556,9 +552,18 @@ impl Replica {
     }
 
     /// Of what a remote peer acknowledged and did not take, and has not taken since, the rows of the change log
-    /// ([`Unheld::row`](crate::Unheld::row)): a document that has changed since has another one.
+    /// ([`Unheld::row`](crate::Unheld::row)), ascending: a document that has changed since has none.
     pub fn unheld(&self, remote: &[u8; 32]) -> Vec<Sequence> {
-        self.store.inner.holdings.unheld(remote)
+        let mut rows = self.store.inner.holdings.unheld(remote);
+        rows.sort_unstable();
+        rows.retain(|row| self.is_there(*row));
+        rows
+    }
+
+    /// Whether there is a row of the change log. If the storage fails, there may be.
+    fn is_there(&self, row: Sequence) -> bool {
+        let before = Sequence(row.0.saturating_sub(1));
+        self.changes(before, row, 1).map_or(true, |changes| !changes.is_empty())
     }
 
     /// How far a remote peer was offered what was taken from others of a collection, if that was ever recorded.
@@ -609,6 +614,8 @@ impl Replica {
         let mut transaction = inner.begin_write_as(Holder::Sync)?;
         unshared.into_iter().for_each(|name| transaction.share_by_name(name));
         transaction.commit()?;
+        // Whoever syncs hears of it.
+        inner.deliver_commits();
         Ok(())
     }
 

@@ -126,6 +126,8 @@ pub(crate) struct Inner {
     pub next_index: AtomicU32,
     /// Last sequence of the newest commit.
     pub last: AtomicU64,
+    /// The same, also of one whose rows become visible in this moment.
+    pub announced: AtomicU64,
     pub platter: Platter,
     pub feed: Arc<Feed>,
     pub observers: Observers,
@@ -177,6 +179,7 @@ impl Store {
             writer: WriterQueue::new(catalog.writer),
             next_index: AtomicU32::new(catalog.next_index.0),
             last: AtomicU64::new(last.0),
+            announced: AtomicU64::new(last.0),
             platter: Platter::new(last),
             feed: Feed::new(),
             observers: Observers::default(),
@@ -591,6 +594,8 @@ impl Inner {
         let writer = self.writer.take(Holder::Maintenance("the record of what other peers hold"))?;
         let result = self.flush_holdings();
         self.give_back(writer);
+        // Whoever syncs hears of it.
+        self.deliver_commits();
         result
     }
 

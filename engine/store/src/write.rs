@@ -402,7 +402,12 @@ impl WriteTransaction {
             return Ok(Committed { commit_id: last.0.max(1), mark });
         }
         self.inner.holdings.join_commit(&mut batch, self.now_ms);
-        self.inner.commit(batch)?;
+        // Who reads rows that replace others must not take what was there before for the newest.
+        self.inner.announced.store(last.0, Ordering::Release);
+        if let Err(error) = self.inner.commit(batch) {
+            self.inner.announced.store(writer.last.0, Ordering::Release);
+            return Err(error.into());
+        }
         writer.last = last;
         for touched in &self.touched {
             let collection = &touched.collection;

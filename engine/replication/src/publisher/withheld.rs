@@ -19,9 +19,8 @@ pub(crate) struct Withheld {
 }
 
 impl Withheld {
-    /// What was not taken in earlier sessions.
-    pub(crate) fn of(mut rows: Vec<Sequence>) -> Self {
-        rows.sort_unstable();
+    /// What was not taken in earlier sessions, in ascending order.
+    pub(crate) fn of(rows: Vec<Sequence>) -> Self {
         let beyond = rows.get(MAX_WITHHELD).copied();
         Self { rows: rows.into_iter().take(MAX_WITHHELD).collect(), beyond }
     }

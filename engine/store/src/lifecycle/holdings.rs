@@ -28,7 +28,7 @@ use storing::unheld_name;
 
 /// Exceptions of one peer that are remembered; beyond it its acknowledgements do not advance, and say nothing of what there was.
 pub(crate) const MAX_UNHELD: usize = 10_000;
-/// The longest query with arguments, in bytes, whose acknowledgements are kept.
+/// The longest query with arguments, in bytes, whose acknowledgements prove something.
 const MAX_INTEREST_BYTES: usize = 16 * 1024;
 
 #[derive(Default)]
@@ -63,7 +63,8 @@ impl Holdings {
             // What it asked for in earlier sessions only says nothing of what it holds by now.
             let asked_for = || holder.interests.values().filter(|held| held.row.used_ms >= met_ms);
             let acknowledged = asked_for().map(|held| held.row.acknowledged).min();
-            let is_asked_for = |collection: &str| asked_for().any(|held| held.is_of(collection));
+            let acknowledged = acknowledged.filter(|_| holder.unproven == Sequence::ZERO);
+            let is_asked_for = |collection: &str| asked_for().any(|held| held.may_be_of(collection));
             let exceptions = holder.unheld.iter().filter(|((collection, _), _)| is_asked_for(collection));
             let mut rows: Vec<_> = exceptions.map(|(_, exception)| exception.row).collect();
             rows.sort_unstable();
@@ -165,9 +166,10 @@ impl Holdings {
         last: Sequence,
         now_ms: u64,
     ) -> Evidence {
-        let ServedInterest { selection, query, arguments, held: up_to } = interest;
+        let ServedInterest { selection, mut query, mut arguments, held: up_to } = interest;
         if query.len() + arguments.len() > MAX_INTEREST_BYTES {
-            return Evidence::Stands;
+            // How far it has come is known, but not of what.
+            (query, arguments) = (String::new(), Vec::new());
         }
         let key = rows::interest_key(peer, &selection);
         let mut state = self.0.write();

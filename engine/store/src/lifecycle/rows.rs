@@ -155,7 +155,7 @@ pub(crate) fn peer_key(peer: &[u8; 32]) -> Vec<u8> {
 }
 
 /// How far a remote peer has acknowledged what an interest of its asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InterestRow {
     pub acknowledged: Sequence,
     /// When the row was last of use, in milliseconds.

@@ -1,6 +1,7 @@
 //! Death and after: tombstones, graves, lost writes, and what EVICT may forget.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_storage::{
@@ -340,12 +341,74 @@ fn what_a_peer_did_not_take_is_known_after_a_restart_until_it_changes() {
     let image = a.storage.snapshot();
     let a = a.restored(&*image);
     assert_eq!(reached(&a), Some(Sequence(1)));
-    let mut rows = a.store.replica().unheld(&b.name);
-    rows.sort_unstable();
-    assert_eq!(rows, [Sequence(2), Sequence(4)]);
+    assert_eq!(a.store.replica().unheld(&b.name), [Sequence(2), Sequence(4)]);
     // What replaces it is told by itself, and for what it does not ask nothing is owed.
     run(&a.store, "UPDATE c SET a = 1 WHERE _id = 2");
     assert_eq!(reached(&a), Some(Sequence(4)));
+    assert_eq!(a.store.replica().unheld(&b.name), [Sequence(4)]);
+}
+
+#[test]
+fn of_what_is_not_remembered_of_a_peer_nothing_counts_as_acknowledged() {
+    let reached = |peer: &Peer| peer.store.replica().known_peers()[0].acknowledged;
+    let long = format!("SELECT * FROM c WHERE a = '{}'", "a".repeat(20_000));
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    a.greet(&b);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    a.serve(&b, "SELECT * FROM d", 1);
+    a.acknowledged(&b, 1, Vec::new());
+    assert_eq!(reached(&a), Some(Sequence(1)));
+    // How far an interest has come is known whose query is too long to be kept, and what it may lack.
+    a.serve(&b, &long, 2);
+    assert_eq!(reached(&a), None);
+    let key = a.store.replica().changes(Sequence::ZERO, Sequence(1), 1).expect("reads")[0].key.clone();
+    a.acknowledged(&b, 2, Vec::new());
+    assert_eq!(reached(&a), Some(Sequence(1)));
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 2})");
+    a.acknowledged(&b, 1, Vec::new());
+    a.acknowledged(&b, 2, vec![(key, Sequence(1))]);
+    assert_eq!(reached(&a), None);
+    // Of more interests than are remembered it is not.
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    a.greet(&b);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    let serve = |number: usize| {
+        let mut selection = [1; 16];
+        selection[..8].copy_from_slice(&number.to_be_bytes());
+        let query = format!("SELECT * FROM c WHERE a = {number}");
+        let interest = ServedInterest { selection, query, arguments: Vec::new(), held: Sequence(u64::MAX) };
+        a.store.replica().serves(&b.name, b.origin(), interest);
+        let interests = vec![(selection, Sequence(1))];
+        a.store.replica().acknowledged(&b.name, &Acknowledged { interests, ..Acknowledged::default() });
+    };
+    (0..MAX_REMEMBERED_INTERESTS).for_each(serve);
+    assert_eq!(reached(&a), Some(Sequence(1)));
+    serve(MAX_REMEMBERED_INTERESTS);
+    assert_eq!(reached(&a), None);
+    // In the next session it asks for fewer.
+    a.clock.advance(1_000);
+    a.greet(&b);
+    serve(1);
+    assert_eq!(reached(&a), Some(Sequence(1)));
+}
+
+#[test]
+fn who_syncs_hears_of_what_is_stored_of_a_peer() {
+    let (a, b) = (Peer::new(1), Peer::new(2));
+    a.greet(&b);
+    a.serve(&b, EVERYTHING, 1);
+    run(&a.store, "INSERT INTO c DOCUMENTS ({'_id': 1})");
+    a.acknowledged(&b, 1, Vec::new());
+    let heard = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&heard);
+    let _subscription = a.store.signal_commits(move || {
+        counts.fetch_add(1, Ordering::Relaxed);
+    });
+    a.store.replica().remote_evicted(&b.name, 1).expect("stored");
+    let of_void = heard.load(Ordering::Relaxed);
+    assert!(of_void > 0, "what it acknowledged is void, and must be so after a loss of power");
+    a.serve(&b, "SELECT * FROM others", 2);
+    assert!(heard.load(Ordering::Relaxed) > of_void, "it is the first to ask for them");
 }
 
 #[test]
@@ -1212,7 +1275,8 @@ fn interests_that_change_without_end_are_forgotten_and_the_last_ones_are_not() {
         a.clock.advance(HOUR_MS);
         run(&a.store, "INSERT INTO other DOCUMENTS ({})");
         let (count, bytes) = interest_rows(&a);
-        assert!(count <= MAX_REMEMBERED_INTERESTS && count + 5 > most, "{count} of {most}");
+        // One stands for all that are forgotten.
+        assert!(count <= MAX_REMEMBERED_INTERESTS + 1 && count + 5 > most, "{count} of {most}");
         assert!(bytes <= MAX_REMEMBERED_INTEREST_BYTES + 20 * count, "{bytes}");
         let is_known = |number| {
             let key = [&[4][..], &b.name, &selection(number)].concat();

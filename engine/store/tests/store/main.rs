@@ -33,3 +33,4 @@ mod statements;
 mod support;
 mod transactions;
 mod turns;
+mod visible;

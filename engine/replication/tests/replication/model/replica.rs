@@ -268,7 +268,12 @@ impl Replica for Model {
 
     fn unheld(&self, remote: PeerId) -> Vec<Sequence> {
         let of_remote = self.others.unheld_rows.iter().filter(|((peer, _), _)| *peer == remote);
-        of_remote.map(|(_, row)| *row).collect()
+        let mut rows: Vec<_> = of_remote.map(|(_, row)| *row).collect();
+        rows.sort_unstable();
+        rows.retain(|row| {
+            self.changes(Sequence(row.0 - 1), *row, 1).is_ok_and(|changes| !changes.is_empty())
+        });
+        rows
     }
 
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {

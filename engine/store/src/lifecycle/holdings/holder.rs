@@ -41,7 +41,7 @@ pub(super) struct Held {
     pub(super) row: InterestRow,
     /// There may be a row of it in the storage.
     pub(super) is_stored: bool,
-    /// `None`: the query cannot be understood any more.
+    /// `None`: the query is too long to be kept, or cannot be understood any more.
     pub(super) collection: Option<Box<str>>,
     /// What the whole query is compiled to, which takes some fifty times as much memory as that.
     /// `None` inside: the query cannot be understood any more, so it covers nothing.
@@ -63,6 +63,10 @@ impl Held {
 
     pub(super) fn is_of(&self, collection: &str) -> bool {
         self.collection.as_deref() == Some(collection)
+    }
+
+    pub(super) fn may_be_of(&self, collection: &str) -> bool {
+        self.collection.is_none() || self.is_of(collection)
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -10,11 +10,13 @@ use super::storing::{split_unheld_name, unheld_name};
 use super::{Holdings, State};
 use crate::error::StoreError;
 use crate::lifecycle::names;
-use crate::lifecycle::rows::{self, Forgotten};
+use crate::lifecycle::rows::{self, Forgotten, InterestRow};
 
 /// Interests of one peer that are remembered, of all its sessions: as many as one session may have. Of more, those are forgotten
 /// that were not used for longest.
 pub const MAX_REMEMBERED_INTERESTS: usize = 1_000;
+/// Stands for all interests of the last session that are forgotten: of none of them is known how far it has come.
+const FORGOTTEN: SelectionBytes = [0xff; 16];
 /// Their queries and arguments together, in bytes: as many as those of one session may have.
 pub const MAX_REMEMBERED_INTEREST_BYTES: usize = 1024 * 1024;
 
@@ -23,12 +25,13 @@ impl Holdings {
     pub(crate) fn excess(&self, peer: &PeerBytes) -> Vec<(SelectionBytes, Option<Box<str>>)> {
         let state = self.0.read();
         let Some(holder) = state.peers.get(peer) else { return Vec::new() };
-        let mut count = holder.interests.len();
+        let mut count = holder.interests.keys().filter(|selection| **selection != FORGOTTEN).count();
         let mut bytes: usize = holder.interests.values().map(Held::bytes).sum();
         if count <= MAX_REMEMBERED_INTERESTS && bytes <= MAX_REMEMBERED_INTEREST_BYTES {
             return Vec::new();
         }
-        let mut oldest: Vec<_> = holder.interests.iter().collect();
+        let mut oldest: Vec<_> =
+            holder.interests.iter().filter(|(selection, _)| **selection != FORGOTTEN).collect();
         oldest.sort_by_key(|(_, held)| held.row.used_ms);
         let mut excess = Vec::new();
         for (selection, held) in oldest {
@@ -51,8 +54,12 @@ impl Holdings {
         let mut state = self.0.write();
         let State { peers, dirty, .. } = &mut *state;
         let Some(holder) = peers.get_mut(peer) else { return };
+        let mut asked_for_ms = None;
         for selection in selections {
             if let Some(held) = holder.interests.remove(selection) {
+                if held.row.used_ms >= holder.row.used_ms {
+                    asked_for_ms = asked_for_ms.max(Some(held.row.used_ms));
+                }
                 holder.has_left_row |= held.row.acknowledged > Sequence::ZERO;
                 let key = rows::interest_key(peer, selection);
                 // A peer may ask for something else again and again: of what was never stored nothing is to be removed.
@@ -62,6 +69,13 @@ impl Holdings {
                     dirty.remove(&key);
                 }
             }
+        }
+        if let Some(used_ms) = asked_for_ms {
+            let key = rows::interest_key(peer, &FORGOTTEN);
+            let row = InterestRow { used_ms, ..InterestRow::default() };
+            let forgotten = Held::new(row, dirty.contains(&key));
+            holder.interests.entry(FORGOTTEN).or_insert(forgotten).row.used_ms = used_ms;
+            dirty.insert(key);
         }
     }
 
@@ -186,10 +200,14 @@ mod tests {
     fn who_asks_for_something_else_again_and_again_leaves_nothing_to_be_stored_of_that() {
         let holdings = Holdings::default();
         (0..10 * MOST).for_each(|number| serve(&holdings, number));
-        let rows_of_a_peer = 1;
-        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS + rows_of_a_peer, 0));
+        let others = ["the peer", "what is forgotten"].len();
+        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS + others, 0));
         (0..10 * MOST).for_each(|number| serve(&holdings, 20 * MOST + number));
-        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS, MAX_REMEMBERED_INTERESTS), "those that were");
+        assert_eq!(
+            flush(&holdings),
+            (MAX_REMEMBERED_INTERESTS + 1, MAX_REMEMBERED_INTERESTS),
+            "those that were"
+        );
     }
 
     #[test]
@@ -202,6 +220,6 @@ mod tests {
             (0..MOST).for_each(|number| serve(&holdings, number));
         }
         (0..MOST).for_each(|number| serve(&holdings, 100 * MOST + number));
-        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS, MAX_REMEMBERED_INTERESTS));
+        assert_eq!(flush(&holdings), (MAX_REMEMBERED_INTERESTS + 1, MAX_REMEMBERED_INTERESTS));
     }
 }
