@@ -394,6 +394,11 @@ impl WriteTransaction {
     }
 
     fn commit_with(&mut self, writer: &mut Writer) -> Result<Committed, StoreError> {
+        // Who tells other peers that there is nothing more where rows have gone must wait until that is durable: an eviction has a
+        // sequence, though no row has.
+        if self.next == self.first && self.touched.iter().any(|touched| touched.evictions > 0) {
+            self.next.0 += 1;
+        }
         let last = Sequence(self.next.0 - 1);
         let mut batch = self.batch(writer, last)?;
         if batch.is_empty() {

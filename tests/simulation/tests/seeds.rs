@@ -79,7 +79,7 @@ const STORIES: [(u64, &str); 7] = [
 ];
 
 /// The same with the small sizes of the seed.
-const SMALL_STORIES: [(u64, &str); 10] = [
+const SMALL_STORIES: [(u64, &str); 11] = [
     (1885, "what comes by itself from a peer that is subscribed to later may be a part"),
     (1921, "what was told rests on all that was durable when it was told"),
     (2032, "a publisher that takes another identity in a session may still be waiting for the rest"),
@@ -90,6 +90,7 @@ const SMALL_STORIES: [(u64, &str); 10] = [
     (66_201, "no checkpoint passes an answer that has to be asked for again"),
     (80_259, "what is held and was offered is acknowledged when it is durable"),
     (410_236, "what becomes of a large document that is under way is told to who does not hold it yet"),
+    (1_433_502, "no position passes what an eviction has removed before that is durable"),
 ];
 
 #[test]

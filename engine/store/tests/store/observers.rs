@@ -331,7 +331,7 @@ fn the_feed_tells_of_every_commit_in_order_with_both_images() {
         (1, 2, vec![(Some(1), None, one.clone()), (Some(2), None, two.clone())]),
         (3, 3, vec![(Some(3), one, nested.clone())]),
         (4, 4, vec![(Some(4), two, None)]),
-        (5, 4, vec![(None, nested, None)]),
+        (5, 5, vec![(None, nested, None)]),
     ];
     assert_eq!(*seen.lock().expect("not poisoned"), expected);
 }
