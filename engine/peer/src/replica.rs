@@ -6,7 +6,7 @@ use std::time::Instant;
 use ditto_crdt::{RunId, Sequence, SiteId, Version};
 use ditto_replication::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
-    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest, Stored, Unheld,
+    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, Sent, ServedInterest, Stored,
 };
 use ditto_store::{Store, StoreError, replica as store};
 use ditto_value::Object;
@@ -219,23 +219,18 @@ impl Replica for StoreReplica {
 
     fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged) {
         let Acknowledged { interests, held, unheld } = acknowledged;
+        let sent =
+            |Sent { key, from, row }: &Sent| ditto_store::Sent { key: name(key), from: *from, row: *row };
         let acknowledged = ditto_store::Acknowledged {
             interests: interests.clone(),
-            held: held.iter().map(|(key, from)| (name(key), *from)).collect(),
-            unheld: unheld
-                .iter()
-                .map(|Unheld { key, from, row }| ditto_store::Unheld {
-                    key: name(key),
-                    from: *from,
-                    row: *row,
-                })
-                .collect(),
+            held: held.iter().map(sent).collect(),
+            unheld: unheld.iter().map(sent).collect(),
         };
         self.0.acknowledged(&remote.0, &acknowledged);
     }
 
-    fn unheld(&self, remote: PeerId) -> Vec<Sequence> {
-        self.0.unheld(&remote.0)
+    fn withheld(&self, remote: PeerId) -> Vec<(Sequence, Arc<str>)> {
+        self.0.withheld(&remote.0)
     }
 
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {

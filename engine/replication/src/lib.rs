@@ -43,8 +43,8 @@ pub use event::{Buffered, CloseReason, Event, SessionId, Statistics, Subscriptio
 pub use mechanisms::Mechanisms;
 pub use replica::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming,
-    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest,
-    Stored, Unheld,
+    IncomingDocument, Interest, Outcome, PeerId, Refused, Replica, ReplicaError, Seen, Sent, ServedInterest,
+    Stored,
 };
 pub use replicator::{LocalPeer, Replicator};
 pub use sizes::Sizes;

@@ -152,7 +152,7 @@ pub const MAX_TEARS: usize = 1_024;
 /// Peers of whom is remembered, when they are gone, what they left in part and how far they were offered what was taken.
 pub const MAX_REMEMBERED_PEERS: usize = 1_024;
 /// Documents that have not reached a peer that are remembered; of more, from where on.
-pub const MAX_WITHHELD: usize = 1_024;
+pub const MAX_WITHHELD: usize = 10_000;
 /// How long a peer that is gone, and has left parts of transactions, is waited for, in milliseconds. It may never return.
 pub const LEFT_PATIENCE_MS: u64 = 60_000;
 /// How long the other peer may take to answer anything, in milliseconds.

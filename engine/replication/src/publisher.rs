@@ -149,6 +149,13 @@ struct Served {
     listing: Option<Listing>,
 }
 
+impl Served {
+    /// Whether a batch says something about it: what was on its way before it was stated does not.
+    fn is_told_by(&self, generation: u64, batch: u64) -> bool {
+        self.generation <= generation && self.first_batch <= batch
+    }
+}
+
 /// A batch that is not yet acknowledged.
 #[derive(Debug, Default)]
 struct Flight {
@@ -220,11 +227,14 @@ impl Publisher {
         }
     }
 
-    /// Bytes of interests, of what is reconciled, and of what waits for the answer to an offer.
+    /// Bytes of interests, of what is reconciled, of what waits for the answer to an offer, and of what has not reached the other peer.
     pub(crate) fn memory(&self) -> usize {
         let interests = SERVED_BYTES * self.served.len() + COMPILED_TIMES * self.asked_bytes;
         let drafted = self.draft.as_ref().map_or(0, |draft| draft.bytes);
-        interests + drafted + self.comparisons.iter().map(Comparison::memory).sum::<usize>()
+        interests
+            + drafted
+            + self.withheld.memory()
+            + self.comparisons.iter().map(Comparison::memory).sum::<usize>()
     }
 
     fn goes_on(&self) -> bool {
@@ -382,10 +392,11 @@ impl Publisher {
         let mut boundary = None;
         let items = std::mem::take(&mut draft.items);
         for item in &items {
-            if let Item::Offered(Candidate { hash, sequence, .. }, version, matching) = item {
+            if let Item::Offered(Candidate { hash, key, sequence, .. }, version, matching) = item {
                 let is_wanted = bits::get(&answer.wanted, answered.len());
                 if *matching && !is_wanted {
                     counterpart.known.sent(*hash, *sequence, *version);
+                    self.withheld.decline(*sequence, key, self.last_batch);
                 }
                 answered.push((*sequence, *hash, *version, is_wanted));
             }

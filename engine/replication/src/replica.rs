@@ -264,21 +264,22 @@ pub struct Acknowledged {
     /// By interest ([`ServedInterest::selection`]): all changes up to this local sequence that the interest asks for, but for
     /// the exceptions.
     pub interests: Vec<([u8; 16], Sequence)>,
-    /// Documents that it took as they were sent, with the first local sequence that was sent.
-    pub held: Vec<(DocumentKey, Sequence)>,
-    /// The exceptions.
-    pub unheld: Vec<Unheld>,
+    /// Documents that it took as they were sent.
+    pub held: Vec<Sent>,
+    /// The exceptions: documents that it did not take as they were sent. It refused them, or they are dead there. None is among
+    /// [`Self::held`] as well.
+    pub unheld: Vec<Sent>,
 }
 
-/// A document that a remote peer did not take as it was sent: it refused it, or it is dead there.
+/// A document that a remote peer was sent, or would have been if it were not too large.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unheld {
+pub struct Sent {
     /// Which.
     pub key: DocumentKey,
     /// The first local sequence that was sent.
     pub from: Sequence,
-    /// Its newest change, as far as that was sent: its row in the change log, until it changes again.
-    pub row: Sequence,
+    /// Its newest change, as far as that was sent: its row in the change log, until it changes again. `None` if it is gone.
+    pub row: Option<Sequence>,
 }
 
 /// The store failed; nothing of the call has happened.
@@ -427,8 +428,9 @@ pub trait Replica {
     /// `remote` has acknowledged what it was sent.
     fn acknowledged(&mut self, remote: PeerId, acknowledged: &Acknowledged);
 
-    /// Of the exceptions that `remote` has not taken since, [`Unheld::row`], ascending, as far as there is one still.
-    fn unheld(&self, remote: PeerId) -> Vec<Sequence>;
+    /// Of the exceptions that `remote` has not taken since as they were, [`Sent::row`] with the collection: there may be no such row
+    /// any more.
+    fn withheld(&self, remote: PeerId) -> Vec<(Sequence, Arc<str>)>;
 
     /// The position in `remote`'s history that was applied for an effective interest.
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError>;

@@ -129,7 +129,7 @@ impl Replicator {
             self.left.remove(&remote).map(|left| left.tears).unwrap_or_default(),
             self.left_parts.take(remote),
         );
-        *begun.withheld() = Withheld::of(replica.unheld(remote));
+        *begun.withheld() = Withheld::of(replica.withheld(remote));
         *begun.broken_off() = self.broken_off.remove(&remote).unwrap_or_default();
         self.sessions.insert(session, begun);
         self.make_room();

@@ -97,8 +97,8 @@ pub use lifecycle::conflicts::{
     MAX_CONFLICT_BYTES, MAX_CONFLICT_FIELDS, MAX_CONFLICT_VALUE_BYTES, MAX_CONFLICTS,
 };
 pub use lifecycle::holdings::{
-    Acknowledged, Greeting, KnownPeer, MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS,
-    ServedInterest, Unheld,
+    Acknowledged, Greeting, KnownPeer, MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS, Sent,
+    ServedInterest,
 };
 pub use lifecycle::reaper::{MAX_REPLICATION_ROWS, MAX_SEEN_RUNS, Reaped};
 pub use lifecycle::skew::{ClockSkew, FutureWrite};

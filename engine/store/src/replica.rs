@@ -551,13 +551,10 @@ impl Replica {
         self.store.inner.holdings.known_peers().into_iter().map(reached).collect()
     }
 
-    /// Of what a remote peer acknowledged and did not take, and has not taken since, the rows of the change log
-    /// ([`Unheld::row`](crate::Unheld::row)), ascending: a document that has changed since has none.
-    pub fn unheld(&self, remote: &[u8; 32]) -> Vec<Sequence> {
-        let mut rows = self.store.inner.holdings.unheld(remote);
-        rows.sort_unstable();
-        rows.retain(|row| self.is_there(*row));
-        rows
+    /// Of what a remote peer acknowledged and did not take, and has not taken since as it was, the rows of the change log
+    /// ([`Sent::row`](crate::Sent::row)) with the collections: a document that has changed since has another one.
+    pub fn withheld(&self, remote: &[u8; 32]) -> Vec<(Sequence, Arc<str>)> {
+        self.store.inner.holdings.withheld(remote)
     }
 
     /// Whether there is a row of the change log. If the storage fails, there may be.
@@ -619,10 +616,14 @@ impl Replica {
         Ok(())
     }
 
-    /// A remote peer holds what it was sent, durably, but for the exceptions. Kept in memory at first; what a crash takes
-    /// is heard again.
+    /// A remote peer holds what it was sent, durably, but for the exceptions. Those are stored at once, the rest is kept in memory at
+    /// first: what a crash takes of it is heard again.
     pub fn acknowledged(&self, remote: &[u8; 32], acknowledged: &Acknowledged) {
-        self.store.inner.holdings.acknowledged(remote, acknowledged, self.last_sequence());
+        let inner = &self.store.inner;
+        let must_be_stored = inner.holdings.acknowledged(remote, acknowledged, self.last_sequence());
+        if must_be_stored && let Err(error) = inner.store_holdings() {
+            tracing::warn!(%error, "that a peer did not take what it was sent is not stored");
+        }
     }
 
     /// Merges documents and records checkpoints in one commit. A refused document does not stop the others.

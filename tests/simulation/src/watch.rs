@@ -257,8 +257,8 @@ impl Replica for Watched {
         self.inner.acknowledged(remote, acknowledged);
     }
 
-    fn unheld(&self, remote: PeerId) -> Vec<Sequence> {
-        self.inner.unheld(remote)
+    fn withheld(&self, remote: PeerId) -> Vec<(Sequence, std::sync::Arc<str>)> {
+        self.inner.withheld(remote)
     }
 
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {

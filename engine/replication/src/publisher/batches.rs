@@ -6,7 +6,7 @@ use super::{Draft, Flight, Item, Place, Publisher, Ready, Served};
 use crate::capabilities::SHORT_DOCUMENTS;
 use crate::event::{CloseReason, Violation};
 use crate::message::{Acknowledge, Batch, BatchEnd, Body, Message, SentDocument, bits};
-use crate::replica::{Acknowledged, Unheld};
+use crate::replica::{Acknowledged, Sent};
 use crate::turn::{Counterpart, Turn};
 
 impl Publisher {
@@ -163,33 +163,37 @@ impl Publisher {
         if acknowledge.batch > self.last_batch {
             return Err(Violation::Unexpected("acknowledgement of no batch").into());
         }
-        // What was on its way before an interest was stated says nothing about it.
-        let says = |served: &Served, generation, batch| {
-            served.generation <= generation && served.first_batch <= batch
-        };
-        let (mut acknowledged, mut ends) = (Acknowledged::default(), Vec::new());
+        let mut ends = Vec::new();
         while self.flights.front().is_some_and(|flight| flight.batch <= acknowledge.batch) {
             let Some(flight) = self.flights.pop_front() else { break };
             if !flight.documents.is_empty() {
                 self.window.widen(&counterpart.sizes);
             }
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
+            // In their order: what one batch brings in vain another may bring in the end.
+            let held = self.withheld.acknowledge(flight.batch);
+            let mut acknowledged = Acknowledged { held, ..Acknowledged::default() };
             for (index, (key, from, sequence)) in flight.documents.into_iter().enumerate() {
+                let sent = Sent { key, from, row: Some(sequence) };
                 if of_batch.is_some_and(|exceptions| bits::get(&exceptions.documents, index)) {
-                    self.withheld.add(sequence, turn.replica)?;
-                    acknowledged.unheld.push(Unheld { key, from, row: sequence });
+                    self.withheld.add(sequence, &sent.key.collection, turn.replica)?;
+                    acknowledged.unheld.push(sent);
                 } else {
                     self.withheld.hold(sequence);
-                    acknowledged.held.push((key, from));
+                    acknowledged.held.push(sent);
                 }
             }
             for (key, from) in flight.unsendable {
-                let row = turn.replica.held(&key)?.map_or(from, |held| held.newest);
-                self.withheld.add(row, turn.replica)?;
-                acknowledged.unheld.push(Unheld { key, from, row });
+                let row = turn.replica.held(&key)?.map(|held| held.newest);
+                if let Some(row) = row {
+                    self.withheld.add(row, &key.collection, turn.replica)?;
+                }
+                acknowledged.unheld.push(Sent { key, from, row });
             }
+            turn.replica.acknowledged(counterpart.remote, &acknowledged);
             ends.push((flight.generation, flight.batch, flight.end));
-            if self.served.values().all(|served| says(served, flight.generation, flight.batch)) {
+            let says = |served: &Served| served.is_told_by(flight.generation, flight.batch);
+            if self.served.values().all(says) {
                 let Self { withheld, served, .. } = self;
                 let is_served = |collection: &str| {
                     served.values().any(|served| &*served.interest.collection == collection)
@@ -199,11 +203,12 @@ impl Publisher {
                 counterpart.statistics.acknowledged = counterpart.statistics.acknowledged.max(reached);
             }
         }
-        for served in self.served.values() {
-            let last = ends.iter().rfind(|(generation, batch, _)| says(served, *generation, *batch));
-            acknowledged.interests.extend(last.map(|(_, _, end)| (served.selection, *end)));
-        }
-        turn.replica.acknowledged(counterpart.remote, &acknowledged);
+        let told_of = |served: &Served| {
+            let told = ends.iter().filter(|(generation, batch, _)| served.is_told_by(*generation, *batch));
+            told.map(|(.., end)| (served.selection, *end)).max()
+        };
+        let interests = self.served.values().filter_map(told_of).collect();
+        turn.replica.acknowledged(counterpart.remote, &Acknowledged { interests, ..Acknowledged::default() });
         Ok(())
     }
 }

@@ -7,6 +7,10 @@ use ditto_replication::limits::MAX_DELTA_BYTES;
 use ditto_replication::{PeerId, Replica, SessionId};
 use ditto_value::Value;
 
+/// Kinds of messages.
+const INTERESTS: u8 = 2;
+const DELIVERY: u8 = 14;
+
 const EVERYTHING: &str = "SELECT * FROM c";
 
 /// Peer 1 subscribes to what peer 0 has.
@@ -190,6 +194,51 @@ fn what_was_not_wanted_any_more_and_is_taken_later_has_reached_the_other() {
     net.rest();
     net.assert_equal(0, 1);
     assert_eq!(net.statistics(0, left).acknowledged, net.model(0).last_sequence());
+    // Nor does the next session take it for something that was not taken, though it may lack what was before.
+    net.restart(0);
+    let (left, _) = net.connect(0, 1);
+    insert(&mut net, 0, "z");
+    net.rest();
+    assert_eq!(net.statistics(0, left).acknowledged, net.model(0).last_sequence());
+}
+
+#[test]
+fn what_was_not_wanted_any_more_and_has_come_from_elsewhere_has_reached_the_other() {
+    let mut net = Net::new(3);
+    net.subscribe(2, EVERYTHING);
+    net.connect(0, 2);
+    let subscription = net.subscribe(1, EVERYTHING);
+    let (left, right) = net.connect(0, 1);
+    insert(&mut net, 0, "w");
+    net.rest();
+    insert(&mut net, 0, "x");
+    // It is on its way when the subscription ends.
+    net.held.insert((1, right));
+    net.settle();
+    net.unsubscribe(1, subscription);
+    net.subscribe(1, "SELECT * FROM d");
+    net.held.clear();
+    net.rest();
+    assert_eq!(net.model(1).visible("c", "x"), None);
+    assert_eq!(net.model(0).withheld(peer_id(1)).len(), 1);
+    // It comes from 2 before 0 hears that it is wanted again, and offers it, as everything on a lazy link.
+    net.alter = Some(Box::new(|from, message| match message.first() {
+        Some(&INTERESTS) if from == 1 => vec![vec![DELIVERY, 2, 1], message],
+        _ => vec![message],
+    }));
+    net.held.insert((0, left));
+    net.subscribe(1, EVERYTHING);
+    net.connect(1, 2);
+    net.rest();
+    assert!(net.model(1).visible("c", "x").is_some());
+    net.held.clear();
+    net.rest();
+    net.alter = None;
+    insert(&mut net, 0, "y");
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(net.statistics(0, left).acknowledged, net.model(0).last_sequence());
+    assert_eq!(net.model(0).withheld(peer_id(1)), []);
 }
 
 #[test]

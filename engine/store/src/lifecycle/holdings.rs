@@ -15,14 +15,15 @@ mod statements;
 mod storing;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use ditto_crdt::{Sequence, SiteId};
 use parking_lot::RwLock;
 
 use super::rows::{self, Forgotten, InterestRow, PeerRow};
-use holder::{Exception, Held, Holder, unheld};
+use holder::{Exception, ExceptionName, Held, Holder, unheld};
 pub use pruning::{MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS};
-pub use statements::{Acknowledged, Greeting, KnownPeer, ServedInterest, Unheld};
+pub use statements::{Acknowledged, Greeting, KnownPeer, Sent, ServedInterest};
 pub(crate) use statements::{Compile, Evidence, Facts, OwnWrites, PeerBytes};
 use storing::unheld_name;
 
@@ -66,18 +67,22 @@ impl Holdings {
             let acknowledged = acknowledged.filter(|_| holder.unproven == Sequence::ZERO);
             let is_asked_for = |collection: &str| asked_for().any(|held| held.may_be_of(collection));
             let exceptions = holder.unheld.iter().filter(|((collection, _), _)| is_asked_for(collection));
-            let mut rows: Vec<_> = exceptions.map(|(_, exception)| exception.row).collect();
+            let mut rows: Vec<_> = exceptions.filter_map(|(_, exception)| exception.row).collect();
             rows.sort_unstable();
             (KnownPeer { peer: *peer, met_ms, acknowledged }, rows)
         };
         self.0.read().peers.iter().map(known).collect()
     }
 
-    /// Of what a peer acknowledged and did not take, and has not taken since, the rows of the change log; some may have changed.
-    pub(crate) fn unheld(&self, peer: &PeerBytes) -> Vec<Sequence> {
+    /// Of what a peer acknowledged and did not take, and has not taken since as it was, the rows of the change log with the collections;
+    /// some documents may have changed.
+    pub(crate) fn withheld(&self, peer: &PeerBytes) -> Vec<(Sequence, Arc<str>)> {
         let state = self.0.read();
-        let exceptions = state.peers.get(peer).into_iter().flat_map(|holder| holder.unheld.values());
-        exceptions.map(|exception| exception.row).collect()
+        let exceptions = state.peers.get(peer).into_iter().flat_map(|holder| &holder.unheld);
+        let row = |((collection, _), exception): (&ExceptionName, &Exception)| {
+            Some((exception.row?, Arc::from(&**collection)))
+        };
+        exceptions.filter_map(row).collect()
     }
 
     /// Whether anybody is known to have asked for documents of the collection.
@@ -186,17 +191,19 @@ impl Holdings {
         if has_lost { state.void(peer, last) } else { Evidence::Stands }
     }
 
-    /// A peer has acknowledged something, none of it after `last`.
-    pub(crate) fn acknowledged(&self, peer: &PeerBytes, acknowledged: &Acknowledged, last: Sequence) {
+    /// A peer has acknowledged something, none of it after `last`. Answers whether it has not taken something of it, which it does not
+    /// say again: that must be stored.
+    pub(crate) fn acknowledged(&self, peer: &PeerBytes, acknowledged: &Acknowledged, last: Sequence) -> bool {
         let mut state = self.0.write();
         let State { peers, dirty, .. } = &mut *state;
-        let Some(holder) = peers.get_mut(peer) else { return };
+        let Some(holder) = peers.get_mut(peer) else { return false };
         if !holder.unheld.is_empty() {
-            for (key, from) in &acknowledged.held {
-                holder.hold_from(peer, unheld(&key.collection, &key.id), *from, dirty);
+            for sent in &acknowledged.held {
+                holder.hold_sent(peer, sent, dirty);
             }
         }
-        for Unheld { key, from, row } in &acknowledged.unheld {
+        let must_be_stored = !acknowledged.unheld.is_empty();
+        for Sent { key, from, row } in &acknowledged.unheld {
             let name = unheld(&key.collection, &key.id);
             if holder.unheld.len() >= MAX_UNHELD && !holder.unheld.contains_key(&name) {
                 holder.unproven = last;
@@ -209,7 +216,7 @@ impl Holdings {
             exception.row = *row;
         }
         if holder.unheld.len() >= MAX_UNHELD {
-            return;
+            return must_be_stored;
         }
         for (selection, up_to) in &acknowledged.interests {
             if let Some(held) = holder.interests.get_mut(selection)
@@ -219,6 +226,7 @@ impl Holdings {
                 dirty.insert(rows::interest_key(peer, selection));
             }
         }
+        must_be_stored
     }
 
     /// How far a peer was offered what was taken from others of a collection, if that was ever recorded.

@@ -9,8 +9,8 @@ use ditto_storage::{
 };
 use ditto_store::{
     Acknowledged, Checkpoint, DocumentKey, Greeting, Incoming, IncomingDocument, KnownPeer, MAX_CONFLICTS,
-    MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS, MAX_SEEN_RUNS, Reaped, Refused, Seen,
-    ServedInterest, Store, StoreError, StoreOptions, TransactionKind, Unheld,
+    MAX_REMEMBERED_INTEREST_BYTES, MAX_REMEMBERED_INTERESTS, MAX_SEEN_RUNS, Reaped, Refused, Seen, Sent,
+    ServedInterest, Store, StoreError, StoreOptions, TransactionKind,
 };
 use ditto_value::{Object, Value};
 
@@ -120,7 +120,7 @@ impl Peer {
     /// `remote` acknowledges everything but the exceptions.
     pub fn acknowledged(&self, remote: &Peer, number: u8, unheld: Vec<(DocumentKey, Sequence)>) {
         let interests = vec![([number; 16], self.store.last_sequence())];
-        let unheld = unheld.into_iter().map(|(key, from)| Unheld { key, from, row: from }).collect();
+        let unheld = unheld.into_iter().map(|(key, from)| Sent { key, from, row: Some(from) }).collect();
         let acknowledged = Acknowledged { interests, held: Vec::new(), unheld };
         self.store.replica().acknowledged(&remote.name, &acknowledged);
     }
@@ -341,11 +341,17 @@ fn what_a_peer_did_not_take_is_known_after_a_restart_until_it_changes() {
     let image = a.storage.snapshot();
     let a = a.restored(&*image);
     assert_eq!(reached(&a), Some(Sequence(1)));
-    assert_eq!(a.store.replica().unheld(&b.name), [Sequence(2), Sequence(4)]);
+    let mut rows: Vec<_> = a.store.replica().withheld(&b.name).into_iter().map(|(row, _)| row).collect();
+    rows.sort_unstable();
+    assert_eq!(rows, [Sequence(2), Sequence(4)]);
+    // What it takes later it has, though it may lack what was before that.
+    let (key, row) = (changes[3].key.clone(), Some(Sequence(4)));
+    let held = vec![Sent { key, from: Sequence(5), row }];
+    a.store.replica().acknowledged(&b.name, &Acknowledged { held, ..Acknowledged::default() });
+    assert_eq!(a.store.replica().withheld(&b.name), [(Sequence(2), "c".into())]);
     // What replaces it is told by itself, and for what it does not ask nothing is owed.
     run(&a.store, "UPDATE c SET a = 1 WHERE _id = 2");
     assert_eq!(reached(&a), Some(Sequence(4)));
-    assert_eq!(a.store.replica().unheld(&b.name), [Sequence(4)]);
 }
 
 #[test]
@@ -654,7 +660,7 @@ fn what_was_not_taken_is_not_held_because_a_later_change_was() {
     run(&b.store, "UPDATE c SET new = 1");
     let taken = Acknowledged {
         interests: vec![([1; 16], Sequence(3))],
-        held: vec![(key, Sequence(3))],
+        held: vec![Sent { key, from: Sequence(3), row: Some(Sequence(3)) }],
         unheld: Vec::new(),
     };
     b.store.replica().acknowledged(&a.name, &taken);

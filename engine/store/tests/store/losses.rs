@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_crdt::Sequence;
 use ditto_storage::{Snapshot, Storage};
-use ditto_store::{Acknowledged, DocumentKey, Unheld};
+use ditto_store::{Acknowledged, DocumentKey, Sent};
 use ditto_value::Value;
 use proptest::prelude::*;
 
@@ -173,10 +173,11 @@ impl World {
         let (unheld, held): (Vec<_>, Vec<_>) = taken.partition(|(_, outcome)| exception(outcome.clone()));
         *position = end;
         if acknowledged {
+            let sent = |((key, row), _): ((DocumentKey, Sequence), _)| Sent { key, from, row: Some(row) };
             let acknowledged = Acknowledged {
                 interests: vec![(INTEREST, end)],
-                held: held.into_iter().map(|((key, _), _)| (key, from)).collect(),
-                unheld: unheld.into_iter().map(|((key, row), _)| Unheld { key, from, row }).collect(),
+                held: held.into_iter().map(sent).collect(),
+                unheld: unheld.into_iter().map(sent).collect(),
             };
             sender.store.replica().acknowledged(&receiver.name, &acknowledged);
         } else {

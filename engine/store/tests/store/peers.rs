@@ -2,7 +2,7 @@
 
 use ditto_crdt::{Sequence, SiteId};
 use ditto_storage::{Batch, Keyspace, Storage};
-use ditto_store::{Acknowledged, DocumentKey, Greeting, MAX_REPLICATION_ROWS, ServedInterest};
+use ditto_store::{Acknowledged, DocumentKey, Greeting, MAX_REPLICATION_ROWS, Sent, ServedInterest};
 use ditto_value::Value;
 
 use crate::lifecycle::Peer;
@@ -113,7 +113,8 @@ fn what_was_not_taken_beyond_what_is_remembered_is_not_held_either() {
     let unheld: Vec<_> = keys(&a).into_iter().map(|key| (key, Sequence(1))).collect();
     a.acknowledged(&b, 1, unheld.clone());
     // It takes all but the last one after all.
-    let held = unheld[..REMEMBERED].to_vec();
+    let held = unheld[..REMEMBERED].iter().cloned();
+    let held = held.map(|(key, from)| Sent { key, from, row: Some(from) }).collect();
     let acknowledged = Acknowledged { held, ..Acknowledged::default() };
     a.store.replica().acknowledged(&b.name, &acknowledged);
     a.acknowledged(&b, 1, Vec::new());

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ditto_crdt::Sequence;
-use ditto_replication::{Acknowledged, DocumentKey, PeerId, Replica, ServedInterest, Unheld};
+use ditto_replication::{Acknowledged, DocumentKey, PeerId, Replica, Sent, ServedInterest};
 use ditto_value::{Object, Value};
 
 use super::coverage::{self, Asked};
@@ -79,12 +79,12 @@ impl Receipt {
     }
 
     fn acknowledge(&mut self, acknowledged: &Acknowledged) {
-        for (key, from) in &acknowledged.held {
+        for Sent { key, from, .. } in &acknowledged.held {
             if !self.unheld.is_empty() && self.unheld.get(&name(key)).is_some_and(|first| first >= from) {
                 self.unheld.remove(&name(key));
             }
         }
-        for Unheld { key, from, .. } in &acknowledged.unheld {
+        for Sent { key, from, .. } in &acknowledged.unheld {
             let first = self.unheld.entry(name(key)).or_insert(*from);
             *first = (*first).min(*from);
         }

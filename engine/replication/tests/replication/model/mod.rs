@@ -87,7 +87,7 @@ pub struct Others {
     pub serves: Vec<(PeerId, ServedInterest)>,
     pub acknowledged: BTreeMap<(PeerId, [u8; 16]), Sequence>,
     pub unheld: BTreeMap<(PeerId, DocumentKey), Sequence>,
-    pub unheld_rows: BTreeMap<(PeerId, DocumentKey), Sequence>,
+    pub withheld: BTreeMap<(PeerId, DocumentKey), Sequence>,
     pub offered: BTreeMap<(PeerId, String), Sequence>,
 }
 

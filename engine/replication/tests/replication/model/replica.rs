@@ -10,7 +10,7 @@ use super::{Matcher, Model};
 use ditto_crdt::{Definitions, Delta, Document, RunId, Sequence, SiteId, Version};
 use ditto_replication::{
     Acknowledged, Applied, Change, Checkpoint, DocumentKey, Excerpt, Greeting, Held, Incoming, Interest,
-    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, ServedInterest, Stored, Unheld,
+    Outcome, PeerId, Refused, Replica, ReplicaError, Seen, Sent, ServedInterest, Stored,
 };
 use ditto_value::{Object, Value, ValueRef, key};
 
@@ -253,27 +253,24 @@ impl Replica for Model {
             let held = self.others.acknowledged.entry((remote, *selection)).or_default();
             *held = (*held).max(*up_to);
         }
-        for (key, from) in &acknowledged.held {
+        for Sent { key, from, row } in &acknowledged.held {
             let known = (remote, key.clone());
             if self.others.unheld.get(&known).is_some_and(|first| first >= from) {
                 self.others.unheld.remove(&known);
-                self.others.unheld_rows.remove(&known);
+            }
+            if self.others.withheld.get(&known).is_some_and(|withheld| Some(*withheld) <= *row) {
+                self.others.withheld.remove(&known);
             }
         }
-        for Unheld { key, from, row } in &acknowledged.unheld {
+        for Sent { key, from, row } in &acknowledged.unheld {
             self.others.unheld.entry((remote, key.clone())).or_insert(*from);
-            self.others.unheld_rows.insert((remote, key.clone()), *row);
+            self.others.withheld.extend(row.map(|row| ((remote, key.clone()), row)));
         }
     }
 
-    fn unheld(&self, remote: PeerId) -> Vec<Sequence> {
-        let of_remote = self.others.unheld_rows.iter().filter(|((peer, _), _)| *peer == remote);
-        let mut rows: Vec<_> = of_remote.map(|(_, row)| *row).collect();
-        rows.sort_unstable();
-        rows.retain(|row| {
-            self.changes(Sequence(row.0 - 1), *row, 1).is_ok_and(|changes| !changes.is_empty())
-        });
-        rows
+    fn withheld(&self, remote: PeerId) -> Vec<(Sequence, Arc<str>)> {
+        let of_remote = self.others.withheld.iter().filter(|((peer, _), _)| *peer == remote);
+        of_remote.map(|((_, key), row)| (*row, key.collection.clone())).collect()
     }
 
     fn checkpoint(&self, remote: PeerId, interest: &[u8; 16]) -> Result<Option<Checkpoint>, ReplicaError> {

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use ditto_crdt::Sequence;
 use ditto_value::{Object, Value};
 
-use super::statements::{Compile, Facts, PeerBytes, SelectionBytes};
+use super::statements::{Compile, Facts, PeerBytes, SelectionBytes, Sent};
 use super::storing::unheld_name;
 use crate::lifecycle::names;
 use crate::lifecycle::rows::{self, InterestRow, PeerRow};
@@ -33,8 +33,8 @@ pub(super) type ExceptionName = (Box<str>, names::KeyHash);
 pub(super) struct Exception {
     /// The first sequence that it does not hold.
     pub(super) from: Sequence,
-    /// The newest that it did not take: the document's row in the change log, until it changes again.
-    pub(super) row: Sequence,
+    /// The newest that it did not take: the document's row in the change log, until it changes again. `None` if it has taken that since.
+    pub(super) row: Option<Sequence>,
 }
 
 pub(super) struct Held {
@@ -126,18 +126,19 @@ impl Holder {
         }
     }
 
-    /// As [`Self::hold`], if the peer lacks nothing that is older than what it took.
-    pub(super) fn hold_from(
-        &mut self,
-        peer: &PeerBytes,
-        name: ExceptionName,
-        from: Sequence,
-        dirty: &mut BTreeSet<Vec<u8>>,
-    ) {
-        if self.unheld.get(&name).is_some_and(|exception| exception.from >= from) {
+    /// As [`Self::hold`], if the peer lacks nothing that is older than what it took; it may not lack the newest.
+    pub(super) fn hold_sent(&mut self, peer: &PeerBytes, sent: &Sent, dirty: &mut BTreeSet<Vec<u8>>) {
+        let name = unheld(&sent.key.collection, &sent.key.id);
+        let Some(exception) = self.unheld.get_mut(&name) else { return };
+        let is_newest = exception.row.is_some() && exception.row <= sent.row;
+        if exception.from >= sent.from {
             self.unheld.remove(&name);
-            dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
+        } else if is_newest {
+            exception.row = None;
+        } else {
+            return;
         }
+        dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
     }
 }
 

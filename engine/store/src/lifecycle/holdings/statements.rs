@@ -53,21 +53,21 @@ pub struct KnownPeer {
 pub struct Acknowledged {
     /// For interests, up to where.
     pub interests: Vec<([u8; 16], Sequence)>,
-    /// Documents that it took as they were sent, with the first local sequence that was sent.
-    pub held: Vec<(DocumentKey, Sequence)>,
-    /// Documents that it did not take as they were sent.
-    pub unheld: Vec<Unheld>,
+    /// Documents that it took as they were sent.
+    pub held: Vec<Sent>,
+    /// Documents that it did not take as they were sent: refused, or dead there. None is among [`Self::held`] as well.
+    pub unheld: Vec<Sent>,
 }
 
-/// A document that a remote peer did not take as it was sent: it refused it, or it is dead there.
+/// A document that a remote peer was sent, or would have been if it were not too large.
 #[derive(Clone, Debug)]
-pub struct Unheld {
+pub struct Sent {
     /// Which.
     pub key: DocumentKey,
     /// The first local sequence that was sent.
     pub from: Sequence,
-    /// Its newest change, as far as that was sent: its row in the change log, until it changes again.
-    pub row: Sequence,
+    /// Its newest change, as far as that was sent: its row in the change log, until it changes again. `None` if it is gone.
+    pub row: Option<Sequence>,
 }
 
 /// What is to be known of a document to tell who holds it.

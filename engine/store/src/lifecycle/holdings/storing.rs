@@ -79,14 +79,15 @@ impl Holdings {
 
 impl Exception {
     fn encode(self) -> Vec<u8> {
-        [self.from.0.to_be_bytes(), self.row.0.to_be_bytes()].concat()
+        let row = self.row.map(layout::sequence_key);
+        [&layout::sequence_key(self.from)[..], row.as_ref().map_or(&[], |row| &row[..])].concat()
     }
 
     fn decode(value: &[u8]) -> Option<Self> {
         let mut reader = Reader(value);
         let from = Sequence(reader.u64()?);
-        // Without it in files that older builds wrote.
-        let row = reader.u64().map_or(from, Sequence);
+        let row = if reader.0.is_empty() { None } else { Some(Sequence(reader.u64()?)) };
+        reader.end()?;
         Some(Self { from, row })
     }
 }
