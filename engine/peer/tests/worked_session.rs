@@ -124,6 +124,7 @@ struct Peer {
     replica: StoreReplica,
     replicator: Replicator,
     session: u64,
+    ticks: u32,
 }
 
 impl Peer {
@@ -137,7 +138,7 @@ impl Peer {
         let store = Store::open(Arc::new(MemoryStorage::new()), environment, options).unwrap();
         let replica = StoreReplica::new(store.clone());
         let replicator = Replicator::new(LocalPeer::new(PeerId([letter; 32]), DATABASE));
-        Self { letter, clock, store, replica, replicator, session: 0 }
+        Self { letter, clock, store, replica, replicator, session: 0, ticks: 0 }
     }
 
     /// The peer A of the page.
@@ -208,6 +209,8 @@ impl Peer {
     fn tick(&mut self, now_ms: u64) {
         self.set_clock(now_ms);
         self.replicator.tick(&mut self.replica, now_ms);
+        self.ticks += 1;
+        assert!(self.ticks < 1_000, "the same is due again and again");
     }
 
     fn documents(&self) -> Vec<String> {

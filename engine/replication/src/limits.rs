@@ -66,9 +66,9 @@ pub const MAX_BUFFERED_DOCUMENTS: usize = WINDOW_DOCUMENTS + 2 * MAX_BATCH_DOCUM
 pub const WAITING_DOCUMENT_BYTES: usize = 400;
 
 /// What all sessions together may take of memory, as far as it grows with what other peers send and ask for: what came of documents
-/// and is not applied, interests, questions, answers and messages that wait to be sent, and what is reconciled. Large documents that this peer
-/// tells of itself are not among it: that many subscribe is no reason to end a session. Beyond it the session that takes most ends;
-/// the other peer may come back, and goes on where it can. One session alone takes less.
+/// and is not applied, interests, questions, answers and messages that wait to be sent, and what is reconciled. Large documents that
+/// this peer tells of itself are not among it: that many subscribe to them is no reason to end a session. Beyond it the session that
+/// takes most ends; the other peer may come back, and goes on where it can. One session alone takes less.
 pub const MAX_MEMORY_BYTES: usize = 4 * MAX_BUFFERED_BYTES;
 
 /// Rows of the change log that one call looks at for one session; the rest follows at the next timeout.
