@@ -78,7 +78,7 @@ pub(crate) struct Publisher {
     pub(crate) withheld: Withheld,
     window: Window,
     /// Documents of the present position that cannot be sent, and the first sequence that they would say something of.
-    unsendable: Vec<(DocumentKey, Sequence)>,
+    unsendable: Vec<(DocumentKey, Sequence, Sequence)>,
     last_batch: u64,
     last_offer: u64,
     draft: Option<Draft>,
@@ -162,7 +162,7 @@ struct Flight {
     batch: u64,
     /// What was sent of each document: everything from this sequence on, up to this one.
     documents: Vec<(DocumentKey, Sequence, Sequence)>,
-    unsendable: Vec<(DocumentKey, Sequence)>,
+    unsendable: Vec<(DocumentKey, Sequence, Sequence)>,
     bytes: usize,
     /// Bytes of what travelled in parts.
     large: usize,
@@ -420,8 +420,8 @@ impl Publisher {
                             draft.last = turn.replica.last_sequence();
                             continue;
                         }
-                        Weighed::Unsendable(key, from) => {
-                            self.unsendable.push((key, from));
+                        Weighed::Unsendable(key, from, row) => {
+                            self.unsendable.push((key, from, row));
                             continue;
                         }
                         Weighed::Nothing => continue,

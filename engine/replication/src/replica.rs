@@ -278,7 +278,7 @@ pub struct Sent {
     pub key: DocumentKey,
     /// The first local sequence that was sent.
     pub from: Sequence,
-    /// Its newest change, as far as that was sent: its row in the change log, until it changes again. `None` if it is gone.
+    /// Its newest change, as far as that was sent: its row in the change log, until it changes again. `None`: there is none.
     pub row: Option<Sequence>,
 }
 

@@ -21,7 +21,7 @@ pub enum Durability {
 /// A moment in the history of commits: how many there were and the last sequence then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
-    /// Commits of any kind so far in this process, also those without a sequence (checkpoints, evictions).
+    /// Commits of any kind so far in this process, also those without a sequence (checkpoints).
     pub commits: u64,
     /// The last sequence.
     pub last: Sequence,

@@ -17,7 +17,7 @@ use crate::layout::DocumentKey;
 pub struct Commit {
     /// Sequence of the first changed document.
     pub first: Sequence,
-    /// Sequence of the last changed document; below `first` when the commit only evicted.
+    /// Sequence of the last changed document, or of the eviction when the commit only evicted.
     pub last: Sequence,
     /// Hash of the peer that sent the commit; `None` for local writes. Whether a single document is exactly
     /// what that peer holds stands in its `changes` row.

@@ -170,7 +170,15 @@ impl Publisher {
                 self.window.widen(&counterpart.sizes);
             }
             let of_batch = acknowledge.exceptions.iter().find(|exceptions| exceptions.batch == flight.batch);
-            // In their order: what one batch brings in vain another may bring in the end.
+            // In their order: what one batch brings in vain another may bring in the end, and what was too large the same one.
+            let mut too_large = Acknowledged::default();
+            for (key, from, row) in flight.unsendable {
+                self.withheld.add(row, &key.collection, turn.replica)?;
+                too_large.unheld.push(Sent { key, from, row: Some(row) });
+            }
+            if !too_large.unheld.is_empty() {
+                turn.replica.acknowledged(counterpart.remote, &too_large);
+            }
             let held = self.withheld.acknowledge(flight.batch);
             let mut acknowledged = Acknowledged { held, ..Acknowledged::default() };
             for (index, (key, from, sequence)) in flight.documents.into_iter().enumerate() {
@@ -182,13 +190,6 @@ impl Publisher {
                     self.withheld.hold(sequence);
                     acknowledged.held.push(sent);
                 }
-            }
-            for (key, from) in flight.unsendable {
-                let row = turn.replica.held(&key)?.map(|held| held.newest);
-                if let Some(row) = row {
-                    self.withheld.add(row, &key.collection, turn.replica)?;
-                }
-                acknowledged.unheld.push(Sent { key, from, row });
             }
             turn.replica.acknowledged(counterpart.remote, &acknowledged);
             ends.push((flight.generation, flight.batch, flight.end));

@@ -92,8 +92,8 @@ pub(super) enum Weighed {
     Nothing,
     /// Changed since its row was read; a later row is about it.
     Moved,
-    /// Too large to travel; what it would say begins at this sequence.
-    Unsendable(DocumentKey, Sequence),
+    /// Too large to travel; what it would say begins at the one sequence and ends with the row at the other.
+    Unsendable(DocumentKey, Sequence, Sequence),
     Item(Item),
 }
 
@@ -139,7 +139,7 @@ impl Publisher {
                 match self.weigh(change, counterpart, turn)? {
                     Weighed::Nothing => {}
                     Weighed::Moved => torn = true,
-                    Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
+                    Weighed::Unsendable(key, from, row) => self.unsendable.push((key, from, row)),
                     Weighed::Item(item) => {
                         if item.is_large(counterpart) && !draft.large {
                             *rows = rows.saturating_sub(item.bytes() / BYTES_PER_ROW);
@@ -304,7 +304,7 @@ impl Candidate {
         if bytes > counterpart.longest_delta() {
             events.push_back(counterpart.too_large(self.key.clone(), bytes));
             let from = self.from();
-            return Ok(Weighed::Unsendable(self.key, from));
+            return Ok(Weighed::Unsendable(self.key, from, self.sequence));
         }
         Ok(Weighed::Item(Item::Ready(Ready {
             candidate: self,

@@ -154,7 +154,7 @@ impl Publisher {
                     newest = newest.max(sequence);
                     items.push(item);
                 }
-                Weighed::Unsendable(key, from) => unsendable.push((key, from)),
+                Weighed::Unsendable(key, from, row) => unsendable.push((key, from, row)),
                 Weighed::Nothing | Weighed::Moved => {}
             }
         }
@@ -182,7 +182,7 @@ impl Publisher {
                     Draft { place: Place::Beside, items, end: sequence, large: true, ..Draft::default() };
                 self.begin_large(draft, counterpart);
             }
-            Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
+            Weighed::Unsendable(key, from, row) => self.unsendable.push((key, from, row)),
             Weighed::Nothing | Weighed::Moved => {}
         }
         Ok(())

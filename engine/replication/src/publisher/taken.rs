@@ -144,7 +144,7 @@ impl Publisher {
                     newest = newest.max(sequence);
                     items.push(item);
                 }
-                Weighed::Unsendable(key, from) => self.unsendable.push((key, from)),
+                Weighed::Unsendable(key, from, row) => self.unsendable.push((key, from, row)),
                 Weighed::Nothing | Weighed::Moved => {}
             }
         }

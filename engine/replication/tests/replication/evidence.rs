@@ -175,6 +175,20 @@ fn what_is_too_large_to_travel_has_not_reached_anybody() {
 }
 
 #[test]
+fn what_was_too_large_and_is_small_before_that_is_told_has_reached_the_other() {
+    let (mut net, session) = pair();
+    let now = net.now;
+    net.model(0).insert(now, "c", "giant", &[("a", Value::from("x".repeat(MAX_DELTA_BYTES)))]);
+    // A position without documents is told a second later.
+    net.settle();
+    net.model(0).set(now, "c", "giant", "a", 1);
+    net.rest();
+    net.assert_equal(0, 1);
+    assert_eq!(net.statistics(0, session).acknowledged, net.model(0).last_sequence());
+    assert_eq!(net.model(0).withheld(peer_id(1)), []);
+}
+
+#[test]
 fn what_was_not_wanted_any_more_and_is_taken_later_has_reached_the_other() {
     let mut net = Net::new(2);
     let subscription = net.subscribe(1, EVERYTHING);

@@ -130,13 +130,13 @@ impl Holder {
     pub(super) fn hold_sent(&mut self, peer: &PeerBytes, sent: &Sent, dirty: &mut BTreeSet<Vec<u8>>) {
         let name = unheld(&sent.key.collection, &sent.key.id);
         let Some(exception) = self.unheld.get_mut(&name) else { return };
-        let is_newest = exception.row.is_some() && exception.row <= sent.row;
+        if exception.row > sent.row {
+            return;
+        }
         if exception.from >= sent.from {
             self.unheld.remove(&name);
-        } else if is_newest {
-            exception.row = None;
         } else {
-            return;
+            exception.row = None;
         }
         dirty.insert(rows::unheld_key(peer, &unheld_name(&name)));
     }
