@@ -162,3 +162,23 @@ impl State {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exception_is_read_with_and_without_its_row_and_in_no_other_length() {
+        for row in [None, Some(Sequence(7))] {
+            let exception = Exception { from: Sequence(5), row };
+            let read = Exception::decode(&exception.encode()).map(|read| (read.from, read.row));
+            assert_eq!(read, Some((Sequence(5), row)));
+        }
+        // As older builds wrote it.
+        let older = Exception::decode(&5_u64.to_be_bytes()).map(|read| (read.from, read.row));
+        assert_eq!(older, Some((Sequence(5), None)));
+        for length in (0..8).chain(9..16).chain(17..30) {
+            assert!(Exception::decode(&vec![0; length]).is_none(), "{length} bytes");
+        }
+    }
+}
